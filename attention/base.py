@@ -1,0 +1,113 @@
+"""Attention: a query looks at a memory. Mask, softmax and context are written here, once.
+
+An attention is built from independent choices: a *score* (attention/scores.py) says how well a query and a key
+fit; the *structure* is one head or many (attention/multihead.py). Nothing is kept on a module between calls: what
+belongs to a batch travels in :class:`Lookup`, so one attention may serve any number of batches and beams at once.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from encoders.base import Memory
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A memory made ready to be looked at: its keys are projected once for a sentence, not once for a word.
+
+    The axis ``queries`` of a query holds whatever looks at the same memory: all the positions of a teacher-forced
+    target sentence, or the hypotheses of a beam. So a beam never copies a memory.
+    """
+
+    keys: Float[Tensor, "rows source key"]
+    values: Float[Tensor, "rows source value"]
+    mask: Bool[Tensor, "rows source"]
+    heads: int = 1  # how many neighbouring rows belong to one sentence
+
+    @property
+    def batch_size(self) -> int:
+        return self.keys.size(0) // self.heads
+
+    def select(self, sentences: Int[Tensor, " sentences"]) -> "Lookup":
+        """The lookups of some of the batch's sentences."""
+        heads = torch.arange(self.heads, device=sentences.device)
+        rows = (sentences[:, None] * self.heads + heads).flatten()
+        return replace(self, keys=self.keys[rows], values=self.values[rows], mask=self.mask[rows])
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What one look returns: the context, and the weights it was made with (None: nothing was weighed)."""
+
+    context: Float[Tensor, "batch queries dim"]
+    weights: Float[Tensor, "batch queries source"] | None
+    lookup: Lookup
+
+
+class Attention(nn.Module, ABC):
+    """``start`` once for each memory, then ``attend`` for each query. ``dim``: the context's features."""
+
+    dim: int
+
+    @abstractmethod
+    def start(self, memory: Memory) -> Lookup:
+        """Project the memory's states to keys."""
+
+    @abstractmethod
+    def attend(self, queries: Float[Tensor, "batch queries dim"], lookup: Lookup) -> Glance:
+        """Look at the memory; weights sum to one over the real positions and are zero on padding."""
+
+
+class Score(nn.Module, ABC):
+    """How well each query fits each key. It only scores: no mask, no softmax."""
+
+    def keys(self, states: Float[Tensor, "batch source dim"]) -> Float[Tensor, "batch source key"]:
+        """What can be computed from the memory alone, once for each sentence."""
+        return states
+
+    @abstractmethod
+    def forward(
+        self, queries: Float[Tensor, "batch queries query"], keys: Float[Tensor, "batch source key"]
+    ) -> Float[Tensor, "batch queries source"]:
+        """Energies, any real number."""
+
+
+class SoftAttention(Attention):
+    """Global attention: a softmax over all real positions (Bahdanau et al. 2015), with any score."""
+
+    def __init__(self, score: Score, dim: int):
+        super().__init__()
+        self.score = score
+        self.dim = dim
+
+    def start(self, memory: Memory) -> Lookup:
+        return Lookup(self.score.keys(memory.states), memory.states, memory.mask)
+
+    def attend(self, queries: Float[Tensor, "batch queries query"], lookup: Lookup) -> Glance:
+        energies = self.score(queries, lookup.keys)
+        # Half precision sums a softmax badly over long sources, so it is done in float32.
+        weights = energies.float().masked_fill(~lookup.mask[:, None], float("-inf")).softmax(dim=-1)
+        weights = weights.to(lookup.values.dtype)
+        return Glance(weights @ lookup.values, weights, lookup)
+
+
+class NoAttention(Attention):
+    """The plain fixed context vector of the first sequence-to-sequence models (Cho et al. 2014).
+
+    Every query gets the memory's summary, whatever it asks for.
+    """
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.dim = dim
+
+    def start(self, memory: Memory) -> Lookup:
+        summary = memory.summary[:, None]
+        return Lookup(summary, summary, memory.mask[:, :1])
+
+    def attend(self, queries: Float[Tensor, "batch queries query"], lookup: Lookup) -> Glance:
+        return Glance(lookup.values.expand(-1, queries.size(1), -1), None, lookup)

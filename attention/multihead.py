@@ -1,0 +1,56 @@
+"""Many heads (Vaswani et al. 2017): the same attention several times at once, each in a subspace of its own."""
+
+from dataclasses import replace
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from attention.base import Attention, Glance, Lookup
+from encoders.base import Memory
+
+
+class MultiHead(Attention):
+    """Projects queries, keys and values, lets ``head`` attend in each subspace, and joins the heads' contexts.
+
+    The heads are folded into the batch, so any attention with any score can be the head and need not know it:
+    it gets queries of ``query_dim / num_heads`` and memories of ``memory_dim / num_heads`` features.
+    The weights shown are the heads' mean.
+    """
+
+    def __init__(self, head: Attention, query_dim: int, memory_dim: int, num_heads: int):
+        super().__init__()
+        if query_dim % num_heads or memory_dim % num_heads:
+            raise ValueError(
+                f"{num_heads} heads do not divide the decoder's {query_dim} and the encoder's {memory_dim} features; "
+                "choose --attention.heads that divides both"
+            )
+        self.head = head
+        self.num_heads = num_heads
+        self.dim = memory_dim
+        self.query = nn.Linear(query_dim, query_dim, bias=False)
+        self.key = nn.Linear(memory_dim, memory_dim, bias=False)
+        self.value = nn.Linear(memory_dim, memory_dim, bias=False)
+        self.joined = nn.Linear(memory_dim, memory_dim, bias=False)
+
+    def start(self, memory: Memory) -> Lookup:
+        folded = Memory(
+            self.fold(self.key(memory.states)),
+            memory.mask.repeat_interleave(self.num_heads, dim=0),
+            self.fold(memory.summary[:, None]).squeeze(1),
+        )
+        lookup = self.head.start(folded)
+        return replace(lookup, values=self.fold(self.value(memory.states)), heads=self.num_heads)
+
+    def attend(self, queries: Float[Tensor, "batch queries query"], lookup: Lookup) -> Glance:
+        glance = self.head.attend(self.fold(self.query(queries)), lookup)
+        context = self.joined(self.unfold(glance.context))
+        weights = glance.weights
+        if weights is not None:
+            weights = weights.unflatten(0, (-1, self.num_heads)).mean(dim=1)
+        return Glance(context, weights, glance.lookup)
+
+    def fold(self, states: Float[Tensor, "batch length dim"]) -> Float[Tensor, "rows length subspace"]:
+        return states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2).flatten(0, 1)
+
+    def unfold(self, states: Float[Tensor, "rows length subspace"]) -> Float[Tensor, "batch length dim"]:
+        return states.unflatten(0, (-1, self.num_heads)).transpose(1, 2).flatten(2)

@@ -1,0 +1,137 @@
+"""The scores of the field: how well a query (a decoder state) fits a key (an encoder state).
+
+====================  =======================================  =============================
+``dot``               q . k                                    Luong et al. 2015
+``scaled_dot``        q . k / sqrt(d)                          Vaswani et al. 2017
+``cosine``            t q . k / (|q| |k|), t learned           Graves et al. 2014
+``general``           q W k (bilinear)                         Luong et al. 2015
+``concat``            v . tanh(W [q; k])                       Luong et al. 2015
+``additive``          v . tanh(W q + U k + b) (perceptron)     Bahdanau et al. 2015
+====================  =======================================  =============================
+
+Dot, scaled dot and cosine compare the two vectors as they are, so where query and memory differ in size the
+memory's states are projected to the query's size first, by a matrix without a bias.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from attention.base import Score
+
+ScoreName = Literal["dot", "scaled_dot", "cosine", "general", "concat", "additive"]
+
+Queries = Float[Tensor, "batch queries query"]
+Keys = Float[Tensor, "batch source key"]
+States = Float[Tensor, "batch source dim"]
+Energies = Float[Tensor, "batch queries source"]
+
+
+class Dot(Score):
+    """q . k"""
+
+    def __init__(self, query_dim: int, memory_dim: int):
+        super().__init__()
+        same = query_dim == memory_dim
+        self.project = nn.Identity() if same else nn.Linear(memory_dim, query_dim, bias=False)
+
+    def keys(self, states: States) -> Keys:
+        return self.project(states)
+
+    def forward(self, queries: Queries, keys: Keys) -> Energies:
+        return queries @ keys.mT
+
+
+class ScaledDot(Dot):
+    """q . k / sqrt(d): keeps the softmax out of its flat ends however large d is."""
+
+    def forward(self, queries: Queries, keys: Keys) -> Energies:
+        return super().forward(queries / math.sqrt(queries.size(-1)), keys)
+
+
+class Cosine(Dot):
+    """t q . k / (|q| |k|). A cosine lies in [-1, 1], too flat for a softmax, so a learned t sharpens it."""
+
+    def __init__(self, query_dim: int, memory_dim: int):
+        super().__init__(query_dim, memory_dim)
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(10.0)))
+
+    def keys(self, states: States) -> Keys:
+        return functional.normalize(super().keys(states), dim=-1)
+
+    def forward(self, queries: Queries, keys: Keys) -> Energies:
+        return super().forward(functional.normalize(queries, dim=-1) * self.log_temperature.exp(), keys)
+
+
+class General(Score):
+    """q W k. W is applied to the memory: once for a sentence instead of once for a word."""
+
+    def __init__(self, query_dim: int, memory_dim: int):
+        super().__init__()
+        self.matrix = nn.Linear(memory_dim, query_dim, bias=False)
+
+    def keys(self, states: States) -> Keys:
+        return self.matrix(states)
+
+    def forward(self, queries: Queries, keys: Keys) -> Energies:
+        return queries @ keys.mT
+
+
+class Additive(Score):
+    """v . tanh(W q + U k + b), a perceptron with one hidden layer of ``hidden_dim``."""
+
+    def __init__(self, query_dim: int, memory_dim: int, hidden_dim: int):
+        super().__init__()
+        self.query = nn.Linear(query_dim, hidden_dim, bias=False)
+        self.key = nn.Linear(memory_dim, hidden_dim)
+        self.vector = nn.Linear(hidden_dim, 1, bias=False)
+
+    def keys(self, states: States) -> Keys:
+        return self.key(states)
+
+    def forward(self, queries: Queries, keys: Keys) -> Energies:
+        hidden = torch.tanh(self.query(queries)[:, :, None] + keys[:, None])  # (batch, queries, source, hidden)
+        return self.vector(hidden).squeeze(-1)
+
+
+class Concat(Score):
+    """v . tanh(W [q; k]), Luong's form: one matrix over the joined vectors, without a bias.
+
+    The matrix is stored as one, as published, and applied in its two halves, so that the half for the memory
+    is multiplied once for a sentence: W [q; k] = W_q q + W_k k.
+    """
+
+    def __init__(self, query_dim: int, memory_dim: int, hidden_dim: int):
+        super().__init__()
+        self.query_dim = query_dim
+        self.joined = nn.Linear(query_dim + memory_dim, hidden_dim, bias=False)
+        self.vector = nn.Linear(hidden_dim, 1, bias=False)
+
+    def keys(self, states: States) -> Keys:
+        return functional.linear(states, self.joined.weight[:, self.query_dim :])
+
+    def forward(self, queries: Queries, keys: Keys) -> Energies:
+        projected = functional.linear(queries, self.joined.weight[:, : self.query_dim])
+        hidden = torch.tanh(projected[:, :, None] + keys[:, None])  # (batch, queries, source, hidden)
+        return self.vector(hidden).squeeze(-1)
+
+
+def build_score(name: ScoreName, query_dim: int, memory_dim: int, hidden_dim: int) -> Score:
+    """The score called ``name``; ``hidden_dim`` is the size of the perceptron in concat and additive."""
+    match name:
+        case "dot":
+            return Dot(query_dim, memory_dim)
+        case "scaled_dot":
+            return ScaledDot(query_dim, memory_dim)
+        case "cosine":
+            return Cosine(query_dim, memory_dim)
+        case "general":
+            return General(query_dim, memory_dim)
+        case "concat":
+            return Concat(query_dim, memory_dim, hidden_dim)
+        case "additive":
+            return Additive(query_dim, memory_dim, hidden_dim)

@@ -1,0 +1,23 @@
+"""Decoders: what writes a sentence from a Memory, and how the best sentence is searched for."""
+
+from decoders.base import Decoder, Readout, State
+from decoders.ensemble import Ensemble
+from decoders.lstm import RecurrentDecoder
+from decoders.search import BOS, EOS, PAD, UNK, Hypothesis, SearchConfig, beam_search, sample, search
+
+__all__ = [
+    "BOS",
+    "EOS",
+    "PAD",
+    "UNK",
+    "Decoder",
+    "Ensemble",
+    "Hypothesis",
+    "Readout",
+    "RecurrentDecoder",
+    "SearchConfig",
+    "State",
+    "beam_search",
+    "sample",
+    "search",
+]

@@ -1,0 +1,78 @@
+"""The contract between a decoder and everything that uses it: training, search, ensembles."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from encoders.base import Memory
+
+
+@dataclass(frozen=True)
+class Readout:
+    """What a decoder has to say before the vocabulary, and where it looked (None: it does not attend).
+
+    Kept apart from the logits because training multiplies only the real tokens' features with the vocabulary.
+    """
+
+    features: Float[Tensor, "batch target dim"]
+    weights: Float[Tensor, "batch target source"] | None
+
+
+class State(ABC):
+    """All that a decoder remembers between two steps, for a grid of hypotheses: sentences × beam."""
+
+    @abstractmethod
+    def select(self, rows: Int[Tensor, "sentences beam"]) -> "State":
+        """The state in which the hypothesis ``rows[i, j]`` of before is the ``j``-th of sentence ``i``.
+
+        Hypotheses are counted through, sentence by sentence. All in one line of ``rows`` must belong to one
+        sentence, so what is kept once a sentence (its memory) is never copied for a beam. Sentences may be left
+        out: that is how finished ones stop costing time.
+        """
+
+
+class Decoder(nn.Module, ABC):
+    """Writes a sentence token by token: ``start`` once, then ``step``; ``forward`` does it for known tokens."""
+
+    @abstractmethod
+    def start(self, memory: Memory) -> State:
+        """The state before the first token, one hypothesis a sentence."""
+
+    @abstractmethod
+    def step(self, tokens: Int[Tensor, " rows"], state: State) -> tuple[Readout, State]:
+        """Read one token a hypothesis; the readout (target length 1) says what comes after it."""
+
+    @abstractmethod
+    def logits(self, features: Float[Tensor, "*positions dim"]) -> Float[Tensor, "*positions vocab"]:
+        """Unnormalised log-probabilities of the next token."""
+
+    def forward(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Readout:
+        """The teacher-forced pass: the readout at position t has read the true ``tokens[:, :t + 1]``.
+
+        Equals :meth:`unroll`; decoders override it where all steps can be computed at once.
+        """
+        return self.unroll(tokens, memory)
+
+    def unroll(self, tokens: Int[Tensor, "batch target"], memory: Memory, truth: float = 1.0) -> Readout:
+        """Step by step. Each token after the first is the true one with probability ``truth``.
+
+        Otherwise the decoder reads what it would have written itself, which is scheduled sampling, the cure for
+        exposure bias by Bengio et al. 2015. No gradient flows through the choice.
+        """
+        state = self.start(memory)
+        readouts: list[Readout] = []
+        for true_tokens in tokens.unbind(1):
+            inputs = true_tokens
+            if readouts and truth < 1.0:
+                with torch.no_grad():
+                    written = self.logits(readouts[-1].features[:, 0]).argmax(dim=-1)
+                inputs = torch.where(torch.rand(written.shape, device=written.device) < truth, true_tokens, written)
+            readout, state = self.step(inputs, state)
+            readouts.append(readout)
+        weights = [readout.weights for readout in readouts if readout.weights is not None]
+        return Readout(
+            torch.cat([readout.features for readout in readouts], dim=1), torch.cat(weights, dim=1) if weights else None
+        )

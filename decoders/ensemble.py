@@ -1,0 +1,58 @@
+"""Several models that write one sentence together: the mean of their probabilities at every step."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from decoders.base import Decoder, Readout, State
+from encoders.base import Memory
+
+
+@dataclass(frozen=True)
+class Memories(Memory):
+    """What the members' encoders returned for the same inputs; to everyone else it is the first one's memory."""
+
+    members: tuple[Memory, ...]
+
+    @classmethod
+    def of(cls, members: list[Memory]) -> "Memories":
+        first = members[0]
+        return cls(first.states, first.mask, first.summary, tuple(members))
+
+
+@dataclass(frozen=True)
+class EnsembleState(State):
+    members: tuple[State, ...]
+
+    def select(self, rows: Int[Tensor, "sentences beam"]) -> "EnsembleState":
+        return EnsembleState(tuple(state.select(rows) for state in self.members))
+
+
+class Ensemble(Decoder):
+    """A decoder made of decoders, so that no search knows the difference.
+
+    Its features are the logarithms of the mean probabilities. The members must share one target vocabulary.
+    """
+
+    def __init__(self, decoders: list[Decoder]):
+        super().__init__()
+        self.decoders = nn.ModuleList(decoders)
+
+    def start(self, memory: Memories) -> EnsembleState:
+        pairs = zip(self.decoders, memory.members, strict=True)
+        return EnsembleState(tuple(decoder.start(member) for decoder, member in pairs))
+
+    def step(self, tokens: Int[Tensor, " rows"], state: EnsembleState) -> tuple[Readout, EnsembleState]:
+        log_probabilities, states = [], []
+        for decoder, member in zip(self.decoders, state.members, strict=True):
+            readout, following = decoder.step(tokens, member)
+            log_probabilities.append(decoder.logits(readout.features).float().log_softmax(dim=-1))
+            states.append(following)
+        mean = torch.stack(log_probabilities).logsumexp(dim=0) - math.log(len(states))
+        return Readout(mean, None), EnsembleState(tuple(states))
+
+    def logits(self, features: Float[Tensor, "*positions dim"]) -> Float[Tensor, "*positions vocab"]:
+        return features

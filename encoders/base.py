@@ -1,0 +1,50 @@
+"""What every encoder receives and returns: the contract between a modality and the shared decoder."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Source:
+    """A batch of raw inputs, padded to one length.
+
+    ``values`` are token ids (batch, source), feature frames (batch, source, features), pixels ... whatever the
+    encoder of the modality reads; ``mask`` is True where an input is real and False where it is padding.
+    """
+
+    values: Tensor
+    mask: Bool[Tensor, "batch source"]
+
+    def to(self, device: torch.device) -> "Source":
+        return Source(self.values.to(device, non_blocking=True), self.mask.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What every encoder returns, always complete.
+
+    ``states`` is what attention looks at, ``mask`` says which states are real (True), and ``summary`` is the
+    fixed-length context vector: the decoder starts from it, and a decoder without attention sees nothing else.
+    """
+
+    states: Float[Tensor, "batch source dim"]
+    mask: Bool[Tensor, "batch source"]
+    summary: Float[Tensor, "batch dim"]
+
+    def select(self, rows: Int[Tensor, " rows"]) -> "Memory":
+        """The memory of some of the batch's sentences, in the order of ``rows``."""
+        return Memory(self.states[rows], self.mask[rows], self.summary[rows])
+
+
+class Encoder(nn.Module, ABC):
+    """Turns a batch of one modality into a :class:`Memory` whose states and summary have ``dim`` features."""
+
+    dim: int
+
+    @abstractmethod
+    def forward(self, source: Source) -> Memory:
+        """Encode ``source``; padding must never change what a real position gets."""

@@ -1,0 +1,185 @@
+"""What can be done with a task: train, evaluate, predict. The same for all of them."""
+
+import dataclasses
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import torch
+import tyro
+from accelerate import Accelerator
+
+import tasks
+from decoders.search import SearchConfig
+from tasks import checkpoint, evaluation
+from tasks.command_line import parse
+from tasks.config import Config, from_dict
+from tasks.data import SPLITS
+from tasks.errors import UsageError, unknown
+from tasks.evaluation import Writer
+from tasks.model import Seq2Seq
+from tasks.progress import console
+from tasks.training import Training
+
+CHUNK = 2048  # inputs that predict reads at a time
+
+C = TypeVar("C", bound=Config)
+
+
+@dataclass(frozen=True)
+class TrainOptions(Generic[C]):
+    """Train a model, and go on with one whose training was stopped."""
+
+    config: Annotated[C, tyro.conf.arg(name="")]
+    run: str | None = None
+    """Folder of the run (default: runs/TASK-PRESET)."""
+    resume: bool = False
+    """Go on with the run in that folder; its configuration is kept but for the flags given."""
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Write a whole split with a run and score it."""
+
+    search: Annotated[SearchConfig, tyro.conf.arg(name="")]
+    split: str = "test"
+    """train, validation or test."""
+    data: str | None = None
+    """Another folder or hub id than the run was trained on."""
+    against: str | None = None
+    """Another run, already evaluated on this split: the difference is tested by paired bootstrap."""
+    ensemble: tuple[str, ...] = ()
+    """Further runs that write together with this one."""
+    skip_bad: bool = False
+    """Leave bad rows out instead of stopping."""
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Write a sentence for each input, one a line on standard output."""
+
+    search: Annotated[SearchConfig, tyro.conf.arg(name="")]
+    inputs: tyro.conf.Positional[tuple[str, ...]] = ()
+    """What to read: the inputs themselves, files, or - for standard input."""
+    picture: str | None = None
+    """A folder for pictures of what the model looked at."""
+    scores: bool = False
+    """Write each hypothesis' number and score in front of it, with tabs between."""
+    ensemble: tuple[str, ...] = ()
+    """Further runs that write together with this one."""
+    seed: int = 1
+    """Of the draw, with --sample."""
+
+
+def train(task: str, arguments: list[str]) -> None:
+    package = tasks.package(task)
+    named = bool(arguments) and not arguments[0].startswith("-")
+    preset, flags = (arguments[0], arguments[1:]) if named else ("demo", arguments)
+    if preset not in package.PRESETS:
+        raise unknown("preset", preset, package.PRESETS)
+    program = f"run.py {task} train {preset}"
+    kind = TrainOptions[package.Config]
+    default = TrainOptions(config=package.PRESETS[preset]())
+    options = parse(kind, flags, program, default)
+    folder = Path(options.run or f"runs/{task}-{preset}")
+    started = (folder / "config.json").is_file()
+    if started and not options.resume:
+        raise UsageError(f"{folder} holds a run already: go on with it by --resume, or name another folder by --run")
+    if options.resume:
+        if not started:
+            raise UsageError(f"--resume: there is no run in {folder}; name its folder by --run")
+        kept = TrainOptions(read_config(task, folder), options.run)
+        options = parse(kind, flags, program, kept)
+    start(task, options.config, folder, resume=options.resume)
+
+
+def start(task: str, config: Config, folder: Path, *, resume: bool) -> None:
+    """Train a run from its configuration, which is kept in its folder."""
+    checkpoint.write_json(folder / "config.json", {"task": task, "config": dataclasses.asdict(config)})
+    Training(tasks.package(task).Task(config), folder, resume=resume).run()
+
+
+def evaluate(task: str, arguments: list[str]) -> None:
+    run, flags = run_named("evaluate", arguments)
+    default = EvaluateOptions(read_config(task, run).search)
+    options = parse(EvaluateOptions, flags, f"run.py {task} evaluate RUN", default)
+    if options.split not in SPLITS:
+        raise unknown("split", options.split, SPLITS)
+    writer = open_runs(task, [run, *map(Path, options.ensemble)], data=options.data, skip_bad=options.skip_bad)
+    report = evaluation.evaluate(
+        writer, options.split, options.search, run / "evaluation", Path(options.against) if options.against else None
+    )
+    evaluation.show(report)
+
+
+def predict(task: str, arguments: list[str]) -> None:
+    run, flags = run_named("predict", arguments)
+    default = PredictOptions(read_config(task, run).search)
+    options = parse(PredictOptions, flags, f"run.py {task} predict RUN", default)
+    if not options.inputs:
+        raise UsageError("there is nothing to predict from: name inputs, files, or - for standard input after the run")
+    writer = open_runs(task, [run, *map(Path, options.ensemble)])
+    torch.manual_seed(options.seed)
+    sources = writer.task.parse(options.inputs)
+    pictures = Path(options.picture) if options.picture else None
+    # Some thousand at a time: like lengths are together then, and the first lines are seen while others are written.
+    for start in range(0, len(sources), CHUNK):
+        chunk = sources[start : start + CHUNK]
+        for number, (source, ranked) in enumerate(zip(chunk, writer.write_all(chunk, options.search)), start=start + 1):
+            for place, hypothesis in enumerate(ranked, start=1):
+                front = f"{place}\t{hypothesis.score:.4f}\t" if options.scores else ""
+                print(front + writer.task.vocabulary.decode(hypothesis.tokens))
+            if source is None:
+                print()  # so that the lines of input and output stay side by side
+            elif pictures is not None:
+                weights = writer.look(source, ranked[0])
+                if weights is None:
+                    raise UsageError("--picture: this run has no attention that could be drawn; leave the flag out")
+                path = pictures / f"{number:04d}.png"
+                writer.task.render(source, ranked[0].tokens, weights, path)
+                console.print(f"{path}")
+        sys.stdout.flush()
+
+
+def run_named(command: str, arguments: list[str]) -> tuple[Path, list[str]]:
+    if not arguments:
+        raise UsageError(f"{command} needs the folder of a run: run.py TASK {command} RUN")
+    if arguments[0] in ("-h", "--help"):
+        options = {"evaluate": EvaluateOptions, "predict": PredictOptions}[command]
+        parse(options, ["--help"], f"run.py TASK {command} RUN", options(SearchConfig()))
+    return Path(arguments[0]), arguments[1:]
+
+
+def read_config(task: str, run: Path) -> Config:
+    """The configuration that a run was trained with. Raises UsageError if it is no run, or another task's."""
+    if not run.is_dir():
+        near = [str(folder.parent) for folder in Path("runs").glob("*/config.json")]
+        raise unknown("run", str(run), near, "train one first") if near else UsageError(
+            f"there is no run in {run}: train one first, by run.py {task} train"
+        )
+    saved = checkpoint.read_json(run / "config.json")
+    if saved.get("task") != task:
+        raise UsageError(f"{run} is a run of {saved.get('task')!r}, not of {task!r}: name that task, or another run")
+    return from_dict(tasks.package(task).Config, saved["config"], run / "config.json")
+
+
+def open_runs(task: str, runs: list[Path], **changes: Any) -> Writer:
+    """Trained models from their folders, to write alone or together, on the GPU if there is one."""
+    device = Accelerator().device
+    models: list[Seq2Seq] = []
+    vocabularies: list[Any] = []
+    for run in runs:
+        config = read_config(task, run)
+        member = tasks.package(task).Task(dataclasses.replace(config, **{k: v for k, v in changes.items() if v}))
+        state = checkpoint.read_json(run / "vocabulary.json")
+        member.restore(state)
+        model = member.build_model()
+        checkpoint.load_weights(model, checkpoint.read_weights(run / "best.safetensors"), run / "best.safetensors")
+        models.append(model.to(device).eval())
+        vocabularies.append(state)
+        if len(models) == 1:
+            leader = member
+        elif state != vocabularies[0]:
+            raise UsageError(f"{run} has another vocabulary than {runs[0]}: only runs with the same one write together")
+    return Writer(leader, models)

@@ -1,0 +1,82 @@
+"""Configurations: frozen dataclasses beside what they configure, joined here, kept as JSON, changed by flags."""
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from attention.scores import ScoreName
+from decoders.lstm import Order, Start
+from decoders.search import SearchConfig
+from encoders.recurrent import Cell
+from tasks.data import BatchConfig
+from tasks.errors import UsageError
+from tasks.learning import LearningConfig
+from tasks.text import VocabularyConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionConfig:
+    score: ScoreName | Literal["none"] = "additive"
+    """How query and key are compared; none is the plain fixed context vector."""
+    heads: int = 1
+    hidden: int = 512
+    """Width of the perceptron in additive and concat."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig:
+    cell: Cell = "lstm"
+    hidden: int = 512
+    layers: int = 1
+    embedding: int = 256
+    order: Order = "after"
+    """Attend after the cell's step (Luong) or before it (Bahdanau)."""
+    input_feeding: bool = False
+    """The cell also reads its last readout."""
+    start: Start = "projection"
+    """First state: a projection of the source's summary, or zeros."""
+    tied: bool = True
+    """The output matrix is the target embedding."""
+    dropout: float = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What every task configures; a task adds its encoder."""
+
+    data: str | None = None
+    """A folder or a hub id; without it the embedded world."""
+    skip_bad: bool = False
+    """Leave bad rows out instead of stopping."""
+    vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
+    attention: AttentionConfig = field(default_factory=AttentionConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    train: LearningConfig = field(default_factory=LearningConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+
+
+def from_dict(kind: type[T], values: Any, path: Path) -> T:
+    """A configuration from what JSON holds of it. Raises UsageError, naming ``path``, if it does not fit."""
+    try:
+        return _build(kind, values)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path} is not a configuration of this program ({error}); train the run anew") from error
+
+
+def _build(kind: Any, value: Any) -> Any:
+    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
+        kind = next((option for option in typing.get_args(kind) if dataclasses.is_dataclass(option)), None)
+        return value if kind is None or value is None else _build(kind, value)
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        unknown = set(value) - set(hints)
+        if unknown:
+            raise ValueError(f"unknown setting {sorted(unknown)[0]!r}")
+        return typing.cast(Any, kind)(**{name: _build(hints[name], inner) for name, inner in value.items()})
+    return tuple(value) if typing.get_origin(kind) is tuple else value

@@ -1,0 +1,152 @@
+"""Data sets: where a split's rows come from, which rows are bad, and how rows become batches."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from decoders.search import PAD
+from encoders.base import Source
+from tasks.errors import UsageError
+
+SPLITS = {"train": ("train",), "validation": ("validation", "val", "valid", "dev"), "test": ("test",)}
+TABLES = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+
+datasets.disable_progress_bars()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some examples, padded: ``tokens`` are target sentences between begin and end, ``rows`` where they came from."""
+
+    source: Source
+    tokens: Int[Tensor, "batch target"]
+    rows: list[int]
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(self.source.to(device), self.tokens.to(device, non_blocking=True), self.rows)
+
+    @property
+    def target_tokens(self) -> int:
+        """How many real tokens are to be predicted, ends of sentences counted."""
+        return int((self.tokens[:, 1:] != PAD).sum())
+
+
+def read_table(path: str, split: str) -> datasets.Dataset | None:
+    """The rows of a split, as they are: from a folder of tables, a saved data set, or the hub.
+
+    ``path`` is a folder with ``train.jsonl`` (.csv, .tsv, .parquet), a folder that ``save_to_disk`` wrote or that
+    has the form of a hub repository, or a hub id with an optional configuration: ``Helsinki-NLP/opus-100:de-en``.
+    None: there is no such split. Raises UsageError if nothing can be read there.
+    """
+    names = SPLITS[split]
+    folder = Path(path)
+    if not folder.exists() and (folder.is_absolute() or path.startswith(".")):
+        raise UsageError(f"--data {path}: there is no such folder")
+    for name in names:
+        for suffix, builder in TABLES.items():
+            file = folder / f"{name}{suffix}"
+            if file.is_file():
+                options = {"sep": "\t", "quoting": 3} if suffix == ".tsv" else {}
+                return _load(path, builder, data_files=str(file), split="train", **options)
+    if (folder / "dataset_dict.json").is_file():
+        saved = datasets.load_from_disk(path)
+        found = next((saved[name] for name in names if name in saved), None)
+        return found
+    if folder.is_dir() and not any((folder / inside).exists() for inside in ("README.md", "data")):
+        return None
+    repository, _, configuration = path.partition(":")
+    available = _load(path, repository, configuration or None)
+    return next((available[name] for name in names if name in available), None)
+
+
+def _load(path: str, *arguments: Any, **options: Any) -> Any:
+    try:
+        return datasets.load_dataset(*arguments, **options)
+    except Exception as error:  # datasets raises a different kind for each format and each network fault
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UsageError(
+            f"--data {path}: neither a folder with readable data nor a hub data set that can be reached ({reason})"
+        ) from error
+
+
+def report_bad_rows(problems: dict[int, str], total: int, where: str, skip: bool) -> None:
+    """Say all that is wrong at once. Raises UsageError unless the bad rows are to be skipped."""
+    if not problems:
+        return
+    shown = [f"row {row + 1} {problem}" for row, problem in sorted(problems.items())[:8]]
+    more = f" and {len(problems) - len(shown)} more" if len(problems) > len(shown) else ""
+    listing = f"{where}: {len(problems)} of {total} rows are bad: {'; '.join(shown)}{more}"
+    if not skip:
+        raise UsageError(f"{listing}. Mend them, or leave them out with --skip-bad")
+    print(f"{listing}. They are left out.", file=sys.stderr)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchConfig:
+    """How many examples share a batch."""
+
+    tokens: int = 4096
+    """Upper bound of a batch's size with its padding: sentences times the longest target or source."""
+    sentences: int = 128
+    """Upper bound of the number of sentences."""
+
+    max_length: int = 256
+    """Training leaves out what is longer, source or target."""
+
+    def __post_init__(self):
+        for name in ("tokens", "sentences", "max_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"batch.{name.replace('_', '-')} is {getattr(self, name)}; allowed is 1 or more")
+
+
+class Batches:
+    """Which rows share a batch, in an order that depends on seed and epoch alone: a resumed run sees the same.
+
+    Rows are shuffled; pools of many batches are sorted by length, so that like lengths stand together and little is
+    padded; each pool is cut into batches and the batches are shuffled again.
+    """
+
+    POOL = 256  # batches a pool: sorted enough, and random enough
+
+    def __init__(self, lengths: Sequence[tuple[int, int]], config: BatchConfig, seed: int, limit: int | None = None):
+        """``lengths``: of source and target, for each row; rows with one beyond ``limit`` are left out."""
+        self.lengths = torch.tensor(lengths, dtype=torch.long).view(-1, 2)
+        fits = self.lengths.max(dim=1).values <= (limit or self.lengths.max())
+        self.rows = fits.nonzero().squeeze(1)
+        self.left_out = len(fits) - len(self.rows)
+        self.config = config
+        self.seed = seed
+
+    def epoch(self, number: int) -> list[list[int]]:
+        """The batches of epoch ``number``, each a list of rows."""
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + number)
+        shuffled = self.rows[torch.randperm(len(self.rows), generator=generator)]
+        pools = shuffled.split(self.POOL * self.config.sentences)
+        batches = [batch for pool in pools for batch in self.cut(pool)]
+        return [batches[index] for index in torch.randperm(len(batches), generator=generator)]
+
+    def by_length(self) -> list[list[int]]:
+        """All rows once, like lengths together: for evaluation, where the order does not matter."""
+        return list(self.cut(self.rows))
+
+    def cut(self, rows: Int[Tensor, " rows"]) -> Iterator[list[int]]:
+        source, target = self.lengths[rows].T
+        order = (source * (target.max() + 1) + target).argsort(stable=True)
+        longest = self.lengths[rows].max(dim=1).values.tolist()
+        batch: list[int] = []
+        widest = 0
+        for index in order.tolist():
+            widest = max(widest, longest[index])
+            if batch and (len(batch) == self.config.sentences or (len(batch) + 1) * widest > self.config.tokens):
+                yield batch
+                batch, widest = [], longest[index]
+            batch.append(int(rows[index]))
+        if batch:
+            yield batch

@@ -1,0 +1,160 @@
+"""Writing for a whole split with any model and any task, and what the scores are: overall, by length, compared."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from accelerate.utils import gather_object
+
+from decoders.base import Decoder
+from decoders.ensemble import Ensemble, Memories
+from decoders.search import Hypothesis, SearchConfig, search
+from encoders.base import Memory, Source
+from tasks.checkpoint import write, write_json
+from tasks.data import Batches
+from tasks.errors import UsageError
+from tasks.metrics import Bootstrap, Metric, Statistics
+from tasks.model import Seq2Seq
+from tasks.pictures import draw_by_length
+from tasks.task import Task
+from tasks.text import frame, pad
+
+LENGTHS = 6  # groups of about as many sentences each, from short sources to long ones
+
+
+@dataclass(frozen=True)
+class Writer:
+    """One model, or several that write together: raw sources in, ranked sentences out."""
+
+    task: Task
+    models: Sequence[Seq2Seq]
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.models[0].parameters()).device
+
+    def encode(self, source: Source) -> tuple[Decoder, Memory]:
+        memories = [model.encoder(source) for model in self.models]
+        if len(memories) == 1:
+            return self.models[0].decoder, memories[0]
+        return Ensemble([model.decoder for model in self.models]), Memories.of(memories)
+
+    @torch.inference_mode()
+    def write(self, sources: Sequence[Any], config: SearchConfig) -> list[list[Hypothesis]]:
+        """The ``n_best`` hypotheses of each source, which together are one batch."""
+        return search(*self.encode(self.task.collate_sources(sources, training=False).to(self.device)), config)
+
+    @torch.inference_mode()
+    def look(self, source: Any, hypothesis: Hypothesis) -> torch.Tensor | None:
+        """Where the (first) model looks while it writes ``hypothesis`` and its end: (target, source).
+
+        The sentence is read once more, instead of keeping the weights of every beam during the search.
+        """
+        model = self.models[0]
+        memory = model.encoder(self.task.collate_sources([source], training=False).to(self.device))
+        tokens = pad([frame(hypothesis.tokens)[:-1]]).to(self.device)
+        weights = model.decoder(tokens, memory).weights
+        return None if weights is None else weights[0].cpu()
+
+
+    def write_all(self, sources: Sequence[Any], config: SearchConfig) -> list[list[Hypothesis]]:
+        """The same for any number of sources, like lengths together; nothing for a source that is None."""
+        usable = [row for row, source in enumerate(sources) if source is not None]
+        lengths = self.task.source_lengths([sources[row] for row in usable])
+        results: list[list[Hypothesis]] = [[] for _ in sources]
+        batches = Batches([(length, length) for length in lengths], self.task.config.batch, seed=0).by_length()
+        for batch in batches:
+            rows = [usable[index] for index in batch]
+            for row, ranked in zip(rows, self.write([sources[row] for row in rows], config), strict=True):
+                results[row] = ranked
+        return results
+
+
+def decode(writer: Writer, examples: datasets.Dataset, config: SearchConfig, rank: int = 0, world: int = 1) -> list[str]:
+    """The best hypothesis for each example, in the order of the examples; ``world`` processes share the work."""
+    for model in writer.models:
+        model.eval()
+    own = range(rank, len(examples), world)
+    ranked = writer.write_all(examples.select(own)["source"], config)
+    written = [(row, writer.task.vocabulary.decode(best.tokens)) for row, (best, *_) in zip(own, ranked, strict=True)]
+    if world > 1:
+        written = gather_object(written)
+    return [text for _, text in sorted(written)]
+
+
+def evaluate(writer: Writer, split: str, config: SearchConfig, folder: Path, baseline: Path | None) -> dict[str, Any]:
+    """Write the split, score it, and leave in ``folder`` SPLIT.json, SPLIT.txt and SPLIT.png; returns the JSON.
+
+    ``baseline`` is the folder of another run, evaluated on this split: the difference to it is tested.
+    """
+    task = writer.task
+    examples = task.load(split)
+    lengths = task.source_lengths(examples["source"])
+    hypotheses = decode(writer, examples, config)
+    references = [list(given) for given in examples["references"]]
+    statistics = {metric.name: metric.statistics(hypotheses, references) for metric in task.metrics}
+    bootstrap = Bootstrap(len(examples))
+    totals = {metric.name: metric.pool(statistics[metric.name].sum(axis=0)) for metric in task.metrics}
+    report: dict[str, Any] = {
+        "split": split,
+        "examples": len(examples),
+        "metrics": totals,
+        "intervals": {metric.name: bootstrap.interval(metric, statistics[metric.name]) for metric in task.metrics},
+        "signature": {metric.name: metric.signature(references) for metric in task.metrics},
+        "by_length": by_length(task.metrics[0], statistics[task.metrics[0].name], lengths),
+        "search": asdict(config),
+        "hypotheses": f"{split}.txt",
+    }
+    if baseline is not None:
+        others = read_hypotheses(baseline / "evaluation", split, len(examples))
+        report["against"] = {"run": str(baseline)} | {
+            metric.name: bootstrap.compare(metric, statistics[metric.name], metric.statistics(others, references))
+            for metric in task.metrics
+        }
+    write(folder / f"{split}.txt", "".join(f"{text}\n" for text in hypotheses))
+    draw_by_length({split: report["by_length"]}, task.metrics[0].name, folder / f"{split}.png")
+    write_json(folder / f"{split}.json", report)
+    return report
+
+
+def by_length(metric: Metric, statistics: Statistics, lengths: Sequence[int]) -> list[dict[str, Any]]:
+    """The score of short sources, of longer ones, and so on, in groups of like size."""
+    order = np.argsort(lengths, kind="stable")
+    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, LENGTHS + 1)).round().astype(int))
+    groups = []
+    for index, upper in enumerate(edges[1:]):
+        lower = edges[0] if index == 0 else edges[index] + 1
+        inside = [row for row in order if lower <= lengths[row] <= upper]
+        if inside:
+            score = metric.pool(statistics[inside].sum(axis=0))
+            groups.append({"length": f"{lower}-{upper}", "examples": len(inside), "score": score})
+    return groups
+
+
+def read_hypotheses(folder: Path, split: str, count: int) -> list[str]:
+    """What another run wrote for the same split. Raises UsageError if it did not, or for another split's size."""
+    file = folder / f"{split}.txt"
+    if not file.is_file():
+        raise UsageError(f"{file} is missing: evaluate that run on {split} first")
+    lines = file.read_text(encoding="utf-8").split("\n")[:-1]
+    if len(lines) != count:
+        raise UsageError(f"{file} has {len(lines)} hypotheses for {count} examples: evaluate that run on the same data")
+    return lines
+
+
+def show(report: dict[str, Any]) -> None:
+    """The scores with their intervals and signatures, for a person."""
+    print(f"{report['split']}: {report['examples']} examples, beam {report['search']['beam']}")
+    for name, value in report["metrics"].items():
+        low, high = report["intervals"][name]
+        line = f"{name:16} {value:7.2f}   95 % interval {low:.2f} to {high:.2f}   {report['signature'][name]}"
+        if "against" in report:
+            other = report["against"][name]
+            line += f"   {other['difference']:+.2f} against {report['against']['run']}, p = {other['p']:.3f}"
+        print(line.rstrip())
+    for group in report["by_length"]:
+        print(f"  length {group['length']:>9}   {group['examples']:6} examples   {group['score']:7.2f}")

@@ -1,0 +1,102 @@
+"""Metrics on strings, each the score of a sum of sentence statistics: so corpus score, score by length, confidence
+interval and paired test are all the same few numbers, added up in different ways."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from sacrebleu.metrics import BLEU, CHRF, TER
+
+Statistics = np.ndarray  # (examples, numbers)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """``name`` as in a table; ``statistics`` of each example; ``pool`` turns a sum of statistics into the score."""
+
+    name: str
+    statistics: Callable[[Sequence[str], Sequence[Sequence[str]]], Statistics]
+    pool: Callable[[np.ndarray], float]
+    higher_is_better: bool = True
+    signature: Callable[[Sequence[Sequence[str]]], str] = lambda references: ""
+    """What the score must be quoted with, given the references it was computed on."""
+
+    def __call__(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+        """The corpus score. ``references[i]`` are the right sentences for ``hypotheses[i]``."""
+        return self.pool(self.statistics(hypotheses, references).sum(axis=0))
+
+    def better(self, score: float, than: float | None) -> bool:
+        return than is None or (score > than if self.higher_is_better else score < than)
+
+
+def sacrebleu_metric(name: str, scorer: Any, higher_is_better: bool = True) -> Metric:
+    """A metric of sacreBLEU (Post 2018). Sentences with fewer references than others are padded with None."""
+
+    def statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+        streams = [
+            [given[index] if index < len(given) else None for given in references]
+            for index in range(max(map(len, references)))
+        ]
+        # The pair of methods that sacrebleu.significance resamples with; they have no public name.
+        return np.array(scorer._extract_corpus_statistics(list(hypotheses), streams), dtype=float)
+
+    def pool(total: np.ndarray) -> float:
+        return float(scorer._compute_score_from_stats(total.tolist()).score)
+
+    def signature(references: Sequence[Sequence[str]]) -> str:
+        counts = {len(given) for given in references}
+        scorer.num_refs = counts.pop() if len(counts) == 1 else -1  # sacreBLEU's own mark for "it varies"
+        return str(scorer.get_signature())
+
+    return Metric(name, statistics, pool, higher_is_better, signature)
+
+
+def translation_metrics() -> tuple[Metric, ...]:
+    """BLEU cased and lower-cased, chrF and TER, on raw text by sacreBLEU's own tokenizer."""
+    return (
+        sacrebleu_metric("bleu", BLEU()),
+        sacrebleu_metric("bleu_lowercase", BLEU(lowercase=True)),
+        sacrebleu_metric("chrf", CHRF()),
+        sacrebleu_metric("ter", TER(), higher_is_better=False),
+    )
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Resampled test sets (Koehn 2004): ``samples`` times as many sentences, drawn with replacement, seeded.
+
+    Two systems are compared on the same draws, so what one test set has in easy sentences cancels out.
+    """
+
+    examples: int
+    samples: int = 1000
+    seed: int = 12345
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """How often each example was drawn into each sample: (samples, examples)."""
+        drawn = np.random.default_rng(self.seed).integers(self.examples, size=(self.samples, self.examples))
+        return np.stack([np.bincount(row, minlength=self.examples) for row in drawn])
+
+    def scores(self, metric: Metric, statistics: Statistics) -> np.ndarray:
+        return np.array([metric.pool(total) for total in self.counts @ statistics])
+
+    def interval(self, metric: Metric, statistics: Statistics) -> tuple[float, float]:
+        """The middle 95 % of the scores."""
+        low, high = np.percentile(self.scores(metric, statistics), [2.5, 97.5])
+        return float(low), float(high)
+
+    def compare(self, metric: Metric, system: Statistics, baseline: Statistics) -> dict[str, Any]:
+        """The difference of a system to a baseline, its 95 % interval, and the two-sided p that there is none.
+
+        p is the share of samples in which the difference, moved to a mean of zero, is at least as large as the one
+        measured, as sacreBLEU computes it (Riezler & Maxwell 2005).
+        """
+        differences = self.scores(metric, system) - self.scores(metric, baseline)
+        measured = metric.pool(system.sum(axis=0)) - metric.pool(baseline.sum(axis=0))
+        low, high = np.percentile(differences, [2.5, 97.5])
+        exceeding = np.abs(differences - differences.mean()) >= abs(measured)
+        p = (exceeding.sum() + 1) / (self.samples + 1)
+        return {"difference": measured, "interval": [float(low), float(high)], "p": float(p)}

@@ -1,0 +1,67 @@
+"""Encoder and decoder put together, and the loss of a batch."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from attention import Attention, MultiHead, NoAttention, SoftAttention, build_score
+from decoders.base import Decoder
+from decoders.lstm import RecurrentDecoder
+from decoders.search import PAD
+from encoders.base import Encoder
+from tasks.config import AttentionConfig, Config
+from tasks.data import Batch
+
+
+class Seq2Seq(nn.Module):
+    """Any encoder with any decoder."""
+
+    def __init__(self, encoder: Encoder, decoder: Decoder):
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(self, batch: Batch, *, label_smoothing: float = 0.0, truth: float = 1.0) -> Float[Tensor, ""]:
+        """The batch's cross-entropy in nats, summed over its real target tokens.
+
+        Only real tokens are multiplied with the vocabulary. ``truth`` below 1: see Decoder.unroll.
+        """
+        memory = self.encoder(batch.source)
+        inputs, targets = batch.tokens[:, :-1], batch.tokens[:, 1:]
+        readout = self.decoder(inputs, memory) if truth >= 1.0 else self.decoder.unroll(inputs, memory, truth)
+        real = targets != PAD
+        logits = self.decoder.logits(readout.features[real])  # (tokens, vocab)
+        return functional.cross_entropy(logits.float(), targets[real], label_smoothing=label_smoothing, reduction="sum")
+
+
+def build_attention(config: AttentionConfig, query_dim: int, memory_dim: int) -> Attention:
+    if config.score == "none":
+        return NoAttention(memory_dim)
+    heads = config.heads
+    score = build_score(config.score, query_dim // heads, memory_dim // heads, config.hidden // heads)
+    head = SoftAttention(score, memory_dim // heads)
+    return head if heads == 1 else MultiHead(head, query_dim, memory_dim, heads)
+
+
+def build_model(encoder: Encoder, embedding: nn.Embedding, config: Config) -> Seq2Seq:
+    """The encoder with the shared decoder, which embeds its tokens with ``embedding``."""
+    decoder = RecurrentDecoder(
+        embedding,
+        build_attention(config.attention, config.decoder.hidden, encoder.dim),
+        config.decoder.hidden,
+        encoder.dim,
+        cell=config.decoder.cell,
+        num_layers=config.decoder.layers,
+        order=config.decoder.order,
+        input_feeding=config.decoder.input_feeding,
+        start=config.decoder.start,
+        tied=config.decoder.tied,
+        dropout=config.decoder.dropout,
+    )
+    return Seq2Seq(encoder, decoder)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable numbers, each shared matrix once."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -1,0 +1,123 @@
+"""What a person sees of a run while it runs, and how a person stops it."""
+
+import math
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tasks.errors import UsageError
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)  # standard output is for results alone
+
+
+class Bar:
+    """A progress bar on a terminal, nothing elsewhere: a log file gets lines, not bars."""
+
+    def __init__(self, title: str, total: int, shown: bool):
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        self.progress = Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal))
+        self.task = self.progress.add_task(title, total=total)
+
+    def __enter__(self) -> "Bar":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.progress.stop()
+
+    def advance(self) -> None:
+        self.progress.advance(self.task)
+
+
+class Board:
+    """The same numbers as metrics.jsonl for TensorBoard, if wanted."""
+
+    def __init__(self, folder: Path, wanted: bool):
+        self.writer = None
+        if wanted:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError as error:
+                raise UsageError("--train.tensorboard needs TensorBoard: pip install tensorboard") from error
+            self.writer = SummaryWriter(str(folder))
+
+    def add(self, record: dict[str, Any], update: int) -> None:
+        if self.writer is None:
+            return
+        for name, value in record.items():
+            if isinstance(value, dict):
+                self.add({f"{name}/{inner}": number for inner, number in value.items()}, update)
+            elif isinstance(value, (int, float)):
+                self.writer.add_scalar(name, value, update)
+        self.writer.flush()
+
+
+class StopSignal:
+    """Turns Ctrl-C and SIGTERM into a flag, so that an update is never cut in half; a second one stops at once."""
+
+    def __init__(self):
+        self.received = 0
+
+    def __enter__(self) -> "StopSignal":
+        self.previous = {number: signal.signal(number, self.note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+
+    def note(self, number: int, _: FrameType | None) -> None:
+        if self.received:
+            sys.exit(128 + number)
+        self.received = number
+        console.print("stopping after this update ...")
+
+
+class Meter:
+    """What happened since the last evaluation. Losses are looked at now and then, since a look waits for the GPU."""
+
+    CHECK_EVERY = 20
+
+    def __init__(self):
+        self.clear()
+
+    def clear(self) -> None:
+        self.started = time.monotonic()
+        self.loss, self.tokens = 0.0, 0
+        self.unchecked: list[tuple[torch.Tensor, list[int]]] = []
+
+    def add(self, loss: torch.Tensor, tokens: int, rows: list[int]) -> None:
+        self.tokens += tokens
+        self.unchecked.append((loss, rows))
+        if len(self.unchecked) >= self.CHECK_EVERY:
+            self.check()
+
+    def check(self) -> None:
+        """Raises UsageError if an update's loss was not finite."""
+        for loss, rows in self.unchecked:
+            if not math.isfinite(loss.item()):
+                shown = ", ".join(str(row + 1) for row in sorted(rows)[:10])
+                raise UsageError(
+                    f"the loss became {loss.item()} on the training rows {shown}{' ...' if len(rows) > 10 else ''}; look "
+                    "at them, or lower --train.lr or --train.clip, or set --train.precision no; the last save is sound"
+                )
+            self.loss += loss.item()
+        self.unchecked = []
+
+    def take(self, accelerator: Accelerator) -> dict[str, float]:
+        """Loss in nats a token and speed, over all processes; and start again."""
+        self.check()
+        loss = torch.tensor(self.loss, device=accelerator.device)
+        loss = float(accelerator.reduce(loss)) if accelerator.num_processes > 1 else float(loss)
+        speed = self.tokens / (time.monotonic() - self.started)
+        record = {"loss": loss / max(1, self.tokens), "tokens_per_second": round(speed, 1)}
+        self.clear()
+        return record

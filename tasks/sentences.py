@@ -1,0 +1,110 @@
+"""How English, German, French and Chinese say a coloured digit, and relate one to another.
+
+A noun phrase has two forms: plain, as a subject, and oblique, after a relation. German puts the dative there
+(über einer roten Sieben), French its "de" (au-dessus d'un sept rouge); English and Chinese change nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white")  # far apart on a black ground
+SIZES = ("small", "medium", "large")  # medium goes unsaid: "a red seven"
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """One language. The frames stand in the same order in all of them: the n-th ones translate each other."""
+
+    noun_phrase: Callable[[int, str, str, bool], str]  # digit, colour, size, oblique
+    conjunction: str
+    relations: dict[str, tuple[str, str]]  # as told from the first side and from the second
+    verb: tuple[str, str]  # singular, plural
+    alone: tuple[str, ...]  # frames for one thing
+    related: tuple[str, ...]  # frames for one side's place as seen from the other
+
+
+def _words(keys: Iterable, words: str) -> dict:
+    return dict(zip(keys, words.split(), strict=True))
+
+
+_ENGLISH_DIGITS = _words(range(10), "zero one two three four five six seven eight nine")
+_GERMAN_DIGITS = _words(range(10), "Null Eins Zwei Drei Vier Fünf Sechs Sieben Acht Neun")
+_FRENCH_DIGITS = _words(range(10), "zéro un deux trois quatre cinq six sept huit neuf")
+_CHINESE_DIGITS = _words(range(10), "零 一 二 三 四 五 六 七 八 九")
+_GERMAN_COLOURS = _words(COLOURS, "rot orangefarben gelb grün blau lila rosa weiß")
+_FRENCH_COLOURS = _words(COLOURS, "rouge orange jaune vert bleu violet rose blanc")
+_CHINESE_COLOURS = _words(COLOURS, "红色 橙色 黄色 绿色 蓝色 紫色 粉色 白色")
+_ENGLISH_SIZES = {"small": ["small"], "medium": [], "large": ["large"]}
+_GERMAN_SIZES = {"small": ["klein"], "medium": [], "large": ["groß"]}
+_FRENCH_SIZES = {"small": ["petit"], "medium": [], "large": ["grand"]}
+_CHINESE_SIZES = {"small": "小的", "medium": "", "large": "大的"}
+
+
+def _english(digit: int, colour: str, size: str, oblique: bool) -> str:
+    words = [*_ENGLISH_SIZES[size], colour, _ENGLISH_DIGITS[digit]]
+    return " ".join(["an" if words[0][0] in "aeiou" else "a", *words])
+
+
+def _german(digit: int, colour: str, size: str, oblique: bool) -> str:
+    # Digits are feminine: eine rote Sieben, über einer roten Sieben. Lila and rosa never take an ending.
+    article, ending = ("einer", "en") if oblique else ("eine", "e")
+    stems = [*_GERMAN_SIZES[size], _GERMAN_COLOURS[colour]]
+    adjectives = [stem if stem in ("lila", "rosa") else stem + ending for stem in stems]
+    return " ".join([article, *adjectives, _GERMAN_DIGITS[digit]])
+
+
+def _french(digit: int, colour: str, size: str, oblique: bool) -> str:
+    # Digits are masculine, the size goes before them and the colour behind; "de un" is always elided.
+    article = "d'un" if oblique else "un"
+    return " ".join([article, *_FRENCH_SIZES[size], _FRENCH_DIGITS[digit], _FRENCH_COLOURS[colour]])
+
+
+def _chinese(digit: int, colour: str, size: str, oblique: bool) -> str:
+    return f"一个{_CHINESE_SIZES[size]}{_CHINESE_COLOURS[colour]}的{_CHINESE_DIGITS[digit]}"
+
+
+_EUROPEAN_FRAMES = (
+    "{subject} {relation} {place}",
+    "{subject} {verb} {relation} {place}.",
+    "{relation} {place} {verb} {subject}.",
+)
+_CHINESE_FRAMES = (
+    "{subject}在{place}{relation}",
+    "{subject}{verb}{place}的{relation}。",
+    "{place}{relation}有{subject}。",
+)
+
+GRAMMARS = {
+    "en": Grammar(
+        noun_phrase=_english,
+        conjunction=" and ",
+        relations={"above": ("above", "below"), "left": ("to the left of", "to the right of")},
+        verb=("stands", "stand"),
+        alone=("{subject}", "here is {subject}.", "we see {subject}."),
+        related=_EUROPEAN_FRAMES,
+    ),
+    "de": Grammar(
+        noun_phrase=_german,
+        conjunction=" und ",
+        relations={"above": ("über", "unter"), "left": ("links von", "rechts von")},
+        verb=("steht", "stehen"),
+        alone=("{subject}", "hier ist {subject}.", "wir sehen {subject}."),
+        related=_EUROPEAN_FRAMES,
+    ),
+    "fr": Grammar(
+        noun_phrase=_french,
+        conjunction=" et ",
+        relations={"above": ("au-dessus", "au-dessous"), "left": ("à gauche", "à droite")},
+        verb=("se trouve", "se trouvent"),
+        alone=("{subject}", "voici {subject}.", "nous voyons {subject}."),
+        related=_EUROPEAN_FRAMES,
+    ),
+    "zh": Grammar(
+        noun_phrase=_chinese,
+        conjunction="和",
+        relations={"above": ("上面", "下面"), "left": ("左边", "右边")},
+        verb=("位于", "位于"),
+        alone=("{subject}", "这里有{subject}。", "我们看到{subject}。"),
+        related=_CHINESE_FRAMES,
+    ),
+}

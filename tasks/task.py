@@ -1,0 +1,108 @@
+"""The contract between a task and everything generic: training, search, evaluation, prediction."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import datasets
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from decoders.search import PAD
+from encoders.base import Encoder, Source
+from tasks.config import Config
+from tasks.data import Batch
+from tasks.metrics import Metric
+from tasks.model import Seq2Seq, build_model
+from tasks.text import Vocabulary, frame, pad
+
+C = TypeVar("C", bound=Config)
+
+
+class Task(ABC, Generic[C]):
+    """A modality's way to the shared decoder. A new one is a folder with a subclass of this, and an encoder.
+
+    A task is made with its configuration, then either ``fit`` to training data or ``restore``d from a run folder;
+    both give it the ``vocabulary`` of its target sentences.
+    """
+
+    metrics: ClassVar[tuple[Metric, ...]]  # the first one picks the checkpoint
+    vocabulary: Vocabulary
+
+    def __init__(self, config: C):
+        self.config = config
+
+    @abstractmethod
+    def load(self, split: str) -> datasets.Dataset:
+        """The examples of a split, checked: columns source, target and references (several right sentences).
+
+        Raises UsageError for data that is missing or bad.
+        """
+
+    @abstractmethod
+    def fit(self, examples: datasets.Dataset) -> None:
+        """Learn from the training examples what the task must know before training: vocabularies, statistics."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """What ``fit`` has learned, ready for the run folder's vocabulary.json."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> None:
+        """The reverse of ``state``."""
+
+    @abstractmethod
+    def build_encoder(self) -> Encoder:
+        """The encoder of the modality."""
+
+    @abstractmethod
+    def source_lengths(self, sources: Sequence[Any]) -> list[int]:
+        """How long each source is in what the encoder reads: tokens, frames."""
+
+    @abstractmethod
+    def collate_sources(self, sources: Sequence[Any], training: bool) -> Source:
+        """Raw sources as one padded batch; ``training`` allows augmentation."""
+
+    @abstractmethod
+    def parse(self, arguments: Sequence[str]) -> list[Any]:
+        """Raw sources from what was typed after ``predict``; None for one that can't be used, after saying why."""
+
+    @abstractmethod
+    def render(self, source: Any, hypothesis: list[int], weights: Float[Tensor, "target source"], path: Path) -> None:
+        """Draw into ``path`` where the model looked while it wrote each token and the end of the sentence."""
+
+    def lengths(self, examples: datasets.Dataset) -> list[tuple[int, int]]:
+        """Lengths of each source and of each target, the latter in tokens with the end of sentence counted."""
+        targets = [len(ids) + 1 for ids in self.vocabulary.encode(examples["target"])]
+        return list(zip(self.source_lengths(examples["source"]), targets, strict=True))
+
+    def collate(self, examples: datasets.Dataset, rows: list[int], training: bool = False) -> Batch:
+        """Some rows as one batch; ``training`` allows augmentation."""
+        columns = examples[rows]
+        dropout = self.config.vocabulary.dropout if training else 0.0
+        targets = self.vocabulary.encode(columns["target"], dropout)
+        return Batch(self.collate_sources(columns["source"], training), pad([frame(ids) for ids in targets]), rows)
+
+    def build_model(self) -> Seq2Seq:
+        """The encoder with the shared decoder."""
+        encoder = self.build_encoder()
+        return build_model(encoder, self.target_embedding(encoder), self.config)
+
+    def target_embedding(self, encoder: Encoder) -> nn.Embedding:
+        """What target tokens are embedded with; a task whose source is text may share its encoder's."""
+        return nn.Embedding(len(self.vocabulary), self.config.decoder.embedding, padding_idx=PAD)
+
+
+class Collated(Dataset[Batch]):
+    """A data set whose items are whole batches, so that worker processes can prepare them."""
+
+    def __init__(self, task: Task, examples: datasets.Dataset, batches: list[list[int]]):
+        self.task, self.examples, self.batches = task, examples, batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.task.collate(self.examples, self.batches[index], training=True)

@@ -1,0 +1,277 @@
+"""The learning loop, the same for all tasks; Accelerate behind it brings mixed precision and several processes.
+
+What an update draws at random (dropout, scheduled sampling) depends on the seed and the update's number alone, and so
+does the order of the data. So there is no state of random generators to save: a run that was killed and resumed
+takes the same updates as one that was not.
+"""
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch.utils.data import DataLoader
+
+from decoders.search import SearchConfig
+from tasks import checkpoint
+from tasks.data import Batch, Batches
+from tasks.errors import UsageError
+from tasks.evaluation import Writer, decode
+from tasks.learning import build_optimizer, initialise, learning_rate, truth_probability
+from tasks.model import count_parameters
+from tasks.progress import Bar, Board, Meter, StopSignal, console
+from tasks.task import Collated, Task
+
+OUT_OF_TIME = 1  # beside the numbers of signals: why training halts
+
+
+@dataclass
+class Progress:
+    """Where training stands: all that the loop decides by, saved together with the weights."""
+
+    update: int = 0
+    epoch: int = 0
+    position: int = 0  # batches of this epoch that are done
+    seconds: float = 0.0
+    best: float | None = None
+    stale: int = 0  # evaluations since the best one
+    drops: int = 0  # of the learning rate, on plateaus
+    lines: int = 0  # of metrics.jsonl
+    kept: list[list[float]] = field(default_factory=list)  # score and update of the best checkpoints
+    finished: bool = False
+
+
+class Training:
+    """One run: ``Training(task, folder, resume=...).run()`` trains to the end, or until Ctrl-C or SIGTERM.
+
+    A stopped or killed run goes on with ``resume=True`` as if nothing had happened.
+    Raises UsageError for bad data, and for a loss that is not finite, naming the rows it came from.
+    """
+
+    def __init__(self, task: Task, folder: Path, *, resume: bool):
+        self.task, self.folder = task, folder
+        self.config = task.config.train
+        self.accelerator = Accelerator(mixed_precision=self.config.precision)
+        self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
+        self.last = folder / "last" / "training.safetensors"
+        self.examples, self.validation = task.load("train"), task.load("validation")
+        resumed = resume and self.last.is_file()
+        if self.accelerator.is_main_process and not resumed:
+            task.fit(self.examples)
+            checkpoint.write_json(folder / "vocabulary.json", task.state())
+        self.accelerator.wait_for_everyone()
+        task.restore(checkpoint.read_json(folder / "vocabulary.json"))
+        batch = task.config.batch
+        self.batches = Batches(task.lengths(self.examples), batch, self.config.seed, limit=batch.max_length)
+        if len(self.batches.rows) == 0:
+            raise UsageError(f"all {len(self.examples)} training examples are longer than --batch.max-length")
+
+        torch.manual_seed(self.config.seed)
+        self.model = task.build_model()
+        initialise(self.model, self.config.init)
+        optimizer = build_optimizer(self.model, self.config)
+        self.progress = Progress()
+        if resumed:
+            self.progress = Progress(**checkpoint.load_training(self.last, self.model, optimizer))
+        self.parallel, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        main = self.accelerator.is_main_process
+        self.log = checkpoint.MetricsLog(folder / "metrics.jsonl", self.progress.lines) if main else None
+        self.board = Board(folder / "tensorboard", self.config.tensorboard and main)
+        self.meter = Meter()
+
+    def run(self) -> None:
+        if self.progress.finished:
+            return self.say(f"{self.folder} is finished; there is nothing to resume")
+        self.say(
+            f"{self.folder}: {count_parameters(self.model):,} parameters, {len(self.examples):,} training examples, "
+            + (f"{self.batches.left_out:,} longer than batch.max-length left out, " if self.batches.left_out else "")
+            + f"a vocabulary of {len(self.task.vocabulary):,}, on {self.world} x {self.accelerator.device.type}"
+        )
+        before = self.progress.seconds
+        started = time.monotonic()
+        with StopSignal() as stop:
+            while not self.progress.finished:
+                for _ in self.updates():
+                    self.progress.seconds = before + time.monotonic() - started
+                    out_of_time = 0 < self.config.minutes * 60 <= self.progress.seconds
+                    halt = self.agree(stop.received or OUT_OF_TIME * out_of_time)
+                    if halt > OUT_OF_TIME:
+                        self.save()
+                        self.say(f"stopped after update {self.progress.update:,}; go on with --resume")
+                        raise SystemExit(128 + halt)
+                    if halt or self.is_due(self.config.evaluate_every):
+                        self.progress.finished = bool(halt)
+                        break
+                    if self.is_due(self.config.save_every):
+                        self.save()
+                if self.progress.position >= len(self.batches.epoch(self.progress.epoch)):
+                    self.progress.epoch, self.progress.position = self.progress.epoch + 1, 0
+                self.evaluate()
+                self.save()
+        self.finish()
+
+    def updates(self) -> Iterator[None]:
+        """Take the updates that are left of this epoch, one each time the caller asks for the next."""
+        size = self.config.accumulate * self.world  # batches an update, over all processes
+        everything = self.batches.epoch(self.progress.epoch)
+        todo = everything[self.progress.position :]
+        groups = [todo[start : start + size] for start in range(0, len(todo), size)]
+        planned = math.ceil(len(everything) / size) * self.config.epochs
+        # A process for which a last, short group has nothing takes part with a batch that does not count.
+        shares = [group[self.rank :: self.world] or group[:1] for group in groups]
+        loader = iter(
+            DataLoader(
+                Collated(self.task, self.examples, [rows for share in shares for rows in share]),
+                batch_size=None,
+                num_workers=self.config.workers,
+            )
+        )
+        with Bar(f"epoch {self.progress.epoch + 1}", len(groups), self.accelerator.is_main_process) as bar:
+            for group, share in zip(groups, shares, strict=True):
+                for parameters in self.optimizer.param_groups:
+                    parameters["lr"] = learning_rate(self.config, self.progress.update, planned, self.progress.drops)
+                batches = [next(loader).to(self.accelerator.device) for _ in share]
+                self.update(batches, counts=self.rank < len(group))
+                self.progress.update += 1
+                self.progress.position += len(group)
+                bar.advance()
+                yield
+
+    def update(self, batches: list[Batch], counts: bool) -> None:
+        """One step of the optimiser, on the mean loss over all tokens of all processes' batches."""
+        number = self.progress.update
+        torch.manual_seed((self.config.seed * 1_000_003 + number) * self.world + self.rank)
+        truth = truth_probability(self.config, number)
+        tokens = torch.tensor(sum(batch.target_tokens for batch in batches) * counts)
+        if self.world > 1:
+            tokens = self.accelerator.reduce(tokens.to(self.accelerator.device)).cpu()
+        losses = torch.zeros((), device=self.accelerator.device)
+        self.parallel.train()
+        for batch in batches:
+            last = batch is batches[-1]  # gradients are exchanged once, with the last batch
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.parallel):
+                with self.accelerator.autocast():
+                    loss = self.parallel(batch, label_smoothing=self.config.label_smoothing, truth=truth) * counts
+                # Processes' gradients are averaged; times their number, it is the gradient of a sum.
+                self.accelerator.backward(loss * (self.world / tokens.item()))
+                losses += loss.detach()
+        if self.config.clip:
+            self.accelerator.clip_grad_norm_(self.parallel.parameters(), self.config.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.meter.add(losses, int(tokens), [row for batch in batches for row in batch.rows])
+
+    def evaluate(self) -> None:
+        """Score the validation split, keep what is among the best, and tell."""
+        progress = self.progress
+        progress.lines += 1
+        record = {
+            "update": progress.update,
+            "epoch": round(progress.epoch + progress.position / len(self.batches.epoch(progress.epoch)), 2),
+            "seconds": round(progress.seconds, 1),
+            "lr": self.optimizer.param_groups[0]["lr"],
+            **self.meter.take(self.accelerator),
+            "validation": self.scores(),
+        }
+        metric = self.task.metrics[0]
+        score = record["validation"][metric.name]
+        better = metric.better(score, progress.best)
+        progress.stale = 0 if better else progress.stale + 1
+        if better:
+            progress.best = score
+        elif progress.stale % (self.config.plateau_patience + 1) == 0:
+            progress.drops += 1
+        if not progress.finished:
+            out_of_patience = 0 < self.config.patience <= progress.stale
+            progress.finished = out_of_patience or progress.epoch >= self.config.epochs
+        self.keep(score, better)
+        if self.log is not None:
+            self.log.append(record)
+        self.board.add(record, progress.update)
+        scores = "  ".join(f"{name} {value:.2f}" for name, value in record["validation"].items())
+        self.say(
+            f"epoch {record['epoch']:g}  update {progress.update:,}  loss {record['loss']:.3f}  "
+            f"{record['tokens_per_second']:,.0f} tokens/s  validation: {scores}{'  *' if better else ''}"
+        )
+
+    @torch.no_grad()
+    def scores(self) -> dict[str, float]:
+        """Loss and all metrics on the validation split, written greedily."""
+        self.model.eval()
+        batches = Batches(self.task.lengths(self.validation), self.task.config.batch, seed=0).by_length()
+        sums = torch.zeros(2, dtype=torch.float64)
+        for rows in batches[self.rank :: self.world]:
+            batch = self.task.collate(self.validation, rows).to(self.accelerator.device)
+            with self.accelerator.autocast():
+                sums += torch.tensor([float(self.model(batch)), float(batch.target_tokens)], dtype=torch.float64)
+        if self.world > 1:
+            sums = self.accelerator.reduce(sums.to(self.accelerator.device, torch.float32)).cpu()
+        greedy = SearchConfig(beam=1, max_length=self.task.config.search.max_length)
+        hypotheses = decode(Writer(self.task, [self.model]), self.validation, greedy, self.rank, self.world)
+        references = self.validation["references"]
+        scores = {metric.name: metric(hypotheses, references) for metric in self.task.metrics}
+        return scores | {"loss": float(sums[0] / sums[1])}
+
+    def keep(self, score: float, better: bool) -> None:
+        """Write best.safetensors if this is it, and hold the best checkpoints for their average."""
+        sign = 1 if self.task.metrics[0].higher_is_better else -1
+        best_first = sorted([*self.progress.kept, [score, self.progress.update]], key=lambda kept: -sign * kept[0])
+        kept, dropped = best_first[: max(1, self.config.average)], best_first[max(1, self.config.average) :]
+        self.progress.kept = kept
+        if not self.accelerator.is_main_process:
+            return
+        weights = checkpoint.weights_of(self.model)
+        if better:
+            checkpoint.save_weights(self.folder / "best.safetensors", weights)
+        if self.config.average > 1 and [score, self.progress.update] in kept:
+            checkpoint.save_weights(self.kept_path(self.progress.update), weights)
+        for _, update in dropped:
+            self.kept_path(int(update)).unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Average the best checkpoints, and take the average if it is better still."""
+        paths = [self.kept_path(int(update)) for _, update in self.progress.kept]
+        self.accelerator.wait_for_everyone()
+        if len(paths) > 1 and all(path.is_file() for path in paths):
+            averaged = checkpoint.average(paths)
+            checkpoint.load_weights(self.model, averaged, paths[0])
+            name = self.task.metrics[0].name
+            score = self.scores()[name]
+            better = self.task.metrics[0].better(score, self.progress.best)
+            self.say(
+                f"average of {len(paths)} checkpoints: validation {name} {score:.2f}, the best one {self.progress.best:.2f}"
+                f"; kept the {'average' if better else 'best one'}"
+            )
+            if better and self.accelerator.is_main_process:
+                checkpoint.save_weights(self.folder / "best.safetensors", averaged)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            for path in paths:
+                path.unlink(missing_ok=True)
+        self.say(f"finished after {self.progress.seconds / 60:.1f} minutes; the model is in {self.folder}")
+
+    def save(self) -> None:
+        self.meter.check()
+        if self.accelerator.is_main_process:
+            checkpoint.save_training(self.last, self.model, self.optimizer, asdict(self.progress))
+
+    def agree(self, reason: int) -> int:
+        """The largest ``reason`` of all processes, so that all halt at the same update."""
+        if self.world == 1:
+            return reason
+        reasons = self.accelerator.gather(torch.tensor([reason], device=self.accelerator.device))
+        return int(reasons.max())
+
+    def is_due(self, every: int) -> bool:
+        return every > 0 and self.progress.update % every == 0
+
+    def kept_path(self, update: int) -> Path:
+        return self.folder / "checkpoints" / f"{update}.safetensors"
+
+    def say(self, text: str) -> None:
+        if self.accelerator.is_main_process:
+            console.print(text)

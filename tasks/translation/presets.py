@@ -1,0 +1,49 @@
+"""Whole configurations by name. Each docstring says what it is for and what it was seen to reach."""
+
+from tasks.config import AttentionConfig, DecoderConfig
+from tasks.data import BatchConfig
+from tasks.learning import LearningConfig
+from tasks.text import VocabularyConfig
+from tasks.translation.task import TextEncoderConfig, TranslationConfig
+
+
+def tiny() -> TranslationConfig:
+    """The embedded world in seconds, for tests: it learns, but not well."""
+    return TranslationConfig(
+        vocabulary=VocabularyConfig(kind="word", size=400, shared=False),
+        encoder=TextEncoderConfig(hidden=32, embedding=32, dropout=0.0),
+        attention=AttentionConfig(score="general"),
+        decoder=DecoderConfig(hidden=64, embedding=32, dropout=0.0),
+        batch=BatchConfig(sentences=64),
+        train=LearningConfig(epochs=2, lr=5e-3, average=0),
+    )
+
+
+def demo() -> TranslationConfig:
+    """The embedded world, German to English, on a laptop's CPU."""
+    return TranslationConfig(
+        vocabulary=VocabularyConfig(kind="word", size=400, shared=False),
+        encoder=TextEncoderConfig(hidden=64, embedding=64, dropout=0.1),
+        attention=AttentionConfig(score="additive", hidden=128),
+        decoder=DecoderConfig(hidden=128, embedding=64, dropout=0.1),
+        batch=BatchConfig(sentences=64),
+        train=LearningConfig(epochs=8, lr=3e-3, average=0),
+    )
+
+
+def multi30k() -> TranslationConfig:
+    """Multi30k English to German (Elliott et al. 2016), 29,000 captions; from the hub, or --data FOLDER."""
+    return TranslationConfig(
+        data="bentrevett/multi30k",
+        source="en",
+        target="de",
+        vocabulary=VocabularyConfig(kind="bpe", size=6000),
+        encoder=TextEncoderConfig(hidden=256, embedding=256, dropout=0.35),
+        attention=AttentionConfig(score="general"),
+        decoder=DecoderConfig(hidden=512, embedding=256, dropout=0.35),
+        batch=BatchConfig(sentences=80),
+        train=LearningConfig(epochs=15, lr=2e-3, schedule="cosine", warmup=400, average=4),
+    )
+
+
+PRESETS = {preset.__name__: preset for preset in (tiny, demo, multi30k)}
