@@ -1,16 +1,61 @@
-"""Any sequence in, a sentence out: python run.py TASK COMMAND ..."""
+"""Any sequence in, a sentence out.
 
+    python run.py                                   this page, with all tasks and presets
+    python run.py demo                              every task on the embedded world: one table and a gallery
+    python run.py TASK train [PRESET] [--data PATH_OR_HUB_ID] [--run DIR] [--resume] [--flags ...]
+    python run.py TASK evaluate RUN [--split test] [--beam 5] [--against RUN] [--ensemble RUN ...]
+    python run.py TASK predict RUN INPUT ... [--beam N] [--n-best N] [--picture DIR]
+    python run.py TASK compare [PRESET] --vary attention=dot,general,additive [--seeds 1,2,3]
+
+--help behind any of them lists its flags.
+"""
+
+import os
 import sys
+from importlib import import_module
 
-from tasks import commands
-
-TASKS = {"translation": "text in one language to text in another"}
-COMMANDS = {"train": commands.train, "evaluate": commands.evaluate, "predict": commands.predict}
+TASKS = {"translation": "a sentence in one language in, the same in another out"}
+COMMANDS = {  # where each is written; loaded when called, since torch takes its time
+    "train": "tasks.commands",
+    "evaluate": "tasks.commands",
+    "predict": "tasks.commands",
+    "compare": "tasks.comparison",
+}
 
 
 def main(arguments: list[str]) -> None:
-    task, command, *rest = arguments
-    COMMANDS[command](task, rest)
+    # Before tokenizers is loaded, which else warns whenever a process that prepares batches is forked off.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    from tasks.errors import UsageError, unknown
+
+    try:
+        match arguments:
+            case [] | ["-h" | "--help" | "help"]:
+                overview()
+            case ["demo", *flags]:
+                import_module("tasks.demo").demo(list(TASKS), flags)
+            case [task, *_] if task not in TASKS:
+                raise unknown("task", task, [*TASKS, "demo"])
+            case [task] | [task, "-h" | "--help"]:
+                raise UsageError(f"{task} needs a command: {', '.join(COMMANDS)}")
+            case [_, command, *_] if command not in COMMANDS:
+                raise unknown("command", command, COMMANDS)
+            case [task, command, *rest]:
+                getattr(import_module(COMMANDS[command]), command)(task, rest)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        sys.stdout = None
+        sys.exit(141)
+
+
+def overview() -> None:
+    print(__doc__)
+    for name, description in TASKS.items():
+        print(f"{name}: {description}")
+        for preset, build in import_module(f"tasks.{name}").PRESETS.items():
+            print(f"    {preset:12} {build.__doc__.strip().splitlines()[0]}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""The run folder: nothing in it is ever half written, and a run is rebuilt from it alone.
+"""The run folder: nothing in it is ever half written, and a run is rebuilt from it alone::
 
-    config.json           the task and its whole configuration
-    vocabulary.json       what the task learned before training
-    best.safetensors      the weights that scored best on validation
-    last/                 where training stands: weights, optimiser and progress, in one file
-    checkpoints/          the best epochs' weights, while training
-    metrics.jsonl         a line an evaluation
-    evaluation/ pictures/
+config.json           the task and its whole configuration
+vocabulary.json       what the task learned before training
+best.safetensors      the weights that scored best on validation
+last/                 where training stands: weights, optimiser and progress, in one file
+checkpoints/          the best epochs' weights, while training
+metrics.jsonl         a line an evaluation
+evaluation/ pictures/
 """
 
 import json
@@ -48,6 +48,11 @@ def read_json(path: Path) -> Any:
         raise UsageError(f"{path} is missing: {path.parent} is not the folder of a run") from None
     except (ValueError, OSError) as error:
         raise UsageError(f"{path} is not readable JSON ({error}); restore it or train again") from error
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a file with a JSON object a line."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -72,25 +72,29 @@ class PredictOptions:
     """Of the draw, with --sample."""
 
 
-def train(task: str, arguments: list[str]) -> None:
-    package = tasks.package(task)
+def choose_preset(task: str, arguments: list[str]) -> tuple[str, list[str], Config]:
+    """The preset's name (demo, if none is named), the flags behind it, and its configuration."""
+    presets = tasks.package(task).PRESETS
     named = bool(arguments) and not arguments[0].startswith("-")
     preset, flags = (arguments[0], arguments[1:]) if named else ("demo", arguments)
-    if preset not in package.PRESETS:
-        raise unknown("preset", preset, package.PRESETS)
+    if preset not in presets:
+        raise unknown("preset", preset, presets)
+    return preset, flags, presets[preset]()
+
+
+def train(task: str, arguments: list[str]) -> None:
+    preset, flags, config = choose_preset(task, arguments)
     program = f"run.py {task} train {preset}"
-    kind = TrainOptions[package.Config]
-    default = TrainOptions(config=package.PRESETS[preset]())
-    options = parse(kind, flags, program, default)
+    kind = TrainOptions[tasks.package(task).Config]
+    options = parse(kind, flags, program, TrainOptions(config))
     folder = Path(options.run or f"runs/{task}-{preset}")
-    started = (folder / "config.json").is_file()
-    if started and not options.resume:
+    there = (folder / "config.json").is_file()
+    if there and not options.resume:
         raise UsageError(f"{folder} holds a run already: go on with it by --resume, or name another folder by --run")
     if options.resume:
-        if not started:
+        if not there:
             raise UsageError(f"--resume: there is no run in {folder}; name its folder by --run")
-        kept = TrainOptions(read_config(task, folder), options.run)
-        options = parse(kind, flags, program, kept)
+        options = parse(kind, flags, program, TrainOptions(read_config(task, folder)))
     start(task, options.config, folder, resume=options.resume)
 
 
@@ -98,6 +102,14 @@ def start(task: str, config: Config, folder: Path, *, resume: bool) -> None:
     """Train a run from its configuration, which is kept in its folder."""
     checkpoint.write_json(folder / "config.json", {"task": task, "config": dataclasses.asdict(config)})
     Training(tasks.package(task).Task(config), folder, resume=resume).run()
+
+
+def obtain(task: str, config: Config, folder: Path) -> None:
+    """Train a run, go on with it, or find it finished, if it is there with the very same configuration."""
+    there = (folder / "config.json").is_file()
+    if there and read_config(task, folder) != config:
+        raise UsageError(f"{folder} was trained with another configuration: name another --run, or remove that folder")
+    start(task, config, folder, resume=there)
 
 
 def evaluate(task: str, arguments: list[str]) -> None:
@@ -108,7 +120,7 @@ def evaluate(task: str, arguments: list[str]) -> None:
         raise unknown("split", options.split, SPLITS)
     writer = open_runs(task, [run, *map(Path, options.ensemble)], data=options.data, skip_bad=options.skip_bad)
     report = evaluation.evaluate(
-        writer, options.split, options.search, run / "evaluation", Path(options.against) if options.against else None
+        writer, options.split, options.search, run, Path(options.against) if options.against else None
     )
     evaluation.show(report)
 
@@ -126,7 +138,9 @@ def predict(task: str, arguments: list[str]) -> None:
     # Some thousand at a time: like lengths are together then, and the first lines are seen while others are written.
     for start in range(0, len(sources), CHUNK):
         chunk = sources[start : start + CHUNK]
-        for number, (source, ranked) in enumerate(zip(chunk, writer.write_all(chunk, options.search)), start=start + 1):
+        for number, (source, ranked) in enumerate(
+            zip(chunk, writer.write_all(chunk, options.search), strict=True), start + 1
+        ):
             for place, hypothesis in enumerate(ranked, start=1):
                 front = f"{place}\t{hypothesis.score:.4f}\t" if options.scores else ""
                 print(front + writer.task.vocabulary.decode(hypothesis.tokens))
@@ -155,9 +169,9 @@ def read_config(task: str, run: Path) -> Config:
     """The configuration that a run was trained with. Raises UsageError if it is no run, or another task's."""
     if not run.is_dir():
         near = [str(folder.parent) for folder in Path("runs").glob("*/config.json")]
-        raise unknown("run", str(run), near, "train one first") if near else UsageError(
-            f"there is no run in {run}: train one first, by run.py {task} train"
-        )
+        if near:
+            raise unknown("run", str(run), near)
+        raise UsageError(f"there is no run in {run}: train one first, by run.py {task} train")
     saved = checkpoint.read_json(run / "config.json")
     if saved.get("task") != task:
         raise UsageError(f"{run} is a run of {saved.get('task')!r}, not of {task!r}: name that task, or another run")

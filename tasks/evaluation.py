@@ -1,5 +1,6 @@
 """Writing for a whole split with any model and any task, and what the scores are: overall, by length, compared."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -60,7 +61,6 @@ class Writer:
         weights = model.decoder(tokens, memory).weights
         return None if weights is None else weights[0].cpu()
 
-
     def write_all(self, sources: Sequence[Any], config: SearchConfig) -> list[list[Hypothesis]]:
         """The same for any number of sources, like lengths together; nothing for a source that is None."""
         usable = [row for row, source in enumerate(sources) if source is not None]
@@ -74,7 +74,9 @@ class Writer:
         return results
 
 
-def decode(writer: Writer, examples: datasets.Dataset, config: SearchConfig, rank: int = 0, world: int = 1) -> list[str]:
+def decode(
+    writer: Writer, examples: datasets.Dataset, config: SearchConfig, rank: int = 0, world: int = 1
+) -> list[str]:
     """The best hypothesis for each example, in the order of the examples; ``world`` processes share the work."""
     for model in writer.models:
         model.eval()
@@ -86,15 +88,17 @@ def decode(writer: Writer, examples: datasets.Dataset, config: SearchConfig, ran
     return [text for _, text in sorted(written)]
 
 
-def evaluate(writer: Writer, split: str, config: SearchConfig, folder: Path, baseline: Path | None) -> dict[str, Any]:
-    """Write the split, score it, and leave in ``folder`` SPLIT.json, SPLIT.txt and SPLIT.png; returns the JSON.
+def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseline: Path | None) -> dict[str, Any]:
+    """Write the split, score it, and leave SPLIT.json, SPLIT.txt and SPLIT.png in ``run``/evaluation.
 
     ``baseline`` is the folder of another run, evaluated on this split: the difference to it is tested.
     """
     task = writer.task
     examples = task.load(split)
     lengths = task.source_lengths(examples["source"])
+    started = time.monotonic()
     hypotheses = decode(writer, examples, config)
+    seconds = time.monotonic() - started
     references = [list(given) for given in examples["references"]]
     statistics = {metric.name: metric.statistics(hypotheses, references) for metric in task.metrics}
     bootstrap = Bootstrap(len(examples))
@@ -107,6 +111,7 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, folder: Path, bas
         "signature": {metric.name: metric.signature(references) for metric in task.metrics},
         "by_length": by_length(task.metrics[0], statistics[task.metrics[0].name], lengths),
         "search": asdict(config),
+        "sentences_per_second": round(len(examples) / seconds, 1),
         "hypotheses": f"{split}.txt",
     }
     if baseline is not None:
@@ -115,6 +120,7 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, folder: Path, bas
             metric.name: bootstrap.compare(metric, statistics[metric.name], metric.statistics(others, references))
             for metric in task.metrics
         }
+    folder = run / "evaluation"
     write(folder / f"{split}.txt", "".join(f"{text}\n" for text in hypotheses))
     draw_by_length({split: report["by_length"]}, task.metrics[0].name, folder / f"{split}.png")
     write_json(folder / f"{split}.json", report)

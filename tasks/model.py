@@ -1,6 +1,5 @@
 """Encoder and decoder put together, and the loss of a batch."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional

@@ -22,7 +22,9 @@ def save(figure: Figure, path: Path) -> None:
     write(path, lambda beside: figure.savefig(beside, format="png", dpi=120, bbox_inches="tight"))
 
 
-def draw_alignment(weights: Float[Tensor, "target source"], target: Sequence[str], source: Sequence[str], path: Path) -> None:
+def draw_alignment(
+    weights: Float[Tensor, "target source"], target: Sequence[str], source: Sequence[str], path: Path
+) -> None:
     """Which source tokens (columns) each target token (rows) was written from; the darker, the more."""
     figure = Figure(figsize=(2 + 0.42 * len(source), 1.2 + 0.34 * len(target)))
     axes = figure.add_subplot()
@@ -43,6 +45,19 @@ def draw_by_length(systems: Mapping[str, Sequence[Mapping[str, Any]]], score: st
     for name, groups in systems.items():
         axes.plot([group["length"] for group in groups], [group["score"] for group in groups], marker="o", label=name)
     axes.set_xlabel("length of the source")
+    axes.set_ylabel(score)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    save(figure, path)
+
+
+def draw_curves(systems: Mapping[str, Sequence[tuple[float, float]]], score: str, path: Path) -> None:
+    """A learning curve a system: its score (y) after so many updates (x)."""
+    figure = Figure(figsize=(6.4, 4))
+    axes = figure.add_subplot()
+    for name, points in systems.items():
+        axes.plot(*zip(*points, strict=True), marker=".", label=name)
+    axes.set_xlabel("updates")
     axes.set_ylabel(score)
     axes.grid(alpha=0.3)
     axes.legend()

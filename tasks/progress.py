@@ -106,8 +106,8 @@ class Meter:
             if not math.isfinite(loss.item()):
                 shown = ", ".join(str(row + 1) for row in sorted(rows)[:10])
                 raise UsageError(
-                    f"the loss became {loss.item()} on the training rows {shown}{' ...' if len(rows) > 10 else ''}; look "
-                    "at them, or lower --train.lr or --train.clip, or set --train.precision no; the last save is sound"
+                    f"the loss became {loss.item()} on the training rows {shown}{' ...' if len(rows) > 10 else ''}; "
+                    "look at them, lower --train.lr or --train.clip, or set --train.precision no; the last save is sound"
                 )
             self.loss += loss.item()
         self.unchecked = []

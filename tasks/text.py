@@ -46,7 +46,7 @@ class VocabularyConfig:
             )
         if not 0.0 <= self.dropout < 1.0 or (self.dropout and self.kind != "bpe"):
             raise ValueError(
-                f"vocabulary.dropout is {self.dropout} with kind {self.kind}; allowed is 0 to below 1, and only with bpe"
+                f"vocabulary.dropout is {self.dropout} with {self.kind}; allowed is 0 to below 1, only with bpe"
             )
 
 
@@ -118,9 +118,7 @@ def _kind(config: VocabularyConfig) -> tuple[Any, Any, list[Any]]:
     match config.kind:
         case "bpe":
             model = models.BPE(unk_token=SPECIAL[UNK], byte_fallback=True)
-            trainer = trainers.BpeTrainer(
-                special_tokens=SPECIAL + BYTES, min_frequency=config.min_frequency, **common
-            )
+            trainer = trainers.BpeTrainer(special_tokens=SPECIAL + BYTES, min_frequency=config.min_frequency, **common)
             return model, trainer, [punctuation]
         case "unigram":
             trainer = trainers.UnigramTrainer(special_tokens=SPECIAL + BYTES, unk_token=SPECIAL[UNK], **common)

@@ -243,8 +243,8 @@ class Training:
             score = self.scores()[name]
             better = self.task.metrics[0].better(score, self.progress.best)
             self.say(
-                f"average of {len(paths)} checkpoints: validation {name} {score:.2f}, the best one {self.progress.best:.2f}"
-                f"; kept the {'average' if better else 'best one'}"
+                f"average of {len(paths)} checkpoints: validation {name} {score:.2f}, "
+                f"the best of them {self.progress.best:.2f}; kept the {'average' if better else 'best'}"
             )
             if better and self.accelerator.is_main_process:
                 checkpoint.save_weights(self.folder / "best.safetensors", averaged)

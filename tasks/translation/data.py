@@ -21,7 +21,7 @@ def load_pairs(data: str | None, split: str, source: str, target: str, skip_bad:
         table = read_table(data, split)
         if table is None:
             names = " or ".join(f"{name}.{source} and {name}.{target}" for name in SPLITS[split])
-            raise UsageError(f"--data {data} has no {split} split: neither {names}, nor a table {split}.jsonl or the like")
+            raise UsageError(f"--data {data} has no {split} split: neither {names}, nor a table like {split}.jsonl")
         pairs = column(table, source, data), column(table, target, data)
     return checked(*pairs, f"{data}, {split}", source, target, skip_bad)
 
@@ -40,7 +40,7 @@ def read_parallel(folder: Path, split: str, source: str, target: str) -> tuple[l
                 raise UsageError(f"{files[0] if not left else files[1]} is empty; a sentence a line is expected")
             if len(left) != len(right):
                 raise UsageError(
-                    f"{files[0]} has {len(left)} lines and {files[1]} has {len(right)}; they must be parallel, line by line"
+                    f"{files[0]} has {len(left)} lines and {files[1]} has {len(right)}: they must be parallel"
                 )
             return left, right
     return None
