@@ -6,14 +6,16 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from tasks.checkpoint import write
 
-# The first font that has a character draws it; those after the first are found where they are installed.
-FONTS = ["DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC"]
+# matplotlib brings the first font, which lacks Chinese; the first of the others that is installed has it.
+WANTED = ["DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC"]
+FONTS = [font for font in WANTED if font in font_manager.get_font_names()]
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -107,7 +107,7 @@ class Meter:
                 shown = ", ".join(str(row + 1) for row in sorted(rows)[:10])
                 raise UsageError(
                     f"the loss became {loss.item()} on the training rows {shown}{' ...' if len(rows) > 10 else ''}; "
-                    "look at them, lower --train.lr or --train.clip, or set --train.precision no; the last save is sound"
+                    "look at them, lower --train.lr or --train.clip, or set --train.precision no"
                 )
             self.loss += loss.item()
         self.unchecked = []
