@@ -99,9 +99,11 @@ def train(task: str, arguments: list[str]) -> None:
 
 
 def start(task: str, config: Config, folder: Path, *, resume: bool) -> None:
-    """Train a run from its configuration, which is kept in its folder."""
-    checkpoint.write_json(folder / "config.json", {"task": task, "config": dataclasses.asdict(config)})
-    Training(tasks.package(task).Task(config), folder, resume=resume).run()
+    """Train a run from its configuration, which is kept in its folder once the data was found good."""
+    training = Training(tasks.package(task).Task(config), folder, resume=resume)
+    if training.accelerator.is_main_process:
+        checkpoint.write_json(folder / "config.json", {"task": task, "config": dataclasses.asdict(config)})
+    training.run()
 
 
 def obtain(task: str, config: Config, folder: Path) -> None:

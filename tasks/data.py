@@ -1,5 +1,6 @@
 """Data sets: where a split's rows come from, which rows are bad, and how rows become batches."""
 
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ def read_table(path: str, split: str) -> datasets.Dataset | None:
 
 
 def _load(path: str, *arguments: Any, **options: Any) -> Any:
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of each attempt; the last one is enough
     try:
         return datasets.load_dataset(*arguments, **options)
     except Exception as error:  # datasets raises a different kind for each format and each network fault

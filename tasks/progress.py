@@ -3,13 +3,11 @@
 import math
 import signal
 import sys
-import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -81,27 +79,22 @@ class StopSignal:
         console.print("stopping after this update ...")
 
 
-class Meter:
-    """What happened since the last evaluation. Losses are looked at now and then, since a look waits for the GPU."""
+class LossCheck:
+    """Looks now and then at whether the losses were finite, since each look waits for the GPU."""
 
-    CHECK_EVERY = 20
+    EVERY = 20
 
     def __init__(self):
-        self.clear()
-
-    def clear(self) -> None:
-        self.started = time.monotonic()
-        self.loss, self.tokens = 0.0, 0
         self.unchecked: list[tuple[torch.Tensor, list[int]]] = []
 
-    def add(self, loss: torch.Tensor, tokens: int, rows: list[int]) -> None:
-        self.tokens += tokens
+    def add(self, loss: torch.Tensor, rows: list[int]) -> float:
+        """Note an update's loss and the rows it came from; returns the sum of what was looked at."""
         self.unchecked.append((loss, rows))
-        if len(self.unchecked) >= self.CHECK_EVERY:
-            self.check()
+        return self.look() if len(self.unchecked) >= self.EVERY else 0.0
 
-    def check(self) -> None:
-        """Raises UsageError if an update's loss was not finite."""
+    def look(self) -> float:
+        """The sum of all losses not looked at before. Raises UsageError if one is not finite."""
+        total = 0.0
         for loss, rows in self.unchecked:
             if not math.isfinite(loss.item()):
                 shown = ", ".join(str(row + 1) for row in sorted(rows)[:10])
@@ -109,15 +102,6 @@ class Meter:
                     f"the loss became {loss.item()} on the training rows {shown}{' ...' if len(rows) > 10 else ''}; "
                     "look at them, lower --train.lr or --train.clip, or set --train.precision no"
                 )
-            self.loss += loss.item()
+            total += loss.item()
         self.unchecked = []
-
-    def take(self, accelerator: Accelerator) -> dict[str, float]:
-        """Loss in nats a token and speed, over all processes; and start again."""
-        self.check()
-        loss = torch.tensor(self.loss, device=accelerator.device)
-        loss = float(accelerator.reduce(loss)) if accelerator.num_processes > 1 else float(loss)
-        speed = self.tokens / (time.monotonic() - self.started)
-        record = {"loss": loss / max(1, self.tokens), "tokens_per_second": round(speed, 1)}
-        self.clear()
-        return record
+        return total

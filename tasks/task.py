@@ -14,6 +14,7 @@ from decoders.search import PAD
 from encoders.base import Encoder, Source
 from tasks.config import Config
 from tasks.data import Batch
+from tasks.errors import UsageError
 from tasks.metrics import Metric
 from tasks.model import Seq2Seq, build_model
 from tasks.text import Vocabulary, frame, pad
@@ -86,9 +87,12 @@ class Task(ABC, Generic[C]):
         return Batch(self.collate_sources(columns["source"], training), pad([frame(ids) for ids in targets]), rows)
 
     def build_model(self) -> Seq2Seq:
-        """The encoder with the shared decoder."""
-        encoder = self.build_encoder()
-        return build_model(encoder, self.target_embedding(encoder), self.config)
+        """The encoder with the shared decoder. Raises UsageError for sizes that do not go together."""
+        try:
+            encoder = self.build_encoder()
+            return build_model(encoder, self.target_embedding(encoder), self.config)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
 
     def target_embedding(self, encoder: Encoder) -> nn.Embedding:
         """What target tokens are embedded with; a task whose source is text may share its encoder's."""

@@ -85,7 +85,10 @@ class Vocabulary:
             saved["model"]["byte_fallback"] = True
         vocabulary = cls.restore(saved)
         if len(vocabulary) <= len(SPECIAL):
-            raise UsageError("the training text is empty: no vocabulary can be learned from it; check --data")
+            raise UsageError(
+                "no vocabulary can be learned: the training text is too small; bring more by --data, or lower "
+                f"--vocabulary.min-frequency from {config.min_frequency}"
+            )
         return vocabulary
 
     def state(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from tasks.errors import UsageError
 from tasks.evaluation import Writer, decode
 from tasks.learning import build_optimizer, initialise, learning_rate, truth_probability
 from tasks.model import count_parameters
-from tasks.progress import Bar, Board, Meter, StopSignal, console
+from tasks.progress import Bar, Board, LossCheck, StopSignal, console
 from tasks.task import Collated, Task
 
 OUT_OF_TIME = 1  # beside the numbers of signals: why training halts
@@ -37,6 +37,9 @@ class Progress:
     epoch: int = 0
     position: int = 0  # batches of this epoch that are done
     seconds: float = 0.0
+    loss: float = 0.0  # summed since the last evaluation, of this process
+    tokens: int = 0  # since the last evaluation, of all processes
+    evaluated: float = 0.0  # seconds at the last evaluation
     best: float | None = None
     stale: int = 0  # evaluations since the best one
     drops: int = 0  # of the learning rate, on plateaus
@@ -81,7 +84,7 @@ class Training:
         main = self.accelerator.is_main_process
         self.log = checkpoint.MetricsLog(folder / "metrics.jsonl", self.progress.lines) if main else None
         self.board = Board(folder / "tensorboard", self.config.tensorboard and main)
-        self.meter = Meter()
+        self.losses = LossCheck()
 
     def run(self) -> None:
         if self.progress.finished:
@@ -163,7 +166,8 @@ class Training:
             self.accelerator.clip_grad_norm_(self.parallel.parameters(), self.config.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.meter.add(losses, int(tokens), [row for batch in batches for row in batch.rows])
+        self.progress.tokens += int(tokens)
+        self.progress.loss += self.losses.add(losses, [row for batch in batches for row in batch.rows])
 
     def evaluate(self) -> None:
         """Score the validation split, keep what is among the best, and tell."""
@@ -174,9 +178,11 @@ class Training:
             "epoch": round(progress.epoch + progress.position / len(self.batches.epoch(progress.epoch)), 2),
             "seconds": round(progress.seconds, 1),
             "lr": self.optimizer.param_groups[0]["lr"],
-            **self.meter.take(self.accelerator),
+            "loss": self.mean_loss(),
+            "tokens_per_second": round(progress.tokens / max(1e-9, progress.seconds - progress.evaluated), 1),
             "validation": self.scores(),
         }
+        progress.loss, progress.tokens, progress.evaluated = 0.0, 0, progress.seconds
         metric = self.task.metrics[0]
         score = record["validation"][metric.name]
         better = metric.better(score, progress.best)
@@ -197,6 +203,14 @@ class Training:
             f"epoch {record['epoch']:g}  update {progress.update:,}  loss {record['loss']:.3f}  "
             f"{record['tokens_per_second']:,.0f} tokens/s  validation: {scores}{'  *' if better else ''}"
         )
+
+    def mean_loss(self) -> float:
+        """Nats a token since the last evaluation, over all processes."""
+        self.progress.loss += self.losses.look()
+        loss = torch.tensor(self.progress.loss, device=self.accelerator.device)
+        if self.world > 1:
+            loss = self.accelerator.reduce(loss)
+        return float(loss) / max(1, self.progress.tokens)
 
     @torch.no_grad()
     def scores(self) -> dict[str, float]:
@@ -255,7 +269,7 @@ class Training:
         self.say(f"finished after {self.progress.seconds / 60:.1f} minutes; the model is in {self.folder}")
 
     def save(self) -> None:
-        self.meter.check()
+        self.progress.loss += self.losses.look()
         if self.accelerator.is_main_process:
             checkpoint.save_training(self.last, self.model, self.optimizer, asdict(self.progress))
 

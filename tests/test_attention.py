@@ -8,16 +8,15 @@ from torch.autograd import gradcheck
 from torch.testing import assert_close
 
 from attention import Attention, MultiHead, NoAttention, Score, SoftAttention, build_score
-
 from encoders import Memory
 
 SCORES = ("dot", "scaled_dot", "cosine", "general", "concat", "additive")
-HEADS = (1, 2)
-SAME, LARGER_QUERY, LARGER_MEMORY = (6, 6), (6, 4), (4, 6)
-every_score = pytest.mark.parametrize("name", SCORES)
-every_size = pytest.mark.parametrize("sizes", (SAME, LARGER_QUERY, LARGER_MEMORY), ids=str)
-one_or_two_heads = pytest.mark.parametrize("heads", HEADS)
 LENGTHS = [5, 2, 1, 3]
+SAME, LARGER_QUERY, LARGER_MEMORY = (6, 6), (6, 4), (4, 6)
+
+every_score = pytest.mark.parametrize("name", SCORES)
+every_size = pytest.mark.parametrize("sizes", [SAME, LARGER_QUERY, LARGER_MEMORY], ids=str)
+one_or_two_heads = pytest.mark.parametrize("heads", [1, 2])
 
 
 def build(name: str, heads: int = 1, query_dim: int = 6, memory_dim: int = 4) -> Attention:
@@ -47,8 +46,8 @@ def energy(name: str, score: Score, query: list[float], state: list[float]) -> f
             hidden = times(score.joined.weight, query + state)
             return dot(score.vector.weight[0].tolist(), [math.tanh(unit) for unit in hidden])
         case "additive":
-            three = zip(times(score.query.weight, query), times(score.key.weight, state), score.key.bias.tolist())
-            return dot(score.vector.weight[0].tolist(), [math.tanh(sum(terms)) for terms in three])
+            terms = times(score.query.weight, query), times(score.key.weight, state), score.key.bias.tolist()
+            return dot(score.vector.weight[0].tolist(), [math.tanh(sum(unit)) for unit in zip(*terms, strict=True)])
     key = state if len(query) == len(state) else times(score.project.weight, state)
     match name:
         case "dot":
@@ -160,7 +159,7 @@ def test_nothing_is_kept_on_the_module_between_calls(name, heads, make_memory):
 
 @every_score
 @one_or_two_heads
-@pytest.mark.parametrize("dtype", (torch.bfloat16, torch.float32, torch.float64), ids=str)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
 def test_the_answer_has_the_precision_of_the_question(name, heads, dtype, make_memory):
     attention, memory = build(name, heads).to(dtype), make_memory(LENGTHS, 4, dtype)
     glance = attention.attend(torch.randn(4, 3, 6, dtype=dtype), attention.start(memory))
@@ -173,7 +172,7 @@ def test_the_answer_has_the_precision_of_the_question(name, heads, dtype, make_m
 
 
 @every_score
-@pytest.mark.parametrize("heads", (2, 3))
+@pytest.mark.parametrize("heads", [2, 3])
 def test_many_heads_equal_a_loop_over_heads_written_out_from_their_weights(name, heads, make_memory):
     attention, memory = build(name, heads, 6, 12).double(), make_memory(LENGTHS, 12, torch.float64)
     queries = torch.randn(4, 3, 6, dtype=torch.float64)
@@ -204,7 +203,7 @@ def test_one_head_with_identities_for_matrices_equals_the_head_itself(name, make
 
 
 @every_score
-@pytest.mark.parametrize("heads", (1, 2, 3))
+@pytest.mark.parametrize("heads", [1, 2, 3])
 def test_selected_lookups_are_the_lookups_of_the_selected_sentences(name, heads, make_memory):
     attention, memory = build(name, heads, 6, 12), make_memory(LENGTHS, 12)
     rows = torch.tensor([3, 0])
