@@ -58,7 +58,7 @@ class Attention(nn.Module, ABC):
         """Project the memory's states to keys."""
 
     @abstractmethod
-    def attend(self, queries: Float[Tensor, "batch queries dim"], lookup: Lookup) -> Glance:
+    def attend(self, queries: Float[Tensor, "batch queries query"], lookup: Lookup) -> Glance:
         """Look at the memory; weights sum to one over the real positions and are zero on padding."""
 
 
@@ -89,8 +89,9 @@ class SoftAttention(Attention):
 
     def attend(self, queries: Float[Tensor, "batch queries query"], lookup: Lookup) -> Glance:
         energies = self.score(queries, lookup.keys)
-        # Half precision sums a softmax badly over long sources, so it is done in float32.
-        weights = energies.float().masked_fill(~lookup.mask[:, None], float("-inf")).softmax(dim=-1)
+        # Half precision sums a softmax badly over long sources, so it is done in float32 at least.
+        precise = torch.promote_types(energies.dtype, torch.float32)
+        weights = energies.masked_fill(~lookup.mask[:, None], float("-inf")).softmax(dim=-1, dtype=precise)
         weights = weights.to(lookup.values.dtype)
         return Glance(weights @ lookup.values, weights, lookup)
 

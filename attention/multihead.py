@@ -12,8 +12,8 @@ from encoders.base import Memory
 class MultiHead(Attention):
     """Projects queries, keys and values, lets ``head`` attend in each subspace, and joins the heads' contexts.
 
-    The heads are folded into the batch, so any attention with any score can be the head and need not know it:
-    it gets queries of ``query_dim / num_heads`` and memories of ``memory_dim / num_heads`` features.
+    The heads are folded into the batch, so any attention that weighs, with any score, can be the head and need not
+    know it: it gets queries of ``query_dim / num_heads`` and memories of ``memory_dim / num_heads`` features.
     The weights shown are the heads' mean.
     """
 

@@ -1,7 +1,7 @@
 """Decoders: what writes a sentence from a Memory, and how the best sentence is searched for."""
 
 from decoders.base import Decoder, Readout, State
-from decoders.ensemble import Ensemble
+from decoders.ensemble import Ensemble, Memories
 from decoders.lstm import RecurrentDecoder
 from decoders.search import BOS, EOS, PAD, UNK, Hypothesis, SearchConfig, beam_search, sample, search
 
@@ -13,6 +13,7 @@ __all__ = [
     "Decoder",
     "Ensemble",
     "Hypothesis",
+    "Memories",
     "Readout",
     "RecurrentDecoder",
     "SearchConfig",

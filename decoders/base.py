@@ -1,6 +1,7 @@
 """The contract between a decoder and everything that uses it: training, search, ensembles."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,8 +30,8 @@ class State(ABC):
         """The state in which the hypothesis ``rows[i, j]`` of before is the ``j``-th of sentence ``i``.
 
         Hypotheses are counted through, sentence by sentence. All in one line of ``rows`` must belong to one
-        sentence, so what is kept once a sentence (its memory) is never copied for a beam. Sentences may be left
-        out: that is how finished ones stop costing time.
+        sentence, so what is kept once a sentence (its memory) is never copied for a beam. Sentences keep their
+        order and none comes twice, but some may be left out: that is how finished ones stop costing time.
         """
 
 
@@ -72,7 +73,11 @@ class Decoder(nn.Module, ABC):
                 inputs = torch.where(torch.rand(written.shape, device=written.device) < truth, true_tokens, written)
             readout, state = self.step(inputs, state)
             readouts.append(readout)
-        weights = [readout.weights for readout in readouts if readout.weights is not None]
-        return Readout(
-            torch.cat([readout.features for readout in readouts], dim=1), torch.cat(weights, dim=1) if weights else None
-        )
+        return join(readouts)
+
+
+def join(readouts: Sequence[Readout]) -> Readout:
+    """The readouts of steps as that of a sentence."""
+    weights = [readout.weights for readout in readouts if readout.weights is not None]
+    features = torch.cat([readout.features for readout in readouts], dim=1)
+    return Readout(features, torch.cat(weights, dim=1) if weights else None)

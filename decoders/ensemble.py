@@ -22,6 +22,9 @@ class Memories(Memory):
         first = members[0]
         return cls(first.states, first.mask, first.summary, tuple(members))
 
+    def select(self, rows: Int[Tensor, " rows"]) -> "Memories":
+        return Memories.of([member.select(rows) for member in self.members])
+
 
 @dataclass(frozen=True)
 class EnsembleState(State):

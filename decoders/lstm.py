@@ -1,16 +1,20 @@
 """The recurrent decoder that all tasks share: an LSTM (or GRU, or RNN) that attends to any memory."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from attention.base import Attention, Lookup
-from decoders.base import Decoder, Readout, State
+from decoders.base import Decoder, Readout, State, join
+from decoders.cell import Linear, RecurrentCell
+from decoders.late import LateLinear
 from encoders.base import Memory
-from encoders.recurrent import CELLS, Cell
+from encoders.recurrent import Cell
 
 Order = Literal["after", "before"]
 Start = Literal["projection", "zeros"]
@@ -28,7 +32,7 @@ class RecurrentState(State):
     def select(self, rows: Int[Tensor, "sentences beam"]) -> "RecurrentState":
         beam = self.readout.size(0) // self.lookup.batch_size
         sentences = rows[:, 0] // beam
-        everyone = sentences.size(0) == self.lookup.batch_size
+        everyone = sentences.size(0) == self.lookup.batch_size  # then nothing of the memory needs to be copied
         flat = rows.flatten()
         return RecurrentState(
             tuple(states[:, flat] for states in self.hidden),
@@ -79,13 +83,10 @@ class RecurrentDecoder(Decoder):
         self.input_feeding = input_feeding
         self.readout_dim = readout_dim
         self.dropout = nn.Dropout(dropout)
-        input_dim = embedding_dim + readout_dim * input_feeding + attention.dim * (order == "before")
-        self.rnn = CELLS[cell](
-            input_dim, hidden_dim, num_layers, batch_first=True, dropout=dropout if num_layers > 1 else 0.0
-        )
-        self.num_states = 2 if cell == "lstm" else 1
-        shape = self.num_states * num_layers * hidden_dim
-        self.bridge = nn.Linear(memory_dim, shape) if start == "projection" else None
+        fed_dim = readout_dim * input_feeding + attention.dim * (order == "before")
+        self.cell = RecurrentCell(cell, embedding_dim, fed_dim, hidden_dim, num_layers, dropout)
+        self.shape = (self.cell.num_states, num_layers, hidden_dim)  # of what the cell carries, for one row
+        self.bridge = nn.Linear(memory_dim, math.prod(self.shape)) if start == "projection" else None
         self.combine = nn.Linear(hidden_dim + attention.dim, readout_dim)
         self.output = nn.Linear(readout_dim, embedding.num_embeddings)
         if tied:
@@ -93,36 +94,44 @@ class RecurrentDecoder(Decoder):
 
     def start(self, memory: Memory) -> RecurrentState:
         batch_size = memory.summary.size(0)
-        shape = (self.num_states, self.rnn.num_layers, self.rnn.hidden_size)
         if self.bridge is None:
-            hidden = memory.summary.new_zeros(*shape[:2], batch_size, shape[2])
+            hidden = memory.summary.new_zeros(batch_size, *self.shape)
         else:
-            projected = torch.tanh(self.bridge(memory.summary)).unflatten(1, shape)
-            hidden = projected.permute(1, 2, 0, 3).contiguous()  # (states, layers, batch, dim)
+            hidden = torch.tanh(self.bridge(memory.summary)).unflatten(1, self.shape)
+        hidden = hidden.permute(1, 2, 0, 3).contiguous()  # (states, layers, batch, dim)
         readout = memory.summary.new_zeros(batch_size, self.readout_dim)
         return RecurrentState(tuple(hidden.unbind(0)), readout, self.attention.start(memory))
 
     def step(self, tokens: Int[Tensor, " rows"], state: RecurrentState) -> tuple[Readout, RecurrentState]:
-        lookup = state.lookup
-        inputs = [self.embed(tokens)]
-        if self.input_feeding:
-            inputs.append(state.readout)
+        return self.advance(self.cell.product(self.embed(tokens)), state)
+
+    def advance(
+        self, product: Float[Tensor, "rows gates"], state: RecurrentState, linear: Linear = functional.linear
+    ) -> tuple[Readout, RecurrentState]:
+        """A step whose token has been multiplied with the cell's weights already."""
+        lookup, context, weights = state.lookup, None, None
+        fed = [state.readout] if self.input_feeding else []
         if self.order == "before":
             context, weights, lookup = self.attend(state.hidden[0][-1], lookup)
-            inputs.append(context)
-        states, hidden = self.run(torch.cat(inputs, dim=-1)[:, None], state.hidden)
-        top = states[:, 0]
-        if self.order == "after":
+            fed.append(context)
+        top, hidden = self.cell.step(product, torch.cat(fed, dim=-1) if fed else None, state.hidden, linear)
+        if context is None:
             context, weights, lookup = self.attend(top, lookup)
-        readout = self.read_out(top, context)
+        readout = self.read_out(top, context, linear)
         weights = None if weights is None else weights[:, None]
         return Readout(readout[:, None], weights), RecurrentState(hidden, readout, lookup)
 
     def forward(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Readout:
-        if self.order == "before" or self.input_feeding:
-            return self.unroll(tokens, memory)
         state = self.start(memory)
-        states, _ = self.run(self.embed(tokens), state.hidden)
+        embedded = self.embed(tokens)
+        if self.order == "before" or self.input_feeding:
+            linear = LateLinear(tokens.size(1))
+            readouts = []
+            for product in self.cell.product(embedded).unbind(1):
+                readout, state = self.advance(product, state, linear)
+                readouts.append(readout)
+            return join(readouts)
+        states, _ = self.cell.run(embedded, state.hidden)
         glance = self.attention.attend(states, state.lookup)
         return Readout(self.read_out(states, glance.context), glance.weights)
 
@@ -131,13 +140,6 @@ class RecurrentDecoder(Decoder):
 
     def embed(self, tokens: Int[Tensor, "*positions"]) -> Float[Tensor, "*positions embedding"]:
         return self.dropout(self.embedding(tokens))
-
-    def run(
-        self, inputs: Float[Tensor, "rows target features"], hidden: tuple[Tensor, ...]
-    ) -> tuple[Float[Tensor, "rows target dim"], tuple[Tensor, ...]]:
-        """The cell over ``inputs``; hides that torch gives an LSTM's state as a pair and others' alone."""
-        states, last = self.rnn(inputs, hidden if self.num_states == 2 else hidden[0])
-        return states, last if self.num_states == 2 else (last,)
 
     def attend(
         self, queries: Float[Tensor, "rows dim"], lookup: Lookup
@@ -148,6 +150,10 @@ class RecurrentDecoder(Decoder):
         return glance.context.flatten(0, 1), weights, glance.lookup
 
     def read_out(
-        self, states: Float[Tensor, "*positions dim"], context: Float[Tensor, "*positions context"]
+        self,
+        states: Float[Tensor, "*positions dim"],
+        context: Float[Tensor, "*positions context"],
+        linear: Linear = functional.linear,
     ) -> Float[Tensor, "*positions readout"]:
-        return self.dropout(torch.tanh(self.combine(torch.cat([states, context], dim=-1))))
+        joined = torch.cat([states, context], dim=-1)
+        return self.dropout(torch.tanh(linear(joined, self.combine.weight, self.combine.bias)))

@@ -41,9 +41,14 @@ class SearchConfig:
     def __post_init__(self):
         allowed = {
             "beam": (self.beam >= 1, "1 or more"),
-            "n_best": (self.n_best >= 1 and (self.sample or self.n_best <= self.beam), f"1 to the beam, {self.beam}"),
-            "min_length": (0 <= self.min_length <= self.max_length, f"0 to max_length, {self.max_length}"),
+            "n_best": (
+                self.n_best >= 1 and (self.sample or self.n_best <= self.beam),
+                "1 or more" if self.sample else f"1 to the beam, {self.beam}",
+            ),
+            "length_penalty": (self.length_penalty >= 0, "0 or more"),
+            "coverage_penalty": (self.coverage_penalty >= 0, "0 or more"),
             "max_length": (self.max_length >= 1, "1 or more"),
+            "min_length": (0 <= self.min_length <= self.max_length, f"0 to max_length, {self.max_length}"),
             "block_ngrams": (self.block_ngrams >= 0, "0 or more"),
             "temperature": (self.temperature > 0, "above 0"),
             "top_k": (self.top_k >= 0, "0 or more"),
@@ -91,9 +96,12 @@ def beam_search(decoder: Decoder, memory: Memory, config: SearchConfig) -> list[
         log_probabilities = decoder.logits(readout.features[:, 0]).float().log_softmax(dim=-1)
         forbid(log_probabilities, tokens.flatten(0, 1)[:, 1:], config)
         sentences, beam = scores.shape
-        totals = (scores.flatten()[:, None] + log_probabilities).view(sentences, -1)  # (sentences, beam * vocab)
+        # Each hypothesis' best continuations first, then the best of a sentence among them: nothing that could win is
+        # lost, and sums are made for a few tokens instead of for the vocabulary.
+        gained, continuations = log_probabilities.topk(min(2 * width, log_probabilities.size(1)))
+        totals = (scores.flatten()[:, None] + gained).view(sentences, -1)  # (sentences, beam * continuations)
         best, index = totals.topk(min(2 * width, totals.size(1)))
-        origin, token = index // log_probabilities.size(1), index % log_probabilities.size(1)
+        origin, token = index // gained.size(1), continuations.view(sentences, -1).take_along_dim(index, dim=1)
         rank = torch.arange(best.size(1), device=best.device)
         extended = torch.cat([tokens.take_along_dim(origin[..., None], dim=1), token[..., None]], dim=-1)
 
@@ -182,6 +190,7 @@ def forbid(
 ) -> None:
     """Make impossible, in place, what may not come next after ``written``."""
     length = written.size(1)
+    ending = log_probabilities[:, EOS].clone()
     log_probabilities[:, [PAD, UNK, BOS]] = NEVER
     if length < config.min_length:
         log_probabilities[:, EOS] = NEVER
@@ -193,6 +202,9 @@ def forbid(
         # An end is never a repetition. What is not repeated points at PAD, which is forbidden already.
         repeated = (windows[..., :-1] == prefix[:, None]).all(dim=-1) & (last != EOS)
         log_probabilities.scatter_(1, torch.where(repeated, last, PAD), NEVER)
+        # Where every word is a repetition, the sentence may end before its minimum: it must be able to go on somehow.
+        stuck = (log_probabilities == NEVER).all(dim=1)
+        log_probabilities[:, EOS] = torch.where(stuck, ending, log_probabilities[:, EOS])
     if length >= config.max_length:
         log_probabilities[:, :EOS] = NEVER
         log_probabilities[:, EOS + 1 :] = NEVER

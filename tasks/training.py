@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch.utils.data import DataLoader
 
 from decoders.search import SearchConfig
@@ -58,7 +59,12 @@ class Training:
     def __init__(self, task: Task, folder: Path, *, resume: bool):
         self.task, self.folder = task, folder
         self.config = task.config.train
+        AcceleratorState._reset_state()  # a comparison trains several runs in a row, which may differ in precision
         self.accelerator = Accelerator(mixed_precision=self.config.precision)
+        if self.config.precision != "no" and self.accelerator.device.type == "cpu":
+            raise UsageError(
+                f"--train.precision {self.config.precision} needs a GPU; on a CPU set --train.precision no"
+            )
         self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
         self.last = folder / "last" / "training.safetensors"
         self.examples, self.validation = task.load("train"), task.load("validation")

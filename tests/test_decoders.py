@@ -78,6 +78,31 @@ def test_forward_equals_repeated_step(wiring, make_memory):
         assert_close(weights, at_once.weights, rtol=1e-5, atol=1e-5)
 
 
+@wirings("order input_feeding attention", "cell order num_layers")
+def test_forward_takes_the_steps_of_bahdanau_and_luong(wiring, make_memory):
+    decoder, memory, tokens = build(**wiring), make_memory(LENGTHS, MEMORY), torch.randint(VOCAB, (3, 3))
+    found, state = decoder(tokens, memory).features, decoder.start(memory)
+    hidden, readout = state.hidden, torch.zeros(3, EMBEDDING)
+    rnn = next(module for module in decoder.modules() if isinstance(module, nn.RNNBase))  # torch's own
+
+    def look(query: Tensor) -> Tensor:
+        return decoder.attention.attend(query[:, None], state.lookup).context[:, 0]
+
+    for position, token in enumerate(tokens.unbind(1)):
+        inputs = [decoder.embedding(token)]
+        if decoder.input_feeding:
+            inputs.append(readout)
+        if decoder.order == "before":
+            context = look(hidden[0][-1])
+            inputs.append(context)
+        states, last = rnn(torch.cat(inputs, dim=-1)[:, None], hidden if len(hidden) == 2 else hidden[0])
+        hidden = last if len(hidden) == 2 else (last,)
+        if decoder.order == "after":
+            context = look(states[:, 0])
+        readout = torch.tanh(decoder.combine(torch.cat([states[:, 0], context], dim=-1)))
+        assert_close(found[:, position], readout)
+
+
 @wirings("order input_feeding attention")
 def test_the_memorys_padding_changes_nothing(wiring, make_memory, alone):
     decoder, memory, tokens = build(**wiring), make_memory(LENGTHS, MEMORY), torch.randint(VOCAB, (3, 4))
@@ -126,15 +151,6 @@ def test_a_state_selected_and_reordered_is_the_one_computed_from_scratch(wiring,
         assert_close(readout.features, features, rtol=1e-5, atol=1e-5)
         if weights is not None:
             assert_close(readout.weights, weights, rtol=1e-5, atol=1e-5)
-
-
-@wirings("attention")
-def test_sentences_may_change_places(wiring, make_memory):
-    decoder, memory = build(**wiring), make_memory(LENGTHS, MEMORY)
-    order, tokens = torch.tensor([2, 0, 1]), torch.randint(VOCAB, (3,))
-    readout, _ = decoder.step(tokens, decoder.start(memory).select(order[:, None]))
-    expected, _ = decoder.step(tokens, decoder.start(memory.select(order)))
-    assert_close(readout.features, expected.features)
 
 
 @wirings("order attention")
@@ -203,10 +219,12 @@ def test_tied_means_the_very_same_matrix(wiring):
     assert (decoder.bridge is None) == (wiring["start"] == "zeros")
 
 
-def test_a_start_of_zeros_has_not_read_the_summary(make_memory):
-    memory = make_memory(LENGTHS, MEMORY)
-    other = Memory(memory.states, memory.mask, memory.summary + 1)
-    for start in AXES["start"]:
-        decoder = build(start=start)
-        same = all(map(torch.equal, decoder.start(memory).hidden, decoder.start(other).hidden))
-        assert same == (start == "zeros")
+@wirings("cell num_layers start")
+def test_the_first_state_is_made_of_the_summary_or_zeros(wiring, make_memory):
+    decoder, memory = build(**wiring), make_memory(LENGTHS, MEMORY)
+    hidden = torch.stack(decoder.start(memory).hidden)  # (states, layers, batch, dim)
+    expected = torch.zeros_like(hidden)
+    if wiring["start"] == "projection":
+        expected = torch.tanh(decoder.bridge(memory.summary)).view(3, *hidden.shape[:2], HIDDEN).permute(1, 2, 0, 3)
+    assert hidden.shape == (2 if wiring["cell"] == "lstm" else 1, wiring["num_layers"], 3, HIDDEN)
+    assert_close(hidden, expected)
