@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -35,15 +36,18 @@ class State(ABC):
         """
 
 
-class Decoder(nn.Module, ABC):
+S = TypeVar("S", bound=State)
+
+
+class Decoder(nn.Module, ABC, Generic[S]):
     """Writes a sentence token by token: ``start`` once, then ``step``; ``forward`` does it for known tokens."""
 
     @abstractmethod
-    def start(self, memory: Memory) -> State:
+    def start(self, memory: Memory) -> S:
         """The state before the first token, one hypothesis a sentence."""
 
     @abstractmethod
-    def step(self, tokens: Int[Tensor, " rows"], state: State) -> tuple[Readout, State]:
+    def step(self, tokens: Int[Tensor, " rows"], state: S) -> tuple[Readout, S]:
         """Read one token a hypothesis; the readout (target length 1) says what comes after it."""
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -34,7 +35,7 @@ class EnsembleState(State):
         return EnsembleState(tuple(state.select(rows) for state in self.members))
 
 
-class Ensemble(Decoder):
+class Ensemble(Decoder[EnsembleState]):
     """A decoder made of decoders, so that no search knows the difference.
 
     Its features are the logarithms of the mean probabilities. The members must share one target vocabulary.
@@ -42,9 +43,10 @@ class Ensemble(Decoder):
 
     def __init__(self, decoders: list[Decoder]):
         super().__init__()
-        self.decoders = nn.ModuleList(decoders)
+        self.decoders = cast("list[Decoder]", nn.ModuleList(decoders))
 
-    def start(self, memory: Memories) -> EnsembleState:
+    def start(self, memory: Memory) -> EnsembleState:
+        assert isinstance(memory, Memories), "an ensemble starts from one memory for each member: Memories.of"
         pairs = zip(self.decoders, memory.members, strict=True)
         return EnsembleState(tuple(decoder.start(member) for decoder, member in pairs))
 

@@ -39,11 +39,12 @@ class _Meeting(torch.autograd.Function):
     """Passes ``blank`` (steps, rows, out) on; backward, what was ``noted`` meets its gradient to make the weight's."""
 
     @staticmethod
-    def forward(context: Any, blank: Tensor, weight: Tensor, noted: list[Tensor]) -> Tensor:
-        context.noted = noted
+    def forward(ctx: Any, blank: Tensor, weight: Tensor, noted: list[Tensor]) -> Tensor:
+        ctx.noted = noted
         return blank.view_as(blank)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Any:
-        inputs = torch.cat(context.noted).to(gradient.dtype)
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        (gradient,) = grad_outputs
+        inputs = torch.cat(ctx.noted).to(gradient.dtype)
         return gradient, gradient.flatten(0, 1).T @ inputs, None

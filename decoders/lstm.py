@@ -41,7 +41,7 @@ class RecurrentState(State):
         )
 
 
-class RecurrentDecoder(Decoder):
+class RecurrentDecoder(Decoder[RecurrentState]):
     """Decoder with attention, in the two classical wirings.
 
     One step, from the token y, the last hidden state h' and the last readout r':

@@ -1,6 +1,6 @@
 """A stacked, optionally bidirectional RNN over any padded sequence of vectors."""
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -40,7 +40,8 @@ class Recurrent(nn.Module):
         """Real positions must come before padding in each row."""
         last = (mask.sum(dim=1) - 1)[:, None, None]  # (batch, 1, 1)
         summary = []
-        for number, (onward, *backward) in enumerate(self.layers):
+        for number, layer in enumerate(self.layers):
+            onward, *backward = cast(nn.ModuleList, layer)
             inputs = self.dropout(states) if number else states
             outputs = [onward(inputs)[0]]
             outputs += [rnn(flip(inputs, mask))[0] for rnn in backward]

@@ -20,6 +20,7 @@ from tasks.errors import UsageError, unknown
 from tasks.evaluation import Writer
 from tasks.model import Seq2Seq
 from tasks.progress import console
+from tasks.task import Task
 from tasks.training import Training
 
 CHUNK = 2048  # inputs that predict reads at a time
@@ -183,19 +184,16 @@ def read_config(task: str, run: Path) -> Config:
 def open_runs(task: str, runs: list[Path], **changes: Any) -> Writer:
     """Trained models from their folders, to write alone or together, on the GPU if there is one."""
     device = Accelerator().device
+    members: list[Task] = []
     models: list[Seq2Seq] = []
-    vocabularies: list[Any] = []
     for run in runs:
         config = read_config(task, run)
         member = tasks.package(task).Task(dataclasses.replace(config, **{k: v for k, v in changes.items() if v}))
-        state = checkpoint.read_json(run / "vocabulary.json")
-        member.restore(state)
+        member.restore(checkpoint.read_json(run / "vocabulary.json"))
         model = member.build_model()
         checkpoint.load_weights(model, checkpoint.read_weights(run / "best.safetensors"), run / "best.safetensors")
+        members.append(member)
         models.append(model.to(device).eval())
-        vocabularies.append(state)
-        if len(models) == 1:
-            leader = member
-        elif state != vocabularies[0]:
+        if member.state() != members[0].state():
             raise UsageError(f"{run} has another vocabulary than {runs[0]}: only runs with the same one write together")
-    return Writer(leader, models)
+    return Writer(members[0], models)

@@ -7,7 +7,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
 
 Statistics = np.ndarray  # (examples, numbers)
 

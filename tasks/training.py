@@ -11,10 +11,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from decoders.search import SearchConfig
@@ -155,9 +157,7 @@ class Training:
         number = self.progress.update
         torch.manual_seed((self.config.seed * 1_000_003 + number) * self.world + self.rank)
         truth = truth_probability(self.config, number)
-        tokens = torch.tensor(sum(batch.target_tokens for batch in batches) * counts)
-        if self.world > 1:
-            tokens = self.accelerator.reduce(tokens.to(self.accelerator.device)).cpu()
+        tokens = int(self.total(sum(batch.target_tokens for batch in batches) * counts))
         losses = torch.zeros((), device=self.accelerator.device)
         self.parallel.train()
         for batch in batches:
@@ -166,13 +166,13 @@ class Training:
                 with self.accelerator.autocast():
                     loss = self.parallel(batch, label_smoothing=self.config.label_smoothing, truth=truth) * counts
                 # Processes' gradients are averaged; times their number, it is the gradient of a sum.
-                self.accelerator.backward(loss * (self.world / tokens.item()))
+                self.accelerator.backward(loss * (self.world / tokens))
                 losses += loss.detach()
         if self.config.clip:
             self.accelerator.clip_grad_norm_(self.parallel.parameters(), self.config.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.progress.tokens += int(tokens)
+        self.progress.tokens += tokens
         self.progress.loss += self.losses.add(losses, [row for batch in batches for row in batch.rows])
 
     def evaluate(self) -> None:
@@ -213,28 +213,24 @@ class Training:
     def mean_loss(self) -> float:
         """Nats a token since the last evaluation, over all processes."""
         self.progress.loss += self.losses.look()
-        loss = torch.tensor(self.progress.loss, device=self.accelerator.device)
-        if self.world > 1:
-            loss = self.accelerator.reduce(loss)
-        return float(loss) / max(1, self.progress.tokens)
+        return self.total(self.progress.loss) / max(1, self.progress.tokens)
 
     @torch.no_grad()
     def scores(self) -> dict[str, float]:
         """Loss and all metrics on the validation split, written greedily."""
         self.model.eval()
         batches = Batches(self.task.lengths(self.validation), self.task.config.batch, seed=0).by_length()
-        sums = torch.zeros(2, dtype=torch.float64)
+        loss, tokens = 0.0, 0
         for rows in batches[self.rank :: self.world]:
             batch = self.task.collate(self.validation, rows).to(self.accelerator.device)
             with self.accelerator.autocast():
-                sums += torch.tensor([float(self.model(batch)), float(batch.target_tokens)], dtype=torch.float64)
-        if self.world > 1:
-            sums = self.accelerator.reduce(sums.to(self.accelerator.device, torch.float32)).cpu()
+                loss += float(self.model(batch))
+            tokens += batch.target_tokens
         greedy = SearchConfig(beam=1, max_length=self.task.config.search.max_length)
         hypotheses = decode(Writer(self.task, [self.model]), self.validation, greedy, self.rank, self.world)
         references = self.validation["references"]
         scores = {metric.name: metric(hypotheses, references) for metric in self.task.metrics}
-        return scores | {"loss": float(sums[0] / sums[1])}
+        return scores | {"loss": self.total(loss) / self.total(tokens)}
 
     def keep(self, score: float, better: bool) -> None:
         """Write best.safetensors if this is it, and hold the best checkpoints for their average."""
@@ -279,12 +275,18 @@ class Training:
         if self.accelerator.is_main_process:
             checkpoint.save_training(self.last, self.model, self.optimizer, asdict(self.progress))
 
+    def gather(self, value: float) -> list[float]:
+        """``value`` of each process."""
+        if self.world == 1:
+            return [value]
+        return cast(Tensor, self.accelerator.gather(torch.tensor([value], device=self.accelerator.device))).tolist()
+
+    def total(self, value: float) -> float:
+        return sum(self.gather(value))
+
     def agree(self, reason: int) -> int:
         """The largest ``reason`` of all processes, so that all halt at the same update."""
-        if self.world == 1:
-            return reason
-        reasons = self.accelerator.gather(torch.tensor([reason], device=self.accelerator.device))
-        return int(reasons.max())
+        return int(max(self.gather(reason)))
 
     def is_due(self, every: int) -> bool:
         return every > 0 and self.progress.update % every == 0
