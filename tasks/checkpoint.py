@@ -96,13 +96,52 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise UsageError(f"{path} is not a readable checkpoint ({error}); restore it or train again") from error
 
 
-def average(paths: list[Path]) -> dict[str, Tensor]:
-    """The mean of several checkpoints of one run (Polyak & Juditsky 1992, over epochs)."""
-    total = {name: tensor.double() for name, tensor in load_file(paths[0]).items()}
-    for path in paths[1:]:
-        for name, tensor in load_file(path).items():
-            total[name] += tensor
-    return {name: (tensor / len(paths)).float() for name, tensor in total.items()}
+class BestCheckpoints:
+    """The ``limit`` checkpoints with the best scores, held on disk until they are averaged.
+
+    ``kept`` is changed in place: it travels with the training's progress, so that a resumed run holds the same.
+    """
+
+    def __init__(self, folder: Path, kept: list[list[float]], limit: int, higher_is_better: bool):
+        self.folder = folder
+        self.kept = kept  # [score, update] of each
+        self.limit = limit if limit > 1 else 0  # one alone is best.safetensors
+        self.sign = 1 if higher_is_better else -1
+
+    def path(self, update: float) -> Path:
+        return self.folder / f"{int(update)}.safetensors"
+
+    def offer(self, score: float, update: int) -> None:
+        """Take a checkpoint in, if it is among the best."""
+        best_first = sorted([*self.kept, [score, update]], key=lambda kept: -self.sign * kept[0])
+        self.kept[:] = best_first[: self.limit]
+
+    def store(self, update: int, weights: dict[str, Tensor]) -> None:
+        """Write the weights just offered, if they were taken, and remove what had to make place."""
+        updates = {int(kept) for _, kept in self.kept}
+        if update in updates:
+            save_weights(self.path(update), weights)
+        for file in self.folder.glob("*.safetensors"):
+            if int(file.stem) not in updates:
+                file.unlink()
+
+    def stored(self) -> bool:
+        return any(self.path(update).is_file() for _, update in self.kept)
+
+    def average(self) -> dict[str, Tensor] | None:
+        """Their mean (Polyak & Juditsky 1992, over evaluations), or None if there are not several."""
+        files = [self.path(update) for _, update in self.kept]
+        if len(files) < 2 or not all(file.is_file() for file in files):
+            return None
+        total = {name: tensor.double() for name, tensor in load_file(files[0]).items()}
+        for file in files[1:]:
+            for name, tensor in load_file(file).items():
+                total[name] += tensor
+        return {name: (tensor / len(files)).float() for name, tensor in total.items()}
+
+    def clear(self) -> None:
+        for file in self.folder.glob("*.safetensors"):
+            file.unlink()
 
 
 def save_training(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:

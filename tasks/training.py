@@ -42,7 +42,7 @@ class Progress:
     seconds: float = 0.0
     loss: float = 0.0  # summed since the last evaluation, of this process
     tokens: int = 0  # since the last evaluation, of all processes
-    evaluated: float = 0.0  # seconds at the last evaluation
+    evaluated: float = 0.0  # seconds when the last evaluation was over
     best: float | None = None
     stale: int = 0  # evaluations since the best one
     drops: int = 0  # of the learning rate, on plateaus
@@ -93,9 +93,11 @@ class Training:
         self.log = checkpoint.MetricsLog(folder / "metrics.jsonl", self.progress.lines) if main else None
         self.board = Board(folder / "tensorboard", self.config.tensorboard and main)
         self.losses = LossCheck()
+        higher = task.metrics[0].higher_is_better
+        self.held = checkpoint.BestCheckpoints(folder / "checkpoints", self.progress.kept, self.config.average, higher)
 
     def run(self) -> None:
-        if self.progress.finished:
+        if self.progress.finished and not self.held.stored():
             return self.say(f"{self.folder} is finished; there is nothing to resume")
         self.say(
             f"{self.folder}: {count_parameters(self.model):,} parameters, {len(self.examples):,} training examples, "
@@ -122,6 +124,7 @@ class Training:
                 if self.progress.position >= len(self.batches.epoch(self.progress.epoch)):
                     self.progress.epoch, self.progress.position = self.progress.epoch + 1, 0
                 self.evaluate()
+                self.progress.seconds = self.progress.evaluated = before + time.monotonic() - started
                 self.save()
         self.finish()
 
@@ -188,7 +191,7 @@ class Training:
             "tokens_per_second": round(progress.tokens / max(1e-9, progress.seconds - progress.evaluated), 1),
             "validation": self.scores(),
         }
-        progress.loss, progress.tokens, progress.evaluated = 0.0, 0, progress.seconds
+        progress.loss, progress.tokens = 0.0, 0
         metric = self.task.metrics[0]
         score = record["validation"][metric.name]
         better = metric.better(score, progress.best)
@@ -200,7 +203,12 @@ class Training:
         if not progress.finished:
             out_of_patience = 0 < self.config.patience <= progress.stale
             progress.finished = out_of_patience or progress.epoch >= self.config.epochs
-        self.keep(score, better)
+        self.held.offer(score, progress.update)
+        if self.accelerator.is_main_process:
+            weights = checkpoint.weights_of(self.model)
+            if better:
+                checkpoint.save_weights(self.folder / "best.safetensors", weights)
+            self.held.store(progress.update, weights)
         if self.log is not None:
             self.log.append(record)
         self.board.add(record, progress.update)
@@ -232,42 +240,24 @@ class Training:
         scores = {metric.name: metric(hypotheses, references) for metric in self.task.metrics}
         return scores | {"loss": self.total(loss) / self.total(tokens)}
 
-    def keep(self, score: float, better: bool) -> None:
-        """Write best.safetensors if this is it, and hold the best checkpoints for their average."""
-        sign = 1 if self.task.metrics[0].higher_is_better else -1
-        best_first = sorted([*self.progress.kept, [score, self.progress.update]], key=lambda kept: -sign * kept[0])
-        kept, dropped = best_first[: max(1, self.config.average)], best_first[max(1, self.config.average) :]
-        self.progress.kept = kept
-        if not self.accelerator.is_main_process:
-            return
-        weights = checkpoint.weights_of(self.model)
-        if better:
-            checkpoint.save_weights(self.folder / "best.safetensors", weights)
-        if self.config.average > 1 and [score, self.progress.update] in kept:
-            checkpoint.save_weights(self.kept_path(self.progress.update), weights)
-        for _, update in dropped:
-            self.kept_path(int(update)).unlink(missing_ok=True)
-
     def finish(self) -> None:
         """Average the best checkpoints, and take the average if it is better still."""
-        paths = [self.kept_path(int(update)) for _, update in self.progress.kept]
         self.accelerator.wait_for_everyone()
-        if len(paths) > 1 and all(path.is_file() for path in paths):
-            averaged = checkpoint.average(paths)
-            checkpoint.load_weights(self.model, averaged, paths[0])
-            name = self.task.metrics[0].name
-            score = self.scores()[name]
-            better = self.task.metrics[0].better(score, self.progress.best)
+        averaged = self.held.average()
+        if averaged is not None:
+            checkpoint.load_weights(self.model, averaged, self.held.folder)
+            metric = self.task.metrics[0]
+            score = self.scores()[metric.name]
+            better = metric.better(score, self.progress.best)
             self.say(
-                f"average of {len(paths)} checkpoints: validation {name} {score:.2f}, "
+                f"average of {len(self.held.kept)} checkpoints: validation {metric.name} {score:.2f}, "
                 f"the best of them {self.progress.best:.2f}; kept the {'average' if better else 'best'}"
             )
             if better and self.accelerator.is_main_process:
                 checkpoint.save_weights(self.folder / "best.safetensors", averaged)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            for path in paths:
-                path.unlink(missing_ok=True)
+            self.held.clear()
         self.say(f"finished after {self.progress.seconds / 60:.1f} minutes; the model is in {self.folder}")
 
     def save(self) -> None:
@@ -275,13 +265,13 @@ class Training:
         if self.accelerator.is_main_process:
             checkpoint.save_training(self.last, self.model, self.optimizer, asdict(self.progress))
 
-    def gather(self, value: float) -> list[float]:
+    def gather(self, value: int | float) -> list[int | float]:
         """``value`` of each process."""
         if self.world == 1:
             return [value]
         return cast(Tensor, self.accelerator.gather(torch.tensor([value], device=self.accelerator.device))).tolist()
 
-    def total(self, value: float) -> float:
+    def total(self, value: int | float) -> int | float:
         return sum(self.gather(value))
 
     def agree(self, reason: int) -> int:
@@ -290,9 +280,6 @@ class Training:
 
     def is_due(self, every: int) -> bool:
         return every > 0 and self.progress.update % every == 0
-
-    def kept_path(self, update: int) -> Path:
-        return self.folder / "checkpoints" / f"{update}.safetensors"
 
     def say(self, text: str) -> None:
         if self.accelerator.is_main_process:

@@ -1,6 +1,7 @@
 """The command line: what it prints and writes, and that every mistake is one line on standard error and exit code 2."""
 
 import csv
+import functools
 import io
 import itertools
 import json
@@ -32,13 +33,12 @@ def _small_world_in_an_empty_folder(tmp_path, monkeypatch) -> None:
 @pytest.fixture(scope="module")
 def train(tmp_path_factory) -> Callable[..., str]:
     """Trains a tiny run with some flags, once, and returns its folder."""
-    place, trained = tmp_path_factory.mktemp("runs"), {}
 
+    @functools.cache
     def make(*flags: str) -> str:
-        if flags not in trained:
-            trained[flags] = str(place / f"run{len(trained)}")
-            run.main(["translation", "train", "tiny", "--run", trained[flags], *TINY, *flags])
-        return trained[flags]
+        folder = str(tmp_path_factory.mktemp("run"))
+        run.main(["translation", "train", "tiny", "--run", folder, *TINY, *flags])
+        return folder
 
     return make
 
@@ -210,8 +210,8 @@ MISTAKES = [  # what is typed, T for translation, where RUN and NONE are trained
 
 @pytest.mark.parametrize("typed, words", MISTAKES, ids=[typed for typed, _ in MISTAKES])
 def test_a_mistake_is_one_line_that_names_it(typed, words, train, capsys):
-    names = {"T": "translation", "RUN": train(), "NONE": train("--attention.score", "none") if "NONE" in typed else ""}
-    line = refused(capsys, *re.sub(r"\b(T|RUN|NONE)\b", lambda name: names[name[0]], typed).split())
+    names = {"T": lambda: "translation", "RUN": train, "NONE": lambda: train("--attention.score", "none")}
+    line = refused(capsys, *re.sub(r"\b(T|RUN|NONE)\b", lambda name: names[name[0]](), typed).split())
     assert [word for word in words if word not in line] == []
 
 
