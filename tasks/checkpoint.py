@@ -102,16 +102,16 @@ class BestCheckpoints:
     ``kept`` is changed in place: it travels with the training's progress, so that a resumed run holds the same.
     """
 
-    def __init__(self, folder: Path, kept: list[list[float]], limit: int, higher_is_better: bool):
+    def __init__(self, folder: Path, kept: list[list[int | float]], limit: int, higher_is_better: bool):
         self.folder = folder
         self.kept = kept  # [score, update] of each
         self.limit = limit if limit > 1 else 0  # one alone is best.safetensors
         self.sign = 1 if higher_is_better else -1
 
-    def path(self, update: float) -> Path:
+    def path(self, update: int | float) -> Path:
         return self.folder / f"{int(update)}.safetensors"
 
-    def offer(self, score: float, update: int) -> None:
+    def offer(self, score: int | float, update: int) -> None:
         """Take a checkpoint in, if it is among the best."""
         best_first = sorted([*self.kept, [score, update]], key=lambda kept: -self.sign * kept[0])
         self.kept[:] = best_first[: self.limit]

@@ -47,7 +47,7 @@ class Progress:
     stale: int = 0  # evaluations since the best one
     drops: int = 0  # of the learning rate, on plateaus
     lines: int = 0  # of metrics.jsonl
-    kept: list[list[float]] = field(default_factory=list)  # score and update of the best checkpoints
+    kept: list[list[int | float]] = field(default_factory=list)  # score and update of the best checkpoints
     finished: bool = False
 
 
