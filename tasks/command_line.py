@@ -22,6 +22,6 @@ def parse(kind: Any, arguments: list[str], program: str, default: Any = tyro.MIS
         if not leaving.code:
             raise
     # tyro explains itself in a frame of several lines; here a mistake is one line, also in a script's log.
-    words = " ".join(re.sub(r"[─│╭╮╰╯]+", " ", complaint.getvalue()).split())
+    words = " ".join(re.sub(r"[─│╭╮╰╯]+|-{3,}", " ", complaint.getvalue()).split())
     words = re.sub(r"For full helptext, (run|see) .*", "", words)
     raise UsageError(re.sub(r"^(Value error|Invalid choice|Unrecognized options|Parsing error) ", "", words).strip())

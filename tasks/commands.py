@@ -89,6 +89,8 @@ def train(task: str, arguments: list[str]) -> None:
     kind = TrainOptions[tasks.package(task).Config]
     options = parse(kind, flags, program, TrainOptions(config))
     folder = Path(options.run or f"runs/{task}-{preset}")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--run {folder} is no folder; name another one")
     there = (folder / "config.json").is_file()
     if there and not options.resume:
         raise UsageError(f"{folder} holds a run already: go on with it by --resume, or name another folder by --run")
@@ -135,6 +137,8 @@ def predict(task: str, arguments: list[str]) -> None:
     if not options.inputs:
         raise UsageError("there is nothing to predict from: name inputs, files, or - for standard input after the run")
     writer = open_runs(task, [run, *map(Path, options.ensemble)])
+    if options.picture and read_config(task, run).attention.score == "none":
+        raise UsageError("--picture: this run has no attention that could be drawn; leave the flag out")
     torch.manual_seed(options.seed)
     sources = writer.task.parse(options.inputs)
     pictures = Path(options.picture) if options.picture else None
@@ -176,6 +180,8 @@ def read_config(task: str, run: Path) -> Config:
             raise unknown("run", str(run), near)
         raise UsageError(f"there is no run in {run}: train one first, by run.py {task} train")
     saved = checkpoint.read_json(run / "config.json")
+    if not isinstance(saved, dict) or "config" not in saved:
+        raise UsageError(f"{run / 'config.json'} is not the configuration of a run; restore it or train again")
     if saved.get("task") != task:
         raise UsageError(f"{run} is a run of {saved.get('task')!r}, not of {task!r}: name that task, or another run")
     return from_dict(tasks.package(task).Config, saved["config"], run / "config.json")
@@ -189,7 +195,11 @@ def open_runs(task: str, runs: list[Path], **changes: Any) -> Writer:
     for run in runs:
         config = read_config(task, run)
         member = tasks.package(task).Task(dataclasses.replace(config, **{k: v for k, v in changes.items() if v}))
-        member.restore(checkpoint.read_json(run / "vocabulary.json"))
+        state = checkpoint.read_json(run / "vocabulary.json")
+        try:
+            member.restore(state)
+        except Exception as error:  # tokenizers raises nothing more special
+            raise UsageError(f"{run / 'vocabulary.json'} is not this task's; restore it or train again") from error
         model = member.build_model()
         checkpoint.load_weights(model, checkpoint.read_weights(run / "best.safetensors"), run / "best.safetensors")
         members.append(member)

@@ -17,6 +17,7 @@ from tasks import checkpoint, evaluation
 from tasks.command_line import parse
 from tasks.commands import choose_preset, obtain, open_runs
 from tasks.config import Config
+from tasks.data import SPLITS
 from tasks.errors import UsageError, unknown
 from tasks.model import count_parameters
 from tasks.pictures import draw_by_length, draw_curves
@@ -47,11 +48,13 @@ def compare(task: str, arguments: list[str]) -> None:
     options = parse(kind, flags, program, CompareOptions(config))
     if not options.vary:
         raise UsageError("--vary is missing: name a flag and its values, as in --vary attention=dot,general")
+    if options.split not in SPLITS:
+        raise unknown("split", options.split, SPLITS)
     variants: dict[str, Config] = {}
     for choice in itertools.product(*map(values_of, options.vary)):
         varied = [*flags, *as_flags(choice, options.config)]
         variants[" ".join(choice)] = parse(kind, varied, program, CompareOptions(config)).config
-    seeds = [int(seed) if seed.isdigit() else _no_seed(seed) for seed in options.seeds.split(",")]
+    seeds = [int(seed) if seed.isdecimal() else _no_seed(seed) for seed in options.seeds.split(",")]
     folder = Path(options.run or f"runs/compare-{task}-{preset}")
     reports: dict[str, list[dict[str, Any]]] = {}
     for name, variant in variants.items():
@@ -73,7 +76,7 @@ def compare(task: str, arguments: list[str]) -> None:
 def values_of(vary: str) -> list[str]:
     """``a=x,y`` as ``["a=x", "a=y"]``."""
     flag, equals, values = vary.partition("=")
-    if not equals or not all(values.split(",")):
+    if not equals or "=" in values or not all(values.split(",")):
         raise UsageError(f"--vary {vary}: a flag, an equals sign and values with commas between are expected")
     return [f"{flag}={value}" for value in values.split(",")]
 

@@ -19,6 +19,12 @@ from tasks.text import VocabularyConfig
 T = TypeVar("T")
 
 
+def at_least_one(group: str, config: Any, *names: str) -> None:
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ValueError(f"{group}.{name} is {getattr(config, name)}; allowed is 1 or more")
+
+
 @dataclass(frozen=True, kw_only=True)
 class AttentionConfig:
     score: ScoreName | Literal["none"] = "additive"
@@ -26,6 +32,9 @@ class AttentionConfig:
     heads: int = 1
     hidden: int = 512
     """Width of the perceptron in additive and concat."""
+
+    def __post_init__(self):
+        at_least_one("attention", self, "heads", "hidden")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +52,9 @@ class DecoderConfig:
     tied: bool = True
     """The output matrix is the target embedding."""
     dropout: float = 0.3
+
+    def __post_init__(self):
+        at_least_one("decoder", self, "hidden", "layers", "embedding")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,4 +91,14 @@ def _build(kind: Any, value: Any) -> Any:
         if unknown:
             raise ValueError(f"unknown setting {sorted(unknown)[0]!r}")
         return typing.cast(Any, kind)(**{name: _build(hints[name], inner) for name, inner in value.items()})
-    return tuple(value) if typing.get_origin(kind) is tuple else value
+    if typing.get_origin(kind) is tuple:
+        return tuple(value)
+    if typing.get_origin(kind) is Literal:
+        right = value in typing.get_args(kind)
+    elif kind is float:
+        right = isinstance(value, (int, float)) and not isinstance(value, bool)
+    else:
+        right = not isinstance(kind, type) or type(value) is kind
+    if not right:
+        raise ValueError(f"{value!r} is no {getattr(kind, '__name__', kind)}")
+    return value

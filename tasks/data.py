@@ -47,32 +47,47 @@ def read_table(path: str, split: str) -> datasets.Dataset | None:
     None: there is no such split. Raises UsageError if nothing can be read there.
     """
     names = SPLITS[split]
-    folder = Path(path)
+    repository, _, configuration = path.partition(":")
+    folder = Path(repository)
     if not folder.exists() and (folder.is_absolute() or path.startswith(".")):
         raise UsageError(f"--data {path}: there is no such folder")
     for name in names:
         for suffix, builder in TABLES.items():
             file = folder / f"{name}{suffix}"
             if file.is_file():
-                options = {"sep": "\t", "quoting": 3} if suffix == ".tsv" else {}
-                return _load(path, builder, data_files=str(file), split="train", **options)
+                if not file.stat().st_size:
+                    raise UsageError(f"{file} is empty; a row a line is expected")
+                options = {"keep_default_na": False} if builder == "csv" else {}  # "NA" and "null" are words
+                options |= {"sep": "\t", "quoting": 3} if suffix == ".tsv" else {}
+                table = _load(path, builder, data_files={"train": str(file)}, **options)
+                if "train" not in table or not len(table["train"]):
+                    raise UsageError(f"{file} is empty: it has no rows")
+                return table["train"]
     if (folder / "dataset_dict.json").is_file():
         saved = datasets.load_from_disk(path)
         found = next((saved[name] for name in names if name in saved), None)
         return found
     if folder.is_dir() and not any((folder / inside).exists() for inside in ("README.md", "data")):
         return None
-    repository, _, configuration = path.partition(":")
-    available = _load(path, repository, configuration or None)
+    try:
+        available = _load(path, repository, configuration or None)
+    except UsageError as error:
+        if folder.is_dir() and isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
     return next((available[name] for name in names if name in available), None)
 
 
 def _load(path: str, *arguments: Any, **options: Any) -> Any:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of each attempt; the last one is enough
+    logging.getLogger("datasets").setLevel(logging.CRITICAL)  # and it of what is said below
     try:
         return datasets.load_dataset(*arguments, **options)
     except Exception as error:  # datasets raises a different kind for each format and each network fault
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        cause = error.__cause__ or error  # the outer one may only say that there is an inner one
+        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+        if "no data" in reason:
+            raise UsageError(f"--data {path}: a table is empty: it has no rows") from error
         raise UsageError(
             f"--data {path}: neither a folder with readable data nor a hub data set that can be reached ({reason})"
         ) from error
@@ -120,7 +135,8 @@ class Batches:
     def __init__(self, lengths: Sequence[tuple[int, int]], config: BatchConfig, seed: int, limit: int | None = None):
         """``lengths``: of source and target, for each row; rows with one beyond ``limit`` are left out."""
         self.lengths = torch.tensor(lengths, dtype=torch.long).view(-1, 2)
-        fits = self.lengths.max(dim=1).values <= (limit or self.lengths.max())
+        longest = self.lengths.amax(dim=1)
+        fits = torch.ones_like(longest, dtype=torch.bool) if limit is None else longest <= limit
         self.rows = fits.nonzero().squeeze(1)
         self.left_out = len(fits) - len(self.rows)
         self.config = config
@@ -139,6 +155,8 @@ class Batches:
         return list(self.cut(self.rows))
 
     def cut(self, rows: Int[Tensor, " rows"]) -> Iterator[list[int]]:
+        if len(rows) == 0:
+            return
         source, target = self.lengths[rows].T
         order = (source * (target.max() + 1) + target).argsort(stable=True)
         longest = self.lengths[rows].max(dim=1).values.tolist()

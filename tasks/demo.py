@@ -28,7 +28,7 @@ class DemoOptions:
 
 
 def demo(names: list[str], flags: list[str]) -> None:
-    options = parse(DemoOptions, flags, "run.py demo")
+    options = parse(DemoOptions, flags, "run.py demo", DemoOptions())
     if options.preset not in ("demo", "tiny"):
         raise unknown("preset", options.preset, ("demo", "tiny"))
     folder = Path(options.run)

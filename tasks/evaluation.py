@@ -47,7 +47,10 @@ class Writer:
     @torch.inference_mode()
     def write(self, sources: Sequence[Any], config: SearchConfig) -> list[list[Hypothesis]]:
         """The ``n_best`` hypotheses of each source, which together are one batch."""
-        return search(*self.encode(self.task.collate_sources(sources, training=False).to(self.device)), config)
+        try:
+            return search(*self.encode(self.task.collate_sources(sources, training=False).to(self.device)), config)
+        except ValueError as error:  # an option that this model cannot follow
+            raise UsageError(str(error)) from error
 
     @torch.inference_mode()
     def look(self, source: Any, hypothesis: Hypothesis) -> torch.Tensor | None:

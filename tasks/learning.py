@@ -52,7 +52,8 @@ class LearningConfig:
     def __post_init__(self):
         allowed = {
             "epochs": (self.epochs >= 1, "1 or more"),
-            "lr": (self.lr > 0, "above 0"),
+            "lr": (0 < self.lr < math.inf, "above 0"),
+            **{name: (getattr(self, name) >= 0, "0 or more") for name in ("clip", "warmup", "weight_decay", "workers")},
             "accumulate": (self.accumulate >= 1, "1 or more"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "0 to below 1"),
             "sampling_half": (self.sampling_half >= 1, "1 or more"),

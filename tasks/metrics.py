@@ -94,7 +94,8 @@ class Bootstrap:
         """The difference of a system to a baseline, its 95 % interval, and the two-sided p that there is none.
 
         p is the share of samples in which the difference, moved to a mean of zero, is at least as large as the one
-        measured, as sacreBLEU computes it (Riezler & Maxwell 2005).
+        measured, in either direction (Riezler & Maxwell 2005). sacreBLEU prints about half of it: it subtracts the
+        mean of the differences' sizes, so it counts one direction.
         """
         differences = self.scores(metric, system) - self.scores(metric, baseline)
         measured = metric.pool(system.sum(axis=0)) - metric.pool(baseline.sum(axis=0))

@@ -53,7 +53,7 @@ def draw_by_length(systems: Mapping[str, Sequence[Mapping[str, Any]]], score: st
     save(figure, path)
 
 
-def draw_curves(systems: Mapping[str, Sequence[tuple[float, float]]], score: str, path: Path) -> None:
+def draw_curves(systems: Mapping[str, Sequence[tuple[int, float]]], score: str, path: Path) -> None:
     """A learning curve a system: its score (y) after so many updates (x)."""
     figure = Figure(figsize=(6.4, 4))
     axes = figure.add_subplot()

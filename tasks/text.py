@@ -1,6 +1,7 @@
 """Text in and out: vocabularies on Hugging Face tokenizers, the same class for source and target."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -31,7 +32,7 @@ class VocabularyConfig:
     size: int = 8000
     """At most this many entries."""
     min_frequency: int = 2
-    """What is rarer gets no entry of its own (bpe: no merge)."""
+    """What is rarer gets no entry of its own (bpe: is not merged; unigram: has no such limit)."""
     shared: bool = True
     """One vocabulary for source and target instead of one each."""
     lowercase: bool = False
@@ -44,6 +45,8 @@ class VocabularyConfig:
             raise ValueError(
                 f"vocabulary.size is {self.size}; a {self.kind} vocabulary needs more than {smallest} entries"
             )
+        if self.min_frequency < 0:
+            raise ValueError(f"vocabulary.min-frequency is {self.min_frequency}; allowed is 0 or more")
         if not 0.0 <= self.dropout < 1.0 or (self.dropout and self.kind != "bpe"):
             raise ValueError(
                 f"vocabulary.dropout is {self.dropout} with {self.kind}; allowed is 0 to below 1, only with bpe"
@@ -79,6 +82,11 @@ class Vocabulary:
         tokenizer.decoder = decoders.Sequence(
             [decoders.ByteFallback(), decoders.Metaspace(replacement=SPACE, prepend_scheme="always")]
         )
+        if config.kind == "unigram":  # its trainer keeps every character and may find no room for a single word
+            texts = list(texts)
+            characters = Counter(character for text in texts for character in text if character != " ")
+            rare = [character for character, _ in characters.most_common()[config.size - len(SPECIAL + BYTES) - 2 :]]
+            texts = [text.translate(dict.fromkeys(map(ord, rare))) for text in texts]
         tokenizer.train_from_iterator(texts, trainer)
         saved = json.loads(tokenizer.to_str())
         if config.kind == "unigram":  # its trainer has no switch for it
@@ -121,7 +129,10 @@ def _kind(config: VocabularyConfig) -> tuple[Any, Any, list[Any]]:
     match config.kind:
         case "bpe":
             model = models.BPE(unk_token=SPECIAL[UNK], byte_fallback=True)
-            trainer = trainers.BpeTrainer(special_tokens=SPECIAL + BYTES, min_frequency=config.min_frequency, **common)
+            room = config.size - len(SPECIAL + BYTES)  # rarer characters are spelled in bytes
+            trainer = trainers.BpeTrainer(
+                special_tokens=SPECIAL + BYTES, min_frequency=config.min_frequency, limit_alphabet=room, **common
+            )
             return model, trainer, [punctuation]
         case "unigram":
             trainer = trainers.UnigramTrainer(special_tokens=SPECIAL + BYTES, unk_token=SPECIAL[UNK], **common)

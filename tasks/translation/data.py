@@ -22,7 +22,10 @@ def load_pairs(data: str | None, split: str, source: str, target: str, skip_bad:
         if table is None:
             names = " or ".join(f"{name}.{source} and {name}.{target}" for name in SPLITS[split])
             raise UsageError(f"--data {data} has no {split} split: neither {names}, nor a table like {split}.jsonl")
-        pairs = column(table, source, data), column(table, target, data)
+        try:
+            pairs = column(table, source, data), column(table, target, data)
+        except UnicodeDecodeError as error:  # Arrow does not look at what it maps
+            raise UsageError(f"--data {data}: {split} is not valid UTF-8 ({error}); save it so") from error
     return checked(*pairs, f"{data}, {split}", source, target, skip_bad)
 
 
@@ -59,7 +62,7 @@ def column(table: Dataset, name: str, data: str) -> list:
     if name in table.column_names:
         return list(table[name])
     inner = table.features["translation"] if "translation" in table.column_names else {}
-    languages = getattr(inner, "languages", None) or list(inner)
+    languages = getattr(inner, "languages", None) or (list(inner) if isinstance(inner, dict) else [])
     if name in languages:
         return [pair[name] for pair in table["translation"]]
     raise unknown("column", name, [*table.column_names, *languages], f"--source and --target name those of {data}")

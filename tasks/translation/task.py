@@ -14,7 +14,7 @@ from decoders.search import EOS, PAD
 from encoders.base import Encoder, Source
 from encoders.recurrent import Cell
 from encoders.text import TextEncoder
-from tasks.config import Config
+from tasks.config import Config, at_least_one
 from tasks.metrics import translation_metrics
 from tasks.pictures import draw_alignment
 from tasks.progress import console
@@ -35,6 +35,9 @@ class TextEncoderConfig:
     embedding: int = 256
     dropout: float = 0.3
 
+    def __post_init__(self):
+        at_least_one("encoder", self, "hidden", "layers", "embedding")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TranslationConfig(Config):
@@ -47,6 +50,14 @@ class TranslationConfig(Config):
     def __post_init__(self):
         if self.source == self.target:
             raise ValueError(f"source and target are both {self.source!r}; name two different ones")
+
+
+def is_file(name: str) -> bool:
+    """Also for a sentence that no file can be called: Path.is_file raises for one that is too long."""
+    try:
+        return Path(name).is_file()
+    except OSError:
+        return False
 
 
 class Translation(Task[TranslationConfig]):
@@ -106,7 +117,7 @@ class Translation(Task[TranslationConfig]):
         for argument in arguments:
             if argument == "-":
                 sentences += text_lines(sys.stdin.buffer.read())
-            elif Path(argument).is_file():
+            elif is_file(argument):
                 sentences += text_lines(Path(argument).read_bytes())
             else:
                 sentences.append(argument.strip())
