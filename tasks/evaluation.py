@@ -103,29 +103,32 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
     hypotheses = decode(writer, examples, config)
     seconds = time.monotonic() - started
     references = [list(given) for given in examples["references"]]
-    statistics = {metric.name: metric.statistics(hypotheses, references) for metric in task.metrics}
+    own = [metric.statistics(hypotheses, references) for metric in task.metrics]
+    scored = list(zip(task.metrics, own, strict=True))
     bootstrap = Bootstrap(len(examples))
-    totals = {metric.name: metric.pool(statistics[metric.name].sum(axis=0)) for metric in task.metrics}
     report: dict[str, Any] = {
         "split": split,
         "examples": len(examples),
-        "metrics": totals,
-        "intervals": {metric.name: bootstrap.interval(metric, statistics[metric.name]) for metric in task.metrics},
+        "metrics": {metric.name: metric.pool(statistics.sum(axis=0)) for metric, statistics in scored},
+        "intervals": {metric.name: bootstrap.interval(metric, statistics) for metric, statistics in scored},
         "signature": {metric.name: metric.signature(references) for metric in task.metrics},
-        "by_length": by_length(task.metrics[0], statistics[task.metrics[0].name], lengths),
+        "by_length": by_length(*scored[0], lengths),
         "search": asdict(config),
         "sentences_per_second": round(len(examples) / seconds, 1),
         "hypotheses": f"{split}.txt",
     }
+    systems = {run.name: report["by_length"]}
     if baseline is not None:
-        others = read_hypotheses(baseline / "evaluation", split, len(examples))
+        written = read_hypotheses(baseline / "evaluation", split, len(examples))
+        others = [metric.statistics(written, references) for metric in task.metrics]
         report["against"] = {"run": str(baseline)} | {
-            metric.name: bootstrap.compare(metric, statistics[metric.name], metric.statistics(others, references))
-            for metric in task.metrics
+            metric.name: bootstrap.compare(metric, statistics, other)
+            for (metric, statistics), other in zip(scored, others, strict=True)
         }
+        systems[baseline.name] = by_length(task.metrics[0], others[0], lengths)
     folder = run / "evaluation"
     write(folder / f"{split}.txt", "".join(f"{text}\n" for text in hypotheses))
-    draw_by_length({split: report["by_length"]}, task.metrics[0].name, folder / f"{split}.png")
+    draw_by_length(systems, task.metrics[0].name, folder / f"{split}.png")
     write_json(folder / f"{split}.json", report)
     return report
 
