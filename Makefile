@@ -27,4 +27,4 @@ lint: .venv/dev.stamp
 	touch $@
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv

@@ -30,21 +30,24 @@ def main(arguments: list[str]) -> None:
 
     try:
         match arguments:
-            case [] | ["-h" | "--help" | "help"]:
+            case [] | ["-h" | "--help" | "help"] | [_, "-h" | "--help"] if arguments[:1] != ["demo"]:
                 overview()
             case ["demo", *flags]:
                 import_module("tasks.demo").demo(list(TASKS), flags)
             case [task, *_] if task not in TASKS:
                 raise unknown("task", task, [*TASKS, "demo"])
-            case [task] | [task, "-h" | "--help"]:
+            case [task]:
                 raise UsageError(f"{task} needs a command: {', '.join(COMMANDS)}")
             case [_, command, *_] if command not in COMMANDS:
                 raise unknown("command", command, COMMANDS)
             case [task, command, *rest]:
                 getattr(import_module(COMMANDS[command]), command)(task, rest)
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes one speaks
+            print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except BrokenPipeError:  # whoever read our output has seen enough
         sys.stdout = None
         sys.exit(141)

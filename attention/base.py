@@ -45,7 +45,6 @@ class Glance:
 
     context: Float[Tensor, "batch queries dim"]
     weights: Float[Tensor, "batch queries source"] | None
-    lookup: Lookup
 
 
 class Attention(nn.Module, ABC):
@@ -93,7 +92,7 @@ class SoftAttention(Attention):
         precise = torch.promote_types(energies.dtype, torch.float32)
         weights = energies.masked_fill(~lookup.mask[:, None], float("-inf")).softmax(dim=-1, dtype=precise)
         weights = weights.to(lookup.values.dtype)
-        return Glance(weights @ lookup.values, weights, lookup)
+        return Glance(weights @ lookup.values, weights)
 
 
 class NoAttention(Attention):
@@ -111,4 +110,4 @@ class NoAttention(Attention):
         return Lookup(summary, summary, memory.mask[:, :1])
 
     def attend(self, queries: Float[Tensor, "batch queries query"], lookup: Lookup) -> Glance:
-        return Glance(lookup.values.expand(-1, queries.size(1), -1), None, lookup)
+        return Glance(lookup.values.expand(-1, queries.size(1), -1), None)

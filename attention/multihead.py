@@ -47,7 +47,7 @@ class MultiHead(Attention):
         weights = glance.weights
         if weights is not None:
             weights = weights.unflatten(0, (-1, self.num_heads)).mean(dim=1)
-        return Glance(context, weights, glance.lookup)
+        return Glance(context, weights)
 
     def fold(self, states: Float[Tensor, "batch length dim"]) -> Float[Tensor, "rows length subspace"]:
         return states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2).flatten(0, 1)

@@ -1,9 +1,9 @@
 """Decoders: what writes a sentence from a Memory, and how the best sentence is searched for."""
 
-from decoders.base import Decoder, Readout, State
+from decoders.base import BOS, EOS, PAD, UNK, Decoder, Readout, State
 from decoders.ensemble import Ensemble, Memories
 from decoders.lstm import RecurrentDecoder
-from decoders.search import BOS, EOS, PAD, UNK, Hypothesis, SearchConfig, beam_search, sample, search
+from decoders.search import Hypothesis, SearchConfig, beam_search, sample, search
 
 __all__ = [
     "BOS",

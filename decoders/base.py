@@ -36,6 +36,7 @@ class State(ABC):
         """
 
 
+PAD, UNK, BOS, EOS = 0, 1, 2, 3  # the first four entries of every target vocabulary
 S = TypeVar("S", bound=State)
 
 

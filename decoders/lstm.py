@@ -72,11 +72,10 @@ class RecurrentDecoder(Decoder[RecurrentState]):
         start: Start = "projection",
         tied: bool = True,
         dropout: float = 0.0,
-        readout_dim: int | None = None,
     ):
         super().__init__()
         embedding_dim = embedding.embedding_dim
-        readout_dim = embedding_dim if tied else readout_dim or hidden_dim
+        readout_dim = embedding_dim if tied else hidden_dim
         self.embedding = embedding
         self.attention = attention
         self.order = order
@@ -109,17 +108,17 @@ class RecurrentDecoder(Decoder[RecurrentState]):
         self, product: Float[Tensor, "rows gates"], state: RecurrentState, linear: Linear = functional.linear
     ) -> tuple[Readout, RecurrentState]:
         """A step whose token has been multiplied with the cell's weights already."""
-        lookup, context, weights = state.lookup, None, None
+        context, weights = None, None
         fed = [state.readout] if self.input_feeding else []
         if self.order == "before":
-            context, weights, lookup = self.attend(state.hidden[0][-1], lookup)
+            context, weights = self.attend(state.hidden[0][-1], state.lookup)
             fed.append(context)
         top, hidden = self.cell.step(product, torch.cat(fed, dim=-1) if fed else None, state.hidden, linear)
         if context is None:
-            context, weights, lookup = self.attend(top, lookup)
+            context, weights = self.attend(top, state.lookup)
         readout = self.read_out(top, context, linear)
         weights = None if weights is None else weights[:, None]
-        return Readout(readout[:, None], weights), RecurrentState(hidden, readout, lookup)
+        return Readout(readout[:, None], weights), RecurrentState(hidden, readout, state.lookup)
 
     def forward(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Readout:
         state = self.start(memory)
@@ -143,11 +142,11 @@ class RecurrentDecoder(Decoder[RecurrentState]):
 
     def attend(
         self, queries: Float[Tensor, "rows dim"], lookup: Lookup
-    ) -> tuple[Float[Tensor, "rows context"], Float[Tensor, "rows source"] | None, Lookup]:
+    ) -> tuple[Float[Tensor, "rows context"], Float[Tensor, "rows source"] | None]:
         """One look a hypothesis: the beam becomes the axis of queries, so that no memory is copied for it."""
         glance = self.attention.attend(queries.unflatten(0, (lookup.batch_size, -1)), lookup)
         weights = None if glance.weights is None else glance.weights.flatten(0, 1)
-        return glance.context.flatten(0, 1), weights, glance.lookup
+        return glance.context.flatten(0, 1), weights
 
     def read_out(
         self,

@@ -6,10 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from decoders.base import Decoder
+from decoders.base import BOS, EOS, PAD, UNK, Decoder
 from encoders.base import Memory
 
-PAD, UNK, BOS, EOS = 0, 1, 2, 3  # the first four entries of every vocabulary
 NEVER = float("-inf")
 
 

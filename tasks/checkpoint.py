@@ -117,12 +117,14 @@ class BestCheckpoints:
         self.kept[:] = best_first[: self.limit]
 
     def store(self, update: int, weights: dict[str, Tensor]) -> None:
-        """Write the weights just offered, if they were taken, and remove what had to make place."""
-        updates = {int(kept) for _, kept in self.kept}
-        if update in updates:
+        """Write the weights just offered, if they were taken."""
+        if update in {kept for _, kept in self.kept}:
             save_weights(self.path(update), weights)
+
+    def tidy(self) -> None:
+        """Remove what had to make place; only after the progress was saved, which else would miss it."""
         for file in self.folder.glob("*.safetensors"):
-            if int(file.stem) not in updates:
+            if int(file.stem) not in {kept for _, kept in self.kept}:
                 file.unlink()
 
     def stored(self) -> bool:

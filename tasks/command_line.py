@@ -15,7 +15,7 @@ def parse(kind: Any, arguments: list[str], program: str, default: Any = tyro.MIS
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(kind, default=default, args=arguments, prog=program, config=(tyro.conf.FlagCreatePairsOff,))
+            return tyro.cli(kind, default=default, args=arguments, prog=program)
     except ValueError as error:  # what a configuration says of its own values
         raise UsageError(str(error)) from error
     except SystemExit as leaving:

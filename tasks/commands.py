@@ -23,6 +23,7 @@ from tasks.progress import console
 from tasks.task import Task
 from tasks.training import Training
 
+CHANGEABLE = ("epochs", "minutes", "patience", "save_every", "workers", "tensorboard")  # when a run is resumed
 CHUNK = 2048  # inputs that predict reads at a time
 
 C = TypeVar("C", bound=Config)
@@ -97,8 +98,18 @@ def train(task: str, arguments: list[str]) -> None:
     if options.resume:
         if not there:
             raise UsageError(f"--resume: there is no run in {folder}; name its folder by --run")
-        options = parse(kind, flags, program, TrainOptions(read_config(task, folder)))
+        kept = read_config(task, folder)
+        options = parse(kind, flags, program, TrainOptions(kept))
+        refuse_changes(kept, options.config)
     start(task, options.config, folder, resume=options.resume)
+
+
+def refuse_changes(kept: Config, wanted: Config) -> None:
+    """A run can't go on as another one: only how long it trains and what is beside the training may change."""
+    free = {name: getattr(wanted.train, name) for name in CHANGEABLE}
+    if dataclasses.replace(kept, search=wanted.search, train=dataclasses.replace(kept.train, **free)) != wanted:
+        names = ", ".join(f"--train.{name.replace('_', '-')}" for name in CHANGEABLE)
+        raise UsageError(f"--resume: this flag would make it another run; only {names} and search flags may change")
 
 
 def start(task: str, config: Config, folder: Path, *, resume: bool) -> None:
@@ -137,8 +148,6 @@ def predict(task: str, arguments: list[str]) -> None:
     if not options.inputs:
         raise UsageError("there is nothing to predict from: name inputs, files, or - for standard input after the run")
     writer = open_runs(task, [run, *map(Path, options.ensemble)])
-    if options.picture and read_config(task, run).attention.score == "none":
-        raise UsageError("--picture: this run has no attention that could be drawn; leave the flag out")
     torch.manual_seed(options.seed)
     sources = writer.task.parse(options.inputs)
     pictures = Path(options.picture) if options.picture else None

@@ -63,10 +63,10 @@ def compare(task: str, arguments: list[str]) -> None:
             measure(task, variant, seed, folder / f"{name.replace(' ', '+')}-seed{seed}", options.split, base)
             for seed, base in zip(seeds, first, strict=True)
         ]
-    rows = table(reports, tasks.package(task).Task.metrics[0].name)
+    metric = tasks.package(task).Task(options.config).metrics[0].name
+    rows = table(reports, metric)
     checkpoint.write(folder / "compare.md", markdown(rows))
     checkpoint.write(folder / "compare.csv", comma_separated(rows))
-    metric = tasks.package(task).Task.metrics[0].name
     draw_by_length({name: of[0]["by_length"] for name, of in reports.items()}, metric, folder / "by_length.png")
     draw_curves({name: of[0]["curve"] for name, of in reports.items()}, f"validation {metric}", folder / "curves.png")
     print(markdown(rows), end="")
@@ -100,8 +100,7 @@ def as_flags(choice: tuple[str, ...], config: Config) -> list[str]:
         if isinstance(inside, bool):
             if value not in ("true", "false"):
                 raise UsageError(f"--vary {setting}: allowed are true and false")
-            if (value == "true") != inside:
-                flags.append("--" + ".".join([*group, last if value == "true" else f"no-{last}"]))
+            flags.append("--" + ".".join([*group, last if value == "true" else f"no-{last}"]))
         else:
             flags += ["--" + ".".join([*group, last]), value]
     return flags

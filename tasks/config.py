@@ -12,17 +12,11 @@ from decoders.lstm import Order, Start
 from decoders.search import SearchConfig
 from encoders.recurrent import Cell
 from tasks.data import BatchConfig
-from tasks.errors import UsageError
+from tasks.errors import UsageError, at_least, check
 from tasks.learning import LearningConfig
 from tasks.text import VocabularyConfig
 
 T = TypeVar("T")
-
-
-def at_least_one(group: str, config: Any, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ValueError(f"{group}.{name} is {getattr(config, name)}; allowed is 1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +28,8 @@ class AttentionConfig:
     """Width of the perceptron in additive and concat."""
 
     def __post_init__(self):
-        at_least_one("attention", self, "heads", "hidden")
+        check("attention", self, at_least(1, self, "heads", "hidden"))
+        check("attention", self, {"heads": (self.score != "none" or self.heads == 1, "1 where score is none")})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +49,7 @@ class DecoderConfig:
     dropout: float = 0.3
 
     def __post_init__(self):
-        at_least_one("decoder", self, "hidden", "layers", "embedding")
+        check("decoder", self, at_least(1, self, "hidden", "layers", "embedding"))
 
 
 @dataclass(frozen=True, kw_only=True)

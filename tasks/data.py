@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from decoders.search import PAD
+from decoders.base import PAD
 from encoders.base import Source
-from tasks.errors import UsageError
+from tasks.errors import UsageError, at_least, check
 
 SPLITS = {"train": ("train",), "validation": ("validation", "val", "valid", "dev"), "test": ("test",)}
 TABLES = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
@@ -118,9 +118,7 @@ class BatchConfig:
     """Training leaves out what is longer, source or target."""
 
     def __post_init__(self):
-        for name in ("tokens", "sentences", "max_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"batch.{name.replace('_', '-')} is {getattr(self, name)}; allowed is 1 or more")
+        check("batch", self, at_least(1, self, "tokens", "sentences", "max_length"))
 
 
 class Batches:

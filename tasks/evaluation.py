@@ -108,6 +108,8 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
     bootstrap = Bootstrap(len(examples))
     report: dict[str, Any] = {
         "split": split,
+        "data": task.config.data,
+        "models": len(writer.models),
         "examples": len(examples),
         "metrics": {metric.name: metric.pool(statistics.sum(axis=0)) for metric, statistics in scored},
         "intervals": {metric.name: bootstrap.interval(metric, statistics) for metric, statistics in scored},
@@ -117,7 +119,7 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
         "sentences_per_second": round(len(examples) / seconds, 1),
         "hypotheses": f"{split}.txt",
     }
-    systems = {run.name: report["by_length"]}
+    systems = {str(run): report["by_length"]}
     if baseline is not None:
         written = read_hypotheses(baseline / "evaluation", split, len(examples))
         others = [metric.statistics(written, references) for metric in task.metrics]
@@ -125,7 +127,7 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
             metric.name: bootstrap.compare(metric, statistics, other)
             for (metric, statistics), other in zip(scored, others, strict=True)
         }
-        systems[baseline.name] = by_length(task.metrics[0], others[0], lengths)
+        systems[str(baseline)] = by_length(task.metrics[0], others[0], lengths)
     folder = run / "evaluation"
     write(folder / f"{split}.txt", "".join(f"{text}\n" for text in hypotheses))
     draw_by_length(systems, task.metrics[0].name, folder / f"{split}.png")
@@ -135,12 +137,11 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
 
 def by_length(metric: Metric, statistics: Statistics, lengths: Sequence[int]) -> list[dict[str, Any]]:
     """The score of short sources, of longer ones, and so on, in groups of like size."""
-    order = np.argsort(lengths, kind="stable")
-    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, LENGTHS + 1)).round().astype(int))
+    uppers = np.unique(np.quantile(lengths, np.linspace(0, 1, LENGTHS + 1)[1:]).round().astype(int)).tolist()
+    lowers = [min(lengths), *(upper + 1 for upper in uppers[:-1])]
     groups = []
-    for index, upper in enumerate(edges[1:]):
-        lower = edges[0] if index == 0 else edges[index] + 1
-        inside = [row for row in order if lower <= lengths[row] <= upper]
+    for lower, upper in zip(lowers, uppers, strict=True):
+        inside = [row for row, length in enumerate(lengths) if lower <= length <= upper]
         if inside:
             score = metric.pool(statistics[inside].sum(axis=0))
             groups.append({"length": f"{lower}-{upper}", "examples": len(inside), "score": score})

@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from tasks.errors import at_least, check
+
 Init = Literal["default", "xavier", "he", "uniform", "orthogonal"]
 
 
@@ -51,18 +53,17 @@ class LearningConfig:
 
     def __post_init__(self):
         allowed = {
-            "epochs": (self.epochs >= 1, "1 or more"),
             "lr": (0 < self.lr < math.inf, "above 0"),
-            **{name: (getattr(self, name) >= 0, "0 or more") for name in ("clip", "warmup", "weight_decay", "workers")},
-            "accumulate": (self.accumulate >= 1, "1 or more"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "0 to below 1"),
-            "sampling_half": (self.sampling_half >= 1, "1 or more"),
             "sampling_floor": (0 <= self.sampling_floor <= 1, "0 to 1"),
             "plateau_factor": (0 < self.plateau_factor < 1, "between 0 and 1"),
         }
-        for name, (right, values) in allowed.items():
-            if not right:
-                raise ValueError(f"train.{name.replace('_', '-')} is {getattr(self, name)}; allowed is {values}")
+        allowed |= at_least(1, self, "epochs", "accumulate", "sampling_half")
+        allowed |= at_least(
+            0, self, "minutes", "seed", "weight_decay", "clip", "warmup", "plateau_patience", "patience"
+        )
+        allowed |= at_least(0, self, "evaluate_every", "save_every", "average", "workers")
+        check("train", self, allowed)
 
 
 def initialise(model: nn.Module, init: Init) -> None:

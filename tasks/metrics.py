@@ -55,13 +55,18 @@ def sacrebleu_metric(name: str, scorer: Any, higher_is_better: bool = True) -> M
     return Metric(name, statistics, pool, higher_is_better, signature)
 
 
-def translation_metrics() -> tuple[Metric, ...]:
-    """BLEU cased and lower-cased, chrF and TER, on raw text by sacreBLEU's own tokenizer."""
+def translation_metrics(language: str) -> tuple[Metric, ...]:
+    """BLEU cased and lower-cased, chrF and TER, on raw text by sacreBLEU's own tokenizer for the target language.
+
+    The usual one, 13a, cuts at spaces; languages without spaces would score nothing but whole sentences by it.
+    """
+    tokenizer = {"zh": "zh", "ja": "char", "th": "char"}.get(language, "13a")
+    unspaced = tokenizer != "13a"
     return (
-        sacrebleu_metric("bleu", BLEU()),
-        sacrebleu_metric("bleu_lowercase", BLEU(lowercase=True)),
+        sacrebleu_metric("bleu", BLEU(tokenize=tokenizer)),
+        sacrebleu_metric("bleu_lowercase", BLEU(tokenize=tokenizer, lowercase=True)),
         sacrebleu_metric("chrf", CHRF()),
-        sacrebleu_metric("ter", TER(), higher_is_better=False),
+        sacrebleu_metric("ter", TER(normalized=unspaced, asian_support=unspaced), higher_is_better=False),
     )
 
 

@@ -5,9 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from attention import Attention, MultiHead, NoAttention, SoftAttention, build_score
-from decoders.base import Decoder
+from decoders.base import PAD, Decoder
 from decoders.lstm import RecurrentDecoder
-from decoders.search import PAD
 from encoders.base import Encoder
 from tasks.config import AttentionConfig, Config
 from tasks.data import Batch

@@ -1,13 +1,12 @@
 """What a person sees of a run while it runs, and how a person stops it."""
 
-import math
+import os
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -58,6 +57,16 @@ class Board:
         self.writer.flush()
 
 
+def quiet_worker(_: int) -> None:
+    """For a process that prepares batches: the signals are its parent's business, and so are threads.
+
+    After a fork tokenizers' pool of threads would wait for threads that were not copied.
+    """
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 class StopSignal:
     """Turns Ctrl-C and SIGTERM into a flag, so that an update is never cut in half; a second one stops at once."""
 
@@ -77,31 +86,3 @@ class StopSignal:
             sys.exit(128 + number)
         self.received = number
         console.print("stopping after this update ...")
-
-
-class LossCheck:
-    """Looks now and then at whether the losses were finite, since each look waits for the GPU."""
-
-    EVERY = 20
-
-    def __init__(self):
-        self.unchecked: list[tuple[torch.Tensor, list[int]]] = []
-
-    def add(self, loss: torch.Tensor, rows: list[int]) -> float:
-        """Note an update's loss and the rows it came from; returns the sum of what was looked at."""
-        self.unchecked.append((loss, rows))
-        return self.look() if len(self.unchecked) >= self.EVERY else 0.0
-
-    def look(self) -> float:
-        """The sum of all losses not looked at before. Raises UsageError if one is not finite."""
-        total = 0.0
-        for loss, rows in self.unchecked:
-            if not math.isfinite(loss.item()):
-                shown = ", ".join(str(row + 1) for row in sorted(rows)[:10])
-                raise UsageError(
-                    f"the loss became {loss.item()} on the training rows {shown}{' ...' if len(rows) > 10 else ''}; "
-                    "look at them, lower --train.lr or --train.clip, or set --train.precision no"
-                )
-            total += loss.item()
-        self.unchecked = []
-        return total

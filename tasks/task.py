@@ -3,14 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import datasets
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from decoders.search import PAD
+from decoders.base import PAD
 from encoders.base import Encoder, Source
 from tasks.config import Config
 from tasks.data import Batch
@@ -29,7 +30,7 @@ class Task(ABC, Generic[C]):
     both give it the ``vocabulary`` of its target sentences.
     """
 
-    metrics: ClassVar[tuple[Metric, ...]]  # the first one picks the checkpoint
+    metrics: tuple[Metric, ...]  # the first one picks the checkpoint; set by the subclass' __init__
     vocabulary: Vocabulary
 
     def __init__(self, config: C):
@@ -102,11 +103,13 @@ class Task(ABC, Generic[C]):
 class Collated(Dataset[Batch]):
     """A data set whose items are whole batches, so that worker processes can prepare them."""
 
-    def __init__(self, task: Task, examples: datasets.Dataset, batches: list[list[int]]):
-        self.task, self.examples, self.batches = task, examples, batches
+    def __init__(self, task: Task, examples: datasets.Dataset, batches: list[list[int]], seed: int):
+        self.task, self.examples, self.batches, self.seed = task, examples, batches, seed
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __getitem__(self, index: int) -> Batch:
-        return self.task.collate(self.examples, self.batches[index], training=True)
+        rows = self.batches[index]
+        torch.manual_seed(self.seed * 1_000_003 + rows[0])  # what augmentation draws is the same after a resume
+        return self.task.collate(self.examples, rows, training=True)

@@ -12,7 +12,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from decoders.search import BOS, EOS, PAD, UNK
+from decoders.base import BOS, EOS, PAD, UNK
 from tasks.errors import UsageError
 
 SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]  # PAD, UNK, BOS, EOS
@@ -115,7 +115,8 @@ class Vocabulary:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of one sentence of token ids, without begin and end."""
-        return self.tokenizer.decode(list(ids), skip_special_tokens=False).strip()
+        text = self.tokenizer.decode(list(ids), skip_special_tokens=False)
+        return " ".join(text.splitlines()).strip()  # results are a sentence a line, whatever bytes a model writes
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """Each token as it is shown under a picture."""

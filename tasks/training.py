@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -26,10 +26,8 @@ from tasks.errors import UsageError
 from tasks.evaluation import Writer, decode
 from tasks.learning import build_optimizer, initialise, learning_rate, truth_probability
 from tasks.model import count_parameters
-from tasks.progress import Bar, Board, LossCheck, StopSignal, console
+from tasks.progress import Bar, Board, StopSignal, console, quiet_worker
 from tasks.task import Collated, Task
-
-OUT_OF_TIME = 1  # beside the numbers of signals: why training halts
 
 
 @dataclass
@@ -43,12 +41,12 @@ class Progress:
     loss: float = 0.0  # summed since the last evaluation, of this process
     tokens: int = 0  # since the last evaluation, of all processes
     evaluated: float = 0.0  # seconds when the last evaluation was over
+    scaler: dict[str, Any] = field(default_factory=dict)  # of float16's gradients
     best: float | None = None
     stale: int = 0  # evaluations since the best one
     drops: int = 0  # of the learning rate, on plateaus
     lines: int = 0  # of metrics.jsonl
     kept: list[list[int | float]] = field(default_factory=list)  # score and update of the best checkpoints
-    finished: bool = False
 
 
 class Training:
@@ -88,16 +86,19 @@ class Training:
         self.progress = Progress()
         if resumed:
             self.progress = Progress(**checkpoint.load_training(self.last, self.model, optimizer))
+            self.progress.loss *= self.rank == 0  # saved for all processes together
         self.parallel, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        if self.accelerator.scaler is not None and self.progress.scaler:
+            self.accelerator.scaler.load_state_dict(self.progress.scaler)
+        self.validation_batches = Batches(task.lengths(self.validation), batch, seed=0).by_length()
         main = self.accelerator.is_main_process
         self.log = checkpoint.MetricsLog(folder / "metrics.jsonl", self.progress.lines) if main else None
         self.board = Board(folder / "tensorboard", self.config.tensorboard and main)
-        self.losses = LossCheck()
         higher = task.metrics[0].higher_is_better
         self.held = checkpoint.BestCheckpoints(folder / "checkpoints", self.progress.kept, self.config.average, higher)
 
     def run(self) -> None:
-        if self.progress.finished and not self.held.stored():
+        if self.is_over() and not self.held.stored():
             return self.say(f"{self.folder} is finished; there is nothing to resume")
         self.say(
             f"{self.folder}: {count_parameters(self.model):,} parameters, {len(self.examples):,} training examples, "
@@ -107,26 +108,33 @@ class Training:
         before = self.progress.seconds
         started = time.monotonic()
         with StopSignal() as stop:
-            while not self.progress.finished:
+            while not self.is_over():
+                number = 0
                 for _ in self.updates():
-                    self.progress.seconds = before + time.monotonic() - started
-                    out_of_time = 0 < self.config.minutes * 60 <= self.progress.seconds
-                    halt = self.agree(stop.received or OUT_OF_TIME * out_of_time)
-                    if halt > OUT_OF_TIME:
-                        self.save()
-                        self.say(f"stopped after update {self.progress.update:,}; go on with --resume")
-                        raise SystemExit(128 + halt)
-                    if halt or self.is_due(self.config.evaluate_every):
-                        self.progress.finished = bool(halt)
+                    self.progress.seconds = self.first_of_all(before + time.monotonic() - started)
+                    number = int(max(self.gather(stop.received)))  # so that all processes halt at the same update
+                    if number or self.is_over() or self.is_due(self.config.evaluate_every):
                         break
                     if self.is_due(self.config.save_every):
                         self.save()
-                if self.progress.position >= len(self.batches.epoch(self.progress.epoch)):
+                complete = self.progress.position >= self.num_batches
+                if complete:
                     self.progress.epoch, self.progress.position = self.progress.epoch + 1, 0
-                self.evaluate()
-                self.progress.seconds = self.progress.evaluated = before + time.monotonic() - started
+                if complete or self.is_over() or self.is_due(self.config.evaluate_every):
+                    self.evaluate()
+                    self.progress.seconds = self.first_of_all(before + time.monotonic() - started)
+                    self.progress.evaluated = self.progress.seconds
                 self.save()
+                if number and not self.is_over():
+                    self.say(f"stopped after update {self.progress.update:,}; go on with --resume")
+                    raise SystemExit(128 + number)
         self.finish()
+
+    def is_over(self) -> bool:
+        """Whether epochs, time or patience are at their end."""
+        progress, config = self.progress, self.config
+        out_of_time = 0 < config.minutes * 60 <= progress.seconds
+        return progress.epoch >= config.epochs or out_of_time or 0 < config.patience <= progress.stale
 
     def updates(self) -> Iterator[None]:
         """Take the updates that are left of this epoch, one each time the caller asks for the next."""
@@ -134,22 +142,23 @@ class Training:
         everything = self.batches.epoch(self.progress.epoch)
         todo = everything[self.progress.position :]
         groups = [todo[start : start + size] for start in range(0, len(todo), size)]
-        planned = math.ceil(len(everything) / size) * self.config.epochs
+        self.num_batches = len(everything)
+        planned = math.ceil(self.num_batches / size) * self.config.epochs
         # A process for which a last, short group has nothing takes part with a batch that does not count.
         shares = [group[self.rank :: self.world] or group[:1] for group in groups]
         loader = iter(
             DataLoader(
-                Collated(self.task, self.examples, [rows for share in shares for rows in share]),
+                Collated(self.task, self.examples, [rows for share in shares for rows in share], self.config.seed),
                 batch_size=None,
                 num_workers=self.config.workers,
+                worker_init_fn=quiet_worker,
             )
         )
         with Bar(f"epoch {self.progress.epoch + 1}", len(groups), self.accelerator.is_main_process) as bar:
             for group, share in zip(groups, shares, strict=True):
                 for parameters in self.optimizer.param_groups:
                     parameters["lr"] = learning_rate(self.config, self.progress.update, planned, self.progress.drops)
-                batches = [next(loader).to(self.accelerator.device) for _ in share]
-                self.update(batches, counts=self.rank < len(group))
+                self.update([next(loader) for _ in share], counts=self.rank < len(group))
                 self.progress.update += 1
                 self.progress.position += len(group)
                 bar.advance()
@@ -161,6 +170,7 @@ class Training:
         torch.manual_seed((self.config.seed * 1_000_003 + number) * self.world + self.rank)
         truth = truth_probability(self.config, number)
         tokens = int(self.total(sum(batch.target_tokens for batch in batches) * counts))
+        batches = [batch.to(self.accelerator.device) for batch in batches]
         losses = torch.zeros((), device=self.accelerator.device)
         self.parallel.train()
         for batch in batches:
@@ -176,7 +186,13 @@ class Training:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.progress.tokens += tokens
-        self.progress.loss += self.losses.add(losses, [row for batch in batches for row in batch.rows])
+        self.progress.loss += losses.item()
+        if not math.isfinite(losses.item()):
+            rows = sorted(row + 1 for batch in batches for row in batch.rows)
+            raise UsageError(
+                f"the loss became {losses.item()} on the training rows {', '.join(map(str, rows[:10]))}"
+                f"{' ...' if len(rows) > 10 else ''}; look at them, lower --train.lr, or set --train.precision no"
+            )
 
     def evaluate(self) -> None:
         """Score the validation split, keep what is among the best, and tell."""
@@ -184,10 +200,10 @@ class Training:
         progress.lines += 1
         record = {
             "update": progress.update,
-            "epoch": round(progress.epoch + progress.position / len(self.batches.epoch(progress.epoch)), 2),
+            "epoch": round(progress.epoch + progress.position / self.num_batches, 2),
             "seconds": round(progress.seconds, 1),
             "lr": self.optimizer.param_groups[0]["lr"],
-            "loss": self.mean_loss(),
+            "loss": self.total(progress.loss) / max(1, progress.tokens),
             "tokens_per_second": round(progress.tokens / max(1e-9, progress.seconds - progress.evaluated), 1),
             "validation": self.scores(),
         }
@@ -200,9 +216,6 @@ class Training:
             progress.best = score
         elif progress.stale % (self.config.plateau_patience + 1) == 0:
             progress.drops += 1
-        if not progress.finished:
-            out_of_patience = 0 < self.config.patience <= progress.stale
-            progress.finished = out_of_patience or progress.epoch >= self.config.epochs
         self.held.offer(score, progress.update)
         if self.accelerator.is_main_process:
             weights = checkpoint.weights_of(self.model)
@@ -218,21 +231,15 @@ class Training:
             f"{record['tokens_per_second']:,.0f} tokens/s  validation: {scores}{'  *' if better else ''}"
         )
 
-    def mean_loss(self) -> float:
-        """Nats a token since the last evaluation, over all processes."""
-        self.progress.loss += self.losses.look()
-        return self.total(self.progress.loss) / max(1, self.progress.tokens)
-
     @torch.no_grad()
     def scores(self) -> dict[str, float]:
         """Loss and all metrics on the validation split, written greedily."""
         self.model.eval()
-        batches = Batches(self.task.lengths(self.validation), self.task.config.batch, seed=0).by_length()
         loss, tokens = 0.0, 0
-        for rows in batches[self.rank :: self.world]:
-            batch = self.task.collate(self.validation, rows).to(self.accelerator.device)
+        for rows in self.validation_batches[self.rank :: self.world]:
+            batch = self.task.collate(self.validation, rows)
             with self.accelerator.autocast():
-                loss += float(self.model(batch))
+                loss += float(self.model(batch.to(self.accelerator.device)))
             tokens += batch.target_tokens
         greedy = SearchConfig(beam=1, max_length=self.task.config.search.max_length)
         hypotheses = decode(Writer(self.task, [self.model]), self.validation, greedy, self.rank, self.world)
@@ -261,22 +268,28 @@ class Training:
         self.say(f"finished after {self.progress.seconds / 60:.1f} minutes; the model is in {self.folder}")
 
     def save(self) -> None:
-        self.progress.loss += self.losses.look()
+        total = self.total(self.progress.loss)
+        self.progress.loss = total if self.rank == 0 else 0.0
+        if self.accelerator.scaler is not None:
+            self.progress.scaler = self.accelerator.scaler.state_dict()
         if self.accelerator.is_main_process:
             checkpoint.save_training(self.last, self.model, self.optimizer, asdict(self.progress))
+            self.held.tidy()
 
     def gather(self, value: int | float) -> list[int | float]:
         """``value`` of each process."""
         if self.world == 1:
             return [value]
-        return cast(Tensor, self.accelerator.gather(torch.tensor([value], device=self.accelerator.device))).tolist()
+        kind = torch.float64 if isinstance(value, float) else torch.long
+        own = torch.tensor([value], dtype=kind, device=self.accelerator.device)
+        return cast(Tensor, self.accelerator.gather(own)).tolist()
 
     def total(self, value: int | float) -> int | float:
         return sum(self.gather(value))
 
-    def agree(self, reason: int) -> int:
-        """The largest ``reason`` of all processes, so that all halt at the same update."""
-        return int(max(self.gather(reason)))
+    def first_of_all(self, value: float) -> float:
+        """The main process' ``value``: what all decide by must be the same for all, and clocks are not."""
+        return self.gather(value)[0]
 
     def is_due(self, every: int) -> bool:
         return every > 0 and self.progress.update % every == 0

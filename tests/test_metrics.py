@@ -11,7 +11,7 @@ from sacrebleu.significance import PairedTest
 
 from tasks.metrics import Bootstrap, Metric, translation_metrics
 
-METRICS = {metric.name: metric for metric in translation_metrics()}
+METRICS = {metric.name: metric for metric in translation_metrics("en")}
 SCORERS = {"bleu": BLEU, "bleu_lowercase": lambda: BLEU(lowercase=True), "chrf": CHRF, "ter": TER}
 CORPUS = {
     "bleu": sacrebleu.corpus_bleu,

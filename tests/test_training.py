@@ -131,7 +131,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_rows(small_task: 
 def test_training_stops_when_the_time_is_over_and_counts_as_finished(small_task: Callable[..., Task], tmp_path: Path):
     training = Training(small_task(epochs=1000, minutes=0.01), tmp_path, resume=False)
     training.run()
-    assert training.progress.finished and training.progress.epoch < 1000
+    assert training.is_over() and training.progress.epoch < 1000
     assert (tmp_path / "best.safetensors").is_file()
 
 

@@ -87,7 +87,7 @@ def checked(sources: list, targets: list, where: str, source: str, target: str, 
     rows = []
     for index, (left, right) in enumerate(zip(sources, targets, strict=True)):
         left, *references = (
-            text.strip() if isinstance(text, str) else text
+            " ".join(text.splitlines()).strip() if isinstance(text, str) else text
             for text in [left, *(right if isinstance(right, list) else [right])]
         )
         wrong = [f"({source}) {found}" for found in [problem(left)] if found]

@@ -10,11 +10,12 @@ import datasets
 import torch
 from torch import nn
 
-from decoders.search import EOS, PAD
+from decoders.base import EOS, PAD
 from encoders.base import Encoder, Source
 from encoders.recurrent import Cell
 from encoders.text import TextEncoder
-from tasks.config import Config, at_least_one
+from tasks.config import Config
+from tasks.errors import at_least, check
 from tasks.metrics import translation_metrics
 from tasks.pictures import draw_alignment
 from tasks.progress import console
@@ -36,7 +37,7 @@ class TextEncoderConfig:
     dropout: float = 0.3
 
     def __post_init__(self):
-        at_least_one("encoder", self, "hidden", "layers", "embedding")
+        check("encoder", self, at_least(1, self, "hidden", "layers", "embedding"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +62,11 @@ def is_file(name: str) -> bool:
 
 
 class Translation(Task[TranslationConfig]):
-    metrics = translation_metrics()
     source_vocabulary: Vocabulary
+
+    def __init__(self, config: TranslationConfig):
+        super().__init__(config)
+        self.metrics = translation_metrics(config.target)
 
     def load(self, split: str) -> datasets.Dataset:
         config = self.config
