@@ -21,6 +21,7 @@ from tasks.evaluation import Writer
 from tasks.model import Seq2Seq
 from tasks.progress import console
 from tasks.task import Task
+from tasks.text import one_line
 from tasks.training import Training
 
 CHANGEABLE = ("epochs", "minutes", "patience", "save_every", "workers", "tensorboard")  # when a run is resumed
@@ -148,6 +149,8 @@ def predict(task: str, arguments: list[str]) -> None:
     if not options.inputs:
         raise UsageError("there is nothing to predict from: name inputs, files, or - for standard input after the run")
     writer = open_runs(task, [run, *map(Path, options.ensemble)])
+    if options.picture and writer.task.config.attention.score == "none":
+        raise UsageError("--picture: this run has no attention that could be drawn; leave the flag out")
     torch.manual_seed(options.seed)
     sources = writer.task.parse(options.inputs)
     pictures = Path(options.picture) if options.picture else None
@@ -159,13 +162,12 @@ def predict(task: str, arguments: list[str]) -> None:
         ):
             for place, hypothesis in enumerate(ranked, start=1):
                 front = f"{place}\t{hypothesis.score:.4f}\t" if options.scores else ""
-                print(front + writer.task.vocabulary.decode(hypothesis.tokens))
+                print(front + one_line(writer.task.vocabulary.decode(hypothesis.tokens)))
             if source is None:
                 print()  # so that the lines of input and output stay side by side
             elif pictures is not None:
                 weights = writer.look(source, ranked[0])
-                if weights is None:
-                    raise UsageError("--picture: this run has no attention that could be drawn; leave the flag out")
+                assert weights is not None, "only the score none weighs nothing"
                 path = pictures / f"{number:04d}.png"
                 writer.task.render(source, ranked[0].tokens, weights, path)
                 console.print(f"{path}")

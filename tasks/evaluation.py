@@ -22,7 +22,7 @@ from tasks.metrics import Bootstrap, Metric, Statistics
 from tasks.model import Seq2Seq
 from tasks.pictures import draw_by_length
 from tasks.task import Task
-from tasks.text import frame, pad
+from tasks.text import frame, one_line, pad
 
 LENGTHS = 6  # groups of about as many sentences each, from short sources to long ones
 
@@ -85,7 +85,9 @@ def decode(
         model.eval()
     own = range(rank, len(examples), world)
     ranked = writer.write_all(examples.select(own)["source"], config)
-    written = [(row, writer.task.vocabulary.decode(best.tokens)) for row, (best, *_) in zip(own, ranked, strict=True)]
+    written = [
+        (row, one_line(writer.task.vocabulary.decode(best.tokens))) for row, (best, *_) in zip(own, ranked, strict=True)
+    ]
     if world > 1:
         written = gather_object(written)
     return [text for _, text in sorted(written)]

@@ -1,6 +1,7 @@
 """Text in and out: vocabularies on Hugging Face tokenizers, the same class for source and target."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -115,8 +116,7 @@ class Vocabulary:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of one sentence of token ids, without begin and end."""
-        text = self.tokenizer.decode(list(ids), skip_special_tokens=False)
-        return " ".join(text.splitlines()).strip()  # results are a sentence a line, whatever bytes a model writes
+        return self.tokenizer.decode(list(ids), skip_special_tokens=False).strip()
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """Each token as it is shown under a picture."""
@@ -142,6 +142,11 @@ def _kind(config: VocabularyConfig) -> tuple[Any, Any, list[Any]]:
             trainer = trainers.WordLevelTrainer(special_tokens=SPECIAL, min_frequency=config.min_frequency, **common)
             each = pre_tokenizers.Split(UNSPACED if config.kind == "word" else Regex("."), "isolated")
             return models.WordLevel(unk_token=SPECIAL[UNK]), trainer, [punctuation, each]
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks: files hold a sentence a line, whatever a table holds or a model writes."""
+    return re.sub(r"[\r\n]+", " ", text).strip()
 
 
 def pad(sentences: Sequence[Sequence[int]]) -> Int[Tensor, "batch length"]:

@@ -324,11 +324,11 @@ def test_the_same_paraphrase_is_drawn_in_all_languages():
 
 
 def test_an_unknown_split_or_language_is_answered_in_one_line():
-    with pytest.raises(ValueError, match=r"^unknown split 'dev': allowed are train, validation, test$"):
+    with pytest.raises(ValueError, match=r"^unknown split 'dev'; allowed are train, validation, test$"):
         scenes("dev")
-    with pytest.raises(ValueError, match=r"^unknown language 'nl': allowed are en, de, fr, zh$"):
+    with pytest.raises(ValueError, match=r"^unknown language 'nl'; allowed are en, de, fr, zh$"):
         describe(SINGLE, "nl")
-    with pytest.raises(ValueError, match=r"^unknown language 'nl': allowed are en, de, fr, zh$"):
+    with pytest.raises(ValueError, match=r"^unknown language 'nl'; allowed are en, de, fr, zh$"):
         text_pairs("test", source="nl", count=1)
     assert tuple(GRAMMARS) == LANGUAGES
 

@@ -7,6 +7,7 @@ from datasets import Dataset
 from tasks import scenes
 from tasks.data import SPLITS, read_table, report_bad_rows
 from tasks.errors import UsageError, unknown
+from tasks.text import one_line
 
 
 def load_pairs(data: str | None, split: str, source: str, target: str, skip_bad: bool) -> Dataset:
@@ -87,7 +88,7 @@ def checked(sources: list, targets: list, where: str, source: str, target: str, 
     rows = []
     for index, (left, right) in enumerate(zip(sources, targets, strict=True)):
         left, *references = (
-            " ".join(text.splitlines()).strip() if isinstance(text, str) else text
+            one_line(text) if isinstance(text, str) else text
             for text in [left, *(right if isinstance(right, list) else [right])]
         )
         wrong = [f"({source}) {found}" for found in [problem(left)] if found]
