@@ -85,9 +85,8 @@ def decode(
         model.eval()
     own = range(rank, len(examples), world)
     ranked = writer.write_all(examples.select(own)["source"], config)
-    written = [
-        (row, one_line(writer.task.vocabulary.decode(best.tokens))) for row, (best, *_) in zip(own, ranked, strict=True)
-    ]
+    texts = [one_line(writer.task.vocabulary.decode(best.tokens)) for best, *_ in ranked]
+    written = list(zip(own, texts, strict=True))
     if world > 1:
         written = gather_object(written)
     return [text for _, text in sorted(written)]

@@ -122,8 +122,8 @@ def test_several_references_stay_together_and_the_first_is_trained_on(tmp_path):
 
 
 def test_only_line_feeds_end_a_line(tmp_path):
-    texts = ["one\u2028line", "one\x85line", "one\x0bline\x0c too", "one\rline"]
-    assert load(fill(tmp_path, {"train.de": "\n".join(texts), "train.en": "a\nb\nc\nd\n"}))["source"] == texts
+    texts = ["one\u2028line", "one\x85line", "one\x0bline\x0c too"]
+    assert load(fill(tmp_path, {"train.de": "\n".join(texts), "train.en": "a\nb\nc\n"}))["source"] == texts
 
 
 @pytest.mark.parametrize("suffix, comma", [("csv", ","), ("tsv", "\t")])

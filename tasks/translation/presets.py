@@ -1,4 +1,4 @@
-"""Whole configurations by name. Each docstring says what it is for and what it was seen to reach."""
+"""Whole configurations by name. The docstring of one that was run gives its command, time and score."""
 
 from dataclasses import replace
 
@@ -34,7 +34,11 @@ def demo() -> TranslationConfig:
 
 
 def multi30k() -> TranslationConfig:
-    """Multi30k English to German (Elliott et al. 2016), 29,000 captions; from the hub, or --data FOLDER."""
+    """Multi30k English to German (Elliott et al. 2016), 29,000 captions; from the hub, or --data FOLDER.
+
+    python run.py translation train multi30k --data FOLDER
+    80 minutes on one core of an AMD EPYC; test 2016, beam 5: 37.6 BLEU, 37.9 lower-cased (benchmarks/README.md).
+    """
     return TranslationConfig(
         data="bentrevett/multi30k",
         source="en",
