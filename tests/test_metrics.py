@@ -222,3 +222,11 @@ def test_resampled_scores_are_those_of_sacrebleu(name, errors):
     distances = np.abs(better - worse)
     exceeding = (distances - distances.mean() > abs(result["difference"])).sum()
     assert (exceeding + 1) / 1001 == pytest.approx(expected, abs=0.003)
+
+
+def test_a_language_without_spaces_is_scored_by_its_own_tokenizer():
+    bleu = translation_metrics("zh")[0]
+    sentence = "一个小的红色的七在一个大的蓝色的二上面"
+    assert bleu([sentence], [[sentence]]) == pytest.approx(100.0)
+    assert 0 < bleu([sentence], [[sentence.replace("红", "绿")]]) < 100
+    assert "tok:zh" in bleu.signature([[sentence]])

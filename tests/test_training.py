@@ -100,6 +100,26 @@ def test_a_finished_run_has_nothing_to_resume(uninterrupted: Path):
     assert (uninterrupted / "metrics.jsonl").read_bytes() == before
 
 
+def test_a_run_stopped_where_an_evaluation_is_due_does_not_miss_it(data: str, tmp_path: Path):
+    run = tmp_path / "stopped"
+    flags = ["--data", data, "--train.evaluate-every", "1", "--train.patience", "0", "--train.epochs", "1"]
+    process = start(command(run, *flags))
+    while not (run / "metrics.jsonl").is_file() or len(records(run)) < 2:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    finish(process, 128 + signal.SIGTERM)
+    assert [record["update"] for record in records(run)] == list(range(1, len(records(run)) + 1))
+    with pytest.raises(AssertionError, match=r"--resume: this flag would make it another run"):
+        finish(start(command(run, "--resume", "--batch.sentences", "7")))
+
+
+def test_batches_prepared_by_workers_train_the_same_model(data: str, uninterrupted: Path, tmp_path: Path):
+    run = tmp_path / "workers"
+    finish(start(command(run, "--data", data, *SMALL, "--train.workers", "1")))
+    assert_same_weights(run, uninterrupted)
+
+
 def test_two_processes_train_and_evaluate_like_one(data: str, tmp_path: Path):
     flags = ["--data", data, "--batch.sentences", "50", "--train.epochs", "1"]
     one, two = tmp_path / "one", tmp_path / "two"
