@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from encoders.base import Memory
 
@@ -61,6 +62,20 @@ class Decoder(nn.Module, ABC, Generic[S]):
         Equals :meth:`unroll`; decoders override it where all steps can be computed at once.
         """
         return self.unroll(tokens, memory)
+
+    def loss(
+        self, tokens: Int[Tensor, "batch target"], memory: Memory, *, label_smoothing: float = 0.0, truth: float = 1.0
+    ) -> Float[Tensor, ""]:
+        """Cross-entropy in nats of each next token, summed over the real ones, and only they meet the vocabulary.
+
+        ``tokens`` are sentences between begin and end, padded; ``truth`` below 1: see :meth:`unroll`. Decoders that
+        align in another way than token by token override it.
+        """
+        inputs, targets = tokens[:, :-1], tokens[:, 1:]
+        readout = self(inputs, memory) if truth >= 1.0 else self.unroll(inputs, memory, truth)
+        real = targets != PAD
+        logits = self.logits(readout.features[real])  # (real tokens, vocab)
+        return functional.cross_entropy(logits.float(), targets[real], label_smoothing=label_smoothing, reduction="sum")
 
     def unroll(self, tokens: Int[Tensor, "batch target"], memory: Memory, truth: float = 1.0) -> Readout:
         """Step by step. Each token after the first is the true one with probability ``truth``.

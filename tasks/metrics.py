@@ -24,6 +24,8 @@ class Metric:
     higher_is_better: bool = True
     signature: Callable[[Sequence[Sequence[str]]], str] = lambda references: ""
     """What the score must be quoted with, given the references it was computed on."""
+    quick: bool = True
+    """Whether training may compute it at each evaluation; else it waits for the command evaluate."""
 
     def __call__(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
         """The corpus score. ``references[i]`` are the right sentences for ``hypotheses[i]``."""
@@ -33,7 +35,7 @@ class Metric:
         return than is None or (score > than if self.higher_is_better else score < than)
 
 
-def sacrebleu_metric(name: str, scorer: Any, higher_is_better: bool = True) -> Metric:
+def sacrebleu_metric(name: str, scorer: Any, higher_is_better: bool = True, quick: bool = True) -> Metric:
     """A metric of sacreBLEU (Post 2018). Sentences with fewer references than others are padded with None."""
 
     def statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
@@ -52,7 +54,7 @@ def sacrebleu_metric(name: str, scorer: Any, higher_is_better: bool = True) -> M
         scorer.num_refs = counts.pop() if len(counts) == 1 else -1  # sacreBLEU's own mark for "it varies"
         return str(scorer.get_signature())
 
-    return Metric(name, statistics, pool, higher_is_better, signature)
+    return Metric(name, statistics, pool, higher_is_better, signature, quick)
 
 
 def translation_metrics(language: str) -> tuple[Metric, ...]:
@@ -66,7 +68,8 @@ def translation_metrics(language: str) -> tuple[Metric, ...]:
         sacrebleu_metric("bleu", BLEU(tokenize=tokenizer)),
         sacrebleu_metric("bleu_lowercase", BLEU(tokenize=tokenizer, lowercase=True)),
         sacrebleu_metric("chrf", CHRF()),
-        sacrebleu_metric("ter", TER(normalized=unspaced, asian_support=unspaced), higher_is_better=False),
+        # Searching for the shifts of phrases takes seconds for a few hundred sentences with several references.
+        sacrebleu_metric("ter", TER(normalized=unspaced, asian_support=unspaced), higher_is_better=False, quick=False),
     )
 
 

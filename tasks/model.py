@@ -2,10 +2,9 @@
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from attention import Attention, MultiHead, NoAttention, SoftAttention, build_score
-from decoders.base import PAD, Decoder
+from decoders.base import Decoder
 from decoders.lstm import RecurrentDecoder
 from encoders.base import Encoder
 from tasks.config import AttentionConfig, Config
@@ -21,16 +20,9 @@ class Seq2Seq(nn.Module):
         self.decoder = decoder
 
     def forward(self, batch: Batch, *, label_smoothing: float = 0.0, truth: float = 1.0) -> Float[Tensor, ""]:
-        """The batch's cross-entropy in nats, summed over its real target tokens.
-
-        Only real tokens are multiplied with the vocabulary. ``truth`` below 1: see Decoder.unroll.
-        """
+        """The batch's loss, summed over its real target tokens: see Decoder.loss."""
         memory = self.encoder(batch.source)
-        inputs, targets = batch.tokens[:, :-1], batch.tokens[:, 1:]
-        readout = self.decoder(inputs, memory) if truth >= 1.0 else self.decoder.unroll(inputs, memory, truth)
-        real = targets != PAD
-        logits = self.decoder.logits(readout.features[real])  # (tokens, vocab)
-        return functional.cross_entropy(logits.float(), targets[real], label_smoothing=label_smoothing, reduction="sum")
+        return self.decoder.loss(batch.tokens, memory, label_smoothing=label_smoothing, truth=truth)
 
 
 def build_attention(config: AttentionConfig, query_dim: int, memory_dim: int) -> Attention:

@@ -233,7 +233,7 @@ class Training:
 
     @torch.no_grad()
     def scores(self) -> dict[str, float]:
-        """Loss and all metrics on the validation split, written greedily."""
+        """Loss and the quick metrics on the validation split, written greedily."""
         self.model.eval()
         loss, tokens = 0.0, 0
         for rows in self.validation_batches[self.rank :: self.world]:
@@ -244,7 +244,7 @@ class Training:
         greedy = SearchConfig(beam=1, max_length=self.task.config.search.max_length)
         hypotheses = decode(Writer(self.task, [self.model]), self.validation, greedy, self.rank, self.world)
         references = self.validation["references"]
-        scores = {metric.name: metric(hypotheses, references) for metric in self.task.metrics}
+        scores = {metric.name: metric(hypotheses, references) for metric in self.task.metrics if metric.quick}
         return scores | {"loss": self.total(loss) / self.total(tokens)}
 
     def finish(self) -> None:

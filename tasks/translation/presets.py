@@ -29,7 +29,7 @@ def demo() -> TranslationConfig:
         attention=AttentionConfig(score="additive", hidden=128),
         decoder=DecoderConfig(hidden=128, embedding=64, dropout=0.1),
         batch=BatchConfig(sentences=64),
-        train=LearningConfig(epochs=8, lr=3e-3, average=0),
+        train=LearningConfig(epochs=5, lr=3e-3, average=0),
     )
 
 
