@@ -14,7 +14,7 @@ def tiny() -> TranslationConfig:
     return TranslationConfig(
         vocabulary=VocabularyConfig(kind="word", size=400, shared=False),
         encoder=TextEncoderConfig(hidden=32, embedding=32, dropout=0.0),
-        attention=AttentionConfig(score="general"),
+        attention=AttentionConfig(score="general", hidden=64),
         decoder=DecoderConfig(hidden=64, embedding=32, dropout=0.0),
         batch=BatchConfig(sentences=64),
         train=LearningConfig(epochs=2, lr=5e-3, average=0),
