@@ -99,7 +99,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 class BestCheckpoints:
     """The ``limit`` checkpoints with the best scores, held on disk until they are averaged.
 
-    ``kept`` is changed in place: it travels with the training's progress, so that a resumed run holds the same.
+    ``kept`` is changed in place: it travels with the training's progress, so that a resumed run holds the same. What
+    has no file any more, since a finished run was averaged and then trained further, is forgotten.
     """
 
     def __init__(self, folder: Path, kept: list[list[int | float]], limit: int, higher_is_better: bool):
@@ -107,6 +108,7 @@ class BestCheckpoints:
         self.kept = kept  # [score, update] of each
         self.limit = limit if limit > 1 else 0  # one alone is best.safetensors
         self.sign = 1 if higher_is_better else -1
+        self.kept[:] = [entry for entry in kept if self.path(entry[1]).is_file()]
 
     def path(self, update: int | float) -> Path:
         return self.folder / f"{int(update)}.safetensors"
@@ -127,13 +129,10 @@ class BestCheckpoints:
             if int(file.stem) not in {kept for _, kept in self.kept}:
                 file.unlink()
 
-    def stored(self) -> bool:
-        return any(self.path(update).is_file() for _, update in self.kept)
-
     def average(self) -> dict[str, Tensor] | None:
         """Their mean (Polyak & Juditsky 1992, over evaluations), or None if there are not several."""
         files = [self.path(update) for _, update in self.kept]
-        if len(files) < 2 or not all(file.is_file() for file in files):
+        if len(files) < 2:
             return None
         total = {name: tensor.double() for name, tensor in load_file(files[0]).items()}
         for file in files[1:]:

@@ -98,7 +98,7 @@ class Training:
         self.held = checkpoint.BestCheckpoints(folder / "checkpoints", self.progress.kept, self.config.average, higher)
 
     def run(self) -> None:
-        if self.is_over() and not self.held.stored():
+        if self.is_over() and not self.held.kept:
             return self.say(f"{self.folder} is finished; there is nothing to resume")
         self.say(
             f"{self.folder}: {count_parameters(self.model):,} parameters, {len(self.examples):,} training examples, "

@@ -177,6 +177,16 @@ def test_the_best_checkpoints_are_averaged_when_that_is_better(small_task: Calla
     assert training.scores()["bleu"] >= training.progress.best - 1e-6
 
 
+def test_a_finished_run_that_is_trained_further_averages_what_is_new(
+    small_task: Callable[..., Task], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    Training(small_task(epochs=1, average=3, evaluate_every=10), tmp_path, resume=False).run()
+    capfd.readouterr()
+    Training(small_task(epochs=2, average=3, evaluate_every=10), tmp_path, resume=True).run()
+    assert "average of 2 checkpoints" in capfd.readouterr().err
+    assert [record["update"] for record in records(tmp_path)] == [10, 20, 30, 40]
+
+
 def test_what_is_too_long_is_left_out_and_too_short_a_limit_is_told(small_task: Callable[..., Task], tmp_path: Path):
     task = small_task()
     limited = dataclasses.replace(task.config, batch=BatchConfig(sentences=60, max_length=12))
