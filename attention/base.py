@@ -41,23 +41,38 @@ class Lookup:
 
 @dataclass(frozen=True)
 class Glance:
-    """What one look returns: the context, and the weights it was made with (None: nothing was weighed)."""
+    """What one look returns: the context, and the weights it was made with (None: nothing was weighed).
+
+    ``past`` is what the next look of the same hypothesis needs to know of its looks so far, None where it needs
+    nothing: for each query, and each head if there are many, the last weights and the sum of all.
+    """
 
     context: Float[Tensor, "batch queries dim"]
     weights: Float[Tensor, "batch queries source"] | None
+    past: Float[Tensor, "batch queries ..."] | None = None
 
 
 class Attention(nn.Module, ABC):
-    """``start`` once for each memory, then ``attend`` for each query. ``dim``: the context's features."""
+    """``start`` once for each memory, then ``attend`` for each query. ``dim``: the context's features.
+
+    ``sequential``: a look depends on the one before it, so a sentence's positions cannot all look at once; each look
+    but the first then takes the ``past`` that the last one returned.
+    """
 
     dim: int
+    sequential: bool = False
 
     @abstractmethod
     def start(self, memory: Memory) -> Lookup:
         """Project the memory's states to keys."""
 
     @abstractmethod
-    def attend(self, queries: Float[Tensor, "batch queries query"], lookup: Lookup) -> Glance:
+    def attend(
+        self,
+        queries: Float[Tensor, "batch queries query"],
+        lookup: Lookup,
+        past: Float[Tensor, "batch queries ..."] | None = None,
+    ) -> Glance:
         """Look at the memory; weights sum to one over the real positions and are zero on padding."""
 
 
@@ -86,13 +101,30 @@ class SoftAttention(Attention):
     def start(self, memory: Memory) -> Lookup:
         return Lookup(self.score.keys(memory.states), memory.states, memory.mask)
 
-    def attend(self, queries: Float[Tensor, "batch queries query"], lookup: Lookup) -> Glance:
-        energies = self.score(queries, lookup.keys)
+    def energies(
+        self,
+        queries: Float[Tensor, "batch queries query"],
+        lookup: Lookup,
+        past: Float[Tensor, "batch queries 2 source"] | None,
+    ) -> Float[Tensor, "batch queries source"]:
+        """What the softmax is taken of; ``past`` is None at the first look, and where nothing depends on it."""
+        return self.score(queries, lookup.keys)
+
+    def attend(
+        self,
+        queries: Float[Tensor, "batch queries query"],
+        lookup: Lookup,
+        past: Float[Tensor, "batch queries 2 source"] | None = None,
+    ) -> Glance:
+        energies = self.energies(queries, lookup, past)
         # Half precision sums a softmax badly over long sources, so it is done in float32 at least.
         precise = torch.promote_types(energies.dtype, torch.float32)
         weights = energies.masked_fill(~lookup.mask[:, None], float("-inf")).softmax(dim=-1, dtype=precise)
         weights = weights.to(lookup.values.dtype)
-        return Glance(weights @ lookup.values, weights)
+        if self.sequential:
+            total = weights if past is None else past[:, :, 1] + weights
+            past = torch.stack([weights, total], dim=2)
+        return Glance(weights @ lookup.values, weights, past)
 
 
 class NoAttention(Attention):
@@ -109,5 +141,23 @@ class NoAttention(Attention):
         summary = memory.summary[:, None]
         return Lookup(summary, summary, memory.mask[:, :1])
 
-    def attend(self, queries: Float[Tensor, "batch queries query"], lookup: Lookup) -> Glance:
+    def attend(
+        self, queries: Float[Tensor, "batch queries query"], lookup: Lookup, past: Tensor | None = None
+    ) -> Glance:
         return Glance(lookup.values.expand(-1, queries.size(1), -1), None)
+
+
+class Blind(Attention):
+    """Sees nothing of the memory: a context without features. Makes a decoder a language model, as the prediction
+    network of a transducer is (Graves 2012)."""
+
+    dim = 0
+
+    def start(self, memory: Memory) -> Lookup:
+        nothing = memory.states[:, :1, :0]
+        return Lookup(nothing, nothing, memory.mask[:, :1])
+
+    def attend(
+        self, queries: Float[Tensor, "batch queries query"], lookup: Lookup, past: Tensor | None = None
+    ) -> Glance:
+        return Glance(queries[..., :0], None)

@@ -27,6 +27,7 @@ class MultiHead(Attention):
         self.head = head
         self.num_heads = num_heads
         self.dim = memory_dim
+        self.sequential = head.sequential
         self.query = nn.Linear(query_dim, query_dim, bias=False)
         self.key = nn.Linear(memory_dim, memory_dim, bias=False)
         self.value = nn.Linear(memory_dim, memory_dim, bias=False)
@@ -41,13 +42,20 @@ class MultiHead(Attention):
         lookup = self.head.start(folded)
         return replace(lookup, values=self.fold(self.value(memory.states)), heads=self.num_heads)
 
-    def attend(self, queries: Float[Tensor, "batch queries query"], lookup: Lookup) -> Glance:
-        glance = self.head.attend(self.fold(self.query(queries)), lookup)
+    def attend(
+        self,
+        queries: Float[Tensor, "batch queries query"],
+        lookup: Lookup,
+        past: Float[Tensor, "batch queries heads 2 source"] | None = None,
+    ) -> Glance:
+        own = None if past is None else past.transpose(1, 2).flatten(0, 1)
+        glance = self.head.attend(self.fold(self.query(queries)), lookup, own)
         context = self.joined(self.unfold(glance.context))
-        weights = glance.weights
-        if weights is not None:
-            weights = weights.unflatten(0, (-1, self.num_heads)).mean(dim=1)
-        return Glance(context, weights)
+        weights, past = (
+            None if each is None else each.unflatten(0, (-1, self.num_heads)) for each in (glance.weights, glance.past)
+        )
+        weights = None if weights is None else weights.mean(dim=1)
+        return Glance(context, weights, None if past is None else past.transpose(1, 2))
 
     def fold(self, states: Float[Tensor, "batch length dim"]) -> Float[Tensor, "rows length subspace"]:
         return states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2).flatten(0, 1)

@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from decoders.search import SearchConfig
+from decoders.hypothesis import SearchConfig
 from encoders.base import Source
 from tasks.config import AttentionConfig, DecoderConfig
 from tasks.data import Batch, BatchConfig

@@ -2,8 +2,10 @@
 
 from decoders.base import BOS, EOS, PAD, UNK, Decoder, Readout, State
 from decoders.ensemble import Ensemble, Memories
+from decoders.hypothesis import Hypothesis, SearchConfig
 from decoders.lstm import RecurrentDecoder
-from decoders.search import Hypothesis, SearchConfig, beam_search, sample, search
+from decoders.search import beam_search, sample
+from decoders.stepwise import Stepwise
 
 __all__ = [
     "BOS",
@@ -18,7 +20,7 @@ __all__ = [
     "RecurrentDecoder",
     "SearchConfig",
     "State",
+    "Stepwise",
     "beam_search",
     "sample",
-    "search",
 ]

@@ -1,15 +1,12 @@
 """The contract between a decoder and everything that uses it: training, search, ensembles."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
+from decoders.hypothesis import Hypothesis, SearchConfig
 from encoders.base import Memory
 
 
@@ -38,66 +35,36 @@ class State(ABC):
 
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3  # the first four entries of every target vocabulary
-S = TypeVar("S", bound=State)
 
 
-class Decoder(nn.Module, ABC, Generic[S]):
-    """Writes a sentence token by token: ``start`` once, then ``step``; ``forward`` does it for known tokens."""
+class Decoder(nn.Module, ABC):
+    """Writes sentences from memories: how it aligns, learns and is searched is its own affair.
 
-    @abstractmethod
-    def start(self, memory: Memory) -> S:
-        """The state before the first token, one hypothesis a sentence."""
+    Most are :class:`Stepwise`; those that read the source frame by frame (CTC, transducers) are not.
+    """
 
     @abstractmethod
-    def step(self, tokens: Int[Tensor, " rows"], state: S) -> tuple[Readout, S]:
-        """Read one token a hypothesis; the readout (target length 1) says what comes after it."""
-
-    @abstractmethod
-    def logits(self, features: Float[Tensor, "*positions dim"]) -> Float[Tensor, "*positions vocab"]:
-        """Unnormalised log-probabilities of the next token."""
-
-    def forward(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Readout:
-        """The teacher-forced pass: the readout at position t has read the true ``tokens[:, :t + 1]``.
-
-        Equals :meth:`unroll`; decoders override it where all steps can be computed at once.
-        """
-        return self.unroll(tokens, memory)
-
     def loss(
         self, tokens: Int[Tensor, "batch target"], memory: Memory, *, label_smoothing: float = 0.0, truth: float = 1.0
     ) -> Float[Tensor, ""]:
-        """Cross-entropy in nats of each next token, summed over the real ones, and only they meet the vocabulary.
+        """What training makes small, in nats, summed over the sentences.
 
-        ``tokens`` are sentences between begin and end, padded; ``truth`` below 1: see :meth:`unroll`. Decoders that
-        align in another way than token by token override it.
+        ``tokens`` are sentences between begin and end, padded. ``label_smoothing`` and ``truth`` (see
+        Stepwise.unroll) concern decoders that predict the next token; others leave them aside.
         """
-        inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        readout = self(inputs, memory) if truth >= 1.0 else self.unroll(inputs, memory, truth)
-        real = targets != PAD
-        logits = self.logits(readout.features[real])  # (real tokens, vocab)
-        return functional.cross_entropy(logits.float(), targets[real], label_smoothing=label_smoothing, reduction="sum")
 
-    def unroll(self, tokens: Int[Tensor, "batch target"], memory: Memory, truth: float = 1.0) -> Readout:
-        """Step by step. Each token after the first is the true one with probability ``truth``.
+    @abstractmethod
+    def search(self, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
+        """The best sentences for each row of ``memory``, best first.
 
-        Otherwise the decoder reads what it would have written itself, which is scheduled sampling, the cure for
-        exposure bias by Bengio et al. 2015. No gradient flows through the choice.
+        Raises ValueError for an option that this decoder cannot follow.
         """
-        state = self.start(memory)
-        readouts: list[Readout] = []
-        for true_tokens in tokens.unbind(1):
-            inputs = true_tokens
-            if readouts and truth < 1.0:
-                with torch.no_grad():
-                    written = self.logits(readouts[-1].features[:, 0]).argmax(dim=-1)
-                inputs = torch.where(torch.rand(written.shape, device=written.device) < truth, true_tokens, written)
-            readout, state = self.step(inputs, state)
-            readouts.append(readout)
-        return join(readouts)
 
+    @abstractmethod
+    def alignment(
+        self, tokens: Int[Tensor, "batch target"], memory: Memory
+    ) -> Float[Tensor, "batch target source"] | None:
+        """Which source positions stand behind each of ``tokens`` but the begin (None: nothing is aligned).
 
-def join(readouts: Sequence[Readout]) -> Readout:
-    """The readouts of steps as that of a sentence."""
-    weights = [readout.weights for readout in readouts if readout.weights is not None]
-    features = torch.cat([readout.features for readout in readouts], dim=1)
-    return Readout(features, torch.cat(weights, dim=1) if weights else None)
+        ``tokens`` are sentences between begin and end, padded. Decoders that write no end leave its row out.
+        """

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from decoders.base import Decoder, Readout, State
+from decoders.base import Readout, State
+from decoders.stepwise import Stepwise
 from encoders.base import Memory
 
 
@@ -35,15 +36,15 @@ class EnsembleState(State):
         return EnsembleState(tuple(state.select(rows) for state in self.members))
 
 
-class Ensemble(Decoder[EnsembleState]):
+class Ensemble(Stepwise[EnsembleState]):
     """A decoder made of decoders, so that no search knows the difference.
 
     Its features are the logarithms of the mean probabilities. The members must share one target vocabulary.
     """
 
-    def __init__(self, decoders: list[Decoder]):
+    def __init__(self, decoders: list[Stepwise]):
         super().__init__()
-        self.decoders = cast("list[Decoder]", nn.ModuleList(decoders))
+        self.decoders = cast("list[Stepwise]", nn.ModuleList(decoders))
 
     def start(self, memory: Memory) -> EnsembleState:
         assert isinstance(memory, Memories), "an ensemble starts from one memory for each member: Memories.of"

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attention.base import Attention, Lookup
-from decoders.base import Decoder, Readout, State, join
+from attention.base import Attention, Glance, Lookup
+from decoders.base import Readout, State
 from decoders.cell import Linear, RecurrentCell
 from decoders.late import LateLinear
+from decoders.stepwise import Stepwise, join
 from encoders.base import Memory
 from encoders.recurrent import Cell
 
@@ -22,12 +23,13 @@ Start = Literal["projection", "zeros"]
 
 @dataclass(frozen=True)
 class RecurrentState(State):
-    """``hidden``: what the cell carries, (hidden, cell) for an LSTM and (hidden,) otherwise;
-    ``readout``: the last one, for input feeding; ``lookup``: the memory, once a sentence."""
+    """``hidden``: what the cell carries, (hidden, cell) for an LSTM and (hidden,) otherwise; ``readout``: the last
+    one, for input feeding; ``lookup``: the memory, once a sentence; ``past``: what attention remembers."""
 
     hidden: tuple[Float[Tensor, "layers rows dim"], ...]
     readout: Float[Tensor, "rows readout"]
     lookup: Lookup
+    past: Float[Tensor, "rows ..."] | None = None
 
     def select(self, rows: Int[Tensor, "sentences beam"]) -> "RecurrentState":
         beam = self.readout.size(0) // self.lookup.batch_size
@@ -38,10 +40,22 @@ class RecurrentState(State):
             tuple(states[:, flat] for states in self.hidden),
             self.readout[flat],
             self.lookup if everyone else self.lookup.select(sentences),
+            None if self.past is None else self.past[flat],
+        )
+
+    def where(self, rows: Bool[Tensor, " rows"], other: "RecurrentState") -> "RecurrentState":
+        """This state for the hypotheses where ``rows`` is True, and ``other``'s for the rest."""
+        return RecurrentState(
+            tuple(torch.where(rows[:, None], own, its) for own, its in zip(self.hidden, other.hidden, strict=True)),
+            torch.where(rows[:, None], self.readout, other.readout),
+            self.lookup,
+            None
+            if self.past is None
+            else torch.where(rows.view(-1, *[1] * (self.past.dim() - 1)), self.past, other.past),
         )
 
 
-class RecurrentDecoder(Decoder[RecurrentState]):
+class RecurrentDecoder(Stepwise[RecurrentState]):
     """Decoder with attention, in the two classical wirings.
 
     One step, from the token y, the last hidden state h' and the last readout r':
@@ -108,17 +122,16 @@ class RecurrentDecoder(Decoder[RecurrentState]):
         self, product: Float[Tensor, "rows gates"], state: RecurrentState, linear: Linear = functional.linear
     ) -> tuple[Readout, RecurrentState]:
         """A step whose token has been multiplied with the cell's weights already."""
-        context, weights = None, None
+        look = None
         fed = [state.readout] if self.input_feeding else []
         if self.order == "before":
-            context, weights = self.attend(state.hidden[0][-1], state.lookup)
-            fed.append(context)
+            look = self.attend(state.hidden[0][-1], state)
+            fed.append(look[0])
         top, hidden = self.cell.step(product, torch.cat(fed, dim=-1) if fed else None, state.hidden, linear)
-        if context is None:
-            context, weights = self.attend(top, state.lookup)
+        context, weights, past = self.attend(top, state) if look is None else look
         readout = self.read_out(top, context, linear)
         weights = None if weights is None else weights[:, None]
-        return Readout(readout[:, None], weights), RecurrentState(hidden, readout, state.lookup)
+        return Readout(readout[:, None], weights), RecurrentState(hidden, readout, state.lookup, past)
 
     def forward(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Readout:
         state = self.start(memory)
@@ -131,8 +144,18 @@ class RecurrentDecoder(Decoder[RecurrentState]):
                 readouts.append(readout)
             return join(readouts)
         states, _ = self.cell.run(embedded, state.hidden)
-        glance = self.attention.attend(states, state.lookup)
+        glance = self.look_along(states, state.lookup)
         return Readout(self.read_out(states, glance.context), glance.weights)
+
+    def look_along(self, states: Float[Tensor, "batch target dim"], lookup: Lookup) -> Glance:
+        """The looks of all positions: at once, or one after the other where each depends on the one before."""
+        if not self.attention.sequential:
+            return self.attention.attend(states, lookup)
+        glances: list[Glance] = []
+        for query in states.split(1, dim=1):
+            glances.append(self.attention.attend(query, lookup, glances[-1].past if glances else None))
+        weights = [glance.weights for glance in glances if glance.weights is not None]
+        return Glance(torch.cat([glance.context for glance in glances], dim=1), torch.cat(weights, dim=1))
 
     def logits(self, features: Float[Tensor, "*positions dim"]) -> Float[Tensor, "*positions vocab"]:
         return self.output(features)
@@ -140,13 +163,16 @@ class RecurrentDecoder(Decoder[RecurrentState]):
     def embed(self, tokens: Int[Tensor, "*positions"]) -> Float[Tensor, "*positions embedding"]:
         return self.dropout(self.embedding(tokens))
 
-    def attend(
-        self, queries: Float[Tensor, "rows dim"], lookup: Lookup
-    ) -> tuple[Float[Tensor, "rows context"], Float[Tensor, "rows source"] | None]:
-        """One look a hypothesis: the beam becomes the axis of queries, so that no memory is copied for it."""
-        glance = self.attention.attend(queries.unflatten(0, (lookup.batch_size, -1)), lookup)
-        weights = None if glance.weights is None else glance.weights.flatten(0, 1)
-        return glance.context.flatten(0, 1), weights
+    def attend(self, queries: Float[Tensor, "rows dim"], state: RecurrentState) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Context, weights and past of one look a hypothesis, each with the hypotheses as its first axis.
+
+        The beam becomes the attention's axis of queries, so that no memory is copied for it.
+        """
+        grid = state.lookup.batch_size, -1
+        past = None if state.past is None else state.past.unflatten(0, grid)
+        glance = self.attention.attend(queries.unflatten(0, grid), state.lookup, past)
+        weights, past = (None if each is None else each.flatten(0, 1) for each in (glance.weights, glance.past))
+        return glance.context.flatten(0, 1), weights, past
 
     def read_out(
         self,

@@ -1,78 +1,31 @@
-"""Search: from a decoder and a memory to sentences. It sees start, step and select, and nothing of the model."""
+"""Search: from a decoder that takes steps and a memory to sentences. It sees start, step and select, and nothing more."""
 
-from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from decoders.base import BOS, EOS, PAD, UNK, Decoder
+from decoders.base import BOS, EOS, PAD, UNK, Readout
+from decoders.hypothesis import Hypothesis, SearchConfig
 from encoders.base import Memory
 
 NEVER = float("-inf")
 
 
-@dataclass(frozen=True, kw_only=True)
-class SearchConfig:
-    """How a trained model writes. Lengths are in tokens, without the end of sentence."""
+@runtime_checkable
+class Steps(Protocol):
+    """All that a search needs of a decoder: see :class:`decoders.stepwise.Stepwise`. States can ``select``."""
 
-    beam: int = 5
-    """Hypotheses kept for a sentence; 1 is greedy."""
-    length_penalty: float = 1.0
-    """A score is divided by length to this power (0: plain log-probabilities, which favour short sentences)."""
-    coverage_penalty: float = 0.0
-    """GNMT's beta (Wu et al. 2016): what it costs to leave parts of the source unattended."""
-    block_ngrams: int = 0
-    """No n-gram of this length is written twice (0: allowed)."""
-    min_length: int = 1
-    max_length: int = 128
-    n_best: int = 1
-    """How many sentences are returned: at most ``beam``, or any number of draws."""
-    sample: bool = False
-    """Draw from the model's distribution instead of searching for its best sentence."""
-    temperature: float = 1.0
-    """Of the draw: below 1 it is bolder, above 1 wilder."""
-    top_k: int = 0
-    """Draw from the k most probable tokens only (0: from all)."""
-    top_p: float = 1.0
-    """Draw from the smallest set of tokens that has this much probability (Holtzman et al. 2020)."""
+    def start(self, memory: Memory) -> Any: ...
 
-    def __post_init__(self):
-        allowed = {
-            "beam": (self.beam >= 1, "1 or more"),
-            "n_best": (
-                self.n_best >= 1 and (self.sample or self.n_best <= self.beam),
-                "1 or more" if self.sample else f"1 to the beam, {self.beam}",
-            ),
-            "length_penalty": (self.length_penalty >= 0, "0 or more"),
-            "coverage_penalty": (self.coverage_penalty >= 0, "0 or more"),
-            "max_length": (self.max_length >= 1, "1 or more"),
-            "min_length": (0 <= self.min_length <= self.max_length, f"0 to max_length, {self.max_length}"),
-            "block_ngrams": (self.block_ngrams >= 0, "0 or more"),
-            "temperature": (self.temperature > 0, "above 0"),
-            "top_k": (self.top_k >= 0, "0 or more"),
-            "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
-        }
-        for name, (right, values) in allowed.items():
-            if not right:
-                raise ValueError(f"{name.replace('_', '-')} is {getattr(self, name)}; allowed is {values}")
+    def step(self, tokens: Tensor, state: Any) -> tuple[Readout, Any]: ...
 
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """A finished sentence without its end-of-sentence token; ``score`` is what it was ranked by."""
-
-    tokens: list[int]
-    score: float
-
-
-def search(decoder: Decoder, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
-    """The ``n_best`` sentences for each row of ``memory``, best first."""
-    return sample(decoder, memory, config) if config.sample else beam_search(decoder, memory, config)
+    def scores(self, features: Tensor) -> Tensor: ...
 
 
 @torch.inference_mode()
-def beam_search(decoder: Decoder, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
+def beam_search(decoder: Steps, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
     """Keep the ``beam`` best unfinished hypotheses of each sentence and extend them all at once.
 
     A hypothesis finishes when its end of sentence is among the ``beam`` best continuations; a sentence is done, and
@@ -92,7 +45,7 @@ def beam_search(decoder: Decoder, memory: Memory, config: SearchConfig) -> list[
 
     for length in range(config.max_length + 1):
         readout, state = decoder.step(tokens[..., -1].flatten(), state)
-        log_probabilities = decoder.logits(readout.features[:, 0]).float().log_softmax(dim=-1)
+        log_probabilities = decoder.scores(readout.features[:, 0])
         forbid(log_probabilities, tokens.flatten(0, 1)[:, 1:], config)
         sentences, beam = scores.shape
         # Each hypothesis' best continuations first, then the best of a sentence among them: nothing that could win is
@@ -144,7 +97,7 @@ def beam_search(decoder: Decoder, memory: Memory, config: SearchConfig) -> list[
 
 
 @torch.inference_mode()
-def sample(decoder: Decoder, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
+def sample(decoder: Steps, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
     """Draw ``n_best`` sentences for each row of ``memory``; ``score`` is their log-probability in the model.
 
     Temperature, then top-k, then top-p shape what is drawn from. A finished draw reads its own end of sentence
@@ -160,7 +113,7 @@ def sample(decoder: Decoder, memory: Memory, config: SearchConfig) -> list[list[
 
     for length in range(config.max_length + 1):
         readout, state = decoder.step(tokens[..., -1].flatten(), state)
-        log_probabilities = decoder.logits(readout.features[:, 0]).float().log_softmax(dim=-1)
+        log_probabilities = decoder.scores(readout.features[:, 0])
         forbid(log_probabilities, tokens.flatten(0, 1)[:, 1:], config)
         drawn = torch.multinomial(truncate(log_probabilities, config).exp(), 1)  # (rows, 1)
         gained = log_probabilities.gather(1, drawn)

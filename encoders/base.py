@@ -14,13 +14,16 @@ class Source:
 
     ``values`` are token ids (batch, source), feature frames (batch, source, features), pixels ... whatever the
     encoder of the modality reads; ``mask`` is True where an input is real and False where it is padding.
+    ``encoded``: the values are what the encoder's frozen front end returned, computed once and kept.
     """
 
     values: Tensor
     mask: Bool[Tensor, "batch source"]
+    encoded: bool = False
 
     def to(self, device: torch.device) -> "Source":
-        return Source(self.values.to(device, non_blocking=True), self.mask.to(device, non_blocking=True))
+        values, mask = (tensor.to(device, non_blocking=True) for tensor in (self.values, self.mask))
+        return Source(values, mask, self.encoded)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import tyro
 from accelerate import Accelerator
 
 import tasks
-from decoders.search import SearchConfig
+from decoders.hypothesis import SearchConfig
 from tasks import checkpoint, evaluation
 from tasks.command_line import parse
 from tasks.config import Config, from_dict

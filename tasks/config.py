@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from attention.scores import ScoreName
 from decoders.lstm import Order, Start
-from decoders.search import SearchConfig
+from decoders.hypothesis import SearchConfig
 from encoders.recurrent import Cell
 from tasks.data import BatchConfig
 from tasks.errors import UsageError, at_least, check

@@ -13,7 +13,7 @@ from accelerate.utils import gather_object
 
 from decoders.base import Decoder
 from decoders.ensemble import Ensemble, Memories
-from decoders.search import Hypothesis, SearchConfig, search
+from decoders.hypothesis import Hypothesis, SearchConfig
 from encoders.base import Memory, Source
 from tasks.checkpoint import write, write_json
 from tasks.data import Batches
@@ -48,7 +48,9 @@ class Writer:
     def write(self, sources: Sequence[Any], config: SearchConfig) -> list[list[Hypothesis]]:
         """The ``n_best`` hypotheses of each source, which together are one batch."""
         try:
-            return search(*self.encode(self.task.collate_sources(sources, training=False).to(self.device)), config)
+            source = self.task.collate_sources(sources, training=False).to(self.device)
+            decoder, memory = self.encode(source)
+            return decoder.search(memory, config)
         except ValueError as error:  # an option that this model cannot follow
             raise UsageError(str(error)) from error
 
@@ -60,8 +62,8 @@ class Writer:
         """
         model = self.models[0]
         memory = model.encoder(self.task.collate_sources([source], training=False).to(self.device))
-        tokens = pad([frame(hypothesis.tokens)[:-1]]).to(self.device)
-        weights = model.decoder(tokens, memory).weights
+        tokens = pad([frame(hypothesis.tokens)]).to(self.device)
+        weights = model.decoder.alignment(tokens, memory)
         return None if weights is None else weights[0].cpu()
 
     def write_all(self, sources: Sequence[Any], config: SearchConfig) -> list[list[Hypothesis]]:

@@ -19,7 +19,7 @@ from accelerate.state import AcceleratorState
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from decoders.search import SearchConfig
+from decoders.hypothesis import SearchConfig
 from tasks import checkpoint
 from tasks.data import Batch, Batches
 from tasks.errors import UsageError

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from decoders import BOS, EOS, PAD, Decoder, Readout, State
+from decoders import BOS, EOS, PAD, Readout, State, Stepwise
 from encoders import Memory
 
 RUBBISH = 100.0  # padding is filled with it, so that whoever looks at padding is caught
@@ -22,7 +22,7 @@ class TableState(State):
         return TableState(self.last[rows.flatten()], self.bias[rows.flatten()])
 
 
-class Table(Decoder):
+class Table(Stepwise):
     """A toy: what comes next depends on the last two tokens and, through the memory's summary, on the sentence."""
 
     def __init__(self, vocab: int, *, ending: float = 0.0):

@@ -10,7 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from attention import Additive, Attention, NoAttention, SoftAttention
-from decoders import BOS, EOS, Ensemble, RecurrentDecoder, SearchConfig, search
+from decoders import BOS, EOS, Ensemble, RecurrentDecoder, SearchConfig
 from decoders.ensemble import Memories
 from decoders.search import truncate
 from encoders import Memory
@@ -39,7 +39,7 @@ def assert_same(found: list, expected: list) -> None:
 @pytest.mark.parametrize("min_length", [0, 1, 3])
 def test_a_beam_of_one_equals_a_greedy_loop(min_length, make_table, memory):
     decoder = make_table(VOCAB)
-    found = search(decoder, memory, SearchConfig(beam=1, length_penalty=0.0, min_length=min_length, max_length=6))
+    found = decoder.search(memory, SearchConfig(beam=1, length_penalty=0.0, min_length=min_length, max_length=6))
     for (one,), summary in zip(found, memory.summary, strict=True):
         assert one.tokens == decoder.greedy(summary, min_length, 6)
         assert one.score == pytest.approx(decoder.log_probability(summary, one.tokens), rel=1e-4)
@@ -52,7 +52,7 @@ def test_a_wide_beam_equals_brute_force(power, min_length, make_table, memory):
     lengths = [itertools.product(WORDS, repeat=length) for length in range(min_length, 5)]
     everything = [list(tokens) for tokens in itertools.chain(*lengths)]
     config = SearchConfig(beam=150, n_best=150, length_penalty=power, min_length=min_length, max_length=4)
-    for found, summary in zip(search(decoder, memory, config), memory.summary, strict=True):
+    for found, summary in zip(decoder.search(memory, config), memory.summary, strict=True):
         scores = [decoder.log_probability(summary, tokens) / (len(tokens) + 1) ** power for tokens in everything]
         ranked = sorted(zip(scores, everything, strict=True), reverse=True)
         assert [one.tokens for one in found] == [tokens for _, tokens in ranked]
@@ -62,8 +62,8 @@ def test_a_wide_beam_equals_brute_force(power, min_length, make_table, memory):
 @every_beam
 def test_a_sentence_in_a_batch_gets_what_it_gets_alone(beam, make_table, memory):
     decoder, config = make_table(VOCAB), SearchConfig(beam=beam, n_best=beam, max_length=6)
-    for sentence, together in enumerate(search(decoder, memory, config)):
-        assert_same(together, search(decoder, row(memory, sentence), config)[0])
+    for sentence, together in enumerate(decoder.search(memory, config)):
+        assert_same(together, decoder.search(row(memory, sentence), config)[0])
 
 
 @every_beam
@@ -72,7 +72,7 @@ def test_a_sentence_in_a_batch_gets_what_it_gets_alone(beam, make_table, memory)
 @pytest.mark.parametrize("choices", [{}, {"min_length": 2, "max_length": 5}], ids=["default", "bounded"])
 def test_lengths_keep_within_their_bounds_and_none_is_empty(beam, sample, ending, choices, make_table, memory):
     config = SearchConfig(beam=beam, n_best=beam, sample=sample, **choices)
-    found = search(make_table(VOCAB, ending=ending), memory, config)
+    found = make_table(VOCAB, ending=ending).search(memory, config)
     lengths = {len(one.tokens) for hypotheses in found for one in hypotheses}
     assert [len(hypotheses) for hypotheses in found] == [beam] * 6
     assert config.min_length <= min(lengths) <= max(lengths) <= config.max_length
@@ -85,12 +85,12 @@ def test_lengths_keep_within_their_bounds_and_none_is_empty(beam, sample, ending
 def test_finished_sentences_leave_the_batch(beam, sample, make_table, make_memory):
     decoder, memory = make_table(VOCAB, ending=-20), make_memory([1, 1, 1], VOCAB)
     memory.summary[1, EOS] += 100  # the middle one ends at once, the others never
-    search(decoder, memory, SearchConfig(beam=beam, n_best=beam, sample=sample, max_length=9))
+    decoder.search(memory, SearchConfig(beam=beam, n_best=beam, sample=sample, max_length=9))
     assert len(decoder.rows) == 10
     assert decoder.rows[0] == (3 * beam if sample else 3)
     assert decoder.rows[-1] == 2 * beam
     decoder.rows.clear()
-    search(decoder, row(memory, 1), SearchConfig(beam=1, sample=sample, max_length=9))
+    decoder.search(row(memory, 1), SearchConfig(beam=1, sample=sample, max_length=9))
     assert decoder.rows == [1, 1]
 
 
@@ -98,8 +98,8 @@ def test_finished_sentences_leave_the_batch(beam, sample, make_table, make_memor
 @pytest.mark.parametrize("choices", [{"beam": 1}, {"beam": 4}, {"sample": True}], ids=str)
 def test_no_n_gram_is_written_twice_when_that_is_forbidden(size, choices, make_table, memory):
     decoder = make_table(VOCAB, ending=-20).counting()
-    free = search(decoder, memory, SearchConfig(max_length=12, **choices))
-    blocked = search(decoder, memory, SearchConfig(max_length=12, block_ngrams=size, **choices))
+    free = decoder.search(memory, SearchConfig(max_length=12, **choices))
+    blocked = decoder.search(memory, SearchConfig(max_length=12, block_ngrams=size, **choices))
     for before, after in zip(free, blocked, strict=True):
         repeats = []
         for tokens in (before[0].tokens, after[0].tokens):
@@ -112,7 +112,7 @@ def test_no_n_gram_is_written_twice_when_that_is_forbidden(size, choices, make_t
 @searched_or_drawn
 def test_a_sentence_that_cannot_go_on_ends_even_where_it_is_too_short(sample, make_table, memory):
     config = SearchConfig(beam=2, n_best=2, sample=sample, block_ngrams=1, min_length=5, max_length=9)
-    for found in search(make_table(VOCAB, ending=-20).counting(), memory, config):
+    for found in make_table(VOCAB, ending=-20).counting().search(memory, config):
         assert [sorted(one.tokens) for one in found] == [list(WORDS)] * 2
 
 
@@ -128,8 +128,8 @@ def recurrent(attention: Attention, **choices) -> RecurrentDecoder:
 def test_scores_are_those_of_the_sentence_read_again_with_gnmts_coverage(beta, choices, make_memory):
     decoder, memory = recurrent(SoftAttention(Additive(8, 6, 5), 6), **choices), make_memory([4, 2, 3], 6)
     config = SearchConfig(beam=4, n_best=4, length_penalty=0.7, coverage_penalty=beta, max_length=6)
-    for sentence, found in enumerate(search(decoder, memory, config)):
-        assert_same(found, search(decoder, row(memory, sentence), config)[0])
+    for sentence, found in enumerate(decoder.search(memory, config)):
+        assert_same(found, decoder.search(row(memory, sentence), config)[0])
         assert len(found) == 4
         for one in found:
             readout = decoder(torch.tensor([[BOS, *one.tokens]]), row(memory, sentence))
@@ -144,13 +144,13 @@ def test_scores_are_those_of_the_sentence_read_again_with_gnmts_coverage(beta, c
 
 def test_coverage_of_a_model_without_attention_is_refused(make_memory):
     with pytest.raises(ValueError, match=r"coverage-penalty .* attention"):
-        search(recurrent(NoAttention(6)), make_memory([4, 2], 6), SearchConfig(coverage_penalty=0.2))
+        recurrent(NoAttention(6)).search(make_memory([4, 2], 6), SearchConfig(coverage_penalty=0.2))
 
 
 @pytest.mark.parametrize("bold", [{"temperature": 1e-4}, {"top_k": 1}, {"top_p": 1e-6}], ids=str)
 def test_the_boldest_draw_is_greedy(bold, make_table, memory):
     decoder = make_table(VOCAB)
-    drawn = search(decoder, memory, SearchConfig(sample=True, n_best=3, max_length=6, **bold))
+    drawn = decoder.search(memory, SearchConfig(sample=True, n_best=3, max_length=6, **bold))
     for found, summary in zip(drawn, memory.summary, strict=True):
         assert [one.tokens for one in found] == [decoder.greedy(summary, 1, 6)] * 3
 
@@ -158,7 +158,7 @@ def test_the_boldest_draw_is_greedy(bold, make_table, memory):
 def test_the_score_of_a_draw_is_its_log_probability_in_the_model(make_table, memory):
     decoder = make_table(VOCAB)
     config = SearchConfig(sample=True, n_best=8, max_length=6, temperature=2.0, top_k=3, top_p=0.9)
-    for found, summary in zip(search(decoder, memory, config), memory.summary, strict=True):
+    for found, summary in zip(decoder.search(memory, config), memory.summary, strict=True):
         expected = [decoder.log_probability(summary, one.tokens) for one in found]
         assert [one.score for one in found] == pytest.approx(expected, rel=1e-4)
         assert expected == sorted(expected, reverse=True)
@@ -168,7 +168,7 @@ def test_the_score_of_a_draw_is_its_log_probability_in_the_model(make_table, mem
 def test_draws_are_as_frequent_as_they_are_probable(temperature, make_table, memory):
     decoder, draws = make_table(VOCAB), 5000
     config = SearchConfig(sample=True, n_best=draws, max_length=2, temperature=temperature)
-    counts = Counter(tuple(one.tokens) for one in search(decoder, row(memory, 0), config)[0])
+    counts = Counter(tuple(one.tokens) for one in decoder.search(row(memory, 0), config)[0])
 
     def chances(written: list[int], allowed: tuple[int, ...]) -> dict[int, float]:
         gains = decoder.gains(memory.summary[0], written)
@@ -204,15 +204,15 @@ def test_truncation_equals_a_loop(top_k, top_p):
 def test_an_ensemble_of_equals_is_each_of_them(beam, make_memory):
     decoder, memory = recurrent(SoftAttention(Additive(8, 6, 5), 6)), make_memory([4, 2, 3], 6)
     config = SearchConfig(beam=beam, n_best=beam, max_length=6)
-    together = search(Ensemble([decoder, decoder]), Memories.of([memory, memory]), config)
-    for found, expected in zip(together, search(decoder, memory, config), strict=True):
+    together = Ensemble([decoder, decoder]).search(Memories.of([memory, memory]), config)
+    for found, expected in zip(together, decoder.search(memory, config), strict=True):
         assert_same(found, expected)
 
 
 def test_an_ensemble_writes_by_the_mean_of_its_members_probabilities(make_table, make_memory):
     members, memories = [make_table(VOCAB), make_table(VOCAB)], [make_memory([2, 3], VOCAB), make_memory([4, 1], VOCAB)]
     config = SearchConfig(beam=3, n_best=3, length_penalty=0.0, max_length=6)
-    for sentence, found in enumerate(search(Ensemble(members), Memories.of(memories), config)):
+    for sentence, found in enumerate(Ensemble(members).search(Memories.of(memories), config)):
         for one in found:
             expected = 0.0
             for at, token in enumerate([*one.tokens, EOS]):
@@ -225,7 +225,7 @@ def test_an_ensemble_writes_by_the_mean_of_its_members_probabilities(make_table,
 def test_some_of_an_ensembles_sentences_can_be_selected(make_table, make_memory):
     ensemble, config = Ensemble([make_table(VOCAB), make_table(VOCAB)]), SearchConfig(beam=2, max_length=6)
     memories = Memories.of([make_memory([2, 3, 1], VOCAB), make_memory([1, 5, 2], VOCAB)])
-    assert_same(search(ensemble, row(memories, 1), config)[0], search(ensemble, memories, config)[1])
+    assert_same(ensemble.search(row(memories, 1), config)[0], ensemble.search(memories, config)[1])
 
 
 ILLEGAL = {

@@ -7,7 +7,7 @@ import datasets
 import pytest
 import torch
 
-from decoders.search import BOS, EOS, PAD, UNK
+from decoders.base import BOS, EOS, PAD, UNK
 from tasks.errors import UsageError
 from tasks.text import SPECIAL, Vocabulary, VocabularyConfig, frame, pad
 from tasks.translation import Config, Task

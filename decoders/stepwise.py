@@ -1,0 +1,87 @@
+"""Decoders that write token by token: the teacher-forced pass, its loss, and scheduled sampling."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from decoders.base import PAD, Decoder, Readout, State
+from decoders.hypothesis import Hypothesis, SearchConfig
+from decoders.search import beam_search, sample
+from encoders.base import Memory
+
+S = TypeVar("S", bound=State)
+
+
+class Stepwise(Decoder, Generic[S]):
+    """Writes a sentence token by token: ``start`` once, then ``step``; ``forward`` does it for known tokens."""
+
+    @abstractmethod
+    def start(self, memory: Memory) -> S:
+        """The state before the first token, one hypothesis a sentence."""
+
+    @abstractmethod
+    def step(self, tokens: Int[Tensor, " rows"], state: S) -> tuple[Readout, S]:
+        """Read one token a hypothesis; the readout (target length 1) says what comes after it."""
+
+    @abstractmethod
+    def logits(self, features: Float[Tensor, "*positions dim"]) -> Float[Tensor, "*positions vocab"]:
+        """Unnormalised log-probabilities of the next token."""
+
+    def scores(self, features: Float[Tensor, "*positions dim"]) -> Float[Tensor, "*positions vocab"]:
+        """What a search adds up for each next token: log-probabilities."""
+        return self.logits(features).float().log_softmax(dim=-1)
+
+    def forward(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Readout:
+        """The teacher-forced pass: the readout at position t has read the true ``tokens[:, :t + 1]``.
+
+        Equals :meth:`unroll`; decoders override it where all steps can be computed at once.
+        """
+        return self.unroll(tokens, memory)
+
+    def loss(
+        self, tokens: Int[Tensor, "batch target"], memory: Memory, *, label_smoothing: float = 0.0, truth: float = 1.0
+    ) -> Float[Tensor, ""]:
+        """Cross-entropy of each next token, summed over the real ones, and only they meet the vocabulary."""
+        inputs, targets = tokens[:, :-1], tokens[:, 1:]
+        readout = self(inputs, memory) if truth >= 1.0 else self.unroll(inputs, memory, truth)
+        real = targets != PAD
+        logits = self.logits(readout.features[real])  # (real tokens, vocab)
+        return functional.cross_entropy(logits.float(), targets[real], label_smoothing=label_smoothing, reduction="sum")
+
+    def search(self, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
+        return sample(self, memory, config) if config.sample else beam_search(self, memory, config)
+
+    def alignment(
+        self, tokens: Int[Tensor, "batch target"], memory: Memory
+    ) -> Float[Tensor, "batch target source"] | None:
+        return self(tokens[:, :-1], memory).weights
+
+    def unroll(self, tokens: Int[Tensor, "batch target"], memory: Memory, truth: float = 1.0) -> Readout:
+        """Step by step. Each token after the first is the true one with probability ``truth``.
+
+        Otherwise the decoder reads what it would have written itself, which is scheduled sampling, the cure for
+        exposure bias by Bengio et al. 2015. No gradient flows through the choice.
+        """
+        state = self.start(memory)
+        readouts: list[Readout] = []
+        for true_tokens in tokens.unbind(1):
+            inputs = true_tokens
+            if readouts and truth < 1.0:
+                with torch.no_grad():
+                    written = self.logits(readouts[-1].features[:, 0]).argmax(dim=-1)
+                inputs = torch.where(torch.rand(written.shape, device=written.device) < truth, true_tokens, written)
+            readout, state = self.step(inputs, state)
+            readouts.append(readout)
+        return join(readouts)
+
+
+def join(readouts: Sequence[Readout]) -> Readout:
+    """The readouts of steps as that of a sentence."""
+    weights = [readout.weights for readout in readouts if readout.weights is not None]
+    features = torch.cat([readout.features for readout in readouts], dim=1)
+    return Readout(features, torch.cat(weights, dim=1) if weights else None)
