@@ -14,7 +14,10 @@ import os
 import sys
 from importlib import import_module
 
-TASKS = {"translation": "a sentence in one language in, the same in another out"}
+TASKS = {
+    "translation": "a sentence in one language in, the same in another out",
+    "speech_recognition": "sound in, its words out",
+}
 COMMANDS = {  # where each is written; loaded when called, since torch takes its time
     "train": "tasks.commands",
     "evaluate": "tasks.commands",

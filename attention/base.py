@@ -90,13 +90,30 @@ class Score(nn.Module, ABC):
         """Energies, any real number."""
 
 
-class SoftAttention(Attention):
-    """Global attention: a softmax over all real positions (Bahdanau et al. 2015), with any score."""
+class Region(nn.Module, ABC):
+    """Where a query may look: log-weights that are added to any score's energies, before the softmax."""
 
-    def __init__(self, score: Score, dim: int):
+    sequential: bool = False
+
+    @abstractmethod
+    def forward(
+        self,
+        queries: Float[Tensor, "batch queries query"],
+        mask: Bool[Tensor, "batch source"],
+        past: Float[Tensor, "batch queries 2 source"] | None,
+    ) -> Float[Tensor, "batch queries source"]:
+        """0 where a look is free, negative where it is held back."""
+
+
+class SoftAttention(Attention):
+    """A softmax over all real positions (Bahdanau et al. 2015), with any score; ``region`` holds it back, if given."""
+
+    def __init__(self, score: Score, dim: int, region: Region | None = None):
         super().__init__()
         self.score = score
+        self.region = region
         self.dim = dim
+        self.sequential = region is not None and region.sequential
 
     def start(self, memory: Memory) -> Lookup:
         return Lookup(self.score.keys(memory.states), memory.states, memory.mask)
@@ -117,6 +134,8 @@ class SoftAttention(Attention):
         past: Float[Tensor, "batch queries 2 source"] | None = None,
     ) -> Glance:
         energies = self.energies(queries, lookup, past)
+        if self.region is not None:
+            energies = energies + self.region(queries, lookup.mask, past)
         # Half precision sums a softmax badly over long sources, so it is done in float32 at least.
         precise = torch.promote_types(energies.dtype, torch.float32)
         weights = energies.masked_fill(~lookup.mask[:, None], float("-inf")).softmax(dim=-1, dtype=precise)

@@ -1,26 +1,32 @@
 """Decoders: what writes a sentence from a Memory, and how the best sentence is searched for."""
 
 from decoders.base import BOS, EOS, PAD, UNK, Decoder, Readout, State
+from decoders.ctc import CTC
 from decoders.ensemble import Ensemble, Memories
 from decoders.hypothesis import Hypothesis, SearchConfig
+from decoders.joint import Joint
 from decoders.lstm import RecurrentDecoder
 from decoders.search import beam_search, sample
 from decoders.stepwise import Stepwise
+from decoders.transducer import Transducer
 
 __all__ = [
     "BOS",
+    "CTC",
     "EOS",
     "PAD",
     "UNK",
     "Decoder",
     "Ensemble",
     "Hypothesis",
+    "Joint",
     "Memories",
     "Readout",
     "RecurrentDecoder",
     "SearchConfig",
     "State",
     "Stepwise",
+    "Transducer",
     "beam_search",
     "sample",
 ]

@@ -63,7 +63,7 @@ class Decoder(nn.Module, ABC):
     @abstractmethod
     def alignment(
         self, tokens: Int[Tensor, "batch target"], memory: Memory
-    ) -> Float[Tensor, "batch target source"] | None:
+    ) -> Float[Tensor, "batch written source"] | None:
         """Which source positions stand behind each of ``tokens`` but the begin (None: nothing is aligned).
 
         ``tokens`` are sentences between begin and end, padded. Decoders that write no end leave its row out.

@@ -27,6 +27,8 @@ class SearchConfig:
     """Draw from the k most probable tokens only (0: from all)."""
     top_p: float = 1.0
     """Draw from the smallest set of tokens that has this much probability (Holtzman et al. 2020)."""
+    ctc_weight: float | None = None
+    """Share of CTC in a joint search (None: as trained)."""
 
     def __post_init__(self):
         allowed = {
@@ -43,6 +45,7 @@ class SearchConfig:
             "temperature": (self.temperature > 0, "above 0"),
             "top_k": (self.top_k >= 0, "0 or more"),
             "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
+            "ctc_weight": (self.ctc_weight is None or 0 <= self.ctc_weight <= 1, "0 to 1"),
         }
         for name, (right, values) in allowed.items():
             if not right:

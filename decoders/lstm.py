@@ -45,14 +45,14 @@ class RecurrentState(State):
 
     def where(self, rows: Bool[Tensor, " rows"], other: "RecurrentState") -> "RecurrentState":
         """This state for the hypotheses where ``rows`` is True, and ``other``'s for the rest."""
-        return RecurrentState(
-            tuple(torch.where(rows[:, None], own, its) for own, its in zip(self.hidden, other.hidden, strict=True)),
-            torch.where(rows[:, None], self.readout, other.readout),
-            self.lookup,
-            None
-            if self.past is None
-            else torch.where(rows.view(-1, *[1] * (self.past.dim() - 1)), self.past, other.past),
-        )
+
+        def choose(own: Tensor, its: Tensor, axis: int = 0) -> Tensor:
+            shape = [-1 if dim == axis else 1 for dim in range(own.dim())]
+            return torch.where(rows.view(shape), own, its)
+
+        hidden = tuple(choose(own, its, axis=1) for own, its in zip(self.hidden, other.hidden, strict=True))
+        past = None if self.past is None or other.past is None else choose(self.past, other.past)
+        return RecurrentState(hidden, choose(self.readout, other.readout), self.lookup, past)
 
 
 class RecurrentDecoder(Stepwise[RecurrentState]):
@@ -86,6 +86,7 @@ class RecurrentDecoder(Stepwise[RecurrentState]):
         start: Start = "projection",
         tied: bool = True,
         dropout: float = 0.0,
+        guidance: float = 0.0,
     ):
         super().__init__()
         embedding_dim = embedding.embedding_dim
@@ -96,6 +97,7 @@ class RecurrentDecoder(Stepwise[RecurrentState]):
         self.input_feeding = input_feeding
         self.readout_dim = readout_dim
         self.dropout = nn.Dropout(dropout)
+        self.guidance = guidance
         fed_dim = readout_dim * input_feeding + attention.dim * (order == "before")
         self.cell = RecurrentCell(cell, embedding_dim, fed_dim, hidden_dim, num_layers, dropout)
         self.shape = (self.cell.num_states, num_layers, hidden_dim)  # of what the cell carries, for one row
@@ -163,7 +165,9 @@ class RecurrentDecoder(Stepwise[RecurrentState]):
     def embed(self, tokens: Int[Tensor, "*positions"]) -> Float[Tensor, "*positions embedding"]:
         return self.dropout(self.embedding(tokens))
 
-    def attend(self, queries: Float[Tensor, "rows dim"], state: RecurrentState) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def attend(
+        self, queries: Float[Tensor, "rows dim"], state: RecurrentState
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Context, weights and past of one look a hypothesis, each with the hypotheses as its first axis.
 
         The beam becomes the attention's axis of queries, so that no memory is copied for it.

@@ -1,4 +1,4 @@
-"""Search: from a decoder that takes steps and a memory to sentences. It sees start, step and select, and nothing more."""
+"""Search: from a decoder that takes steps, and a memory, to sentences. It sees start, step and select alone."""
 
 from typing import Any, Protocol, runtime_checkable
 

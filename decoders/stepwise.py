@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from attention.guided import guided_loss
 from decoders.base import PAD, Decoder, Readout, State
 from decoders.hypothesis import Hypothesis, SearchConfig
 from decoders.search import beam_search, sample
@@ -18,7 +19,12 @@ S = TypeVar("S", bound=State)
 
 
 class Stepwise(Decoder, Generic[S]):
-    """Writes a sentence token by token: ``start`` once, then ``step``; ``forward`` does it for known tokens."""
+    """Writes a sentence token by token: ``start`` once, then ``step``; ``forward`` does it for known tokens.
+
+    ``guidance``: the weight of the guided-attention loss (Tachibana et al. 2018) in training.
+    """
+
+    guidance: float = 0.0
 
     @abstractmethod
     def start(self, memory: Memory) -> S:
@@ -46,19 +52,25 @@ class Stepwise(Decoder, Generic[S]):
     def loss(
         self, tokens: Int[Tensor, "batch target"], memory: Memory, *, label_smoothing: float = 0.0, truth: float = 1.0
     ) -> Float[Tensor, ""]:
-        """Cross-entropy of each next token, summed over the real ones, and only they meet the vocabulary."""
+        """Cross-entropy of each next token, summed over the real ones, and only they meet the vocabulary.
+
+        ``guidance`` adds what keeps attention near the diagonal.
+        """
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
         readout = self(inputs, memory) if truth >= 1.0 else self.unroll(inputs, memory, truth)
         real = targets != PAD
-        logits = self.logits(readout.features[real])  # (real tokens, vocab)
-        return functional.cross_entropy(logits.float(), targets[real], label_smoothing=label_smoothing, reduction="sum")
+        logits = self.logits(readout.features[real]).float()  # (real tokens, vocab)
+        loss = functional.cross_entropy(logits, targets[real], label_smoothing=label_smoothing, reduction="sum")
+        if self.guidance and readout.weights is not None:
+            loss = loss + self.guidance * guided_loss(readout.weights, real, memory.mask)
+        return loss
 
     def search(self, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
         return sample(self, memory, config) if config.sample else beam_search(self, memory, config)
 
     def alignment(
         self, tokens: Int[Tensor, "batch target"], memory: Memory
-    ) -> Float[Tensor, "batch target source"] | None:
+    ) -> Float[Tensor, "batch written source"] | None:
         return self(tokens[:, :-1], memory).weights
 
     def unroll(self, tokens: Int[Tensor, "batch target"], memory: Memory, truth: float = 1.0) -> Readout:

@@ -1,7 +1,16 @@
 """Where what was computed once is kept between runs: features of sound, spoken scenes, outputs of frozen encoders."""
 
+import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch.nn.utils.rnn import pad_sequence
+
+from encoders.base import Source
 
 
 def folder() -> Path:
@@ -10,3 +19,22 @@ def folder() -> Path:
     path = Path(home) / "multimodal-seq2seq"
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def pack(matrix: Float[np.ndarray, "length features"]) -> bytes:
+    """A matrix as a column of a table holds it: in half precision, with its shape, as a .npy file would be."""
+    file = io.BytesIO()
+    np.save(file, matrix.astype(np.float16), allow_pickle=False)
+    return file.getvalue()
+
+
+def unpack(content: bytes) -> Float[np.ndarray, "length features"]:
+    """The reverse of ``pack``, in single precision."""
+    return np.load(io.BytesIO(content), allow_pickle=False).astype(np.float32)
+
+
+def stack(matrices: Sequence[Float[np.ndarray, "_ features"]]) -> Source:
+    """Matrices of several lengths as one padded batch."""
+    values = pad_sequence([torch.from_numpy(matrix) for matrix in matrices], batch_first=True)
+    lengths = torch.tensor([len(matrix) for matrix in matrices])
+    return Source(values, torch.arange(values.size(1)) < lengths[:, None])

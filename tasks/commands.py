@@ -2,16 +2,17 @@
 
 import dataclasses
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import torch
 import tyro
 from accelerate import Accelerator
 
 import tasks
-from decoders.hypothesis import SearchConfig
+from decoders.hypothesis import Hypothesis, SearchConfig
 from tasks import checkpoint, evaluation
 from tasks.command_line import parse
 from tasks.config import Config, from_dict
@@ -20,7 +21,8 @@ from tasks.errors import UsageError, unknown
 from tasks.evaluation import Writer
 from tasks.model import Seq2Seq
 from tasks.progress import console
-from tasks.task import Task
+from tasks.subtitles import subtitles
+from tasks.task import Piece, Task
 from tasks.text import one_line
 from tasks.training import Training
 
@@ -67,6 +69,8 @@ class PredictOptions:
     """What to read: the inputs themselves, files, or - for standard input."""
     picture: str | None = None
     """A folder for pictures of what the model looked at."""
+    format: Literal["text", "srt", "vtt"] = "text"
+    """text: a line for each input, and n-best a line for each hypothesis; srt and vtt: subtitles of one recording."""
     scores: bool = False
     """Write each hypothesis' number and score in front of it, with tabs between."""
     ensemble: tuple[str, ...] = ()
@@ -149,29 +153,53 @@ def predict(task: str, arguments: list[str]) -> None:
     if not options.inputs:
         raise UsageError("there is nothing to predict from: name inputs, files, or - for standard input after the run")
     writer = open_runs(task, [run, *map(Path, options.ensemble)])
-    if options.picture and writer.task.config.attention.score == "none":
-        raise UsageError("--picture: this run has no attention that could be drawn; leave the flag out")
     torch.manual_seed(options.seed)
-    sources = writer.task.parse(options.inputs)
-    pictures = Path(options.picture) if options.picture else None
+    started = time.monotonic()
+    inputs = writer.task.parse(options.inputs)
+    if options.format != "text" and (len(inputs) != 1 or any(piece.span is None for piece in inputs[0])):
+        raise UsageError(f"--format {options.format} makes the subtitles of one recording; name one, or leave it out")
     # Some thousand at a time: like lengths are together then, and the first lines are seen while others are written.
-    for start in range(0, len(sources), CHUNK):
-        chunk = sources[start : start + CHUNK]
-        for number, (source, ranked) in enumerate(
-            zip(chunk, writer.write_all(chunk, options.search), strict=True), start + 1
-        ):
-            for place, hypothesis in enumerate(ranked, start=1):
-                front = f"{place}\t{hypothesis.score:.4f}\t" if options.scores else ""
-                print(front + one_line(writer.task.vocabulary.decode(hypothesis.tokens)))
-            if source is None:
-                print()  # so that the lines of input and output stay side by side
-            elif pictures is not None:
-                weights = writer.look(source, ranked[0])
-                assert weights is not None, "only the score none weighs nothing"
-                path = pictures / f"{number:04d}.png"
-                writer.task.render(source, ranked[0].tokens, weights, path)
-                console.print(f"{path}")
+    for start in range(0, len(inputs), CHUNK):
+        chunk = inputs[start : start + CHUNK]
+        sources = [piece.source for pieces in chunk for piece in pieces]
+        written = iter(writer.write_all(sources, writer.task.source_lengths(sources), options.search))
+        for number, pieces in enumerate(chunk, start + 1):
+            ranked = [next(written) for _ in pieces]
+            print(output(writer.task, pieces, ranked, options))
+            if options.picture:
+                draw(writer, pieces, ranked, Path(options.picture), f"{number:04d}")
         sys.stdout.flush()
+    seconds = sum(piece.span[1] - piece.span[0] for pieces in inputs for piece in pieces if piece.span)
+    if seconds:
+        taken = time.monotonic() - started
+        console.print(f"{seconds:.1f} s of input in {taken:.1f} s: real-time factor {taken / seconds:.4f}")
+
+
+def output(task: Task, pieces: list[Piece], ranked: list[list[Hypothesis]], options: PredictOptions) -> str:
+    """What is printed for one input; an empty line if it has no piece, so that input and output stay side by side."""
+    texts = [[one_line(task.vocabulary.decode(hypothesis.tokens)) for hypothesis in best] for best in ranked]
+    if options.format != "text":
+        spoken = [(*piece.span, best[0]) for piece, best in zip(pieces, texts, strict=True) if piece.span and best]
+        return subtitles(spoken, options.format)
+    if options.search.n_best == 1 and not options.scores:
+        return " ".join(best[0] for best in texts if best and best[0])
+    lines = []
+    for hypotheses, best in zip(ranked, texts, strict=True):
+        for place, (hypothesis, text) in enumerate(zip(hypotheses, best, strict=True), start=1):
+            lines.append((f"{place}\t{hypothesis.score:.4f}\t" if options.scores else "") + text)
+    return "\n".join(lines)
+
+
+def draw(writer: Writer, pieces: list[Piece], ranked: list[list[Hypothesis]], folder: Path, name: str) -> None:
+    """A picture of what the model looked at, for each piece of an input."""
+    for part, (piece, best) in enumerate(zip(pieces, ranked, strict=True), start=1):
+        weights = writer.look(piece.source, best[0]) if best else None
+        if best and weights is None:
+            raise UsageError("--picture: this run has no attention that could be drawn; leave the flag out")
+        if weights is not None:
+            path = folder / (f"{name}.png" if len(pieces) == 1 else f"{name}-{part}.png")
+            writer.task.render(piece.source, best[0].tokens, weights, path)
+            console.print(f"{path}")
 
 
 def run_named(command: str, arguments: list[str]) -> tuple[Path, list[str]]:

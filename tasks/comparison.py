@@ -63,8 +63,8 @@ def compare(task: str, arguments: list[str]) -> None:
             measure(task, variant, seed, folder / f"{name.replace(' ', '+')}-seed{seed}", options.split, base)
             for seed, base in zip(seeds, first, strict=True)
         ]
-    metric = tasks.package(task).Task(options.config).metrics[0].name
-    rows = table(reports, metric)
+    metric, second, *_ = (metric.name for metric in tasks.package(task).Task(options.config).metrics)
+    rows = table(reports, metric, second)
     checkpoint.write(folder / "compare.md", markdown(rows))
     checkpoint.write(folder / "compare.csv", comma_separated(rows))
     draw_by_length({name: of[0]["by_length"] for name, of in reports.items()}, metric, folder / "by_length.png")
@@ -125,8 +125,11 @@ def measure(
     }
 
 
-def table(reports: dict[str, list[dict[str, Any]]], metric: str) -> list[dict[str, str]]:
-    """A row a variant. The interval is over seeds where there are several (Student's t), else over the sentences."""
+def table(reports: dict[str, list[dict[str, Any]]], metric: str, second: str) -> list[dict[str, str]]:
+    """A row a variant: the first metric with all that is known of it, and the second.
+
+    The interval is over seeds where there are several (Student's t), else over the sentences.
+    """
     rows = []
     for name, runs in reports.items():
         scores = [run["metrics"][metric] for run in runs]
@@ -140,13 +143,16 @@ def table(reports: dict[str, list[dict[str, Any]]], metric: str) -> list[dict[st
         tests = [run["against"][metric] for run in runs if "against" in run]
         difference = statistics.fmean(test["difference"] for test in tests) if tests else 0.0
         row["against the first"] = f"{difference:+.2f}, p {max(test['p'] for test in tests):.3f}" if tests else ""
+        row[second] = f"{statistics.fmean(run['metrics'][second] for run in runs):.2f}"
         for title, key, form in (
             ("parameters", "parameters", "{:,.0f}"),
             ("minutes", "minutes", "{:.1f}"),
             ("training tokens/s", "tokens_per_second", "{:,.0f}"),
             ("decoded sentences/s", "sentences_per_second", "{:,.1f}"),
+            ("real-time factor", "real_time_factor", "{:.4f}"),
         ):
-            row[title] = form.format(statistics.fmean(run[key] for run in runs))
+            if runs[0][key] is not None:
+                row[title] = form.format(statistics.fmean(run[key] for run in runs))
         rows.append(row)
     return rows
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from attention.scores import ScoreName
-from decoders.lstm import Order, Start
 from decoders.hypothesis import SearchConfig
+from decoders.lstm import Order, Start
 from encoders.recurrent import Cell
 from tasks.data import BatchConfig
 from tasks.errors import UsageError, at_least, check
@@ -21,19 +21,37 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionConfig:
-    score: ScoreName | Literal["none"] = "additive"
-    """How query and key are compared; none is the plain fixed context vector."""
+    score: ScoreName | Literal["location", "none"] = "additive"
+    """How query and key are compared; location is additive and knows where it looked before (Chorowski et al. 2015);
+    none is the plain fixed context vector."""
+    area: Literal["global", "monotonic"] = "global"
+    """Where to look: anywhere, or in a window that moves on with every word (Tjandra et al. 2017)."""
+    window: float = 10.0
+    """Width of the monotonic window, in states of the encoder."""
     heads: int = 1
     hidden: int = 512
-    """Width of the perceptron in additive and concat."""
+    """Width of the perceptron in additive, concat and location."""
+    guidance: float = 0.0
+    """Weight of the loss that keeps attention near the diagonal (Tachibana et al. 2018)."""
 
     def __post_init__(self):
-        check("attention", self, at_least(1, self, "heads", "hidden"))
-        check("attention", self, {"heads": (self.score != "none" or self.heads == 1, "1 where score is none")})
+        none = self.score == "none"
+        allowed = at_least(1, self, "heads", "hidden") | at_least(0, self, "guidance")
+        allowed |= {
+            "heads": (self.heads >= 1 and not (none and self.heads > 1), "1 where score is none, else 1 or more"),
+            "area": (not none or self.area == "global", "global where score is none"),
+            "window": (self.window > 0, "above 0"),
+        }
+        check("attention", self, allowed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
+    kind: Literal["attention", "ctc", "transducer", "transducer_attention"] = "attention"
+    """How the sentence is aligned with the source: the shared attentional decoder; CTC (Graves et al. 2006); an
+    RNN-transducer (Graves 2012), plain or with attention (Prabhavalkar et al. 2017)."""
+    ctc: float = 0.0
+    """Beside attention, the weight of a CTC loss, and of CTC's score in the search (Watanabe et al. 2017)."""
     cell: Cell = "lstm"
     hidden: int = 512
     layers: int = 1
@@ -49,7 +67,8 @@ class DecoderConfig:
     dropout: float = 0.3
 
     def __post_init__(self):
-        check("decoder", self, at_least(1, self, "hidden", "layers", "embedding"))
+        allowed = at_least(1, self, "hidden", "layers", "embedding")
+        check("decoder", self, allowed | {"ctc": (0 <= self.ctc < 1, "0 to below 1")})
 
 
 @dataclass(frozen=True, kw_only=True)

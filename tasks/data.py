@@ -20,6 +20,7 @@ SPLITS = {"train": ("train",), "validation": ("validation", "val", "valid", "dev
 TABLES = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 
 datasets.disable_progress_bars()
+datasets.logging.set_verbosity_error()
 
 
 @dataclass(frozen=True)
@@ -107,18 +108,22 @@ def report_bad_rows(problems: dict[int, str], total: int, where: str, skip: bool
 
 @dataclass(frozen=True, kw_only=True)
 class BatchConfig:
-    """How many examples share a batch."""
+    """How many examples share a batch. A source is measured in what its encoder reads: tokens, frames."""
 
     tokens: int = 4096
-    """Upper bound of a batch's size with its padding: sentences times the longest target or source."""
+    """Upper bound of the targets' size with their padding: sentences times the longest."""
+    frames: int = 4096
+    """Upper bound of the sources' size with their padding."""
     sentences: int = 128
     """Upper bound of the number of sentences."""
 
     max_length: int = 256
-    """Training leaves out what is longer, source or target."""
+    """Training leaves out longer targets."""
+    max_frames: int = 256
+    """Training leaves out longer sources."""
 
     def __post_init__(self):
-        check("batch", self, at_least(1, self, "tokens", "sentences", "max_length"))
+        check("batch", self, at_least(1, self, "tokens", "frames", "sentences", "max_length", "max_frames"))
 
 
 class Batches:
@@ -130,11 +135,11 @@ class Batches:
 
     POOL = 256  # batches a pool: sorted enough, and random enough
 
-    def __init__(self, lengths: Sequence[tuple[int, int]], config: BatchConfig, seed: int, limit: int | None = None):
-        """``lengths``: of source and target, for each row; rows with one beyond ``limit`` are left out."""
+    def __init__(self, lengths: Sequence[tuple[int, int]], config: BatchConfig, seed: int, limited: bool = False):
+        """``lengths``: of source and target, for each row; ``limited`` leaves out what is longer than allowed."""
         self.lengths = torch.tensor(lengths, dtype=torch.long).view(-1, 2)
-        longest = self.lengths.amax(dim=1)
-        fits = torch.ones_like(longest, dtype=torch.bool) if limit is None else longest <= limit
+        limits = torch.tensor([config.max_frames, config.max_length])
+        fits = (self.lengths <= limits).all(dim=1) | (not limited)
         self.rows = fits.nonzero().squeeze(1)
         self.left_out = len(fits) - len(self.rows)
         self.config = config
@@ -157,14 +162,16 @@ class Batches:
             return
         source, target = self.lengths[rows].T
         order = (source * (target.max() + 1) + target).argsort(stable=True)
-        longest = self.lengths[rows].max(dim=1).values.tolist()
+        lengths = self.lengths[rows].tolist()
         batch: list[int] = []
-        widest = 0
+        widest = 0, 0
         for index in order.tolist():
-            widest = max(widest, longest[index])
-            if batch and (len(batch) == self.config.sentences or (len(batch) + 1) * widest > self.config.tokens):
+            widest = max(widest[0], lengths[index][0]), max(widest[1], lengths[index][1])
+            size = len(batch) + 1
+            too_large = size * widest[0] > self.config.frames or size * widest[1] > self.config.tokens
+            if batch and (too_large or size > self.config.sentences):
                 yield batch
-                batch, widest = [], longest[index]
+                batch, widest = [], tuple(lengths[index])
             batch.append(int(rows[index]))
         if batch:
             yield batch

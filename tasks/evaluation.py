@@ -14,6 +14,7 @@ from accelerate.utils import gather_object
 from decoders.base import Decoder
 from decoders.ensemble import Ensemble, Memories
 from decoders.hypothesis import Hypothesis, SearchConfig
+from decoders.stepwise import Stepwise
 from encoders.base import Memory, Source
 from tasks.checkpoint import write, write_json
 from tasks.data import Batches
@@ -42,13 +43,16 @@ class Writer:
         memories = [model.encoder(source) for model in self.models]
         if len(memories) == 1:
             return self.models[0].decoder, memories[0]
-        return Ensemble([model.decoder for model in self.models]), Memories.of(memories)
+        decoders = [model.decoder for model in self.models if isinstance(model.decoder, Stepwise)]
+        if len(decoders) < len(memories):
+            raise ValueError("--ensemble: only models that write token by token, with --decoder.kind attention, can")
+        return Ensemble(decoders), Memories.of(memories)
 
     @torch.inference_mode()
     def write(self, sources: Sequence[Any], config: SearchConfig) -> list[list[Hypothesis]]:
         """The ``n_best`` hypotheses of each source, which together are one batch."""
         try:
-            source = self.task.collate_sources(sources, training=False).to(self.device)
+            source = self.task.read(sources, training=False).to(self.device)
             decoder, memory = self.encode(source)
             return decoder.search(memory, config)
         except ValueError as error:  # an option that this model cannot follow
@@ -61,19 +65,15 @@ class Writer:
         The sentence is read once more, instead of keeping the weights of every beam during the search.
         """
         model = self.models[0]
-        memory = model.encoder(self.task.collate_sources([source], training=False).to(self.device))
+        memory = model.encoder(self.task.read([source], training=False).to(self.device))
         tokens = pad([frame(hypothesis.tokens)]).to(self.device)
         weights = model.decoder.alignment(tokens, memory)
         return None if weights is None else weights[0].cpu()
 
-    def write_all(self, sources: Sequence[Any], config: SearchConfig) -> list[list[Hypothesis]]:
-        """The same for any number of sources, like lengths together; nothing for a source that is None."""
-        usable = [row for row, source in enumerate(sources) if source is not None]
-        lengths = self.task.source_lengths([sources[row] for row in usable])
-        results: list[list[Hypothesis]] = [[] for _ in sources]
-        batches = Batches([(length, length) for length in lengths], self.task.config.batch, seed=0).by_length()
-        for batch in batches:
-            rows = [usable[index] for index in batch]
+    def write_all(self, sources: Sequence[Any], lengths: Sequence[int], config: SearchConfig) -> list[list[Hypothesis]]:
+        """The same for any number of sources, like lengths together."""
+        results: list[list[Hypothesis]] = [[] for _ in lengths]
+        for rows in Batches([(length, 1) for length in lengths], self.task.config.batch, seed=0).by_length():
             for row, ranked in zip(rows, self.write([sources[row] for row in rows], config), strict=True):
                 results[row] = ranked
         return results
@@ -86,7 +86,9 @@ def decode(
     for model in writer.models:
         model.eval()
     own = range(rank, len(examples), world)
-    ranked = writer.write_all(examples.select(own)["source"], config)
+    mine = examples.select(own)
+    lengths = [source for source, _ in writer.task.lengths(mine)]
+    ranked = writer.write_all(mine["source"], lengths, config)
     texts = [one_line(writer.task.vocabulary.decode(best.tokens)) for best, *_ in ranked]
     written = list(zip(own, texts, strict=True))
     if world > 1:
@@ -101,7 +103,7 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
     """
     task = writer.task
     examples = task.load(split)
-    lengths = task.source_lengths(examples["source"])
+    lengths = [source for source, _ in task.lengths(examples)]
     started = time.monotonic()
     hypotheses = decode(writer, examples, config)
     seconds = time.monotonic() - started
@@ -120,6 +122,7 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
         "by_length": by_length(*scored[0], lengths),
         "search": asdict(config),
         "sentences_per_second": round(len(examples) / seconds, 1),
+        "real_time_factor": seconds / (sum(lengths) * task.seconds_per_frame) if task.seconds_per_frame else None,
         "hypotheses": f"{split}.txt",
     }
     systems = {str(run): report["by_length"]}
@@ -133,6 +136,9 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
         systems[str(baseline)] = by_length(task.metrics[0], others[0], lengths)
     folder = run / "evaluation"
     write(folder / f"{split}.txt", "".join(f"{text}\n" for text in hypotheses))
+    listing = task.listing(hypotheses, references)
+    if listing:
+        write(folder / f"{split}.listing.txt", listing)
     draw_by_length(systems, task.metrics[0].name, folder / f"{split}.png")
     write_json(folder / f"{split}.json", report)
     return report
@@ -172,5 +178,7 @@ def show(report: dict[str, Any]) -> None:
             other = report["against"][name]
             line += f"   {other['difference']:+.2f} against {report['against']['run']}, p = {other['p']:.3f}"
         print(line.rstrip())
+    if report["real_time_factor"] is not None:
+        print(f"real-time factor {report['real_time_factor']:.4f}")
     for group in report["by_length"]:
         print(f"  length {group['length']:>9}   {group['examples']:6} examples   {group['score']:7.2f}")

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from encoders.pretrained import Pretrained
 from tasks.errors import at_least, check
 
 Init = Literal["default", "xavier", "he", "uniform", "orthogonal"]
@@ -19,6 +20,10 @@ class LearningConfig:
     """Stop after so many minutes of training (0: no limit)."""
     seed: int = 1
     lr: float = 1e-3
+    encoder_lr: float = 0.0
+    """Learning rate of a pretrained encoder (0: it is frozen, and what it returns is computed once and kept)."""
+    unfreeze_at: int = 0
+    """Updates for which a pretrained encoder that learns stays frozen; its rate then rises as slowly."""
     weight_decay: float = 1e-4
     clip: float = 1.0
     """Largest norm of an update's gradient (0: any)."""
@@ -47,6 +52,8 @@ class LearningConfig:
     """Updates between two saves of last/; an evaluation saves too."""
     average: int = 4
     """How many of the best checkpoints are averaged at the end (0 or 1: none)."""
+    diagonal_by: int = 10
+    """Epochs after which the log warns of attention that is no diagonal yet, where source and target run in order."""
     workers: int = 0
     """Processes that prepare batches beside the training."""
     tensorboard: bool = False
@@ -59,10 +66,9 @@ class LearningConfig:
             "plateau_factor": (0 < self.plateau_factor < 1, "between 0 and 1"),
         }
         allowed |= at_least(1, self, "epochs", "accumulate", "sampling_half")
-        allowed |= at_least(
-            0, self, "minutes", "seed", "weight_decay", "clip", "warmup", "plateau_patience", "patience"
-        )
-        allowed |= at_least(0, self, "evaluate_every", "save_every", "average", "workers")
+        allowed |= at_least(0, self, "minutes", "seed", "encoder_lr", "unfreeze_at", "weight_decay", "clip", "warmup")
+        allowed |= at_least(0, self, "plateau_patience", "patience")
+        allowed |= at_least(0, self, "evaluate_every", "save_every", "average", "diagonal_by", "workers")
         check("train", self, allowed)
 
 
@@ -83,7 +89,10 @@ def initialise(model: nn.Module, init: Init) -> None:
         "orthogonal": nn.init.orthogonal_,
     }[init]
     gates = {nn.LSTM: 4, nn.GRU: 3, nn.RNN: 1}
+    spared = {part for body in pretrained(model) for part in body.modules()}
     for module in model.modules():
+        if module in spared:
+            continue
         if type(module) in gates:
             for name, parameter in module.named_parameters():
                 if parameter.dim() == 1:
@@ -98,18 +107,50 @@ def initialise(model: nn.Module, init: Init) -> None:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     for module in model.modules():  # last, since an output matrix may be an embedding
-        if isinstance(module, nn.Embedding):
+        if isinstance(module, nn.Embedding) and module not in spared:
             nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
 
 
+def pretrained(model: nn.Module) -> list[Pretrained]:
+    """The parts of a model that came trained."""
+    return [module for module in model.modules() if isinstance(module, Pretrained)]
+
+
 def build_optimizer(model: nn.Module, config: LearningConfig) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019); biases and other vectors do not decay."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    """AdamW (Loshchilov & Hutter 2019); biases and other vectors do not decay.
+
+    What came trained is in groups of its own, marked ``pretrained``; it takes part from the start even if it is to be
+    frozen for a while, so that the optimiser's state always has the same form.
+    """
+    bodies = pretrained(model)
+    came = {id(parameter) for body in bodies for parameter in body.parameters()}
+    own = [parameter for parameter in model.parameters() if parameter.requires_grad and id(parameter) not in came]
+    theirs = [parameter for body in bodies for parameter in body.parameters()] if config.encoder_lr else []
     groups = [
-        {"params": [parameter for parameter in parameters if parameter.dim() > 1]},
-        {"params": [parameter for parameter in parameters if parameter.dim() <= 1], "weight_decay": 0.0},
+        {"params": [parameter for parameter in parameters if (parameter.dim() > 1) == decays], **settings, **rate}
+        for parameters, rate in ((own, {"pretrained": False}), (theirs, {"pretrained": True}))
+        for decays, settings in ((True, {}), (False, {"weight_decay": 0.0}))
+        if parameters
     ]
     return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+
+
+def set_rates(
+    model: nn.Module, optimizer: torch.optim.Optimizer, config: LearningConfig, update: int, total: int, drops: int
+) -> None:
+    """Give each of the optimiser's groups its rate for an update, and freeze what came trained while it has none.
+
+    Gradual unfreezing (Howard & Ruder 2018): the decoder learns for ``unfreeze_at`` updates to read what the encoder
+    returns, and then the encoder's rate rises from zero over as many again, so that nothing it knows is shaken off.
+    """
+    rate = learning_rate(config, update, total, drops)
+    thawed = update - config.unfreeze_at
+    warmth = min(1.0, (thawed + 1) / config.unfreeze_at) if config.unfreeze_at else 1.0
+    body_rate = rate * config.encoder_lr / config.lr * warmth if thawed >= 0 else 0.0
+    for body in pretrained(model):
+        body.freeze(body_rate == 0.0)
+    for group in optimizer.param_groups:
+        group["lr"] = body_rate if group["pretrained"] else rate
 
 
 def learning_rate(config: LearningConfig, update: int, total: int, drops: int) -> float:

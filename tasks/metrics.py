@@ -4,8 +4,10 @@ interval and paired test are all the same few numbers, added up in different way
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from typing import Any
 
+import jiwer
 import numpy as np
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
@@ -55,6 +57,53 @@ def sacrebleu_metric(name: str, scorer: Any, higher_is_better: bool = True, quic
         return str(scorer.get_signature())
 
     return Metric(name, statistics, pool, higher_is_better, signature, quick)
+
+
+def word_error_metrics(normalise: Callable[[str], str], name: str) -> tuple[Metric, ...]:
+    """Word and character error rate, match error rate, and the kinds of errors in % of the reference's words, by jiwer.
+
+    Both sides are normalised first, and the signature says how: ``name``. Of several references the one with the
+    fewest errors counts. WER = (S + D + I) / N, and MER = (S + D + I) / (N + I) never exceeds 100 (Morris et al. 2004).
+    """
+
+    def counter(process: Callable[..., Any], unit: str) -> Callable[..., Statistics]:
+        def count(hypothesis: str, reference: str) -> list[int]:
+            if not reference:  # jiwer refuses it
+                return [0, 0, len(hypothesis.split() if unit == "words" else hypothesis), 0]
+            found = process(reference, hypothesis)
+            return [found.substitutions, found.deletions, found.insertions, found.hits]
+
+        def statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+            counts = [
+                min((count(normalise(text), normalise(right)) for right in given), key=lambda found: sum(found[:3]))
+                for text, given in zip(hypotheses, references, strict=True)
+            ]
+            return np.array(counts, dtype=float)
+
+        return statistics
+
+    def rate(weights: Sequence[int], over: Sequence[int]) -> Callable[[np.ndarray], float]:
+        def pool(total: np.ndarray) -> float:
+            return float(100 * (total @ weights) / max(1.0, total @ over))
+
+        return pool
+
+    def signature(references: Sequence[Sequence[str]]) -> str:
+        return f"jiwer:{version('jiwer')}|text:{name}"
+
+    words, characters = counter(jiwer.process_words, "words"), counter(jiwer.process_characters, "characters")
+    reference, everything, errors = [1, 1, 0, 1], [1, 1, 1, 1], [1, 1, 1, 0]
+    return tuple(
+        Metric(title, statistics, rate(weights, over), higher_is_better=False, signature=signature)
+        for title, statistics, weights, over in (
+            ("wer", words, errors, reference),
+            ("cer", characters, errors, reference),
+            ("mer", words, errors, everything),
+            ("substitutions", words, [1, 0, 0, 0], reference),
+            ("deletions", words, [0, 1, 0, 0], reference),
+            ("insertions", words, [0, 0, 1, 0], reference),
+        )
+    )
 
 
 def translation_metrics(language: str) -> tuple[Metric, ...]:

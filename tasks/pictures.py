@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from matplotlib import font_manager
@@ -63,4 +64,35 @@ def draw_curves(systems: Mapping[str, Sequence[tuple[int, float]]], score: str, 
     axes.set_ylabel(score)
     axes.grid(alpha=0.3)
     axes.legend()
+    save(figure, path)
+
+
+def draw_listening(
+    frames: Float[np.ndarray, "frames features"],
+    weights: Float[Tensor, "target states"],
+    target: Sequence[str],
+    seconds: float,
+    path: Path,
+) -> None:
+    """The sound's features over time with each token where it was heard, and under them all of its attention.
+
+    A token stands where its largest weight is, and the fainter the smaller that is: what follows from the words
+    before needs no listening.
+    """
+    figure = Figure(figsize=(min(24.0, 3 + 2.4 * seconds), 3.2 + 0.2 * len(target)))
+    heard, matrix = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, 0.6 + 0.2 * len(target)])
+    height = frames.shape[1]
+    heard.imshow(frames.T, origin="lower", aspect="auto", cmap="magma", extent=(0, seconds, 0, height))
+    heard.set_ylabel("feature")
+    weights = torch.as_tensor(weights).float()
+    peaks, places = weights.max(dim=1)
+    for row, (token, peak, place) in enumerate(zip(target, peaks.tolist(), places.tolist(), strict=True)):
+        level = height * (0.9 - 0.8 * row / max(1, len(target)))  # downwards as in the matrix, so none covers another
+        style = {"color": "cyan", "ha": "center", "va": "center", "fontfamily": FONTS, "alpha": 0.3 + 0.7 * peak}
+        heard.text((place + 0.5) * seconds / weights.size(1), level, token, **style)
+    image = matrix.imshow(weights.numpy(), cmap="Blues", vmin=0, aspect="auto", extent=(0, seconds, len(target), 0))
+    matrix.set_yticks([row + 0.5 for row in range(len(target))], target, fontfamily=FONTS, fontsize=8)
+    matrix.set_xlabel("seconds")
+    matrix.tick_params(length=0)
+    figure.colorbar(image, ax=[heard, matrix], fraction=0.03, pad=0.02, label="attention")
     save(figure, path)

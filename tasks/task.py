@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -13,6 +14,7 @@ from torch.utils.data import Dataset
 
 from decoders.base import PAD
 from encoders.base import Encoder, Source
+from tasks import cache
 from tasks.config import Config
 from tasks.data import Batch
 from tasks.errors import UsageError
@@ -21,6 +23,14 @@ from tasks.model import Seq2Seq, build_model
 from tasks.text import Vocabulary, frame, pad
 
 C = TypeVar("C", bound=Config)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Part of an input to ``predict``, or all of it: a source, and the seconds it spans, if it takes time."""
+
+    source: Any
+    span: tuple[float, float] | None = None
 
 
 class Task(ABC, Generic[C]):
@@ -32,6 +42,8 @@ class Task(ABC, Generic[C]):
 
     metrics: tuple[Metric, ...]  # the first one picks the checkpoint; set by the subclass' __init__
     vocabulary: Vocabulary
+    seconds_per_frame: float | None = None  # of what source_lengths counts, where sources take time
+    in_order: bool = False  # whether source and target run side by side, so that attention should be a diagonal
 
     def __init__(self, config: C):
         self.config = config
@@ -40,6 +52,7 @@ class Task(ABC, Generic[C]):
     def load(self, split: str) -> datasets.Dataset:
         """The examples of a split, checked: columns source, target and references (several right sentences).
 
+        Where sources are costly to read, a column length tells what source_lengths would.
         Raises UsageError for data that is missing or bad.
         """
 
@@ -67,25 +80,41 @@ class Task(ABC, Generic[C]):
     def collate_sources(self, sources: Sequence[Any], training: bool) -> Source:
         """Raw sources as one padded batch; ``training`` allows augmentation."""
 
+    def read(self, sources: Sequence[Any], training: bool) -> Source:
+        """Sources as one batch, be they raw or, as bytes, what a frozen encoder made of them (tasks/frozen.py)."""
+        if isinstance(sources[0], bytes):
+            states = cache.stack([cache.unpack(source) for source in sources])
+            return Source(states.values, states.mask, encoded=True)
+        return self.collate_sources(sources, training)
+
     @abstractmethod
-    def parse(self, arguments: Sequence[str]) -> list[Any]:
-        """Raw sources from what was typed after ``predict``; None for one that can't be used, after saying why."""
+    def parse(self, arguments: Sequence[str]) -> list[list[Piece]]:
+        """The inputs typed after ``predict``, each in one piece or cut into several in their order.
+
+        No piece for an input that can't be used, after saying why.
+        """
 
     @abstractmethod
     def render(self, source: Any, hypothesis: list[int], weights: Float[Tensor, "target source"], path: Path) -> None:
-        """Draw into ``path`` where the model looked while it wrote each token and the end of the sentence."""
+        """Draw into ``path`` where the model looked while it wrote each token and, if it writes one, the end."""
+
+    def listing(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> str:
+        """What a person should see of a split's hypotheses beside the scores; nothing if empty."""
+        return ""
 
     def lengths(self, examples: datasets.Dataset) -> list[tuple[int, int]]:
         """Lengths of each source and of each target, the latter in tokens with the end of sentence counted."""
         targets = [len(ids) + 1 for ids in self.vocabulary.encode(examples["target"])]
-        return list(zip(self.source_lengths(examples["source"]), targets, strict=True))
+        known = "length" in examples.column_names
+        sources = examples["length"] if known else self.source_lengths(examples["source"])
+        return list(zip(sources, targets, strict=True))
 
     def collate(self, examples: datasets.Dataset, rows: list[int], training: bool = False) -> Batch:
         """Some rows as one batch; ``training`` allows augmentation."""
         columns = examples[rows]
         dropout = self.config.vocabulary.dropout if training else 0.0
         targets = self.vocabulary.encode(columns["target"], dropout)
-        return Batch(self.collate_sources(columns["source"], training), pad([frame(ids) for ids in targets]), rows)
+        return Batch(self.read(columns["source"], training), pad([frame(ids) for ids in targets]), rows)
 
     def build_model(self) -> Seq2Seq:
         """The encoder with the shared decoder. Raises UsageError for sizes that do not go together."""

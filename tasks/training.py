@@ -24,10 +24,13 @@ from tasks import checkpoint
 from tasks.data import Batch, Batches
 from tasks.errors import UsageError
 from tasks.evaluation import Writer, decode
-from tasks.learning import build_optimizer, initialise, learning_rate, truth_probability
+from tasks.frozen import encode
+from tasks.learning import build_optimizer, initialise, pretrained, set_rates, truth_probability
 from tasks.model import count_parameters
 from tasks.progress import Bar, Board, StopSignal, console, quiet_worker
 from tasks.task import Collated, Task
+
+DIAGONAL = 0.8  # the correlation from which attention counts as in order
 
 
 @dataclass
@@ -74,14 +77,18 @@ class Training:
             checkpoint.write_json(folder / "vocabulary.json", task.state())
         self.accelerator.wait_for_everyone()
         task.restore(checkpoint.read_json(folder / "vocabulary.json"))
-        batch = task.config.batch
-        self.batches = Batches(task.lengths(self.examples), batch, self.config.seed, limit=batch.max_length)
-        if len(self.batches.rows) == 0:
-            raise UsageError(f"all {len(self.examples)} training examples are longer than --batch.max-length")
-
         torch.manual_seed(self.config.seed)
         self.model = task.build_model()
         initialise(self.model, self.config.init)
+        for body in [] if self.config.encoder_lr else pretrained(self.model):
+            body.to(self.accelerator.device)
+            self.examples, self.validation = (encode(task, body, part) for part in (self.examples, self.validation))
+        batch = task.config.batch
+        self.batches = Batches(task.lengths(self.examples), batch, self.config.seed, limited=True)
+        if len(self.batches.rows) == 0:
+            raise UsageError(
+                f"all {len(self.examples)} training examples are longer than --batch.max-frames or --batch.max-length"
+            )
         optimizer = build_optimizer(self.model, self.config)
         self.progress = Progress()
         if resumed:
@@ -102,7 +109,11 @@ class Training:
             return self.say(f"{self.folder} is finished; there is nothing to resume")
         self.say(
             f"{self.folder}: {count_parameters(self.model):,} parameters, {len(self.examples):,} training examples, "
-            + (f"{self.batches.left_out:,} longer than batch.max-length left out, " if self.batches.left_out else "")
+            + (
+                f"{self.batches.left_out:,} longer than batch.max-frames or max-length left out, "
+                if self.batches.left_out
+                else ""
+            )
             + f"a vocabulary of {len(self.task.vocabulary):,}, on {self.world} x {self.accelerator.device.type}"
         )
         before = self.progress.seconds
@@ -156,8 +167,7 @@ class Training:
         )
         with Bar(f"epoch {self.progress.epoch + 1}", len(groups), self.accelerator.is_main_process) as bar:
             for group, share in zip(groups, shares, strict=True):
-                for parameters in self.optimizer.param_groups:
-                    parameters["lr"] = learning_rate(self.config, self.progress.update, planned, self.progress.drops)
+                set_rates(self.model, self.optimizer, self.config, self.progress.update, planned, self.progress.drops)
                 self.update([next(loader) for _ in share], counts=self.rank < len(group))
                 self.progress.update += 1
                 self.progress.position += len(group)
@@ -226,6 +236,7 @@ class Training:
             self.log.append(record)
         self.board.add(record, progress.update)
         scores = "  ".join(f"{name} {value:.2f}" for name, value in record["validation"].items())
+        self.warn_of_attention(record["validation"].get("diagonality"))
         self.say(
             f"epoch {record['epoch']:g}  update {progress.update:,}  loss {record['loss']:.3f}  "
             f"{record['tokens_per_second']:,.0f} tokens/s  validation: {scores}{'  *' if better else ''}"
@@ -235,17 +246,29 @@ class Training:
     def scores(self) -> dict[str, float]:
         """Loss and the quick metrics on the validation split, written greedily."""
         self.model.eval()
-        loss, tokens = 0.0, 0
+        loss, tokens, diagonals = 0.0, 0, []
         for rows in self.validation_batches[self.rank :: self.world]:
-            batch = self.task.collate(self.validation, rows)
+            batch = self.task.collate(self.validation, rows).to(self.accelerator.device)
             with self.accelerator.autocast():
-                loss += float(self.model(batch.to(self.accelerator.device)))
+                loss += float(self.model(batch))
+                if self.task.in_order:
+                    diagonals += self.model.diagonality(batch)
             tokens += batch.target_tokens
         greedy = SearchConfig(beam=1, max_length=self.task.config.search.max_length)
         hypotheses = decode(Writer(self.task, [self.model]), self.validation, greedy, self.rank, self.world)
         references = self.validation["references"]
         scores = {metric.name: metric(hypotheses, references) for metric in self.task.metrics if metric.quick}
-        return scores | {"loss": self.total(loss) / self.total(tokens)}
+        count = self.total(len(diagonals))
+        diagonal = {"diagonality": self.total(sum(diagonals)) / count} if count else {}
+        return scores | {"loss": self.total(loss) / self.total(tokens)} | diagonal
+
+    def warn_of_attention(self, diagonality: float | None) -> None:
+        """Attention that has not found the order of a recording by now will hardly do so: the user should know."""
+        if diagonality is not None and diagonality < DIAGONAL and self.progress.epoch >= self.config.diagonal_by:
+            self.say(
+                f"warning: attention is no diagonal yet (correlation of text and sound {diagonality:.2f}, wanted "
+                f"{DIAGONAL}): try --decoder.ctc 0.3, --attention.score location, or --attention.guidance 1"
+            )
 
     def finish(self) -> None:
         """Average the best checkpoints, and take the average if it is better still."""

@@ -186,7 +186,7 @@ def test_skip_bad_leaves_exactly_the_bad_rows_out_and_says_so(tmp_path, capsys):
     assert "no row is left" in mistake(fill(tmp_path, {"train.de": "\n" * 5}), skip_bad=True)
 
 
-ROOM = BatchConfig(tokens=600, sentences=32)
+ROOM = BatchConfig(tokens=600, frames=600, sentences=32)
 
 
 def skewed(count: int = 3000) -> list[tuple[int, int]]:
@@ -235,16 +235,25 @@ def test_like_lengths_share_a_batch():
 
 
 def test_rows_beyond_the_limit_are_left_out_and_counted():
-    batches = Batches([(3, 3), (4, 3), (3, 5), (4, 4), (9, 9)], ROOM, seed=1, limit=4)
+    limits = BatchConfig(max_frames=9, max_length=4)
+    lengths = [(3, 3), (9, 4), (3, 5), (4, 4), (10, 4)]
+    batches = Batches(lengths, limits, seed=1, limited=True)
     assert sorted(row for batch in batches.epoch(0) for row in batch) == [0, 1, 3]
     assert batches.left_out == 2
+    assert Batches(lengths, limits, seed=1).left_out == 0
+
+
+def test_sources_and_targets_have_a_bound_each():
+    lengths = [(100, 2)] * 10 + [(2, 20)] * 10
+    batches = Batches(lengths, BatchConfig(tokens=100, frames=300), seed=1).by_length()
+    assert sorted(map(len, batches)) == [1, 3, 3, 3, 5, 5]
 
 
 def test_no_rows_make_no_batches():
     assert Batches([], ROOM, seed=1).by_length() == []
 
 
-@pytest.mark.parametrize("name", ["tokens", "sentences", "max_length"])
+@pytest.mark.parametrize("name", ["tokens", "frames", "sentences", "max_length", "max_frames"])
 def test_bounds_of_nothing_are_refused(name):
     with pytest.raises(ValueError, match=name.replace("_", "-")):
         BatchConfig(**{name: 0})

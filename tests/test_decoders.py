@@ -8,7 +8,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from attention import Attention, MultiHead, NoAttention, SoftAttention, build_score
+from attention import (
+    Attention,
+    LocationAttention,
+    MonotonicRegion,
+    MultiHead,
+    NoAttention,
+    SoftAttention,
+    build_score,
+)
 from decoders import BOS, RecurrentDecoder
 from encoders import Memory
 
@@ -19,7 +27,7 @@ AXES = {
     "cell": ("lstm", "gru", "rnn"),
     "order": ("after", "before"),
     "input_feeding": (False, True),
-    "attention": ("none", "general", "additive", "multihead"),
+    "attention": ("none", "general", "additive", "multihead", "location", "monotonic", "many locations"),
     "num_layers": (1, 2),
     "tied": (True, False),
     "start": ("projection", "zeros"),
@@ -42,6 +50,13 @@ def build_attention(name: str) -> Attention:
         case "multihead":
             score = build_score("scaled_dot", HIDDEN // 2, MEMORY // 2, 0)
             return MultiHead(SoftAttention(score, MEMORY // 2), HIDDEN, MEMORY, num_heads=2)
+        case "location":
+            return LocationAttention(HIDDEN, MEMORY, 5, width=3)
+        case "monotonic":
+            score = build_score("general", HIDDEN, MEMORY, 0)
+            return SoftAttention(score, MEMORY, MonotonicRegion(HIDDEN, 5, width=2))
+        case "many locations":
+            return MultiHead(LocationAttention(HIDDEN // 2, MEMORY // 2, 5, width=3), HIDDEN, MEMORY, num_heads=2)
         case score:
             return SoftAttention(build_score(score, HIDDEN, MEMORY, 5), MEMORY)
 
@@ -85,8 +100,13 @@ def test_forward_takes_the_steps_of_bahdanau_and_luong(wiring, make_memory):
     hidden, readout = state.hidden, torch.zeros(3, EMBEDDING)
     rnn = next(module for module in decoder.modules() if isinstance(module, nn.RNNBase))  # torch's own
 
+    past = None
+
     def look(query: Tensor) -> Tensor:
-        return decoder.attention.attend(query[:, None], state.lookup).context[:, 0]
+        nonlocal past
+        glance = decoder.attention.attend(query[:, None], state.lookup, past)
+        past = glance.past
+        return glance.context[:, 0]
 
     for position, token in enumerate(tokens.unbind(1)):
         inputs = [decoder.embedding(token)]

@@ -60,7 +60,7 @@ def iwslt14() -> TranslationConfig:
         source="de",
         target="en",
         vocabulary=VocabularyConfig(size=10_000),
-        batch=BatchConfig(sentences=256, tokens=6000, max_length=128),
+        batch=BatchConfig(sentences=256, tokens=6000, frames=6000, max_length=128, max_frames=128),
         train=LearningConfig(epochs=25, schedule="cosine", warmup=2000),
     )
 

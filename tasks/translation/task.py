@@ -19,7 +19,7 @@ from tasks.errors import at_least, check
 from tasks.metrics import translation_metrics
 from tasks.pictures import draw_alignment
 from tasks.progress import console
-from tasks.task import Task
+from tasks.task import Piece, Task
 from tasks.text import Vocabulary, pad
 from tasks.translation.data import load_pairs, problem, text_lines
 
@@ -116,7 +116,7 @@ class Translation(Task[TranslationConfig]):
         values = pad([[*ids, EOS] for ids in self.source_vocabulary.encode(sources, dropout)])
         return Source(values, values != PAD)
 
-    def parse(self, arguments: Sequence[str]) -> list[str | None]:
+    def parse(self, arguments: Sequence[str]) -> list[list[Piece]]:
         sentences: list[str] = []
         for argument in arguments:
             if argument == "-":
@@ -125,21 +125,24 @@ class Translation(Task[TranslationConfig]):
                 sentences += text_lines(Path(argument).read_bytes())
             else:
                 sentences.append(argument.strip())
-        return [self.usable(number, sentence) for number, sentence in enumerate(sentences, start=1)]
+        return [
+            [Piece(sentence)] if self.usable(number, sentence) else []
+            for number, sentence in enumerate(sentences, start=1)
+        ]
 
-    def usable(self, number: int, sentence: str) -> str | None:
-        """The sentence, or None for one that can't be translated; both with a line on what is odd about it."""
+    def usable(self, number: int, sentence: str) -> bool:
+        """Whether the sentence can be translated; says what is odd about it."""
         wrong = problem(sentence)
         if wrong:
             console.print(f"input {number} {wrong}: its line stays empty")
-            return None
+            return False
         length = len(self.source_vocabulary.encode([sentence])[0])
-        if length > self.config.batch.max_length:
+        if length > self.config.batch.max_frames:
             console.print(
-                f"input {number} has {length} tokens and training saw {self.config.batch.max_length} at most: "
+                f"input {number} has {length} tokens and training saw {self.config.batch.max_frames} at most: "
                 "cut it into sentences to have it translated well"
             )
-        return sentence
+        return True
 
     def render(self, source: str, hypothesis: list[int], weights: torch.Tensor, path: Path) -> None:
         columns = self.source_vocabulary.pieces([*self.source_vocabulary.encode([source])[0], EOS])

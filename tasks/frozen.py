@@ -1,0 +1,50 @@
+"""A frozen encoder computes the same in every epoch: here it does so once, and what it returned is kept on disk."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset, Features, Value
+
+from encoders.pretrained import Pretrained
+from tasks import cache
+from tasks.task import Task
+
+SENTENCES = 32  # encoded together
+
+
+def encode(task: Task, front: Pretrained, examples: Dataset) -> Dataset:
+    """The examples with sources replaced by what ``front`` makes of them, and with a column length that counts states.
+
+    The key on disk is made of the front end's weights and of all sources, so a change of either is noticed.
+    """
+    front.eval()
+    device = next(front.parameters()).device
+    key = hashlib.sha256(front.fingerprint().encode())
+    for source in examples["source"]:
+        key.update(repr(source).encode())
+
+    @torch.inference_mode()
+    def states_of(columns: Mapping[str, Any]) -> dict[str, Any]:
+        states, mask = front(task.collate_sources(columns["source"], training=False).to(device))
+        matrices = [rows[real].float().cpu().numpy() for rows, real in zip(states, mask, strict=True)]
+        return {"source": [cache.pack(matrix) for matrix in matrices], "length": [len(matrix) for matrix in matrices]}
+
+    # Like lengths together, so that little of what is multiplied is padding; afterwards everything is put back.
+    order = np.argsort([source for source, _ in task.lengths(examples)], kind="stable")
+    others = [name for name in examples.column_names if name not in ("source", "length")]
+    encoded = examples.select(order).map(
+        states_of,
+        batched=True,
+        batch_size=SENTENCES,
+        remove_columns=examples.column_names,
+        features=Features({"source": Value("binary"), "length": Value("int32")}),
+        cache_file_name=str(cache.folder() / f"encoded-{key.hexdigest()[:24]}.arrow"),
+        new_fingerprint=key.hexdigest()[:24],
+    )
+    encoded = encoded.select(np.argsort(order))
+    for name in others:
+        encoded = encoded.add_column(name, list(examples[name]))
+    return encoded

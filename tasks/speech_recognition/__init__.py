@@ -1,0 +1,7 @@
+"""Speech recognition, sound to text."""
+
+from tasks.speech_recognition.presets import PRESETS
+from tasks.speech_recognition.task import SpeechConfig as Config
+from tasks.speech_recognition.task import SpeechRecognition as Task
+
+__all__ = ["PRESETS", "Config", "Task"]

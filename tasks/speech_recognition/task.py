@@ -1,0 +1,225 @@
+"""Speech recognition: sound in, its words out."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+import jiwer
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from decoders.base import EOS
+from encoders.base import Encoder, Source
+from encoders.pretrained import Pretrained, load_speech_model, rebuild
+from encoders.recurrent import Cell
+from encoders.speech import Convolutions, Frames, SpeechEncoder
+from tasks import cache
+from tasks.config import Config
+from tasks.errors import UsageError, at_least, check
+from tasks.metrics import word_error_metrics
+from tasks.pictures import draw_listening
+from tasks.progress import console
+from tasks.speech_recognition.data import Extractor, find, find_scenes, load_recordings, read_frames
+from tasks.speech_recognition.features import FRAMES, RATE, AugmentConfig, FeatureConfig, LogMel, Normaliser, augment
+from tasks.speech_recognition.sound import SoundError, cut_at_silence, problem, read_sound
+from tasks.speech_recognition.transcripts import Normalisation, normalise
+from tasks.task import Piece, Task
+from tasks.text import Vocabulary
+
+WORST = 20  # utterances in the listing
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechEncoderConfig:
+    pretrained: str | None = None
+    """Folder or hub id of a wav2vec2, HuBERT, WavLM or Whisper, or torchaudio:BUNDLE; frozen unless --train.encoder-lr
+    is set. The convolutions are then left out."""
+    convolutions: int = 2
+    """Layers of 3 x 3 filters over time and frequency, each of which halves both; 0: none."""
+    channels: int = 32
+    cell: Cell = "lstm"
+    hidden: int = 256
+    """Of each direction."""
+    layers: int = 3
+    pyramid: int = 0
+    """How many layers, from the second one on, join neighbouring states and so halve time (Chan et al. 2016)."""
+    bidirectional: bool = True
+    dropout: float = 0.2
+
+    def __post_init__(self):
+        allowed = at_least(1, self, "channels", "hidden", "layers") | at_least(0, self, "convolutions")
+        allowed["pyramid"] = (0 <= self.pyramid < self.layers, f"0 to one less than the layers, {self.layers - 1}")
+        check("encoder", self, allowed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechConfig(Config):
+    scenes: int = 3000
+    """Training utterances of the embedded world, where there is no --data."""
+    text: str = "text"
+    """The column with the transcripts."""
+    transcript: Normalisation = "plain"
+    """What is learned and scored: raw text, lower-cased, or plain, without punctuation as well."""
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    encoder: SpeechEncoderConfig = field(default_factory=SpeechEncoderConfig)
+
+
+class SpeechRecognition(Task[SpeechConfig]):
+    seconds_per_frame = 1 / FRAMES
+    in_order = True
+    width: int  # features a frame
+    longest: int  # frames of the longest training example
+    normaliser: Normaliser
+
+    def __init__(self, config: SpeechConfig):
+        super().__init__(config)
+        self.metrics = word_error_metrics(partial(normalise, kind=config.transcript), config.transcript)
+        self.description: dict[str, Any] | None = None  # of the pretrained encoder, in a run folder
+
+    @cached_property
+    def body(self) -> Pretrained | None:
+        """The pretrained encoder, if one is asked for: as it came, or with the form that a run folder describes."""
+        if self.description is not None:
+            return rebuild(self.description)
+        name = self.config.encoder.pretrained
+        try:
+            return None if name is None else load_speech_model(name)
+        except ValueError as error:
+            raise UsageError(f"--encoder.pretrained: {error}") from error
+
+    @cached_property
+    def extractor(self) -> Extractor:
+        return LogMel(self.config.features) if self.body is None else self.body.extractor
+
+    def load(self, split: str) -> datasets.Dataset:
+        config = self.config
+        speeds = config.augment.speeds if split == "train" else (1.0,)
+        if config.data is None:
+            table, where = find_scenes(split, config.scenes), f"the embedded world, {split}"
+        else:
+            table, where = find(config.data, split, config.text), f"{config.data}, {split}"
+        examples = load_recordings(table, where, self.extractor, speeds, config.skip_bad)
+        texts = [normalise(text, config.transcript) for text in examples["text"]]
+        return (
+            examples.remove_columns("text").add_column("target", texts).add_column("references", [[t] for t in texts])
+        )
+
+    def fit(self, examples: datasets.Dataset) -> None:
+        self.vocabulary = Vocabulary.train(examples["target"], self.config.vocabulary)
+        self.longest = max(examples["length"])
+        self.width = cache.unpack(examples[0]["source"][0]).shape[1]
+        self.normaliser = Normaliser.fit(
+            self.config.features.normalise, (cache.unpack(source[0]) for source in examples["source"])
+        )
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "target": self.vocabulary.state(),
+            "width": self.width,
+            "longest": self.longest,
+            "normaliser": self.normaliser.state(),
+            "pretrained": None if self.body is None else self.body.describe(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.vocabulary = Vocabulary.restore(state["target"])
+        self.width, self.longest = state["width"], state["longest"]
+        self.normaliser = Normaliser.restore(state["normaliser"])
+        self.description = state["pretrained"]
+
+    def build_encoder(self) -> Encoder:
+        config = self.config.encoder
+        if self.body is not None:
+            front = self.body
+        elif config.convolutions:
+            front = Convolutions(self.width, config.channels, config.convolutions)
+        else:
+            front = Frames(self.width)
+        return SpeechEncoder(
+            front,
+            config.hidden,
+            cell=config.cell,
+            num_layers=config.layers,
+            pyramid=config.pyramid,
+            bidirectional=config.bidirectional,
+            dropout=config.dropout,
+        )
+
+    def source_lengths(self, sources: Sequence[Sequence[bytes]]) -> list[int]:
+        return [max(len(cache.unpack(spoken)) for spoken in source) for source in sources]
+
+    def collate_sources(self, sources: Sequence[Sequence[bytes]], training: bool) -> Source:
+        speeds = torch.randint(len(sources[0]), (len(sources),)).tolist() if training else [0] * len(sources)
+        source = cache.stack([cache.unpack(spoken[speed]) for spoken, speed in zip(sources, speeds, strict=True)])
+        if self.body is not None:  # which has its own way to normalise
+            return source
+        values, mask = self.normaliser(source.values, source.mask), source.mask
+        if training:
+            values, mask = augment(values, mask, self.config.augment)
+        return Source(values, mask)
+
+    def parse(self, arguments: Sequence[str]) -> list[list[Piece]]:
+        named: list[tuple[str, str | bytes]] = []
+        for argument in arguments:
+            if argument == "-":
+                named.append(("standard input", sys.stdin.buffer.read()))
+            elif Path(argument).is_dir():
+                named += [(str(file), str(file)) for file in sorted(Path(argument).iterdir()) if file.is_file()]
+            else:
+                named.append((argument, argument))
+        return [self.pieces(name, sound) for name, sound in named]
+
+    def pieces(self, name: str, sound: str | bytes) -> list[Piece]:
+        """A recording, cut at its pauses where it is longer than anything the model was trained on."""
+        try:
+            if isinstance(sound, str) and sound.endswith(".npy"):
+                frames = read_frames(sound)
+                self.fits(frames)
+                return [Piece([cache.pack(frames)], (0.0, len(frames) / FRAMES))]
+            samples = read_sound(sound, RATE)
+            wrong = problem(samples, RATE)
+            if wrong:
+                raise SoundError(wrong)
+            found = []
+            for start, end in cut_at_silence(samples, RATE, self.longest / FRAMES):
+                frames = self.extractor(samples[round(start * RATE) : round(end * RATE)])
+                self.fits(frames)
+                found.append(Piece([cache.pack(frames)], (start, end)))
+            return found
+        except ValueError as error:
+            console.print(f"{name} {error}: its line stays empty", markup=False)
+            return []
+
+    def fits(self, frames: Float[np.ndarray, "frames features"]) -> None:
+        """Raises SoundError for features of another kind than the model's."""
+        if frames.shape[1] != self.width:
+            raise SoundError(f"has {frames.shape[1]} features a frame, and this model reads {self.width}")
+
+    def render(self, source: Sequence[bytes], hypothesis: list[int], weights: Tensor, path: Path) -> None:
+        frames = cache.unpack(source[0])
+        tokens = self.vocabulary.pieces([*hypothesis, EOS])[: len(weights)]
+        draw_listening(frames, weights, tokens, len(frames) / FRAMES, path)
+
+    def listing(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> str:
+        """The utterances with the most wrong words, aligned word by word with what was said."""
+        metric = self.metrics[0]
+        errors = metric.statistics(hypotheses, references)[:, :3].sum(axis=1)
+        worst = [row for row in np.argsort(-errors, kind="stable")[:WORST] if errors[row] and references[row][0]]
+        if not worst:
+            return "no errors\n"
+        aligned = jiwer.process_words(
+            [str(references[row][0]) for row in worst], [str(hypotheses[row]) for row in worst]
+        )
+        lines = jiwer.visualize_alignment(aligned, show_measures=False, skip_correct=False)
+        for place, row in enumerate(worst, start=1):
+            lines = lines.replace(
+                f"=== SENTENCE {place} ===", f"=== example {row + 1}: {errors[row]:.0f} wrong words ===", 1
+            )
+        return lines

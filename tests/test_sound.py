@@ -1,0 +1,268 @@
+"""Sound: any file, rate and number of channels comes out as it went in, what is none says so, long ones are cut."""
+
+import io
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from tasks.speech_recognition.sound import SoundError, cut_at_silence, problem, read_sound
+
+RATE = 16_000
+TONE = 440  # Hz
+LOUDNESS = 0.5
+SECONDS = 1.5
+
+
+def tone(rate: int, seconds: float = SECONDS) -> np.ndarray:
+    return (LOUDNESS * np.sin(2 * np.pi * TONE * np.arange(round(rate * seconds)) / rate)).astype(np.float32)
+
+
+def noise(rate: int, seconds: float) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-0.5, 0.5, round(rate * seconds)).astype(np.float32)
+
+
+def encode(path: Path, codec: str, rate: int, layout: str, title: str = "") -> Path:
+    """A container with the tone as its sound track, the same in all channels."""
+    with av.open(str(path), "w", metadata_encoding="latin-1") as container:
+        container.metadata["title"] = title
+        stream = container.add_stream(codec, rate=rate, layout=layout)
+        channels = av.AudioLayout(layout).nb_channels
+        frame = av.AudioFrame.from_ndarray(np.repeat(tone(rate)[None], channels, axis=0), format="fltp", layout=layout)
+        frame.sample_rate = rate
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    return path
+
+
+def film(path: Path) -> Path:
+    """A video without sound."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        picture = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), dtype=np.uint8), format="rgb24")
+        container.mux([*stream.encode(picture), *stream.encode(None)])
+    return path
+
+
+def assert_tone(samples: np.ndarray, tolerance: float = 0.05) -> None:
+    """The tone's length, pitch and loudness; encoders may add a little silence at the ends."""
+    assert samples.dtype == np.float32 and samples.ndim == 1
+    assert len(samples) == pytest.approx(SECONDS * RATE, abs=0.07 * RATE)
+    middle = samples[RATE // 4 : RATE // 4 + RATE]  # one second, so that the spectrum's unit is 1 Hz
+    spectrum = np.abs(np.fft.rfft(middle)) * 2 / RATE
+    assert spectrum.argmax() == TONE
+    assert spectrum.max() == pytest.approx(LOUDNESS, rel=tolerance)
+    assert np.abs(middle).max() == pytest.approx(LOUDNESS, rel=2 * tolerance)
+
+
+@pytest.mark.parametrize("as_bytes", [False, True])
+@pytest.mark.parametrize(
+    ("form", "subtype", "rate", "channels"),
+    [
+        ("wav", "PCM_U8", 8000, 1),
+        ("wav", "PCM_16", 16000, 2),
+        ("wav", "PCM_24", 96000, 2),
+        ("wav", "FLOAT", 11127, 1),  # has hardly a divisor in common with 16000
+        ("flac", "PCM_16", 44100, 6),
+        ("ogg", "VORBIS", 22050, 2),
+        ("ogg", "OPUS", 48000, 1),
+        ("mp3", "MPEG_LAYER_III", 44100, 2),
+        ("mp3", "MPEG_LAYER_III", 16000, 1),
+    ],
+)
+def test_every_format_rate_and_channel_count_gives_the_tone_back(tmp_path, form, subtype, rate, channels, as_bytes):
+    path = tmp_path / f"tone.{form}"
+    soundfile.write(path, np.repeat(tone(rate)[:, None], channels, axis=1), rate, subtype=subtype)
+    assert_tone(read_sound(path.read_bytes() if as_bytes else str(path), RATE))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate", "layout"),
+    [
+        ("a.m4a", "aac", 44100, "mono"),
+        ("a.mp4", "aac", 48000, "stereo"),
+        ("a.m4a", "aac", 48000, "5.1"),
+        ("a.mkv", "libopus", 48000, "stereo"),
+        ("a.webm", "libopus", 48000, "mono"),
+    ],
+)
+def test_sound_tracks_give_the_tone_back_however_many_channels_they_have(tmp_path, name, codec, rate, layout):
+    # The deep channel of 5.1 is not made for a tone of this pitch, so the encoder takes some of its sixth away.
+    assert_tone(read_sound(encode(tmp_path / name, codec, rate, layout), RATE), 0.2 if layout == "5.1" else 0.05)
+
+
+def test_channels_are_averaged(tmp_path):
+    left, right = tone(RATE), noise(RATE, SECONDS)
+    soundfile.write(tmp_path / "a.wav", np.stack([left, right], axis=1), RATE, subtype="FLOAT")
+    assert np.allclose(read_sound(tmp_path / "a.wav", RATE), (left + right) / 2, atol=1e-6)
+
+
+def test_a_sound_of_the_right_rate_is_not_changed(tmp_path):
+    soundfile.write(tmp_path / "a.wav", noise(RATE, SECONDS), RATE, subtype="FLOAT")
+    assert np.array_equal(read_sound(tmp_path / "a.wav", RATE), noise(RATE, SECONDS))
+
+
+def test_reading_in_blocks_leaves_no_seam(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", noise(44_100, 3), 44_100)
+    whole = read_sound(tmp_path / "a.wav", RATE)
+    monkeypatch.setattr("tasks.speech_recognition.sound.BLOCK", 10_007)
+    assert np.allclose(read_sound(tmp_path / "a.wav", RATE), whole, atol=1e-6)
+
+
+def test_what_no_lower_rate_can_hold_does_not_come_back_as_another_tone(tmp_path):
+    high = 0.5 * np.sin(2 * np.pi * 12_000 * np.arange(48_000) / 48_000)
+    soundfile.write(tmp_path / "a.wav", high, 48_000)
+    assert np.abs(read_sound(tmp_path / "a.wav", RATE)[500:-500]).max() < 0.01
+
+
+@pytest.mark.parametrize("share", [0.5, 0.73])
+@pytest.mark.parametrize("form", ["wav", "flac", "ogg", "mp3"])
+def test_a_truncated_file_gives_what_is_there_and_nothing_is_printed(form, share, capfd):
+    file = io.BytesIO()
+    soundfile.write(file, noise(RATE, 10), RATE, format=form)
+    whole = read_sound(file.getvalue(), RATE)
+    part = read_sound(file.getvalue()[: round(share * len(file.getvalue()))], RATE)
+    assert len(part) == pytest.approx(share * len(whole), rel=0.15)
+    assert np.allclose(part[: len(part) - RATE // 10], whole[: len(part) - RATE // 10], atol=1e-4)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("empty.wav", b"", "is empty"),
+        ("text.wav", b"this is no sound at all\n" * 50, "is no sound that can be read"),
+        ("text.mp3", b"nor is this\n" * 50, "is no sound that can be read"),
+        ("noise.bin", bytes(np.random.default_rng(0).integers(0, 256, 20_000, dtype=np.uint8)), "is no sound that can"),
+        ("head.wav", b"RIFF", "is no sound that can be read"),
+    ],
+)
+def test_what_is_no_sound_says_so_in_one_line(tmp_path, name, content, told, capfd):
+    (tmp_path / name).write_bytes(content)
+    for source in (str(tmp_path / name), content):
+        with pytest.raises(SoundError, match=f"^{told}") as caught:
+            read_sound(source, RATE)
+        assert "\n" not in str(caught.value) and str(tmp_path) not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_files_that_are_not_there_folders_and_silent_films_say_so(tmp_path):
+    for source, told in [
+        (tmp_path / "none.wav", "does not exist"),
+        (tmp_path, "is no file"),
+        (film(tmp_path / "film.mp4"), "has no sound track"),
+    ]:
+        with pytest.raises(SoundError, match=f"^{told}$"):
+            read_sound(source, RATE)
+
+
+def test_names_and_titles_do_not_matter(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(RATE), RATE)
+    assert_tone(read_sound((tmp_path / "a.wav").rename(tmp_path / "a.raw"), RATE))
+    # A title that is no UTF-8, as old programs write them.
+    assert_tone(read_sound(encode(tmp_path / "a.mkv", "libopus", 48_000, "mono", title="Käse"), RATE))
+
+
+def test_an_hour_is_read_and_cut_within_seconds(tmp_path):
+    minute = np.concatenate([noise(8000, 55), np.zeros(5 * 8000, dtype=np.float32)])
+    soundfile.write(tmp_path / "hour.wav", np.tile(minute, 60), 8000)
+    start = time.perf_counter()
+    samples = read_sound(tmp_path / "hour.wav", 8000)
+    pieces = cut_at_silence(samples, 8000, 20)
+    assert time.perf_counter() - start < 20
+    assert len(samples) == 3600 * 8000
+    assert sum(end - start for start, end in pieces) == pytest.approx(60 * 55.2, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("samples", "told"),
+    [
+        (np.zeros(0, dtype=np.float32), "lasts 0.00 s; at least 0.1 s"),
+        (tone(RATE, 0.09), "lasts 0.09 s"),
+        (np.zeros(RATE, dtype=np.float32), "is silent"),
+        (5e-5 * np.sign(tone(RATE)), "is silent"),
+        (np.append(tone(RATE), np.float32("nan")), "not finite"),
+        (np.append(tone(RATE), np.float32("inf")), "not finite"),
+    ],
+)
+def test_what_cannot_be_trained_on_says_why(samples, told):
+    assert told in (problem(samples, RATE) or "")
+
+
+def test_short_and_quiet_sounds_can_be_trained_on():
+    assert problem(tone(RATE, 0.1), RATE) is None
+    assert problem(4e-4 * tone(RATE), RATE) is None
+
+
+def recording(parts: list[tuple[float, float]], background: float = 0.001) -> np.ndarray:
+    """Noise of one loudness after another: (seconds, loudness), on a background."""
+    loudness = np.concatenate([np.full(round(seconds * RATE), loud) for seconds, loud in parts])
+    sound = noise(RATE, len(loudness) / RATE) * loudness
+    return (sound + background * noise(RATE, len(loudness) / RATE)[::-1]).astype(np.float32)
+
+
+def close(pieces: list[tuple[float, float]], expected: list[tuple[float, float]]) -> bool:
+    return len(pieces) == len(expected) and np.allclose(pieces, expected, atol=0.021)
+
+
+@pytest.mark.parametrize("background", [0.0, 0.001, 0.05])
+def test_pauses_part_pieces_whatever_the_background(background):
+    sound = recording([(1, 0), (2, 1), (1, 0), (2, 1), (1, 0)], background)
+    assert close(cut_at_silence(sound, RATE, 3), [(0.9, 3.1), (3.9, 6.1)])
+
+
+def test_neighbours_are_joined_as_long_as_they_fit():
+    sound = recording([(1, 0), *[(1, 1), (0.5, 0)] * 4])
+    assert close(cut_at_silence(sound, RATE, 3), [(0.9, 3.6), (3.9, 6.6)])
+
+
+def test_short_pauses_do_not_part():
+    sound = recording([(1, 0), (1, 1), (0.2, 0), (1, 1), (0.4, 0), (1, 1), (1, 0)])
+    assert close(cut_at_silence(sound, RATE, 2.5), [(0.9, 3.3), (3.5, 4.7)])
+
+
+def test_speech_without_a_pause_is_cut_where_it_is_least_loud():
+    sound = recording([(1, 0), (1.4, 1), (0.1, 0.2), (2, 1), (1, 0)])
+    pieces = cut_at_silence(sound, RATE, 2)
+    assert pieces[0] == pytest.approx((0.9, 2.45), abs=0.06)
+    assert pieces[1][0] == pieces[0][1]
+    assert pieces[-1][1] == pytest.approx(4.6, abs=0.02)
+    assert all(end - start <= 2 + 1e-9 for start, end in pieces)
+
+
+def test_pieces_hold_all_speech_in_order_and_are_never_too_long():
+    generator = np.random.default_rng(1)
+    parts = [(float(generator.uniform(0.1, 3)), float(loud)) for loud in np.tile([1, 0], 40)]
+    sound, ends = recording(parts), np.cumsum([seconds for seconds, _ in parts])
+    for longest in (1, 2.5, 10):
+        pieces = cut_at_silence(sound, RATE, longest)
+        assert all(0 <= start < end <= len(sound) / RATE for start, end in pieces)
+        assert all(end - start <= longest + 1e-9 for start, end in pieces)
+        assert all(end <= start + 1e-9 for (_, end), (start, _) in zip(pieces, pieces[1:], strict=False))
+        times = np.arange(0, len(sound) / RATE, 0.05)
+        spoken = np.array([parts[np.searchsorted(ends, at, side="right")][1] > 0 for at in times])
+        covered = np.array([any(start <= at <= end for start, end in pieces) for at in times])
+        assert covered[spoken].all()
+        assert not covered.all()
+
+
+def test_a_word_in_a_long_silence_is_found_and_a_silence_has_no_pieces():
+    sound = recording([(60, 0), (0.5, 1), (60, 0)])
+    assert close(cut_at_silence(sound, RATE, 10), [(59.9, 60.6)])
+    assert cut_at_silence(recording([(60, 0)]), RATE, 10) == []
+
+
+def test_a_sound_that_is_short_enough_is_one_piece_silence_and_all():
+    sound = recording([(1, 0), (1, 1), (1, 0)])
+    assert cut_at_silence(sound, RATE, 3) == [(0.0, 3.0)]
+
+
+def test_places_stay_right_at_rates_that_ticks_do_not_divide():
+    rate = 11_025
+    sound = np.tile(np.concatenate([noise(rate, 5), 0.001 * noise(rate, 1)]), 100)
+    pieces = cut_at_silence(sound, rate, 5.5)
+    assert pieces[-1] == pytest.approx((593.9, 599.1), abs=0.03)

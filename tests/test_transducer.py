@@ -1,0 +1,315 @@
+"""The transducer, on toys whose every way through the lattice can be enumerated: loss, search and alignment."""
+
+import functools
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from attention import Blind, LocationAttention, SoftAttention, build_score
+from decoders import BOS, EOS, PAD, UNK, RecurrentDecoder, SearchConfig
+from decoders.transducer import Transducer
+from encoders import Memory
+
+DIM, HIDDEN, VOCAB = 5, 6, 7
+KINDS = ["blind", "after", "before", "fed", "location"]
+
+every_kind = pytest.mark.parametrize("kind", KINDS)
+every_beam = pytest.mark.parametrize("beam", [1, 2, 5])
+
+
+def build(kind: str, vocab: int = VOCAB) -> Transducer:
+    """A plain transducer, or one whose predictor attends to the memory."""
+    if kind == "blind":
+        attention = Blind()
+    elif kind == "location":
+        attention = LocationAttention(HIDDEN, DIM, 4)
+    else:
+        attention = SoftAttention(build_score("additive", HIDDEN, DIM, 4), DIM)
+    predictor = RecurrentDecoder(
+        nn.Embedding(vocab, HIDDEN),
+        attention,
+        HIDDEN,
+        DIM,
+        order="before" if kind == "before" else "after",
+        input_feeding=kind == "fed",
+        start="zeros" if kind == "blind" else "projection",
+    )
+    transducer = Transducer(predictor, DIM).eval()
+    for parameter in transducer.parameters():
+        nn.init.normal_(parameter)
+    return transducer
+
+
+@pytest.fixture
+def transducer() -> Transducer:
+    return build("after")
+
+
+@pytest.fixture
+def memory(make_memory) -> Memory:
+    return make_memory([4, 2, 3], DIM)
+
+
+def framed(*sentences: list[int]) -> Tensor:
+    """Sentences between begin and end, padded."""
+    longest = max(map(len, sentences))
+    return torch.tensor([[BOS, *words, EOS, *[PAD] * (longest - len(words))] for words in sentences])
+
+
+def chances(transducer: Transducer, memory: Memory, words: tuple[int, ...]) -> list[list[dict[int, float]]]:
+    """For a memory of one sentence: by frame and number of ``words`` written, the probability of each entry.
+
+    By the formula, with the predictor read step by step.
+    """
+    predictor, state = transducer.predictor, transducer.predictor.start(memory)
+    columns = []
+    for token in (BOS, *words):
+        readout, state = predictor.step(torch.tensor([token]), state)
+        hidden = torch.tanh(transducer.listen(memory.states[0]) + readout.features[0])
+        logits = predictor.logits(hidden).double()
+        logits[:, [BOS, EOS]] = -math.inf
+        columns.append([dict(enumerate(row)) for row in logits.softmax(dim=-1).tolist()])
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def ways(num_frames: int, num_words: int) -> Iterator[tuple[int, ...]]:
+    """Every way to write the words: for each of them, the frame where it is written."""
+    return itertools.combinations_with_replacement(range(num_frames), num_words)
+
+
+def way_chance(table: list[list[dict[int, float]]], words: tuple[int, ...], way: tuple[int, ...]) -> float:
+    chance = 1.0
+    for number, (word, frame) in enumerate(zip(words, way, strict=True)):
+        chance *= table[frame][number][word]
+    for frame, row in enumerate(table):
+        chance *= row[sum(written <= frame for written in way)][PAD]
+    return chance
+
+
+def chance(transducer: Transducer, memory: Memory, words: tuple[int, ...]) -> float:
+    """A sentence's probability: the sum over all ways."""
+    table = chances(transducer, memory, words)
+    return sum(way_chance(table, words, way) for way in ways(len(table), len(words)))
+
+
+def every_sentence(vocab: int, max_length: int) -> list[tuple[int, ...]]:
+    words = range(EOS + 1, vocab)
+    return [line for length in range(max_length + 1) for line in itertools.product(words, repeat=length)]
+
+
+@every_kind
+def test_the_loss_is_the_sum_over_all_ways(kind, memory, alone):
+    transducer = build(kind)
+    for batch in ([[4, 4, 5], [6], []], [[UNK, 5], [4, 5, 4, 5, 6], [6, 6]]):
+        expected = sum(-math.log(chance(transducer, alone(memory, row), tuple(line))) for row, line in enumerate(batch))
+        assert transducer.loss(framed(*batch), memory).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_all_sentences_together_have_probability_one(memory, alone):
+    transducer = build("blind", vocab=EOS + 2)
+    with torch.no_grad():
+        transducer.predictor.output.bias[PAD] += 8  # so that long sentences have no mass
+    for row in range(3):
+        sentences = [line for length in range(6) for line in itertools.product((UNK, 4), repeat=length)]
+        losses = [transducer.loss(framed(list(line)), alone(memory, row)).item() for line in sentences]
+        assert sum(math.exp(-loss) for loss in losses) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_an_empty_sentence_is_blanks_alone(transducer, memory, alone):
+    for row in range(3):
+        table = chances(transducer, alone(memory, row), ())
+        expected = -sum(math.log(frame[0][PAD]) for frame in table)
+        assert transducer.loss(framed([]), alone(memory, row)).item() == pytest.approx(expected, rel=1e-5)
+
+
+@every_kind
+def test_padding_never_changes_a_loss_or_an_alignment(kind, memory, alone):
+    transducer = build(kind)
+    tokens = framed([4], [5, 6, 4], [])
+    wide = nn.functional.pad(tokens, (0, 3), value=PAD)
+    longer = Memory(
+        nn.functional.pad(memory.states, (0, 0, 0, 2), value=50.0),
+        nn.functional.pad(memory.mask, (0, 2)),
+        memory.summary,
+    )
+    assert_close(transducer.loss(wide, longer), transducer.loss(tokens, memory))
+    aligned = transducer.alignment(wide, longer)
+    assert_close(aligned[:, :3, :4], transducer.alignment(tokens, memory), atol=1e-5, rtol=1e-4)
+    assert aligned.shape == (3, 6, 6)
+    assert not aligned[:, 3:].any() and not aligned[:, :, 4:].any()
+    by_themselves = [transducer.loss(tokens[row : row + 1], alone(memory, row)) for row in range(3)]
+    assert_close(transducer.loss(tokens, memory), torch.stack(by_themselves).sum())
+
+
+@every_kind
+def test_gradients_reach_every_parameter_and_every_real_frame_and_no_padding(kind, memory):
+    transducer = build(kind)
+    states, summary = memory.states.requires_grad_(), memory.summary
+    transducer.loss(framed([4, 4], [5], [4, 4, 4, 4, 4]), Memory(states, memory.mask, summary)).backward()
+    assert torch.equal(states.grad.abs().sum(dim=-1) > 0, memory.mask)
+    for name, parameter in transducer.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all() and parameter.grad.any(), name
+
+
+def test_a_predictor_that_attends_sees_frames_it_has_not_reached(make_memory, alone):
+    memory = alone(make_memory([4], DIM), 0)
+    changed = Memory(memory.states.clone(), memory.mask, memory.summary)
+    changed.states[:, -1] += 1
+    for kind, sees in ("blind", False), ("after", True):
+        transducer = build(kind)
+        first, other = (transducer.lattice(torch.tensor([[4, 5]]), each)[:, 0] for each in (memory, changed))
+        assert torch.equal(first, other) != sees
+
+
+def plain_greedy(transducer: Transducer, memory: Memory, max_length: int) -> tuple[list[int], float]:
+    """Always the most probable of blank and words, one cell of the lattice after the other."""
+    words: list[int] = []
+    frame, score = 0, 0.0
+    table = chances(transducer, memory, ())
+    while frame < len(table):
+        cell = table[frame][-1]
+        entries = [PAD, *range(EOS + 1, len(cell))] if len(words) < max_length else [PAD]
+        token = max(entries, key=cell.__getitem__)
+        score += math.log(cell[token])
+        if token == PAD:
+            frame += 1
+        else:
+            words.append(token)
+            table = chances(transducer, memory, tuple(words))
+    return words, score
+
+
+@every_kind
+@pytest.mark.parametrize("max_length", [2, 8])
+def test_a_beam_of_one_is_greedy(kind, max_length, make_memory, alone):
+    transducer, memory = build(kind), make_memory([4, 2, 3, 9, 1, 6], DIM)
+    for row, (one,) in enumerate(transducer.search(memory, SearchConfig(beam=1, max_length=max_length))):
+        words, score = plain_greedy(transducer, alone(memory, row), max_length)
+        assert one.tokens == words
+        assert one.score == pytest.approx(score, rel=1e-4, abs=1e-4)
+
+
+@every_kind
+@pytest.mark.parametrize("max_length", [1, 3])
+def test_a_wide_beam_equals_brute_force(kind, max_length, memory, alone):
+    """Every sentence is found, each once, with the sum of all its ways: so what leads to the same words is merged."""
+    transducer = build(kind)
+    found = transducer.search(memory, SearchConfig(beam=100, n_best=100, max_length=max_length))
+    for row, hypotheses in enumerate(found):
+        sentences = every_sentence(VOCAB, max_length)
+        scored = [(math.log(chance(transducer, alone(memory, row), words)), words) for words in sentences]
+        ranked = sorted(scored, reverse=True)
+        assert [tuple(one.tokens) for one in hypotheses] == [words for _, words in ranked]
+        expected = [score for score, _ in ranked]
+        assert [one.score for one in hypotheses] == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def plain_beam(
+    transducer: Transducer, memory: Memory, beam: int, max_length: int
+) -> list[tuple[tuple[int, ...], float]]:
+    """Saon et al. 2020 over a dictionary of hypotheses, without any early end."""
+    num_frames = memory.mask.size(1)
+    table = functools.cache(lambda words: chances(transducer, memory, words))
+    finished: dict[tuple[int, ...], float] = {}
+    hypotheses = {(): 1.0}
+    for step in range(num_frames + max_length):
+        following: dict[tuple[int, ...], float] = defaultdict(float)
+        for words, before in hypotheses.items():
+            cell = table(words)[step - len(words)][-1]
+            following[words] += before * cell[PAD]
+            for word in range(EOS + 1, len(cell)) if len(words) < max_length else ():
+                following[(*words, word)] += before * cell[word]
+        best = dict(sorted(following.items(), key=lambda item: -item[1])[:beam])
+        finished |= {words: score for words, score in best.items() if step + 1 - len(words) == num_frames}
+        hypotheses = {words: score for words, score in best.items() if words not in finished}
+    return sorted(finished.items(), key=lambda item: -item[1])
+
+
+@pytest.mark.parametrize("kind", ["blind", "fed"])
+@pytest.mark.parametrize("beam, n_best", [(2, 1), (3, 3), (6, 4)])
+def test_a_narrow_beam_equals_the_plain_loop(kind, beam, n_best, make_memory, alone):
+    transducer, memory = build(kind, vocab=9), make_memory([7, 1, 5, 8], DIM)
+    with torch.no_grad():
+        transducer.predictor.output.bias[PAD] += 2
+    found = transducer.search(memory, SearchConfig(beam=beam, n_best=n_best, max_length=6))
+    for row, hypotheses in enumerate(found):
+        expected = plain_beam(transducer, alone(memory, row), beam, 6)[:n_best]
+        assert [tuple(one.tokens) for one in hypotheses] == [words for words, _ in expected]
+        scores = [math.log(score) for _, score in expected]
+        assert [one.score for one in hypotheses] == pytest.approx(scores, rel=1e-4, abs=1e-4)
+
+
+@every_kind
+@every_beam
+def test_a_sentence_in_a_batch_gets_what_it_gets_alone(kind, beam, make_memory, alone):
+    transducer, memory = build(kind), make_memory([4, 9, 1, 3], DIM)
+    config = SearchConfig(beam=beam, n_best=beam, max_length=12)
+    for row, together in enumerate(transducer.search(memory, config)):
+        (by_itself,) = transducer.search(alone(memory, row), config)
+        assert [one.tokens for one in together] == [one.tokens for one in by_itself]
+        assert [one.score for one in together] == pytest.approx([one.score for one in by_itself], rel=1e-4, abs=1e-4)
+
+
+@every_beam
+def test_where_blanks_win_the_sentence_is_empty_and_where_words_win_it_is_as_long_as_it_may(beam, transducer, memory):
+    config = SearchConfig(beam=beam, max_length=6)
+    with torch.no_grad():
+        transducer.predictor.output.bias[PAD] += 1000
+    assert [found[0].tokens for found in transducer.search(memory, config)] == [[], [], []]
+    with torch.no_grad():
+        transducer.predictor.output.bias[PAD] -= 2000
+    assert [len(found[0].tokens) for found in transducer.search(memory, config)] == [6, 6, 6]
+
+
+@every_beam
+def test_what_is_unknown_is_never_written(beam, transducer, memory):
+    with torch.no_grad():
+        transducer.predictor.output.bias[UNK] += 50
+    for found in transducer.search(memory, SearchConfig(beam=beam, n_best=beam, max_length=6)):
+        assert found
+        assert all(UNK not in one.tokens for one in found)
+
+
+@pytest.mark.parametrize(
+    "flag, choice",
+    [
+        ("--sample", {"sample": True}),
+        ("--block-ngrams", {"block_ngrams": 2}),
+        ("--coverage-penalty", {"coverage_penalty": 0.2}),
+        ("--ctc-weight", {"ctc_weight": 0.5}),
+    ],
+)
+def test_what_only_token_by_token_decoders_can_is_refused(flag, choice, transducer, memory):
+    with pytest.raises(ValueError, match=f"^{flag} needs a decoder that writes token by token"):
+        transducer.search(memory, SearchConfig(**choice))
+
+
+@every_kind
+def test_alignment_is_the_share_of_the_ways_that_write_a_word_at_a_frame(kind, memory, alone):
+    transducer = build(kind)
+    sentences = [4, 4, 5], [5, 6, 4], [6]
+    expected = torch.zeros(3, 3, 4)
+    for row, words in enumerate(sentences):
+        table = chances(transducer, alone(memory, row), tuple(words))
+        for way in ways(len(table), len(words)):
+            for number, frame in enumerate(way):
+                expected[row, number, frame] += way_chance(table, tuple(words), way)
+    expected /= expected.sum(dim=-1, keepdim=True).clamp(min=1e-30)
+    assert_close(transducer.alignment(framed(*sentences), memory), expected, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_alignment_works_in_every_mode_and_leaves_no_gradient(mode, transducer, memory):
+    with mode():
+        states = torch.cat([memory.states])  # of the mode
+        aligned = transducer.alignment(framed([4, 5, 4], [5], []), Memory(states, memory.mask, memory.summary))
+    assert not aligned.requires_grad
+    assert_close(aligned.sum(dim=-1), torch.tensor([[1.0, 1, 1], [1, 0, 0], [0, 0, 0]]))
+    assert all(parameter.grad is None for parameter in transducer.parameters())
