@@ -153,6 +153,9 @@ def predict(task: str, arguments: list[str]) -> None:
     if not options.inputs:
         raise UsageError("there is nothing to predict from: name inputs, files, or - for standard input after the run")
     writer = open_runs(task, [run, *map(Path, options.ensemble)])
+    config = writer.task.config
+    if options.picture and config.decoder.kind == "attention" and config.attention.score == "none":
+        raise UsageError("--picture: this run has no attention that could be drawn; leave the flag out")
     torch.manual_seed(options.seed)
     started = time.monotonic()
     inputs = writer.task.parse(options.inputs)
@@ -193,9 +196,7 @@ def output(task: Task, pieces: list[Piece], ranked: list[list[Hypothesis]], opti
 def draw(writer: Writer, pieces: list[Piece], ranked: list[list[Hypothesis]], folder: Path, name: str) -> None:
     """A picture of what the model looked at, for each piece of an input."""
     for part, (piece, best) in enumerate(zip(pieces, ranked, strict=True), start=1):
-        weights = writer.look(piece.source, best[0]) if best else None
-        if best and weights is None:
-            raise UsageError("--picture: this run has no attention that could be drawn; leave the flag out")
+        weights = writer.look(piece.source, best[0]) if best and best[0].tokens else None
         if weights is not None:
             path = folder / (f"{name}.png" if len(pieces) == 1 else f"{name}-{part}.png")
             writer.task.render(piece.source, best[0].tokens, weights, path)

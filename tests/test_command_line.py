@@ -169,7 +169,7 @@ def test_the_demo_prints_a_table_and_draws_a_gallery(place, capsys):
     run.main(["demo", "--preset", "tiny", *place])
     assert re.search(r"translation.*\b24\b.*bleu \d", capsys.readouterr().out)
     assert "translation" in Path("runs/demo/demo.md").read_text()
-    assert len([*filter(is_picture, Path("runs/demo/gallery").iterdir())]) == 3
+    assert len([*filter(is_picture, Path("runs/demo/gallery").iterdir())]) == 6
 
 
 MISTAKES = [  # what is typed, T for translation, where RUN and NONE are trained runs, and what the line has to say

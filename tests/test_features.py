@@ -21,8 +21,8 @@ from tasks.speech_recognition.features import (
 RUBBISH = 100.0  # what padding is filled with
 
 
-def tone(frequency: int, seconds: float = 1.0, loudness: float = 0.5) -> np.ndarray:
-    return (loudness * np.sin(2 * np.pi * frequency * np.arange(round(RATE * seconds)) / RATE)).astype(np.float32)
+def tone(frequency: int, seconds: float = 1.0) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * frequency * np.arange(round(RATE * seconds)) / RATE)).astype(np.float32)
 
 
 def noise(seconds: float) -> np.ndarray:
@@ -57,9 +57,11 @@ def test_a_click_is_loudest_in_the_frame_of_its_time():
 
 
 def test_a_tone_is_in_the_band_of_its_pitch():
-    mel = lambda frequency: 2595 * np.log10(1 + frequency / 700)  # noqa: E731
-    centres = np.linspace(mel(20), mel(RATE / 2), 42)[1:-1]
+    def mel(frequency: float) -> float:
+        return 2595 * np.log10(1 + frequency / 700)
+
     extract = LogMel(FeatureConfig(mels=40))
+    centres = np.linspace(mel(20), mel(RATE / 2), 42)[1:-1]
     for frequency in (300, 1000, 3000, 7000):
         nearest = np.abs(centres - mel(frequency)).argmin()
         assert extract(tone(frequency))[50].argmax() == nearest
@@ -75,8 +77,8 @@ def test_a_louder_sound_is_higher_by_the_logarithm_of_its_energy_and_silence_is_
 def test_every_allowed_setting_reads_the_shortest_sound_at_the_highest_speed_in_bands_that_all_hear(window):
     shortest = change_speed(noise(0.1), 2.0)
     frames = LogMel(FeatureConfig(mels=100, window=window))(shortest)
-    assert len(frames) >= 5
-    assert (frames.max(axis=0) > frames.min() + 1).all() or np.ptp(frames, axis=0).min() > 0
+    assert len(frames) == 6
+    assert (np.ptp(frames, axis=0) > 0).all()
 
 
 @pytest.mark.parametrize(
@@ -91,8 +93,8 @@ def test_settings_that_make_no_features_are_refused(settings):
 def test_speed_changes_length_and_pitch_together(factor):
     faster = change_speed(tone(500, 2), factor)
     assert len(faster) == pytest.approx(2 * RATE / factor, abs=2)
-    second = faster[1000 : 1000 + RATE - 2000]
-    pitch = np.abs(np.fft.rfft(second * np.hanning(len(second)), n=RATE)).argmax()
+    middle = faster[1000 : RATE - 1000]
+    pitch = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), n=RATE)).argmax()  # in Hz
     assert pitch == pytest.approx(500 * factor, abs=1)
 
 
@@ -158,13 +160,11 @@ def test_a_feature_that_never_changes_does_not_explode(kind):
 
 # Augmentation
 
-NOTHING = {"frequency_masks": 0, "time_masks": 0}
-
 
 def test_augmentation_that_is_switched_off_changes_nothing():
     values, mask = batch([30, 20])
-    for off in (NOTHING, {"frequency_width": 0.0, "time_width": 0.0}):
-        same, same_mask = augment(values, mask, AugmentConfig(**off))
+    for off in (AugmentConfig(frequency_masks=0, time_masks=0), AugmentConfig(frequency_width=0.0, time_width=0.0)):
+        same, same_mask = augment(values, mask, off)
         assert torch.equal(same, values) and torch.equal(same_mask, mask)
 
 

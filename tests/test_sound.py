@@ -2,7 +2,9 @@
 
 import io
 import time
+from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -29,7 +31,7 @@ def encode(path: Path, codec: str, rate: int, layout: str, title: str = "") -> P
     """A container with the tone as its sound track, the same in all channels."""
     with av.open(str(path), "w", metadata_encoding="latin-1") as container:
         container.metadata["title"] = title
-        stream = container.add_stream(codec, rate=rate, layout=layout)
+        stream = cast(av.AudioStream, container.add_stream(codec, rate=rate, layout=layout))
         channels = av.AudioLayout(layout).nb_channels
         frame = av.AudioFrame.from_ndarray(np.repeat(tone(rate)[None], channels, axis=0), format="fltp", layout=layout)
         frame.sample_rate = rate
@@ -242,7 +244,7 @@ def test_pieces_hold_all_speech_in_order_and_are_never_too_long():
         pieces = cut_at_silence(sound, RATE, longest)
         assert all(0 <= start < end <= len(sound) / RATE for start, end in pieces)
         assert all(end - start <= longest + 1e-9 for start, end in pieces)
-        assert all(end <= start + 1e-9 for (_, end), (start, _) in zip(pieces, pieces[1:], strict=False))
+        assert all(end <= start + 1e-9 for (_, end), (start, _) in pairwise(pieces))
         times = np.arange(0, len(sound) / RATE, 0.05)
         spoken = np.array([parts[np.searchsorted(ends, at, side="right")][1] > 0 for at in times])
         covered = np.array([any(start <= at <= end for start, end in pieces) for at in times])

@@ -31,15 +31,9 @@ def spoken() -> dict[str, np.ndarray]:
     return {text: speak(text, "gmw/en-US+m3") for text in TEXTS}
 
 
-@pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory) -> str:
-    return str(tmp_path_factory.mktemp("cache"))
-
-
 @pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch, shared_cache) -> None:
+def _in_an_empty_folder(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", shared_cache)
 
 
 @pytest.fixture

@@ -194,7 +194,7 @@ def test_what_is_too_long_is_left_out_and_too_short_a_limit_is_told(small_task: 
     assert 0 < training.batches.left_out < 1200
     assert max(max(training.batches.lengths[row]) for batch in training.batches.epoch(0) for row in batch) == 12
     nothing = dataclasses.replace(limited, batch=BatchConfig(max_length=1))
-    with pytest.raises(UsageError, match=r"longer than --batch\.max-length"):
+    with pytest.raises(UsageError, match=r"longer than --batch\.max-frames or --batch\.max-length"):
         Training(Task(nothing), tmp_path / "nothing", resume=False)
 
 

@@ -16,10 +16,11 @@ from tasks.errors import at_least, check
 
 RATE = 16_000  # Hz, of all sound inside
 FRAMES = 100  # a second
+STEADY = 1e-3  # deviations below it are taken for it: a feature that hardly changes is not blown up
 FLOOR = 1e-6  # energies below it are taken for it, so that digital silence has a logarithm
 
 Normalisation = Literal["none", "utterance", "global", "both"]
-Batch = tuple[Float[Tensor, "batch frames features"], Bool[Tensor, "batch frames"]]
+Changed = tuple[Float[Tensor, "batch changed features"], Bool[Tensor, "batch changed"]]  # in length too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +102,7 @@ class Normaliser:
     deviation: Float[Tensor, " features"] | None = None
 
     @classmethod
-    def fit(cls, kind: Normalisation, utterances: Iterable[Float[np.ndarray, "frames features"]]) -> "Normaliser":
+    def fit(cls, kind: Normalisation, utterances: Iterable[Float[np.ndarray, "_ features"]]) -> "Normaliser":
         """Go over the training data once, if the kind asks for it."""
         if kind in ("none", "utterance"):
             return cls(kind)
@@ -109,11 +110,11 @@ class Normaliser:
         for frames in utterances:
             frames = frames.astype(np.float64)
             if kind == "both":
-                frames = (frames - frames.mean(axis=0)) / np.maximum(frames.std(axis=0), 1e-3)
+                frames = (frames - frames.mean(axis=0)) / np.maximum(frames.std(axis=0), STEADY)
             count, total, squares = count + len(frames), total + frames.sum(axis=0), squares + (frames**2).sum(axis=0)
         mean = total / count
         deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        return cls(kind, torch.from_numpy(mean).float(), torch.from_numpy(np.maximum(deviation, 1e-3)).float())
+        return cls(kind, torch.from_numpy(mean).float(), torch.from_numpy(np.maximum(deviation, STEADY)).float())
 
     def state(self) -> dict[str, Any]:
         numbers = None if self.mean is None or self.deviation is None else [self.mean.tolist(), self.deviation.tolist()]
@@ -130,9 +131,10 @@ class Normaliser:
         real = mask[..., None]
         if self.kind in ("utterance", "both"):
             count = real.sum(dim=1, keepdim=True)
+            values = values - values[:, :1]  # what never changes is 0 to the last digit, so nothing can enlarge it
             values = (values - (values * real).sum(dim=1, keepdim=True) / count) * real
             deviation = (values.square().sum(dim=1, keepdim=True) / count).sqrt()
-            values = values / deviation.clamp(min=1e-3)
+            values = values / deviation.clamp(min=STEADY)
         if self.mean is not None and self.deviation is not None:
             values = (values - self.mean) / self.deviation
         return values * real
@@ -140,7 +142,7 @@ class Normaliser:
 
 def augment(
     values: Float[Tensor, "batch frames features"], mask: Bool[Tensor, "batch frames"], config: AugmentConfig
-) -> Batch:
+) -> Changed:
     """Stretch and blank a normalised batch at random, by torch's generator. What is blanked becomes 0, the mean."""
     if config.stretch:
         values, mask = stretch(values, mask, config.stretch)
@@ -159,7 +161,7 @@ def augment(
     return values, mask
 
 
-def stretch(values: Float[Tensor, "batch frames features"], mask: Bool[Tensor, "batch frames"], most: float) -> Batch:
+def stretch(values: Float[Tensor, "batch frames features"], mask: Bool[Tensor, "batch frames"], most: float) -> Changed:
     """Each utterance a little longer or shorter, by linear interpolation between its frames."""
     lengths = mask.sum(dim=1)
     factors = 1 + most * (2 * torch.rand(len(lengths)) - 1)

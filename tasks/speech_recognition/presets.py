@@ -41,15 +41,18 @@ def demo() -> SpeechConfig:
 
 
 def grid() -> SpeechConfig:
-    """GRID, one speaker's commands of six words, 800 of them (Cooke et al. 2006); --data FOLDER, also of its videos."""
+    """GRID, one speaker's commands of six words, 800 of them (Cooke et al. 2006); --data FOLDER, also of its videos.
+
+    Words, not characters: there are 51, all are in the training part, and each is then one look of attention. The masks
+    in time are short, since a spelled letter is, and nothing else tells which one it was.
+    """
     return SpeechConfig(
         data="grid",
-        vocabulary=VocabularyConfig(kind="character", size=100),
-        features=FeatureConfig(mels=40),
-        augment=AugmentConfig(speeds=(0.9, 1.0, 1.1)),
-        encoder=SpeechEncoderConfig(channels=16, hidden=192, layers=2, dropout=0.3),
-        attention=AttentionConfig(score="location", hidden=160),
-        decoder=DecoderConfig(hidden=256, embedding=64, dropout=0.3, ctc=0.3),
+        vocabulary=VocabularyConfig(kind="word", size=100, min_frequency=1),
+        augment=AugmentConfig(speeds=(0.9, 1.0, 1.1), time_width=0.02),
+        encoder=SpeechEncoderConfig(channels=16, hidden=192, layers=2, pyramid=1, dropout=0.3),
+        attention=AttentionConfig(score="location", hidden=128),
+        decoder=DecoderConfig(hidden=192, embedding=64, dropout=0.3, ctc=0.3),
         batch=BatchConfig(sentences=16, frames=16_000, max_frames=1500),
         train=LearningConfig(epochs=40, lr=2e-3, schedule="cosine", warmup=200, average=4, patience=0),
         search=SearchConfig(max_length=60),
@@ -57,14 +60,20 @@ def grid() -> SpeechConfig:
 
 
 def an4() -> SpeechConfig:
-    """CMU AN4, an hour of spelled names and numbers; from the hub, or --data FOLDER of sound or .npy features."""
+    """CMU AN4, an hour of spelled names and numbers; from the hub, or --data FOLDER of sound or .npy features.
+
+    Words, since spelled letters are words of their own: not a hundred in all.
+    """
     return replace(
         grid(),
         data="espnet/an4",
-        augment=AugmentConfig(stretch=0.15, frequency_masks=1, frequency_width=0.15),
-        encoder=SpeechEncoderConfig(channels=48, hidden=256, layers=3, dropout=0.3),
-        decoder=DecoderConfig(hidden=256, embedding=64, dropout=0.3, ctc=0.5),
-        train=LearningConfig(epochs=50, lr=2e-3, schedule="cosine", warmup=200, average=5, patience=0),
+        vocabulary=VocabularyConfig(kind="word", size=200, min_frequency=1),
+        augment=AugmentConfig(stretch=0.15, frequency_masks=1, frequency_width=0.15, time_width=0.03),
+        encoder=SpeechEncoderConfig(channels=48, hidden=256, layers=2, pyramid=1, dropout=0.3),
+        attention=AttentionConfig(score="location", hidden=128),
+        decoder=DecoderConfig(hidden=256, embedding=64, dropout=0.3, ctc=0.3),
+        batch=BatchConfig(sentences=8, frames=8_000, max_frames=1500),
+        train=LearningConfig(epochs=60, lr=1.5e-3, schedule="cosine", warmup=300, average=5, patience=0),
         search=SearchConfig(max_length=100),
     )
 
@@ -74,6 +83,7 @@ def kerstin() -> SpeechConfig:
     return replace(
         grid(),
         data="kerstin_de",
+        vocabulary=VocabularyConfig(kind="character", size=100),
         features=FeatureConfig(mels=80),
         augment=AugmentConfig(stretch=0.1),
         encoder=SpeechEncoderConfig(channels=32, hidden=256, layers=3, dropout=0.3),
