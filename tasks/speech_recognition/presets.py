@@ -35,7 +35,7 @@ def demo() -> SpeechConfig:
         attention=AttentionConfig(score="location", hidden=128),
         decoder=DecoderConfig(hidden=128, embedding=64, dropout=0.1, ctc=0.3),
         batch=BatchConfig(sentences=32, frames=16_000, max_frames=1500),
-        train=LearningConfig(epochs=8, lr=3e-3, schedule="cosine", warmup=100, average=0),
+        train=LearningConfig(epochs=5, lr=3e-3, schedule="cosine", warmup=100, average=0),
         search=SearchConfig(max_length=40),
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import soundfile
+from av.error import FFmpegError
 from jaxtyping import Bool, Float
 
 BLOCK = 1 << 20  # samples that soundfile reads at a time
@@ -40,7 +41,7 @@ def read_sound(source: str | Path | bytes, rate: int) -> Float[np.ndarray, " sam
         return mix_down(frames_by_pyav(source), rate)
     except SoundError:
         raise
-    except (av.FFmpegError, ValueError) as error:
+    except (FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SoundError(f"is no sound that can be read ({reason})") from error
 
@@ -75,7 +76,7 @@ def frames_by_soundfile(source: str | Path | bytes) -> Iterator[av.AudioFrame]:
 def frames_by_pyav(source: str | Path | bytes) -> Iterator[av.AudioFrame]:
     """The first sound track, in all its channels."""
     file = io.BytesIO(source) if isinstance(source, bytes) else str(source)
-    with av.open(file, metadata_errors="ignore") as container:
+    with av.open(file, mode="r", metadata_errors="ignore") as container:
         if not container.streams.audio:
             raise SoundError("has no sound track")
         yield from container.decode(audio=0)
@@ -88,7 +89,7 @@ def mix_down(frames: Iterable[av.AudioFrame], rate: int) -> Float[np.ndarray, " 
     try:
         for frame in frames:
             blocks += (block.to_ndarray().mean(axis=0) for block in resampler.resample(frame))
-    except av.FFmpegError:
+    except FFmpegError:
         if not blocks:  # else a truncated file, which gives what it has
             raise
     if blocks:

@@ -16,7 +16,7 @@ def normalise(text: str, kind: Normalisation) -> str:
         text = unicodedata.normalize("NFKC", text).lower()
     if kind == "plain":
         text = re.sub(r"(?<=\w)[’‘ʼ'](?=\w)", "\0", text)
-        text = re.sub(r"[^\w\0]|_", lambda sign: stand_in(sign[0]), text).replace("\0", "'")
+        text = re.sub(r"[^\w\0]|[_ʼ]", lambda sign: stand_in(sign[0]), text).replace("\0", "'")
     return " ".join(text.split())
 
 
