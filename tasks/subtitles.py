@@ -6,7 +6,9 @@ from typing import Literal
 
 def subtitles(spoken: Sequence[tuple[float, float, str]], form: Literal["srt", "vtt"]) -> str:
     """SubRip or WebVTT from (start, end, text) in seconds; what has no text is left out."""
-    cues = [(start, end, text) for start, end, text in spoken if text]
+    cues = [(start, end, text) for start, end, text in spoken if text.strip()]
+    if form == "vtt":  # which takes them for its own marks
+        cues = [(start, end, text.replace("&", "&amp;").replace("<", "&lt;")) for start, end, text in cues]
     mark = "," if form == "srt" else "."
     blocks = [
         f"{number}\n{stamp(start, mark)} --> {stamp(end, mark)}\n{text}\n"

@@ -19,7 +19,7 @@ from tasks.speech_recognition.features import FRAMES, RATE, change_speed
 from tasks.speech_recognition.sound import SHORTEST, SoundError, problem, read_sound
 from tasks.speech_recognition.voices import spoken_scenes
 
-VERSION = 2  # of what is kept on disk; a change of the features' computation needs another
+VERSION = 1  # of what is kept on disk; a change of the features' computation needs another
 FASTEST = 40  # characters a second that nobody speaks
 ALONE = 400  # rows for which one process is enough
 COLUMNS = Features(
@@ -207,7 +207,7 @@ class Extraction:
 
 def features_of(
     source: str | bytes, extractor: Extractor, speeds: tuple[float, ...] = (1.0,)
-) -> list[Float[np.ndarray, "frames features"]]:
+) -> list[Float[np.ndarray, "_ features"]]:
     """The features of a recording at each speed; of a .npy file what it holds, (frames, features), at any speed.
 
     Raises SoundError, also for what can be read but not used.
