@@ -16,7 +16,7 @@ from decoders.base import PAD
 from encoders.base import Source
 from tasks.errors import UsageError, at_least, check
 
-SPLITS = {"train": ("train",), "validation": ("validation", "val", "valid", "dev"), "test": ("test",)}
+SPLITS = {"train": ("train", "train.100"), "validation": ("validation", "val", "valid", "dev"), "test": ("test",)}
 TABLES = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 
 datasets.disable_progress_bars()

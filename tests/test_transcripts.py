@@ -37,6 +37,11 @@ def test_subrip_counts_its_cues_and_leaves_silence_out():
     )
 
 
+def test_webvtt_is_not_told_of_marks_that_were_spoken():
+    assert "Q&amp;A &lt; 3" in subtitles([(0.0, 1.0, "Q&A < 3")], "vtt")
+    assert "Q&A < 3" in subtitles([(0.0, 1.0, "Q&A < 3")], "srt")
+
+
 def test_webvtt_has_its_title_and_points():
     assert subtitles(SPOKEN, "vtt") == (
         "WEBVTT\n\n1\n00:00:00.000 --> 00:00:01.500\none\n\n2\n01:00:00.000 --> 01:01:01.250\ntwo\n"

@@ -106,4 +106,28 @@ def kerstin_whisper() -> SpeechConfig:
     )
 
 
-PRESETS = {preset.__name__: preset for preset in (tiny, demo, grid, an4, kerstin, kerstin_whisper)}
+def librispeech100() -> SpeechConfig:
+    """LibriSpeech, 100 hours of read English (Panayotov et al. 2015); from the hub, or --data FOLDER. Not yet run."""
+    return SpeechConfig(
+        data="openslr/librispeech_asr:clean",
+        vocabulary=VocabularyConfig(kind="bpe", size=1000),
+        augment=AugmentConfig(speeds=(0.9, 1.0, 1.1)),
+        encoder=SpeechEncoderConfig(channels=32, hidden=512, layers=4, pyramid=1, dropout=0.2),
+        attention=AttentionConfig(score="location", hidden=512),
+        decoder=DecoderConfig(hidden=768, embedding=256, dropout=0.2, ctc=0.3),
+        batch=BatchConfig(sentences=64, frames=60_000, max_length=400, max_frames=1700),
+        train=LearningConfig(epochs=40, lr=1e-3, schedule="cosine", warmup=2000, average=5, workers=4),
+        search=SearchConfig(beam=8, max_length=300),
+    )
+
+
+def common_voice() -> SpeechConfig:
+    """Common Voice, sentences read by volunteers (Ardila et al. 2020); from the hub, or --data FOLDER. Not yet run.
+
+    Another language: --data mozilla-foundation/common_voice_17_0:de. Its broken clips are left out.
+    """
+    return replace(librispeech100(), data="mozilla-foundation/common_voice_17_0:en", skip_bad=True)
+
+
+EVERY = (tiny, demo, grid, an4, kerstin, kerstin_whisper, librispeech100, common_voice)
+PRESETS = {preset.__name__: preset for preset in EVERY}
