@@ -46,18 +46,7 @@ class CTC(Decoder):
         An empty sentence is possible, whatever ``min_length``. A score is the sentence's log-probability: with no
         end of sentence to be tempted by, no length penalty is applied.
         """
-        refused = {
-            "sample": config.sample,
-            "block-ngrams": config.block_ngrams > 0,
-            "coverage-penalty": config.coverage_penalty > 0,
-            "ctc-weight": config.ctc_weight is not None,
-        }
-        for flag, wanted in refused.items():
-            if wanted:
-                raise ValueError(
-                    f"--{flag} needs a decoder that writes token by token; "
-                    "leave it out, or train with --decoder.kind attention"
-                )
+        refuse(config)
         log_probabilities = self.log_probabilities(memory)
         if config.beam == 1:
             written, scores = best_path(log_probabilities, memory.mask, config.max_length)
@@ -91,6 +80,22 @@ class CTC(Decoder):
                 carrying = (path[0] != PAD).nonzero().squeeze(1)
                 weights[row, number[carrying], carrying] = 1.0
         return weights / weights.sum(dim=-1, keepdim=True).clamp(min=1.0)
+
+
+def refuse(config: SearchConfig) -> None:
+    """Raise ValueError for options that only token-by-token decoders can follow."""
+    refused = {
+        "sample": config.sample,
+        "block-ngrams": config.block_ngrams > 0,
+        "coverage-penalty": config.coverage_penalty > 0,
+        "ctc-weight": config.ctc_weight is not None,
+    }
+    for flag, wanted in refused.items():
+        if wanted:
+            raise ValueError(
+                f"--{flag} needs a decoder that writes token by token; "
+                "leave it out, or train with --decoder.kind attention"
+            )
 
 
 def is_word(tokens: Int[Tensor, "*positions"]) -> Bool[Tensor, "*positions"]:

@@ -9,7 +9,7 @@ from torch.nn import functional
 from torchaudio.functional import rnnt_loss
 
 from decoders.base import BOS, EOS, PAD, UNK, Decoder
-from decoders.ctc import MULTIPLIER, NEVER, is_word
+from decoders.ctc import MULTIPLIER, NEVER, is_word, refuse
 from decoders.hypothesis import Hypothesis, SearchConfig
 from decoders.lstm import RecurrentDecoder
 from encoders.base import Memory
@@ -225,19 +225,3 @@ def sentence_losses(
         reduction="none",
         fused_log_softmax=False,
     )
-
-
-def refuse(config: SearchConfig) -> None:
-    """Raise ValueError for options that only token-by-token decoders can follow."""
-    refused = {
-        "sample": config.sample,
-        "block-ngrams": config.block_ngrams > 0,
-        "coverage-penalty": config.coverage_penalty > 0,
-        "ctc-weight": config.ctc_weight is not None,
-    }
-    for flag, wanted in refused.items():
-        if wanted:
-            raise ValueError(
-                f"--{flag} needs a decoder that writes token by token; "
-                "leave it out, or train with --decoder.kind attention"
-            )
