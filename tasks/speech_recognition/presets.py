@@ -43,18 +43,18 @@ def demo() -> SpeechConfig:
 def grid() -> SpeechConfig:
     """GRID, one speaker's commands of six words, 800 of them (Cooke et al. 2006); --data FOLDER, also of its videos.
 
-    Characters learn faster here than words, of which some came thirty times. The masks in time are short, since a
-    spelled letter is, and nothing else tells which one it was.
+    Characters learn faster here than words, of which some came thirty times only.
     """
     return SpeechConfig(
         data="grid",
         vocabulary=VocabularyConfig(kind="character", size=100),
-        augment=AugmentConfig(speeds=(0.9, 1.0, 1.1), time_width=0.02),
+        features=FeatureConfig(mels=40),
+        augment=AugmentConfig(speeds=(0.9, 1.0, 1.1)),
         encoder=SpeechEncoderConfig(channels=16, hidden=192, layers=2, dropout=0.3),
-        attention=AttentionConfig(score="location", hidden=128),
+        attention=AttentionConfig(score="location", hidden=160),
         decoder=DecoderConfig(hidden=256, embedding=64, dropout=0.3, ctc=0.3),
         batch=BatchConfig(sentences=16, frames=16_000, max_frames=1500),
-        train=LearningConfig(epochs=36, lr=2e-3, schedule="cosine", warmup=200, average=4, patience=0),
+        train=LearningConfig(epochs=40, lr=2e-3, schedule="cosine", warmup=200, average=4, patience=0),
         search=SearchConfig(max_length=60),
     )
 
