@@ -246,3 +246,8 @@ ILLEGAL = {
 def test_an_illegal_choice_is_refused_in_one_line_with_what_is_allowed(message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         SearchConfig(**ILLEGAL[message])
+
+
+def test_a_weight_of_ctc_is_refused_where_there_is_none(make_table, make_memory):
+    with pytest.raises(ValueError, match="--ctc-weight"):
+        make_table(VOCAB).search(make_memory([2], VOCAB), SearchConfig(ctc_weight=0.3))
