@@ -67,7 +67,9 @@ class Stepwise(Decoder, Generic[S]):
 
     def search(self, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
         if config.ctc_weight is not None:
-            raise ValueError("--ctc-weight needs a model with CTC beside attention; leave it out, or train --decoder.ctc")
+            raise ValueError(
+                "--ctc-weight needs a model with CTC beside attention: leave it out, or train with --decoder.ctc"
+            )
         return sample(self, memory, config) if config.sample else beam_search(self, memory, config)
 
     def alignment(
