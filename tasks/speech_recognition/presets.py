@@ -43,7 +43,8 @@ def demo() -> SpeechConfig:
 def grid() -> SpeechConfig:
     """GRID, one speaker's commands of six words, 800 of them (Cooke et al. 2006); --data FOLDER, also of its videos.
 
-    Characters learn faster here than words, of which some came thirty times only.
+    Characters learn faster here than words, of which some came thirty times only. Run with --decoder.kind each:
+    attention 1.00 % word errors on validation with beam 5, transducer 0.83; see benchmarks/README.md.
     """
     return SpeechConfig(
         data="grid",
@@ -54,7 +55,7 @@ def grid() -> SpeechConfig:
         attention=AttentionConfig(score="location", hidden=160),
         decoder=DecoderConfig(hidden=256, embedding=64, dropout=0.3, ctc=0.3),
         batch=BatchConfig(sentences=16, frames=16_000, max_frames=1500),
-        train=LearningConfig(epochs=40, lr=2e-3, schedule="cosine", warmup=200, average=4, patience=0),
+        train=LearningConfig(epochs=90, lr=2e-3, schedule="cosine", warmup=200, average=4, patience=0),
         search=SearchConfig(max_length=60),
     )
 
