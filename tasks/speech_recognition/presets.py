@@ -63,16 +63,16 @@ def grid() -> SpeechConfig:
 def an4() -> SpeechConfig:
     """CMU AN4, an hour of spelled names and numbers; from the hub, or --data FOLDER of sound or .npy features.
 
-    Words, since spelled letters are words of their own: not a hundred in all.
+    No convolutions and no frequency masks, since neighbours among cepstral coefficients are no neighbours in sound.
+    On MFCC 17.09 % word and 10.97 % character errors on validation with beam 5; see benchmarks/README.md.
     """
     return replace(
         grid(),
         data="espnet/an4",
-        vocabulary=VocabularyConfig(kind="word", size=200, min_frequency=1),
-        augment=AugmentConfig(stretch=0.15, frequency_masks=1, frequency_width=0.15, time_width=0.03),
-        encoder=SpeechEncoderConfig(channels=48, hidden=256, layers=2, pyramid=1, dropout=0.3),
+        augment=AugmentConfig(stretch=0.15, frequency_masks=0, time_masks=3, time_width=0.05),
+        encoder=SpeechEncoderConfig(convolutions=0, hidden=256, layers=4, pyramid=2, dropout=0.3),
         attention=AttentionConfig(score="location", hidden=128),
-        decoder=DecoderConfig(hidden=256, embedding=64, dropout=0.3, ctc=0.3),
+        decoder=DecoderConfig(hidden=256, embedding=64, dropout=0.3, ctc=0.5),
         batch=BatchConfig(sentences=8, frames=8_000, max_frames=1500),
         train=LearningConfig(epochs=60, lr=1.5e-3, schedule="cosine", warmup=300, average=5, patience=0),
         search=SearchConfig(max_length=100),
