@@ -1,15 +1,15 @@
 """Encoders: one for each modality, all returning the same Memory."""
 
-from encoders.base import Encoder, Memory, Source
-from encoders.pretrained import Pretrained, load_speech_model, rebuild
+from encoders.base import Encoder, FrontEnd, Memory, Source, Unchanged
+from encoders.pretrained import Pretrained
+from encoders.pretrained_speech import load_speech_model, rebuild_speech_model
 from encoders.recurrent import Recurrent
-from encoders.speech import Convolutions, Frames, FrontEnd, SpeechEncoder
+from encoders.speech import Convolutions, SpeechEncoder
 from encoders.text import TextEncoder
 
 __all__ = [
     "Convolutions",
     "Encoder",
-    "Frames",
     "FrontEnd",
     "Memory",
     "Pretrained",
@@ -17,6 +17,7 @@ __all__ = [
     "Source",
     "SpeechEncoder",
     "TextEncoder",
+    "Unchanged",
     "load_speech_model",
-    "rebuild",
+    "rebuild_speech_model",
 ]

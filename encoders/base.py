@@ -51,3 +51,31 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, source: Source) -> Memory:
         """Encode ``source``; padding must never change what a real position gets."""
+
+
+class FrontEnd(nn.Module, ABC):
+    """What reads the raw values first: sound, pictures or features in, states of ``dim`` numbers out.
+
+    A front end may be trained from scratch, or come trained (encoders/pretrained.py).
+    """
+
+    dim: int
+
+    @abstractmethod
+    def forward(self, source: Source) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
+        """States and their mask; padding must never change what a real position gets."""
+
+    def lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+        """How many states sources of so many frames become."""
+        return frames
+
+
+class Unchanged(FrontEnd):
+    """No front end: each row of features, a frame or a region, is a state."""
+
+    def __init__(self, features: int):
+        super().__init__()
+        self.dim = features
+
+    def forward(self, source: Source) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
+        return source.values, source.mask

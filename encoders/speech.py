@@ -1,6 +1,5 @@
 """The speech encoder: frames of sound in, fewer and richer states out."""
 
-from abc import ABC, abstractmethod
 from typing import TypeVar
 
 import torch
@@ -8,39 +7,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.base import Encoder, Memory, Source
+from encoders.base import Encoder, FrontEnd, Memory, Source
 from encoders.recurrent import Cell, Recurrent
 
 Length = TypeVar("Length", int, Tensor)
-
-
-class FrontEnd(nn.Module, ABC):
-    """What reads the frames first: ``features`` numbers a frame in, ``dim`` a state out, and perhaps fewer of them."""
-
-    features: int
-    dim: int
-
-    @abstractmethod
-    def forward(self, source: Source) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
-        """States and their mask; padding must never change what a real position gets.
-
-        ``source.values``: Float[Tensor, "batch frames features"].
-        """
-
-    def lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
-        """How many states so many frames become."""
-        return frames
-
-
-class Frames(FrontEnd):
-    """No front end: each frame is a state."""
-
-    def __init__(self, features: int):
-        super().__init__()
-        self.features = self.dim = features
-
-    def forward(self, source: Source) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
-        return source.values, source.mask
 
 
 class Convolutions(FrontEnd):

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from encoders.base import Source
+from encoders.base import FrontEnd, Source, Unchanged
 from encoders.recurrent import CELLS
-from encoders.speech import Convolutions, Frames, FrontEnd, SpeechEncoder, joined_pairs
+from encoders.speech import Convolutions, SpeechEncoder, joined_pairs
 
 FEATURES, HIDDEN = 7, 4
 LENGTHS = [13, 1, 8, 5, 2]
@@ -19,7 +19,7 @@ every_front = pytest.mark.parametrize("num_layers", [0, 1, 3], ids=["frames", "o
 
 
 def make_front(num_layers: int) -> FrontEnd:
-    return Convolutions(FEATURES, 3, num_layers) if num_layers else Frames(FEATURES)
+    return Convolutions(FEATURES, 3, num_layers) if num_layers else Unchanged(FEATURES)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_pairs_equal_the_plain_loop(source):
 
 def test_a_state_of_the_pyramid_does_not_depend_on_what_comes_after_its_pair():
     """In one direction, so that the past is all that a state can know."""
-    encoder = SpeechEncoder(Frames(FEATURES), HIDDEN, num_layers=2, pyramid=1, bidirectional=False)
+    encoder = SpeechEncoder(Unchanged(FEATURES), HIDDEN, num_layers=2, pyramid=1, bidirectional=False)
     values = torch.randn(1, 6, FEATURES).requires_grad_()
     memory = encoder(Source(values, torch.ones(1, 6, dtype=torch.bool)))
     gradient: Tensor = torch.autograd.grad(memory.states[0, 1].sum(), values)[0][0]
@@ -112,7 +112,7 @@ def test_what_the_front_returned_before_is_not_read_by_it_again(source):
 
 
 def test_dropout_acts_in_training_alone(source):
-    encoder = SpeechEncoder(Frames(FEATURES), HIDDEN, num_layers=2, pyramid=1, dropout=0.5)
+    encoder = SpeechEncoder(Unchanged(FEATURES), HIDDEN, num_layers=2, pyramid=1, dropout=0.5)
     assert not torch.equal(encoder(source).summary, encoder(source).summary)
     encoder.eval()
     assert torch.equal(encoder(source).summary, encoder(source).summary)
@@ -121,4 +121,4 @@ def test_dropout_acts_in_training_alone(source):
 @pytest.mark.parametrize("pyramid", [-1, 2, 3])
 def test_a_pyramid_needs_a_layer_below_each_step(pyramid):
     with pytest.raises(ValueError, match=f"pyramid is {pyramid} of 2 layers; allowed is 0 to 1"):
-        SpeechEncoder(Frames(FEATURES), HIDDEN, num_layers=2, pyramid=pyramid)
+        SpeechEncoder(Unchanged(FEATURES), HIDDEN, num_layers=2, pyramid=pyramid)

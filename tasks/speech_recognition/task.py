@@ -15,10 +15,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from decoders.base import EOS
-from encoders.base import Encoder, Source
-from encoders.pretrained import Pretrained, load_speech_model, rebuild
+from encoders.base import Encoder, Source, Unchanged
+from encoders.pretrained_speech import PretrainedSpeech, load_speech_model, rebuild_speech_model
 from encoders.recurrent import Cell
-from encoders.speech import Convolutions, Frames, SpeechEncoder
+from encoders.speech import Convolutions, SpeechEncoder
 from tasks import cache
 from tasks.config import Config
 from tasks.errors import UsageError, at_least, check
@@ -84,10 +84,10 @@ class SpeechRecognition(Task[SpeechConfig]):
         self.description: dict[str, Any] | None = None  # of the pretrained encoder, in a run folder
 
     @cached_property
-    def body(self) -> Pretrained | None:
+    def body(self) -> PretrainedSpeech | None:
         """The pretrained encoder, if one is asked for: as it came, or with the form that a run folder describes."""
         if self.description is not None:
-            return rebuild(self.description)
+            return rebuild_speech_model(self.description)
         name = self.config.encoder.pretrained
         try:
             return None if name is None else load_speech_model(name)
@@ -141,7 +141,7 @@ class SpeechRecognition(Task[SpeechConfig]):
         elif config.convolutions:
             front = Convolutions(self.width, config.channels, config.convolutions)
         else:
-            front = Frames(self.width)
+            front = Unchanged(self.width)
         return SpeechEncoder(
             front,
             config.hidden,

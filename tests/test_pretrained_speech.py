@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.testing import assert_close
 
 from encoders.base import Source
-from encoders.pretrained import HOP, RATE, Pretrained, load_speech_model, rebuild
+from encoders.pretrained_speech import HOP, RATE, PretrainedSpeech, load_speech_model, rebuild_speech_model
 from encoders.speech import SpeechEncoder
 
 DIM = 16
@@ -106,7 +106,7 @@ class TinyBundle(torchaudio.pipelines.Wav2Vec2Bundle):
 def make_model(tmp_path, monkeypatch):
     """Saves a tiny random model and loads it."""
 
-    def make(kind: str) -> Pretrained:
+    def make(kind: str) -> PretrainedSpeech:
         family, _, norm = kind.partition("-")
         if family == "whisper":
             return load_speech_model(save_whisper(tmp_path))
@@ -131,7 +131,7 @@ def sound(samples: int) -> np.ndarray:
     return (0.1 * torch.randn(samples) + 0.01).numpy()
 
 
-def batch(model: Pretrained, sounds: list[np.ndarray], rubbish: float = 0.0) -> Source:
+def batch(model: PretrainedSpeech, sounds: list[np.ndarray], rubbish: float = 0.0) -> Source:
     frames = [torch.from_numpy(model.extract(samples)) for samples in sounds]
     values = pad_sequence(frames, batch_first=True, padding_value=rubbish)
     return Source(values, torch.arange(values.size(1)) < torch.tensor([len(rows) for rows in frames])[:, None])
@@ -260,7 +260,7 @@ def test_frozen_again_it_is_what_it_was(kind, make_model):
 @every_kind
 def test_a_model_is_rebuilt_from_json_and_its_weights(kind, make_model):
     model = make_model(kind)
-    other = rebuild(json.loads(json.dumps(model.describe())))
+    other = rebuild_speech_model(json.loads(json.dumps(model.describe())))
     assert other.fingerprint() != model.fingerprint()
     other.load_state_dict(model.state_dict())
     assert other.fingerprint() == model.fingerprint()
