@@ -1,6 +1,7 @@
 """Attention: what a decoder looks at, and how."""
 
 from attention.base import Attention, Blind, Glance, Lookup, NoAttention, Region, Score, SoftAttention
+from attention.doubly_stochastic import doubly_stochastic_loss
 from attention.guided import diagonality, guided_loss
 from attention.location import LocationAttention
 from attention.multihead import MultiHead
@@ -28,5 +29,6 @@ __all__ = [
     "SoftAttention",
     "build_score",
     "diagonality",
+    "doubly_stochastic_loss",
     "guided_loss",
 ]

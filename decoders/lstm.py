@@ -64,6 +64,8 @@ class RecurrentDecoder(Stepwise[RecurrentState]):
        ``order="after"`` (Luong et al. 2015): h = cell(y, h'), then c is looked up with h.
     2. The readout is r = tanh(W [h; c]); W projects it to the size of the output embeddings.
     3. With ``input_feeding`` (Luong et al. 2015) r' stands beside y in the cell's input.
+    4. With ``gate`` (Xu et al. 2015) the context is first multiplied by sigmoid(v . q + b), where q is the hidden state
+       it was looked up with: so a word that follows from those before it may do without the source.
 
     The first hidden state is tanh(W summary), or zeros with ``start="zeros"``. With ``tied`` the output matrix is
     the embedding itself (Press & Wolf 2017).
@@ -87,6 +89,8 @@ class RecurrentDecoder(Stepwise[RecurrentState]):
         tied: bool = True,
         dropout: float = 0.0,
         guidance: float = 0.0,
+        gate: bool = False,
+        doubly_stochastic: float = 0.0,
     ):
         super().__init__()
         embedding_dim = embedding.embedding_dim
@@ -98,6 +102,8 @@ class RecurrentDecoder(Stepwise[RecurrentState]):
         self.readout_dim = readout_dim
         self.dropout = nn.Dropout(dropout)
         self.guidance = guidance
+        self.gate = nn.Linear(hidden_dim, 1) if gate else None
+        self.doubly_stochastic = doubly_stochastic
         fed_dim = readout_dim * input_feeding + attention.dim * (order == "before")
         self.cell = RecurrentCell(cell, embedding_dim, fed_dim, hidden_dim, num_layers, dropout)
         self.shape = (self.cell.num_states, num_layers, hidden_dim)  # of what the cell carries, for one row
@@ -147,7 +153,7 @@ class RecurrentDecoder(Stepwise[RecurrentState]):
             return join(readouts)
         states, _ = self.cell.run(embedded, state.hidden)
         glance = self.look_along(states, state.lookup)
-        return Readout(self.read_out(states, glance.context), glance.weights)
+        return Readout(self.read_out(states, self.gated(glance.context, states)), glance.weights)
 
     def look_along(self, states: Float[Tensor, "batch target dim"], lookup: Lookup) -> Glance:
         """The looks of all positions: at once, or one after the other where each depends on the one before."""
@@ -176,7 +182,13 @@ class RecurrentDecoder(Stepwise[RecurrentState]):
         past = None if state.past is None else state.past.unflatten(0, grid)
         glance = self.attention.attend(queries.unflatten(0, grid), state.lookup, past)
         weights, past = (None if each is None else each.flatten(0, 1) for each in (glance.weights, glance.past))
-        return glance.context.flatten(0, 1), weights, past
+        return self.gated(glance.context.flatten(0, 1), queries), weights, past
+
+    def gated(
+        self, context: Float[Tensor, "*positions context"], queries: Float[Tensor, "*positions dim"]
+    ) -> Float[Tensor, "*positions context"]:
+        """As much of the context as the queries let in."""
+        return context if self.gate is None else torch.sigmoid(self.gate(queries)) * context
 
     def read_out(
         self,

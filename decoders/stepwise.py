@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from attention.doubly_stochastic import doubly_stochastic_loss
 from attention.guided import guided_loss
 from decoders.base import PAD, Decoder, Readout, State
 from decoders.hypothesis import Hypothesis, SearchConfig
@@ -21,10 +22,12 @@ S = TypeVar("S", bound=State)
 class Stepwise(Decoder, Generic[S]):
     """Writes a sentence token by token: ``start`` once, then ``step``; ``forward`` does it for known tokens.
 
-    ``guidance``: the weight of the guided-attention loss (Tachibana et al. 2018) in training.
+    In training attention has losses of its own, with these weights: ``guidance`` towards the diagonal (Tachibana et
+    al. 2018), and ``doubly_stochastic`` towards the whole source (Xu et al. 2015).
     """
 
     guidance: float = 0.0
+    doubly_stochastic: float = 0.0
 
     @abstractmethod
     def start(self, memory: Memory) -> S:
@@ -54,7 +57,7 @@ class Stepwise(Decoder, Generic[S]):
     ) -> Float[Tensor, ""]:
         """Cross-entropy of each next token, summed over the real ones, and only they meet the vocabulary.
 
-        ``guidance`` adds what keeps attention near the diagonal.
+        The losses of attention are added, if they have a weight.
         """
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
         readout = self(inputs, memory) if truth >= 1.0 else self.unroll(inputs, memory, truth)
@@ -63,6 +66,8 @@ class Stepwise(Decoder, Generic[S]):
         loss = functional.cross_entropy(logits, targets[real], label_smoothing=label_smoothing, reduction="sum")
         if self.guidance and readout.weights is not None:
             loss = loss + self.guidance * guided_loss(readout.weights, real, memory.mask)
+        if self.doubly_stochastic and readout.weights is not None:
+            loss = loss + self.doubly_stochastic * doubly_stochastic_loss(readout.weights, real, memory.mask)
         return loss
 
     def search(self, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:

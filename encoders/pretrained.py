@@ -5,29 +5,22 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from encoders.base import FrontEnd
 
 
-class Extractor(Protocol):
-    """What makes a body's inputs of raw ones; the same for the same."""
-
-    def describe(self) -> dict[str, Any]:
-        """All that the answer depends on beside the raw input, in JSON's types."""
-        ...
-
-
 class Pretrained(FrontEnd, ABC):
     """A body that comes trained. It is frozen at first: see ``freeze``.
 
-    ``extractor`` makes the inputs that it reads, without needing the body: it can be sent to other processes.
+    ``extractor`` knows how the inputs that it reads are made of raw ones, and needs no body for it: so it can be sent
+    to other processes. ``describe`` of it gives all that its answer depends on, in JSON's types.
     """
 
     library: str
-    extractor: Extractor
+    extractor: Any
 
     def __init__(self, body: Any, dim: int):
         super().__init__()

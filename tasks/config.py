@@ -33,10 +33,12 @@ class AttentionConfig:
     """Width of the perceptron in additive, concat and location."""
     guidance: float = 0.0
     """Weight of the loss that keeps attention near the diagonal (Tachibana et al. 2018)."""
+    doubly_stochastic: float = 0.0
+    """Weight of the loss that makes attention leave no part of the source out (Xu et al. 2015)."""
 
     def __post_init__(self):
         none = self.score == "none"
-        allowed = at_least(1, self, "heads", "hidden") | at_least(0, self, "guidance")
+        allowed = at_least(1, self, "heads", "hidden") | at_least(0, self, "guidance", "doubly_stochastic")
         allowed |= {
             "heads": (self.heads >= 1 and not (none and self.heads > 1), "1 where score is none, else 1 or more"),
             "area": (not none or self.area == "global", "global where score is none"),
@@ -60,6 +62,8 @@ class DecoderConfig:
     """Attend after the cell's step (Luong) or before it (Bahdanau)."""
     input_feeding: bool = False
     """The cell also reads its last readout."""
+    gate: bool = False
+    """A gate on the context, by which a word may do without the source (Xu et al. 2015)."""
     start: Start = "projection"
     """First state: a projection of the source's summary, or zeros."""
     tied: bool = True

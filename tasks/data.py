@@ -25,19 +25,42 @@ datasets.logging.set_verbosity_error()
 
 @dataclass(frozen=True)
 class Batch:
-    """Some examples, padded: ``tokens`` are target sentences between begin and end, ``rows`` where they came from."""
+    """Some examples, padded: ``tokens`` are target sentences between begin and end, ``rows`` where they came from.
+
+    ``owners``: which source each target belongs to, where a source may have several (None: one each, in order).
+    """
 
     source: Source
-    tokens: Int[Tensor, "batch target"]
+    tokens: Int[Tensor, "targets target"]
     rows: list[int]
+    owners: Int[Tensor, " targets"] | None = None
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(self.source.to(device), self.tokens.to(device, non_blocking=True), self.rows)
+        tokens = self.tokens.to(device, non_blocking=True)
+        owners = None if self.owners is None else self.owners.to(device, non_blocking=True)
+        return Batch(self.source.to(device), tokens, self.rows, owners)
 
     @property
     def target_tokens(self) -> int:
         """How many real tokens are to be predicted, ends of sentences counted."""
         return int((self.tokens[:, 1:] != PAD).sum())
+
+
+def read_metadata(folder: Path) -> datasets.Dataset | None:
+    """A folder of media: the rows of its metadata.jsonl or .csv, with file_name made a path (None: there is no such).
+
+    Raises UsageError if files are not named.
+    """
+    for name in ("metadata.jsonl", "metadata.csv"):
+        file = folder / name
+        if file.is_file():
+            read = datasets.Dataset.from_json if name.endswith("jsonl") else datasets.Dataset.from_csv
+            table = read(str(file))
+            if "file_name" not in table.column_names:
+                raise UsageError(f"{file} has no column file_name; it has {', '.join(table.column_names)}")
+            paths = [str(folder / str(inner)) for inner in table["file_name"]]
+            return table.remove_columns("file_name").add_column("file_name", paths)
+    return None
 
 
 def read_table(path: str, split: str) -> datasets.Dataset | None:
@@ -115,7 +138,9 @@ class BatchConfig:
     frames: int = 4096
     """Upper bound of the sources' size with their padding."""
     sentences: int = 128
-    """Upper bound of the number of sentences."""
+    """Upper bound of the number of sources."""
+    targets: int = 0
+    """Where a source has several targets: how many of them are drawn each time that training sees it (0: all)."""
 
     max_length: int = 256
     """Training leaves out longer targets."""
@@ -123,7 +148,12 @@ class BatchConfig:
     """Training leaves out longer sources."""
 
     def __post_init__(self):
-        check("batch", self, at_least(1, self, "tokens", "frames", "sentences", "max_length", "max_frames"))
+        check(
+            "batch",
+            self,
+            at_least(1, self, "tokens", "frames", "sentences", "max_length", "max_frames")
+            | at_least(0, self, "targets"),
+        )
 
 
 class Batches:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset, Features, Value
+from datasets import Dataset, Features, Value, concatenate_datasets
 
 from encoders.pretrained import Pretrained
 from tasks import cache
@@ -24,7 +24,7 @@ def encode(task: Task, front: Pretrained, examples: Dataset) -> Dataset:
     device = next(front.parameters()).device
     key = hashlib.sha256(front.fingerprint().encode())
     for source in examples["source"]:
-        key.update(repr(source).encode())
+        key.update(task.identify(source).encode())
 
     @torch.inference_mode()
     def states_of(columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,7 +44,6 @@ def encode(task: Task, front: Pretrained, examples: Dataset) -> Dataset:
         cache_file_name=str(cache.folder() / f"encoded-{key.hexdigest()[:24]}.arrow"),
         new_fingerprint=key.hexdigest()[:24],
     )
-    encoded = encoded.select(np.argsort(order))
-    for name in others:
-        encoded = encoded.add_column(name, list(examples[name]))
-    return encoded
+    if (order[1:] < order[:-1]).any():  # selecting would copy everything to disk once more
+        encoded = encoded.select(np.argsort(order))
+    return concatenate_datasets([encoded, examples.select_columns(others)], axis=1)

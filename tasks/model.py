@@ -15,7 +15,7 @@ from attention import (
     diagonality,
 )
 from decoders import CTC, EOS, Decoder, Joint, RecurrentDecoder, Stepwise, Transducer
-from encoders.base import Encoder
+from encoders.base import Encoder, Memory
 from tasks.config import AttentionConfig, Config
 from tasks.data import Batch
 
@@ -30,14 +30,19 @@ class Seq2Seq(nn.Module):
 
     def forward(self, batch: Batch, *, label_smoothing: float = 0.0, truth: float = 1.0) -> Float[Tensor, ""]:
         """The batch's loss, summed over its real target tokens: see Decoder.loss."""
-        memory = self.encoder(batch.source)
+        memory = self.remember(batch)
         return self.decoder.loss(batch.tokens, memory, label_smoothing=label_smoothing, truth=truth)
+
+    def remember(self, batch: Batch) -> Memory:
+        """A memory for each of the batch's target sentences; sources that have several are encoded once."""
+        memory = self.encoder(batch.source)
+        return memory if batch.owners is None else memory.select(batch.owners)
 
     def diagonality(self, batch: Batch) -> list[float]:
         """How far attention runs in order, for each sentence: see attention.guided. Empty if nothing attends."""
         if not isinstance(self.decoder, Stepwise):
             return []
-        weights = self.decoder.alignment(batch.tokens, self.encoder(batch.source))
+        weights = self.decoder.alignment(batch.tokens, self.remember(batch))
         return [] if weights is None else diagonality(weights, batch.tokens[:, 1:] > EOS).tolist()
 
 
@@ -73,6 +78,8 @@ def build_decoder(embedding: nn.Embedding, memory_dim: int, config: Config) -> D
         tied=config.decoder.tied,
         dropout=config.decoder.dropout,
         guidance=config.attention.guidance,
+        gate=config.decoder.gate,
+        doubly_stochastic=config.attention.doubly_stochastic,
     )
     if kind != "attention":
         return Transducer(recurrent, memory_dim, dropout=config.decoder.dropout)

@@ -52,6 +52,7 @@ class Task(ABC, Generic[C]):
     def load(self, split: str) -> datasets.Dataset:
         """The examples of a split, checked: columns source, target and references (several right sentences).
 
+        A target is a sentence, or a list of sentences that are all learned.
         Where sources are costly to read, a column length tells what source_lengths would.
         Raises UsageError for data that is missing or bad.
         """
@@ -80,6 +81,10 @@ class Task(ABC, Generic[C]):
     def collate_sources(self, sources: Sequence[Any], training: bool) -> Source:
         """Raw sources as one padded batch; ``training`` allows augmentation."""
 
+    def identify(self, source: Any) -> str:
+        """Another text if what ``read`` makes of the source may be other."""
+        return repr(source)
+
     def read(self, sources: Sequence[Any], training: bool) -> Source:
         """Sources as one batch, be they raw or, as bytes, what a frozen encoder made of them (tasks/frozen.py)."""
         if isinstance(sources[0], bytes):
@@ -103,8 +108,10 @@ class Task(ABC, Generic[C]):
         return ""
 
     def lengths(self, examples: datasets.Dataset) -> list[tuple[int, int]]:
-        """Lengths of each source and of each target, the latter in tokens with the end of sentence counted."""
-        targets = [len(ids) + 1 for ids in self.vocabulary.encode(examples["target"])]
+        """Lengths of each source and of its (longest) target, in tokens with the end of sentence counted."""
+        several = [as_list(target) for target in examples["target"]]
+        sizes = iter(self.vocabulary.encode([target for given in several for target in given]))
+        targets = [max(len(next(sizes)) + 1 for _ in given) for given in several]
         known = "length" in examples.column_names
         sources = examples["length"] if known else self.source_lengths(examples["source"])
         return list(zip(sources, targets, strict=True))
@@ -113,8 +120,18 @@ class Task(ABC, Generic[C]):
         """Some rows as one batch; ``training`` allows augmentation."""
         columns = examples[rows]
         dropout = self.config.vocabulary.dropout if training else 0.0
-        targets = self.vocabulary.encode(columns["target"], dropout)
-        return Batch(self.read(columns["source"], training), pad([frame(ids) for ids in targets]), rows)
+        several = [as_list(target) for target in columns["target"]]
+        count = self.config.batch.targets
+        if training and count:
+            several = [[given[pick] for pick in torch.randperm(len(given))[:count].tolist()] for given in several]
+        targets = self.vocabulary.encode([target for given in several for target in given], dropout)
+        owners = torch.tensor([place for place, given in enumerate(several) for _ in given])
+        return Batch(
+            self.read(columns["source"], training),
+            pad([frame(ids) for ids in targets]),
+            rows,
+            owners if len(owners) > len(rows) else None,
+        )
 
     def build_model(self) -> Seq2Seq:
         """The encoder with the shared decoder. Raises UsageError for sizes that do not go together."""
@@ -127,6 +144,10 @@ class Task(ABC, Generic[C]):
     def target_embedding(self, encoder: Encoder) -> nn.Embedding:
         """What target tokens are embedded with; a task whose source is text may share its encoder's."""
         return nn.Embedding(len(self.vocabulary), self.config.decoder.embedding, padding_idx=PAD)
+
+
+def as_list(target: str | list[str]) -> list[str]:
+    return [target] if isinstance(target, str) else target
 
 
 class Collated(Dataset[Batch]):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tasks.speech_recognition.transcripts import normalise
 from tasks.subtitles import subtitles
+from tasks.transcripts import normalise
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from datasets import Audio, Dataset, Features, List, Value
 from jaxtyping import Float
 
 from tasks import cache
-from tasks.data import SPLITS, read_table, report_bad_rows
+from tasks.data import SPLITS, read_metadata, read_table, report_bad_rows
 from tasks.errors import UsageError, unknown
 from tasks.speech_recognition.features import FRAMES, RATE, change_speed
 from tasks.speech_recognition.sound import SHORTEST, SoundError, problem, read_sound
@@ -105,19 +105,12 @@ def find(data: str, split: str, text: str) -> Dataset:
 
 def sound_folder(folder: Path, text: str) -> Dataset | None:
     """The audiofolder convention: metadata.jsonl or metadata.csv beside the files that its column file_name names."""
-    for name in ("metadata.jsonl", "metadata.csv"):
-        if (folder / name).is_file():
-            table = (
-                Dataset.from_json(str(folder / name))
-                if name.endswith("jsonl")
-                else Dataset.from_csv(str(folder / name))
-            )
-            column = transcript_column(table, text, str(folder / name))
-            if "file_name" not in table.column_names:
-                raise UsageError(f"{folder / name} has no column file_name; it has {', '.join(table.column_names)}")
-            audio = [{"path": str(folder / str(file)), "bytes": None} for file in table["file_name"]]
-            return Dataset.from_dict({"audio": audio, "text": list(table[column])})
-    return None
+    table = read_metadata(folder)
+    if table is None:
+        return None
+    column = transcript_column(table, text, str(folder))
+    audio = [{"path": path, "bytes": None} for path in table["file_name"]]
+    return Dataset.from_dict({"audio": audio, "text": list(table[column])})
 
 
 def transcribed(folders: list[Path]) -> Dataset:

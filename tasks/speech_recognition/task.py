@@ -28,9 +28,9 @@ from tasks.progress import console
 from tasks.speech_recognition.data import Extractor, find, find_scenes, load_recordings, read_frames
 from tasks.speech_recognition.features import FRAMES, RATE, AugmentConfig, FeatureConfig, LogMel, Normaliser, augment
 from tasks.speech_recognition.sound import SoundError, cut_at_silence, problem, read_sound
-from tasks.speech_recognition.transcripts import Normalisation, normalise
 from tasks.task import Piece, Task
 from tasks.text import Vocabulary
+from tasks.transcripts import Normalisation, normalise
 
 WORST = 20  # utterances in the listing
 

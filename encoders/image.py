@@ -1,0 +1,79 @@
+"""The image encoder: a picture in, its regions as states out."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from encoders.base import Encoder, FrontEnd, Memory, Source
+
+GROUPS = 8  # of channels that are normalised together
+
+
+class ConvNet(FrontEnd):
+    """Residual blocks (He et al. 2016), small enough to be trained from scratch. Reads uint8 pixels.
+
+    The stem and each block halve the picture's sides, so a side of 64 pixels and three numbers of ``channels`` give
+    8 x 8 regions. Groups of channels are normalised (Wu & He 2018), not batches: a picture gets the same states
+    in whatever batch it is.
+    """
+
+    def __init__(self, channels: Sequence[int]):
+        super().__init__()
+        stem, *_ = channels
+        self.stem = nn.Conv2d(3, stem, kernel_size=5, stride=2, padding=2)
+        self.norm = nn.GroupNorm(GROUPS, stem)
+        self.blocks = nn.Sequential(*(Residual(before, after) for before, after in pairwise(channels)))
+        self.dim = channels[-1]
+
+    def forward(self, source: Source) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
+        """``source.values``: UInt8[Tensor, "batch 3 height width"], with one place a picture in the mask."""
+        pixels = (source.values.float() / 127.5 - 1).to(memory_format=torch.channels_last)
+        grid = self.blocks(functional.relu(self.norm(self.stem(pixels))))
+        states = grid.flatten(2).transpose(1, 2)
+        return states, source.mask.expand(-1, states.size(1))
+
+
+class Residual(nn.Module):
+    """Two convolutions, the first with a stride of two, beside a projection of what went in."""
+
+    def __init__(self, before: int, after: int):
+        super().__init__()
+        self.first = nn.Conv2d(before, after, kernel_size=3, stride=2, padding=1, bias=False)
+        self.second = nn.Conv2d(after, after, kernel_size=3, padding=1, bias=False)
+        self.shortcut = nn.Conv2d(before, after, kernel_size=1, stride=2, bias=False)
+        self.norms = nn.ModuleList(nn.GroupNorm(GROUPS, after) for _ in range(2))
+
+    def forward(self, grid: Float[Tensor, "batch before height width"]) -> Float[Tensor, "batch after rows columns"]:
+        inner = functional.relu(self.norms[0](self.first(grid)))
+        return functional.relu(self.norms[1](self.second(inner)) + self.shortcut(grid))
+
+
+class ImageEncoder(Encoder):
+    """A front end, and its states brought to ``dim`` features: the annotation vectors of Xu et al. 2015.
+
+    ``regions``: how many states every picture has (None: any number, in no order). Each then gets a learned position
+    added, since neither attention nor a mean over regions would know what is above and what is left. The summary is
+    the mean of all states.
+    """
+
+    def __init__(self, front: FrontEnd, dim: int, *, regions: int | None, dropout: float = 0.0):
+        super().__init__()
+        self.front = front
+        self.norm = nn.LayerNorm(front.dim)
+        self.project = nn.Linear(front.dim, dim)
+        self.positions = None if regions is None else nn.Parameter(0.02 * torch.randn(regions, dim))
+        self.dropout = nn.Dropout(dropout)
+        self.dim = dim
+
+    def forward(self, source: Source) -> Memory:
+        """``source.values``: what the front end reads, or its states if ``encoded``."""
+        states, mask = (source.values, source.mask) if source.encoded else self.front(source)
+        states = self.project(self.dropout(self.norm(states)))
+        states = functional.relu(states if self.positions is None else states + self.positions)
+        real = mask[..., None].to(states.dtype)
+        summary = (states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+        return Memory(self.dropout(states), mask, self.dropout(summary))
