@@ -17,6 +17,7 @@ from importlib import import_module
 TASKS = {
     "translation": "a sentence in one language in, the same in another out",
     "speech_recognition": "sound in, its words out",
+    "image_captioning": "a picture in, a sentence about it out",
 }
 COMMANDS = {  # where each is written; loaded when called, since torch takes its time
     "train": "tasks.commands",

@@ -10,7 +10,9 @@ from jaxtyping import Float
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from tasks.checkpoint import write
 
@@ -95,4 +97,29 @@ def draw_listening(
     matrix.set_xlabel("seconds")
     matrix.tick_params(length=0)
     figure.colorbar(image, ax=[heard, matrix], fraction=0.03, pad=0.02, label="attention")
+    save(figure, path)
+
+
+def draw_looking(
+    picture: Image.Image, weights: Float[Tensor, "target rows columns"], target: Sequence[str], path: Path
+) -> None:
+    """The picture, and then once for each token, lit where it was looked at and dark elsewhere (after Xu et al. 2015).
+
+    Each token has its own scale, so that one can see where its weights are and not only how large; the number beside
+    it is the largest of them.
+    """
+    columns = min(6, len(target) + 1)
+    rows = -(-(len(target) + 1) // columns)
+    figure = Figure(figsize=(1.9 * columns, 2.1 * rows), layout="constrained")
+    places = figure.subplots(rows, columns, squeeze=False).flatten()
+    for place in places:
+        place.set_axis_off()
+    places[0].imshow(picture)
+    pixels = np.asarray(picture, dtype=np.float32) / 255
+    for place, token, look in zip(places[1:], target, torch.as_tensor(weights).float(), strict=False):
+        peak = look.max().clamp(min=1e-6)
+        # Between the regions' centres the light changes smoothly: a region has no sharp border in a deep network.
+        light = functional.interpolate((look / peak)[None, None], size=pixels.shape[:2], mode="bicubic")[0, 0]
+        place.imshow(pixels * (0.2 + 0.8 * light.clamp(0, 1).numpy()[..., None]))
+        place.set_title(f"{token} {peak:.2f}", fontfamily=FONTS, fontsize=9)
     save(figure, path)

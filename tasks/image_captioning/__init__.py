@@ -1,0 +1,7 @@
+"""Image captioning, a picture to a sentence."""
+
+from tasks.image_captioning.presets import PRESETS
+from tasks.image_captioning.task import ImageCaptioning as Task
+from tasks.image_captioning.task import ImageConfig as Config
+
+__all__ = ["PRESETS", "Config", "Task"]

@@ -1,0 +1,78 @@
+"""Whole configurations by name. The docstring of one that was run gives its command, time and score."""
+
+from dataclasses import replace
+
+from decoders.hypothesis import SearchConfig
+from tasks.config import AttentionConfig, DecoderConfig
+from tasks.data import BatchConfig
+from tasks.image_captioning.images import AugmentConfig
+from tasks.image_captioning.task import ImageConfig, ImageEncoderConfig
+from tasks.learning import LearningConfig
+from tasks.text import VocabularyConfig
+
+
+def tiny() -> ImageConfig:
+    """The embedded world, drawn, in seconds, for tests: it learns, but not well."""
+    return ImageConfig(
+        scenes=120,
+        vocabulary=VocabularyConfig(kind="word", size=400),
+        encoder=ImageEncoderConfig(size=32, channels=(8, 16, 16), hidden=32, dropout=0.0),
+        attention=AttentionConfig(score="general", hidden=32),
+        decoder=DecoderConfig(hidden=32, embedding=16, dropout=0.0),
+        batch=BatchConfig(sentences=16),
+        train=LearningConfig(epochs=2, lr=5e-3, average=0),
+        search=SearchConfig(beam=2, max_length=30),
+    )
+
+
+def demo() -> ImageConfig:
+    """The embedded world, drawn with real handwriting, on a laptop's CPU."""
+    return ImageConfig(
+        vocabulary=VocabularyConfig(kind="word", size=400),
+        augment=AugmentConfig(crop=0.1, colour=0.1),
+        encoder=ImageEncoderConfig(channels=(32, 64, 128), hidden=128, dropout=0.1),
+        attention=AttentionConfig(score="additive", hidden=128),
+        decoder=DecoderConfig(hidden=192, embedding=64, dropout=0.1),
+        batch=BatchConfig(sentences=32, targets=2),
+        train=LearningConfig(epochs=6, lr=2e-3, schedule="cosine", warmup=100, average=0, label_smoothing=0.0),
+        search=SearchConfig(max_length=40),
+    )
+
+
+def flickr8k() -> ImageConfig:
+    """Flickr8k, 8,000 photographs with five captions each (Hodosh et al. 2013); from the hub, or --data FOLDER."""
+    return ImageConfig(
+        data="jxie/flickr8k",
+        vocabulary=VocabularyConfig(kind="word", size=5000, min_frequency=4),
+        encoder=ImageEncoderConfig(pretrained="timm/tf_efficientnet_lite0.in1k", hidden=512, dropout=0.3),
+        attention=AttentionConfig(score="additive", hidden=512, doubly_stochastic=0.0),
+        decoder=DecoderConfig(hidden=512, embedding=256, gate=True, dropout=0.5),
+        batch=BatchConfig(sentences=16, frames=20_000),
+        train=LearningConfig(epochs=12, lr=1e-3, schedule="cosine", warmup=300, average=4, patience=0),
+        search=SearchConfig(max_length=30),
+    )
+
+
+def flickr30k() -> ImageConfig:
+    """Flickr30k, 31,000 photographs (Young et al. 2014); from the hub, or --data FOLDER. Not yet run."""
+    return replace(
+        flickr8k(),
+        data="nlphuji/flickr30k",
+        vocabulary=VocabularyConfig(kind="word", size=10_000, min_frequency=4),
+        train=LearningConfig(epochs=15, lr=1e-3, schedule="cosine", warmup=1000, average=4, workers=4),
+    )
+
+
+def coco() -> ImageConfig:
+    """COCO, 113,000 photographs in Karpathy's split, or as it is published; --data FOLDER. Not yet run."""
+    return replace(
+        flickr30k(),
+        data="coco",
+        encoder=ImageEncoderConfig(pretrained="torchvision:resnet101", hidden=512, dropout=0.3),
+        attention=AttentionConfig(score="additive", hidden=512, doubly_stochastic=1.0),
+        decoder=DecoderConfig(hidden=1024, embedding=512, gate=True, dropout=0.5),
+        batch=BatchConfig(sentences=32, frames=20_000),
+    )
+
+
+PRESETS = {preset.__name__: preset for preset in (tiny, demo, flickr8k, flickr30k, coco)}

@@ -1,0 +1,209 @@
+"""Image captioning: a picture in, a sentence about it out."""
+
+import hashlib
+import math
+import sys
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from torch import Tensor
+
+from decoders.base import EOS
+from encoders.base import Encoder, Source, Unchanged
+from encoders.image import GROUPS, ConvNet, ImageEncoder
+from encoders.pretrained_image import PretrainedImage, load_image_model, rebuild_image_model
+from tasks import cache
+from tasks.captions import caption_metrics
+from tasks.config import Config
+from tasks.errors import UsageError, at_least, check
+from tasks.image_captioning.data import checked, content, find, find_scenes, identity, read_regions
+from tasks.image_captioning.images import AugmentConfig, PictureError, open_picture, problem, read_picture
+from tasks.pictures import draw_alignment, draw_looking
+from tasks.progress import console
+from tasks.task import Piece, Task
+from tasks.text import Vocabulary
+from tasks.transcripts import Normalisation, normalise
+
+SHOWN = 256  # pixels a side, of a picture in a picture
+PATIENCE = 30  # seconds, for an address to answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageEncoderConfig:
+    pretrained: str | None = None
+    """Folder or hub id of an image model of transformers or timm, or torchvision:NAME; frozen unless
+    --train.encoder-lr is set. Without it a small convolutional network is trained from scratch."""
+    size: int = 0
+    """Pixels a side that pictures are brought to (0: what a pretrained encoder was trained on, and else 64)."""
+    channels: tuple[int, ...] = (32, 64, 128)
+    """Of the network from scratch: its stem and its blocks, each of which halves the picture's sides."""
+    hidden: int = 256
+    """Features of a region, as the decoder sees it."""
+    dropout: float = 0.2
+    checkpointing: bool = False
+    """A pretrained encoder that learns computes its activations twice instead of keeping them."""
+
+    def __post_init__(self):
+        allowed = at_least(1, self, "hidden") | at_least(0, self, "size")
+        right = len(self.channels) > 0 and all(number > 0 and number % GROUPS == 0 for number in self.channels)
+        check("encoder", self, allowed | {"channels": (right, f"one or more multiples of {GROUPS}")})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageConfig(Config):
+    scenes: int = 8000
+    """Training pictures of the embedded world, where there is no --data."""
+    caption: str = "captions"
+    """The column with the captions."""
+    text: Normalisation = "plain"
+    """What is learned: raw captions, lower-cased, or plain, without punctuation as well."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
+
+
+class ImageCaptioning(Task[ImageConfig]):
+    width: int  # features a region, where pictures are features; else 0
+
+    def __init__(self, config: ImageConfig):
+        super().__init__(config)
+        self.metrics = caption_metrics(exact=config.data is None)
+        self.description: dict[str, Any] | None = None  # of the pretrained encoder, in a run folder
+
+    @cached_property
+    def body(self) -> PretrainedImage | None:
+        """The pretrained encoder, if one is asked for: as it came, or with the form that a run folder describes."""
+        config = self.config.encoder
+        if self.description is not None:
+            return rebuild_image_model(self.description, checkpointing=config.checkpointing)
+        if config.pretrained is None:
+            return None
+        try:
+            return load_image_model(config.pretrained, config.size or None, checkpointing=config.checkpointing)
+        except ValueError as error:
+            raise UsageError(f"--encoder.pretrained: {error}") from error
+
+    @cached_property
+    def side(self) -> int:
+        return self.body.extractor.size if self.body else self.config.encoder.size or 64
+
+    def load(self, split: str) -> datasets.Dataset:
+        config = self.config
+        if config.data is None:
+            table, where = find_scenes(split, config.scenes), f"the embedded world, {split}"
+        else:
+            table, where = find(config.data, split, config.caption), f"{config.data}, {split}"
+        table = checked(table, where, config.skip_bad)
+        references = [[caption for caption in given if caption.strip()] for given in table["captions"]]
+        targets = [[normalise(caption, config.text) for caption in given] for given in references]
+        table = table.remove_columns("captions").rename_column("picture", "source")
+        return table.add_column("target", targets).add_column("references", references)
+
+    def fit(self, examples: datasets.Dataset) -> None:
+        self.width = examples[0]["width"]
+        captions = [caption for given in examples["target"] for caption in given]
+        self.vocabulary = Vocabulary.train(captions, self.config.vocabulary)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "target": self.vocabulary.state(),
+            "width": self.width,
+            "pretrained": None if self.body is None else self.body.describe(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.vocabulary = Vocabulary.restore(state["target"])
+        self.width = state["width"]
+        self.description = state["pretrained"]
+
+    def build_encoder(self) -> Encoder:
+        config = self.config.encoder
+        if self.width:
+            if self.body is not None:
+                raise ValueError("--encoder.pretrained reads pictures, and the data are features: leave it out")
+            front, regions = Unchanged(self.width), None
+        elif self.body is not None:
+            front, regions = self.body, self.body.regions
+        else:
+            front = ConvNet(config.channels)
+            if self.side % 2 ** len(config.channels):
+                raise ValueError(
+                    f"encoder.size is {self.side}; with {len(config.channels)} numbers of channels allowed are "
+                    f"multiples of {2 ** len(config.channels)}"
+                )
+            regions = (self.side // 2 ** len(config.channels)) ** 2
+        return ImageEncoder(front, config.hidden, regions=regions, dropout=config.dropout)
+
+    def source_lengths(self, sources: Sequence[dict[str, Any]]) -> list[int]:
+        """In pictures, or in regions where pictures are features."""
+        return [len(read_regions(source["path"])) if self.width else 1 for source in sources]
+
+    def identify(self, source: dict[str, Any]) -> str:
+        return identity(source)
+
+    def collate_sources(self, sources: Sequence[dict[str, Any]], training: bool) -> Source:
+        if self.width:
+            return cache.stack([read_regions(source["path"]) for source in sources])
+        augment = self.config.augment if training else None
+        pixels = torch.stack([read_picture(content(source), self.side, augment) for source in sources])
+        return Source(pixels, torch.ones(len(sources), 1, dtype=torch.bool))
+
+    def parse(self, arguments: Sequence[str]) -> list[list[Piece]]:
+        """Files, addresses, which are kept once they were fetched, and folders, which stand for what is in them."""
+        named: list[tuple[str, dict[str, Any]]] = []
+        for argument in arguments:
+            if argument == "-":
+                named.append(("standard input", {"path": None, "bytes": sys.stdin.buffer.read()}))
+            elif argument.startswith(("http://", "https://")):
+                named.append((argument, {"path": argument, "bytes": None}))
+            elif Path(argument).is_dir():
+                files = sorted(file for file in Path(argument).iterdir() if file.is_file())
+                named += [(str(file), {"path": str(file), "bytes": None}) for file in files]
+            else:
+                named.append((argument, {"path": argument, "bytes": None}))
+        return [self.piece(name, source) for name, source in named]
+
+    def piece(self, name: str, source: dict[str, Any]) -> list[Piece]:
+        try:
+            if source["path"] == name and name.startswith(("http://", "https://")):
+                source["path"] = fetch(name)
+            if self.width:
+                width = read_regions(source["path"] or "").shape[1]
+                if width != self.width:
+                    raise PictureError(f"has {width} features a region, and this model reads {self.width}")
+            else:
+                wrong = problem(content(source))
+                if wrong:
+                    raise PictureError(wrong)
+            return [Piece(source)]
+        except PictureError as error:
+            console.print(f"{name} {error}: its line stays empty", markup=False)
+            return []
+
+    def render(self, source: dict[str, Any], hypothesis: list[int], weights: Tensor, path: Path) -> None:
+        words = self.vocabulary.pieces([*hypothesis, EOS])[: len(weights)]
+        if self.width:
+            return draw_alignment(weights, words, [str(region + 1) for region in range(weights.size(1))], path)
+        picture = open_picture(content(source), SHOWN).resize((SHOWN, SHOWN))
+        rows = math.isqrt(weights.size(1))
+        draw_looking(picture, weights.unflatten(1, (rows, -1)), words, path)
+
+
+def fetch(address: str) -> str:
+    """The path of what an address holds, fetched when it is first asked for. Raises PictureError."""
+    path = cache.folder() / f"fetched-{hashlib.sha256(address.encode()).hexdigest()[:24]}"
+    if not path.is_file():
+        try:
+            with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
+                received = answer.read()
+        except (OSError, ValueError) as error:
+            raise PictureError(f"can't be fetched ({error})") from error
+        beside = path.with_suffix(".part")
+        beside.write_bytes(received)
+        beside.rename(path)
+    return str(path)
