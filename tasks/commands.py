@@ -41,6 +41,8 @@ class TrainOptions(Generic[C]):
     """Folder of the run (default: runs/TASK-PRESET)."""
     resume: bool = False
     """Go on with the run in that folder; its configuration is kept but for the flags given."""
+    start_from: str | None = None
+    """A new run that begins with another's configuration, vocabulary and weights: for a second phase."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,10 @@ def train(task: str, arguments: list[str]) -> None:
         kept = read_config(task, folder)
         options = parse(kind, flags, program, TrainOptions(kept))
         refuse_changes(kept, options.config)
-    start(task, options.config, folder, resume=options.resume)
+    elif options.start_from:
+        options = parse(kind, flags, program, TrainOptions(read_config(task, Path(options.start_from))))
+    origin = Path(options.start_from) if options.start_from and not options.resume else None
+    start(task, options.config, folder, resume=options.resume, start_from=origin)
 
 
 def refuse_changes(kept: Config, wanted: Config) -> None:
@@ -117,9 +122,9 @@ def refuse_changes(kept: Config, wanted: Config) -> None:
         raise UsageError(f"--resume: this flag would make it another run; only {names} and search flags may change")
 
 
-def start(task: str, config: Config, folder: Path, *, resume: bool) -> None:
+def start(task: str, config: Config, folder: Path, *, resume: bool, start_from: Path | None = None) -> None:
     """Train a run from its configuration, which is kept in its folder once the data was found good."""
-    training = Training(tasks.package(task).Task(config), folder, resume=resume)
+    training = Training(tasks.package(task).Task(config), folder, resume=resume, start_from=start_from)
     if training.accelerator.is_main_process:
         checkpoint.write_json(folder / "config.json", {"task": task, "config": dataclasses.asdict(config)})
     training.run()

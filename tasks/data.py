@@ -148,12 +148,8 @@ class BatchConfig:
     """Training leaves out longer sources."""
 
     def __post_init__(self):
-        check(
-            "batch",
-            self,
-            at_least(1, self, "tokens", "frames", "sentences", "max_length", "max_frames")
-            | at_least(0, self, "targets"),
-        )
+        allowed = at_least(1, self, "tokens", "frames", "sentences", "max_length", "max_frames")
+        check("batch", self, allowed | at_least(0, self, "targets"))
 
 
 class Batches:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset, Features, Value
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -64,21 +64,20 @@ def draw(scene: Scene, split: str, generator: random.Random) -> UInt8[np.ndarray
 
 def arrange(
     scene: Scene, split: str, generator: random.Random
-) -> list[tuple[Thing, tuple[int, int], UInt8[np.ndarray, "height width"] | np.ndarray]]:
+) -> list[tuple[Thing, tuple[int, int], Float[np.ndarray, "height width"]]]:
     """Each thing with its top left corner and its ink, as ``Scene`` says: one side before the other, a pair across."""
-    inks = {id(thing): write(thing, split, generator) for thing in scene.things}
-    sides = [side for side in (scene.first, scene.second) if side]
+    things = [side for side in (scene.first, scene.second) if side]
+    sides = [[(thing, write(thing, split, generator)) for thing in side] for side in things]
     along = 0 if scene.relation == "above" else 1  # the axis of the relation: rows or columns
     gap = generator.randrange(2, 7)
-    deep = [max(inks[id(thing)].shape[along] for thing in side) for side in sides]
-    wide = [sum(inks[id(thing)].shape[1 - along] for thing in side) + gap * (len(side) - 1) for side in sides]
+    deep = [max(ink.shape[along] for _, ink in side) for side in sides]
+    wide = [sum(ink.shape[1 - along] for _, ink in side) + gap * (len(side) - 1) for side in sides]
     start = generator.randint(0, SIDE - sum(deep) - gap * (len(sides) - 1))
     middle = generator.randint((max(wide) + 1) // 2, SIDE - (max(wide) + 1) // 2)  # both sides' centre, across
     placed = []
     for side, depth, width in zip(sides, deep, wide, strict=True):
         across = middle - width // 2
-        for thing in side:
-            ink = inks[id(thing)]
+        for thing, ink in side:
             corner = (start + (depth - ink.shape[along]) // 2, across)
             placed.append((thing, corner if along == 0 else corner[::-1], ink))
             across += ink.shape[1 - along] + gap
@@ -86,7 +85,7 @@ def arrange(
     return placed
 
 
-def write(thing: Thing, split: str, generator: random.Random) -> np.ndarray:
+def write(thing: Thing, split: str, generator: random.Random) -> Float[np.ndarray, "height width"]:
     """The ink (0 to 1) of a digit in its size, slanted a little."""
     ink = generator.choice(handwriting(split)[thing.digit])
     height = HEIGHTS[thing.size] + generator.randint(-1, 1)

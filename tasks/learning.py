@@ -35,6 +35,11 @@ class LearningConfig:
     """Evaluations without a better score before the rate is multiplied by ``plateau_factor``."""
     patience: int = 6
     """Evaluations without a better score before training stops (0: never)."""
+    objective: Literal["likelihood", "scst"] = "likelihood"
+    """Learn what people wrote, or, as a second phase after --start-from, self-critically what scores well by CIDEr
+    (Rennie et al. 2017)."""
+    draws: int = 5
+    """Sentences drawn for a source in self-critical training."""
     label_smoothing: float = 0.1
     scheduled_sampling: Literal["none", "linear", "exponential", "inverse_sigmoid"] = "none"
     """How the share of true tokens that the decoder reads falls (Bengio et al. 2015)."""
@@ -65,7 +70,7 @@ class LearningConfig:
             "sampling_floor": (0 <= self.sampling_floor <= 1, "0 to 1"),
             "plateau_factor": (0 < self.plateau_factor < 1, "between 0 and 1"),
         }
-        allowed |= at_least(1, self, "epochs", "accumulate", "sampling_half")
+        allowed |= at_least(1, self, "epochs", "accumulate", "sampling_half") | at_least(2, self, "draws")
         allowed |= at_least(0, self, "minutes", "seed", "encoder_lr", "unfreeze_at", "weight_decay", "clip", "warmup")
         allowed |= at_least(0, self, "plateau_patience", "patience")
         allowed |= at_least(0, self, "evaluate_every", "save_every", "average", "diagonal_by", "workers")

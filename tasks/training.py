@@ -16,7 +16,7 @@ from typing import Any, cast
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from decoders.hypothesis import SearchConfig
@@ -28,6 +28,7 @@ from tasks.frozen import encode
 from tasks.learning import build_optimizer, initialise, pretrained, set_rates, truth_probability
 from tasks.model import count_parameters
 from tasks.progress import Bar, Board, StopSignal, console, quiet_worker
+from tasks.self_critical import SelfCritical
 from tasks.task import Collated, Task
 
 DIAGONAL = 0.8  # the correlation from which attention counts as in order
@@ -59,7 +60,8 @@ class Training:
     Raises UsageError for bad data, and for a loss that is not finite, naming the rows it came from.
     """
 
-    def __init__(self, task: Task, folder: Path, *, resume: bool):
+    def __init__(self, task: Task, folder: Path, *, resume: bool, start_from: Path | None = None):
+        """``start_from``: a finished run of the same configuration, whose vocabulary and weights are taken over."""
         self.task, self.folder = task, folder
         self.config = task.config.train
         AcceleratorState._reset_state()  # a comparison trains several runs in a row, which may differ in precision
@@ -73,13 +75,19 @@ class Training:
         self.examples, self.validation = task.load("train"), task.load("validation")
         resumed = resume and self.last.is_file()
         if self.accelerator.is_main_process and not resumed:
-            task.fit(self.examples)
+            if start_from is None:
+                task.fit(self.examples)
+            else:
+                task.restore(checkpoint.read_json(start_from / "vocabulary.json"))
             checkpoint.write_json(folder / "vocabulary.json", task.state())
         self.accelerator.wait_for_everyone()
         task.restore(checkpoint.read_json(folder / "vocabulary.json"))
         torch.manual_seed(self.config.seed)
         self.model = task.build_model()
         initialise(self.model, self.config.init)
+        if start_from is not None and not resumed:
+            origin = start_from / "best.safetensors"
+            checkpoint.load_weights(self.model, checkpoint.read_weights(origin), origin)
         for body in [] if self.config.encoder_lr else pretrained(self.model):
             body.to(self.accelerator.device)
             self.examples, self.validation = (encode(task, body, part) for part in (self.examples, self.validation))
@@ -94,7 +102,7 @@ class Training:
         if resumed:
             self.progress = Progress(**checkpoint.load_training(self.last, self.model, optimizer))
             self.progress.loss *= self.rank == 0  # saved for all processes together
-        self.parallel, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        self.parallel, self.optimizer = self.accelerator.prepare(self.objective(), optimizer)
         if self.accelerator.scaler is not None and self.progress.scaler:
             self.accelerator.scaler.load_state_dict(self.progress.scaler)
         self.validation_batches = Batches(task.lengths(self.validation), batch, seed=0).by_length()
@@ -103,6 +111,18 @@ class Training:
         self.board = Board(folder / "tensorboard", self.config.tensorboard and main)
         higher = task.metrics[0].higher_is_better
         self.held = checkpoint.BestCheckpoints(folder / "checkpoints", self.progress.kept, self.config.average, higher)
+        if start_from is not None and not resumed:
+            self.save()  # from here on a resumed run needs no other
+
+    def objective(self) -> nn.Module:
+        """What is trained: a module that makes a loss of a batch."""
+        if self.config.objective == "likelihood":
+            return self.model
+        try:
+            config, references = self.task.config, self.examples["references"]
+            return SelfCritical(self.model, self.task.vocabulary, references, config.search, self.config.draws)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
 
     def run(self) -> None:
         if self.is_over() and not self.held.kept:

@@ -33,7 +33,7 @@ def find_scenes(split: str, count: int) -> Dataset:
 
 
 def find(data: str, split: str, column: str) -> Dataset:
-    """Columns picture (path or bytes) and captions of a split, nothing read yet. Raises UsageError if it is not there."""
+    """Columns picture (path or bytes) and captions of a split, nothing read yet. Raises UsageError if there is none."""
     folder = Path(data)
     for name in SPLITS[split]:
         table = read_metadata(folder / name)
@@ -69,7 +69,7 @@ def captions_of(table: Dataset, column: str, where: str) -> list[Any]:
         return list(table[column])
     numbered = [name for name in names if re.fullmatch(rf"{column.removesuffix('s')}_\d+", name)]
     if numbered:
-        return [list(row.values()) for row in table.select_columns(numbered)]
+        return [list(given) for given in zip(*(table[name] for name in numbered), strict=True)]
     raise unknown("column", column, names, f"--caption names that of {where}")
 
 
@@ -150,7 +150,7 @@ def checked(table: Dataset, where: str, skip_bad: bool) -> Dataset:
     if not good:
         raise UsageError(f"{where}: no row is left to use")
     widths = found.select(good)["width"]
-    return table.select(good).add_column("width", list(widths)) if problems else table.add_column("width", list(widths))
+    return table.select(good).add_column("width", list(widths))
 
 
 def look_through(row: Mapping[str, Any]) -> dict[str, Any]:

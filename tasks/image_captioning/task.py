@@ -100,7 +100,8 @@ class ImageCaptioning(Task[ImageConfig]):
             table, where = find(config.data, split, config.caption), f"{config.data}, {split}"
         table = checked(table, where, config.skip_bad)
         references = [[caption for caption in given if caption.strip()] for given in table["captions"]]
-        targets = [[normalise(caption, config.text) for caption in given] for given in references]
+        learned = references if config.data else [given[:1] for given in references]  # a scene's plain description
+        targets = [[normalise(caption, config.text) for caption in given] for given in learned]
         table = table.remove_columns("captions").rename_column("picture", "source")
         return table.add_column("target", targets).add_column("references", references)
 

@@ -1,0 +1,82 @@
+"""Self-critical training (Rennie et al. 2017): the model's own sentences, made likelier the better they score."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from decoders.base import PAD
+from decoders.hypothesis import Hypothesis, SearchConfig
+from decoders.search import sample
+from decoders.stepwise import Stepwise
+from encoders.base import Memory
+from tasks.cider import Cider
+from tasks.data import Batch
+from tasks.model import Seq2Seq
+from tasks.text import Vocabulary, frame, pad
+from tasks.transcripts import normalise
+
+END = " ."  # a word to the reward, so that it is worth something to end where people end
+
+
+class SelfCritical(nn.Module):
+    """A model whose loss is REINFORCE on CIDEr, in place of the likelihood of what people wrote.
+
+    ``draws`` sentences are drawn for each source, and each is compared with the mean of the others: a baseline that
+    costs nothing, and with less variance than the greedy sentence of the first paper (Luo 2020).
+    """
+
+    def __init__(
+        self,
+        model: Seq2Seq,
+        vocabulary: Vocabulary,
+        references: Sequence[Sequence[str]],
+        search: SearchConfig,
+        draws: int,
+    ):
+        """Raises ValueError if the decoder does not write token by token."""
+        if not isinstance(model.decoder, Stepwise):
+            raise ValueError("--train.objective scst needs --decoder.kind attention, which writes token by token")
+        super().__init__()
+        self.model = model
+        self.decoder = model.decoder
+        self.vocabulary = vocabulary
+        self.cider = Cider.of([[normalise(text, "plain") + END for text in given] for given in references])
+        self.search = SearchConfig(sample=True, n_best=draws, max_length=search.max_length)
+
+    def forward(self, batch: Batch, *, label_smoothing: float = 0.0, truth: float = 1.0) -> Float[Tensor, ""]:
+        """The loss summed over the batch's sources; what is learned by imitation alone is left aside.
+
+        Its value says nothing, only its gradient does: that of the expected reward, with the sign changed.
+        """
+        memory = self.model.encoder(batch.source)
+        drawn = self.draw(memory)
+        rewards = torch.tensor(
+            [[self.reward(row, one) for one in several] for row, several in zip(batch.rows, drawn, strict=True)]
+        ).to(memory.summary.device)
+        draws = rewards.size(1)
+        advantage = (rewards - rewards.mean(dim=1, keepdim=True)) * draws / (draws - 1)  # less the others' mean
+        tokens = pad([frame(one.tokens) for several in drawn for one in several]).to(memory.summary.device)
+        owners = torch.arange(len(drawn), device=tokens.device).repeat_interleave(draws)
+        targets = tokens[:, 1:]
+        readout = self.decoder(tokens[:, :-1], memory.select(owners))
+        real = targets != PAD
+        scores = self.decoder.scores(readout.features[real])
+        chosen = scores.gather(1, targets[real][:, None]).squeeze(1)
+        weights = advantage.flatten()[:, None].expand_as(targets)[real]
+        return -(weights * chosen).sum() / draws
+
+    def draw(self, memory: Memory) -> list[list[Hypothesis]]:
+        """Sentences without a gradient, and without dropout, as the model will write when it is used."""
+        training = self.training
+        self.eval()
+        try:
+            return sample(self.decoder, memory, self.search)
+        finally:
+            self.train(training)
+
+    def reward(self, row: int, hypothesis: Hypothesis) -> float:
+        text = normalise(self.vocabulary.decode(hypothesis.tokens), "plain")
+        ended = len(hypothesis.tokens) < self.search.max_length
+        return self.cider.score(row, text + END if ended else text)
