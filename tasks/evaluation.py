@@ -120,6 +120,7 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
         "intervals": {metric.name: bootstrap.interval(metric, statistics) for metric, statistics in scored},
         "signature": {metric.name: metric.signature(references) for metric in task.metrics},
         "by_length": by_length(*scored[0], lengths),
+        "diversity": task.diversity(hypotheses),
         "search": asdict(config),
         "sentences_per_second": round(len(examples) / seconds, 1),
         "real_time_factor": seconds / (sum(lengths) * task.seconds_per_frame) if task.seconds_per_frame else None,
@@ -178,6 +179,8 @@ def show(report: dict[str, Any]) -> None:
             other = report["against"][name]
             line += f"   {other['difference']:+.2f} against {report['against']['run']}, p = {other['p']:.3f}"
         print(line.rstrip())
+    for name, value in report["diversity"].items():
+        print(f"{name:16} {value:7.2f}")
     if report["real_time_factor"] is not None:
         print(f"real-time factor {report['real_time_factor']:.4f}")
     for group in report["by_length"]:

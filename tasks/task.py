@@ -107,6 +107,10 @@ class Task(ABC, Generic[C]):
         """What a person should see of a split's hypotheses beside the scores; nothing if empty."""
         return ""
 
+    def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
+        """How much of a language the hypotheses use, where there is no one right answer; nothing if empty."""
+        return {}
+
     def lengths(self, examples: datasets.Dataset) -> list[tuple[int, int]]:
         """Lengths of each source and of its (longest) target, in tokens with the end of sentence counted."""
         several = [as_list(target) for target in examples["target"]]

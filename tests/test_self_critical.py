@@ -105,7 +105,7 @@ def test_the_end_is_worth_something_only_where_it_was_written(objective, vocabul
 
 def test_a_decoder_that_cannot_follow_is_refused(vocabulary):
     model = Seq2Seq(Given(), CTC(8, len(vocabulary)))
-    with pytest.raises(ValueError, match="--decoder.kind attention"):
+    with pytest.raises(ValueError, match=r"--decoder\.kind attention"):
         SelfCritical(model, vocabulary, REFERENCES, SearchConfig(), draws=2)
     with pytest.raises(ValueError, match="draws is 1"):
         LearningConfig(objective="scst", draws=1)

@@ -40,8 +40,14 @@ def find(data: str, split: str, column: str) -> Dataset:
         if table is not None:
             paths = [{"path": path, "bytes": None} for path in table["file_name"]]
             return grouped(paths, captions_of(table, column, f"{folder / name}"))
-    for listing in [folder] if folder.suffix == ".json" else sorted(folder.glob("dataset*.json")):
-        return karpathy(listing, split)
+    listings = (
+        [folder] if folder.suffix == ".json" else [folder / "dataset.json", *sorted(folder.glob("dataset_*.json"))]
+    )
+    for listing in listings:
+        if (
+            listing.is_file() and listing.suffix == ".json" and listing.name != "dataset_dict.json"
+        ):  # which is of the library datasets
+            return karpathy(listing, split)
     for name in SPLITS[split]:
         for listing in sorted((folder / "annotations").glob(f"captions_{name}*.json")):
             return coco(listing)

@@ -3,6 +3,7 @@
 import io
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,9 +43,9 @@ def open_picture(source: str | bytes, side: int | None = None) -> Image.Image:
 
     ``side``: pictures will be brought to this size, so JPEGs need not be decoded in more detail. Raises PictureError.
     """
-    if len(source) == 0:
-        raise PictureError("is empty")
     try:
+        if (len(source) if isinstance(source, bytes) else Path(source).stat().st_size) == 0:
+            raise PictureError("is empty")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of broken metadata, which nothing here depends on
             picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)

@@ -30,11 +30,11 @@ def demo() -> ImageConfig:
     return ImageConfig(
         vocabulary=VocabularyConfig(kind="word", size=400),
         augment=AugmentConfig(crop=0.1, colour=0.1),
-        encoder=ImageEncoderConfig(channels=(32, 64, 128), hidden=128, dropout=0.1),
+        encoder=ImageEncoderConfig(channels=(16, 64, 128), hidden=128, dropout=0.1),
         attention=AttentionConfig(score="additive", hidden=128),
         decoder=DecoderConfig(hidden=192, embedding=64, dropout=0.1),
-        batch=BatchConfig(sentences=32, targets=2),
-        train=LearningConfig(epochs=6, lr=2e-3, schedule="cosine", warmup=100, average=0, label_smoothing=0.0),
+        batch=BatchConfig(sentences=32),
+        train=LearningConfig(epochs=16, lr=3e-3, schedule="cosine", warmup=200, average=0, label_smoothing=0.0),
         search=SearchConfig(max_length=40),
     )
 
@@ -45,7 +45,7 @@ def flickr8k() -> ImageConfig:
         data="jxie/flickr8k",
         vocabulary=VocabularyConfig(kind="word", size=5000, min_frequency=4),
         encoder=ImageEncoderConfig(pretrained="timm/tf_efficientnet_lite0.in1k", hidden=512, dropout=0.3),
-        attention=AttentionConfig(score="additive", hidden=512, doubly_stochastic=0.0),
+        attention=AttentionConfig(score="general"),
         decoder=DecoderConfig(hidden=512, embedding=256, gate=True, dropout=0.5),
         batch=BatchConfig(sentences=16, frames=20_000),
         train=LearningConfig(epochs=12, lr=1e-3, schedule="cosine", warmup=300, average=4, patience=0),

@@ -92,13 +92,15 @@ class ImageCaptioning(Task[ImageConfig]):
     def side(self) -> int:
         return self.body.extractor.size if self.body else self.config.encoder.size or 64
 
+    def captions(self, split: str) -> datasets.Dataset:
+        """Pictures and captions of a split as they are found."""
+        config = self.config
+        return find_scenes(split, config.scenes) if config.data is None else find(config.data, split, config.caption)
+
     def load(self, split: str) -> datasets.Dataset:
         config = self.config
-        if config.data is None:
-            table, where = find_scenes(split, config.scenes), f"the embedded world, {split}"
-        else:
-            table, where = find(config.data, split, config.caption), f"{config.data}, {split}"
-        table = checked(table, where, config.skip_bad)
+        where = f"{config.data or 'the embedded world'}, {split}"
+        table = checked(self.captions(split), where, config.skip_bad)
         references = [[caption for caption in given if caption.strip()] for given in table["captions"]]
         learned = references if config.data else [given[:1] for given in references]  # a scene's plain description
         targets = [[normalise(caption, config.text) for caption in given] for given in learned]
@@ -153,6 +155,20 @@ class ImageCaptioning(Task[ImageConfig]):
         augment = self.config.augment if training else None
         pixels = torch.stack([read_picture(content(source), self.side, augment) for source in sources])
         return Source(pixels, torch.ones(len(sources), 1, dtype=torch.bool))
+
+    def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
+        """Words used at all; and how many captions, in %, differ, and how many were not in the training data."""
+        plain = [normalise(text, "plain") for text in hypotheses]
+        found = {
+            "vocabulary used": float(len({word for text in plain for word in text.split()})),
+            "distinct captions": 100 * len(set(plain)) / len(plain),
+        }
+        try:
+            learned = self.captions("train")["captions"]
+        except UsageError:  # the training data are elsewhere by now
+            return found
+        known = {normalise(caption, "plain") for given in learned for caption in given}
+        return found | {"novel captions": 100 * sum(text not in known for text in plain) / len(plain)}
 
     def parse(self, arguments: Sequence[str]) -> list[list[Piece]]:
         """Files, addresses, which are kept once they were fetched, and folders, which stand for what is in them."""
