@@ -167,9 +167,10 @@ def test_compare_makes_a_table_and_pictures_and_trains_nothing_twice(capsys):
 @pytest.mark.parametrize("place", [[], ["--run", "runs/demo"]], ids=["default place", "named place"])
 def test_the_demo_prints_a_table_and_draws_a_gallery(place, capsys):
     run.main(["demo", "--preset", "tiny", *place])
-    assert re.search(r"translation.*\b24\b.*bleu \d", capsys.readouterr().out)
+    out = capsys.readouterr().out
+    assert re.search(r"translation.*\b24\b.*bleu \d", out) and re.search(r"image_captioning.*cider \d", out)
     assert "translation" in Path("runs/demo/demo.md").read_text()
-    assert len([*filter(is_picture, Path("runs/demo/gallery").iterdir())]) == 6
+    assert len([*filter(is_picture, Path("runs/demo/gallery").iterdir())]) == 9
 
 
 MISTAKES = [  # what is typed, T for translation, where RUN and NONE are trained runs, and what the line has to say

@@ -40,13 +40,9 @@ def find(data: str, split: str, column: str) -> Dataset:
         if table is not None:
             paths = [{"path": path, "bytes": None} for path in table["file_name"]]
             return grouped(paths, captions_of(table, column, f"{folder / name}"))
-    listings = (
-        [folder] if folder.suffix == ".json" else [folder / "dataset.json", *sorted(folder.glob("dataset_*.json"))]
-    )
-    for listing in listings:
-        if (
-            listing.is_file() and listing.suffix == ".json" and listing.name != "dataset_dict.json"
-        ):  # which is of the library datasets
+    for listing in [folder, folder / "dataset.json", *sorted(folder.glob("dataset_*.json"))]:
+        of_datasets = listing.name == "dataset_dict.json"  # the library's, not Karpathy's
+        if listing.suffix == ".json" and listing.is_file() and not of_datasets:
             return karpathy(listing, split)
     for name in SPLITS[split]:
         for listing in sorted((folder / "annotations").glob(f"captions_{name}*.json")):
