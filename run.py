@@ -18,6 +18,7 @@ TASKS = {
     "translation": "a sentence in one language in, the same in another out",
     "speech_recognition": "sound in, its words out",
     "image_captioning": "a picture in, a sentence about it out",
+    "video_to_text": "a video in, a sentence out: about it, or read from lips",
 }
 COMMANDS = {  # where each is written; loaded when called, since torch takes its time
     "train": "tasks.commands",

@@ -6,6 +6,7 @@ from decoders.ensemble import Ensemble, Memories
 from decoders.hypothesis import Hypothesis, SearchConfig
 from decoders.joint import Joint
 from decoders.lstm import RecurrentDecoder
+from decoders.s2vt import S2VT
 from decoders.search import beam_search, sample
 from decoders.stepwise import Stepwise
 from decoders.transducer import Transducer
@@ -15,6 +16,7 @@ __all__ = [
     "CTC",
     "EOS",
     "PAD",
+    "S2VT",
     "UNK",
     "Decoder",
     "Ensemble",

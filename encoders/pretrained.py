@@ -1,13 +1,10 @@
-"""What all pretrained encoders share: freezing, a fingerprint, a description to rebuild them from."""
+"""What all pretrained encoders share: freezing, and a description to rebuild them from."""
 
-import hashlib
 import json
 import logging
 from abc import ABC, abstractmethod
 from types import ModuleType
 from typing import Any
-
-import torch
 
 from encoders.base import FrontEnd
 
@@ -50,14 +47,6 @@ class Pretrained(FrontEnd, ABC):
     def describe(self) -> dict[str, Any]:
         """All that ``rebuild`` needs beside the weights, in JSON's types."""
         return {"library": self.library, "model": self.architecture(), "extractor": self.extractor.describe()}
-
-    def fingerprint(self) -> str:
-        """Another if the outputs may be others: a hash of the description and of every weight."""
-        state = hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode())
-        for name, tensor in self.state_dict().items():
-            state.update(name.encode())
-            state.update(tensor.cpu().flatten().view(torch.uint8).numpy())
-        return state.hexdigest()
 
 
 def configuration(body: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -30,8 +30,8 @@ class Pixels:
         return asdict(self)
 
 
-class PretrainedImage(Pretrained):
-    """A grid of convolutional states, row by row, or a Transformer's patches. Reads uint8 pixels.
+class PretrainedVision(Pretrained):
+    """What models of pictures and of videos share: how they normalise pixels, and how they learn.
 
     The statistics of batch normalisation stay as they came, also when the body learns: a small batch of other
     pictures would only spoil them. With ``checkpointing`` (Chen et al. 2016) a body that learns keeps no activations
@@ -42,34 +42,46 @@ class PretrainedImage(Pretrained):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, body: Any, extractor: Pixels, *, checkpointing: bool = False):
+    def __init__(self, body: Any, extractor: Pixels, *, checkpointing: bool):
         super().__init__(body, dim=0)
         self.extractor = extractor
         self.checkpointing = checkpointing
         for name, values in (("mean", extractor.mean), ("deviation", extractor.deviation)):
             self.register_buffer(name, 255 * torch.tensor(values)[:, None, None], persistent=False)
-        with torch.no_grad():  # the surest way to know what comes out
-            self.regions, self.dim = self.look(torch.zeros(1, 3, extractor.size, extractor.size)).shape[1:]
 
     @abstractmethod
-    def look(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch regions dim"]:
-        """The states of normalised pictures."""
+    def look(self, pixels: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch states dim"]:
+        """The states of normalised pictures or clips."""
 
-    def train(self, mode: bool = True) -> "PretrainedImage":
+    def train(self, mode: bool = True) -> "PretrainedVision":
         super().train(mode)
         for module in self.modules():
             if isinstance(module, _BatchNorm):
                 module.eval()
         return self
 
+    def normalised(self, pixels: UInt8[Tensor, "*batch 3 height width"]) -> Float[Tensor, "*batch 3 height width"]:
+        return (pixels - self.mean) / self.deviation
+
+    def look_thriftily(self, pixels: Float[Tensor, "batch ..."], chunk: int) -> Float[Tensor, "batch states dim"]:
+        """``look``, with no more than ``chunk`` of the batch's activations in memory if ``checkpointing``."""
+        if self.checkpointing and not self.frozen and torch.is_grad_enabled():
+            return torch.cat([checkpoint(self.look, part, use_reentrant=False) for part in pixels.split(chunk)])
+        return self.look(pixels)
+
+
+class PretrainedImage(PretrainedVision):
+    """A grid of convolutional states, row by row, or a Transformer's patches. Reads uint8 pixels."""
+
+    def __init__(self, body: Any, extractor: Pixels, *, checkpointing: bool = False):
+        super().__init__(body, extractor, checkpointing=checkpointing)
+        with torch.no_grad():  # the surest way to know what comes out
+            self.regions, self.dim = self.look(torch.zeros(1, 3, extractor.size, extractor.size)).shape[1:]
+
     def forward(self, source: Source) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
         """``source.values``: UInt8[Tensor, "batch 3 size size"], with one place a picture in the mask."""
-        pixels = ((source.values - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
-        if self.checkpointing and not self.frozen and torch.is_grad_enabled():
-            chunks = [checkpoint(self.look, chunk, use_reentrant=False) for chunk in pixels.split(CHUNK)]
-            states = torch.cat(chunks)
-        else:
-            states = self.look(pixels)
+        pixels = self.normalised(source.values).contiguous(memory_format=torch.channels_last)
+        states = self.look_thriftily(pixels, CHUNK)
         return states, source.mask.expand(-1, states.size(1))
 
 
@@ -135,19 +147,27 @@ def rebuild_image_model(description: dict[str, Any], *, checkpointing: bool = Fa
 
 
 def load_transformers(name: str, size: int | None, checkpointing: bool) -> PretrainedImage:
-    transformers = silent_transformers()
-    body, report = transformers.AutoModel.from_pretrained(name, output_loading_info=True)
+    body = load_body(name)
+    return TransformersImage(trimmed(body), pixels_of(name, size), checkpointing=checkpointing)
+
+
+def load_body(name: str) -> Any:
+    """A model of transformers with all its weights. Raises ValueError if some are missing."""
+    body, report = silent_transformers().AutoModel.from_pretrained(name, output_loading_info=True)
     missing = [key for key in report["missing_keys"] if "pooler" not in key]
     if missing:
         raise ValueError(f"it has no weights for {missing[0]} and {len(missing) - 1} others")
-    settings = transformers.AutoImageProcessor.from_pretrained(name).to_dict()
+    return body
+
+
+def pixels_of(name: str, size: int | None) -> Pixels:
+    """What the processor of a model says of its pixels. Raises ValueError if it says nothing."""
+    settings = silent_transformers().AutoImageProcessor.from_pretrained(name).to_dict()
     settings |= settings.get("data_config") or {}  # of timm
     if "image_mean" not in settings and "mean" not in settings:
         raise ValueError("it does not say how its pixels are normalised, so it is no image model")
     mean, deviation = (tuple(settings.get(f"image_{key}") or settings[key]) for key in ("mean", "std"))
-    return TransformersImage(
-        trimmed(body), Pixels(size or trained_size(settings), mean, deviation), checkpointing=checkpointing
-    )
+    return Pixels(size or trained_size(settings), mean, deviation)
 
 
 def trimmed(body: Any) -> Any:

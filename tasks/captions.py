@@ -3,7 +3,7 @@
 import atexit
 import os
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,9 @@ from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 
 from tasks.cider import Cider
+from tasks.errors import UsageError
 from tasks.metrics import Metric, Statistics
+from tasks.transcripts import normalise
 
 ORDERS = 4  # of BLEU
 OPTIONS = ("-preserveLines", "-lowerCase", "-encoding", "UTF-8")  # of the tokenizer
@@ -101,12 +103,13 @@ def scores(values: Iterable[float]) -> Statistics:
 
 
 def exact_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+    tokens(text for given in references for text in given)  # all at once: Java takes a while to start
     cut = [set(tokens(given)) for given in references]
     return scores(float(text in given) for text, given in zip(tokens(hypotheses), cut, strict=True))
 
 
 def cider_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
-    tokens(text for given in references for text in given)  # all at once
+    tokens(text for given in references for text in given)
     cider = Cider.of([tokens(given) for given in references])
     return scores(cider.score(row, text) for row, text in enumerate(tokens(hypotheses)))
 
@@ -154,3 +157,18 @@ def rouge_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[st
     return scores(
         rouge.calc_score([text], tokens(given)) for text, given in zip(tokens(hypotheses), references, strict=True)
     )
+
+
+def diversity(hypotheses: Sequence[str], learned: Callable[[], Iterable[Sequence[str]]]) -> dict[str, float]:
+    """Words used at all; and how many captions, in %, differ, and how many were not in the training data, if they are
+    still there: ``learned`` finds its captions, or raises UsageError."""
+    plain = [normalise(text, "plain") for text in hypotheses]
+    found = {
+        "vocabulary used": float(len({word for text in plain for word in text.split()})),
+        "distinct captions": 100 * len(set(plain)) / len(plain),
+    }
+    try:
+        known = {normalise(caption, "plain") for given in learned() for caption in given}
+    except UsageError:
+        return found
+    return found | {"novel captions": 100 * sum(text not in known for text in plain) / len(plain)}

@@ -49,9 +49,10 @@ class AttentionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
-    kind: Literal["attention", "ctc", "transducer", "transducer_attention"] = "attention"
+    kind: Literal["attention", "ctc", "transducer", "transducer_attention", "s2vt"] = "attention"
     """How the sentence is aligned with the source: the shared attentional decoder; CTC (Graves et al. 2006); an
-    RNN-transducer (Graves 2012), plain or with attention (Prabhavalkar et al. 2017)."""
+    RNN-transducer (Graves 2012), plain or with attention (Prabhavalkar et al. 2017); S2VT (Venugopalan et al. 2015b),
+    which reads the source and then writes."""
     ctc: float = 0.0
     """Beside attention, the weight of a CTC loss, and of CTC's score in the search (Watanabe et al. 2017)."""
     cell: Cell = "lstm"

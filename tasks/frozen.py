@@ -1,6 +1,7 @@
 """A frozen encoder computes the same in every epoch: here it does so once, and what it returned is kept on disk."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from datasets import Dataset, Features, Value, concatenate_datasets
 
+from encoders.base import FrontEnd
 from encoders.pretrained import Pretrained
 from tasks import cache
 from tasks.task import Task
@@ -15,14 +17,14 @@ from tasks.task import Task
 SENTENCES = 32  # encoded together
 
 
-def encode(task: Task, front: Pretrained, examples: Dataset) -> Dataset:
+def encode(task: Task, front: FrontEnd, examples: Dataset) -> Dataset:
     """The examples with sources replaced by what ``front`` makes of them, and with a column length that counts states.
 
     The key on disk is made of the front end's weights and of all sources, so a change of either is noticed.
     """
     front.eval()
     device = next(front.parameters()).device
-    key = hashlib.sha256(front.fingerprint().encode())
+    key = hashlib.sha256(fingerprint(front).encode())
     for source in examples["source"]:
         key.update(task.identify(source).encode())
 
@@ -47,3 +49,13 @@ def encode(task: Task, front: Pretrained, examples: Dataset) -> Dataset:
     if (order[1:] < order[:-1]).any():  # selecting would copy everything to disk once more
         encoded = encoded.select(np.argsort(order))
     return concatenate_datasets([encoded, examples.select_columns(others)], axis=1)
+
+
+def fingerprint(front: FrontEnd) -> str:
+    """Another if the outputs may be others: a hash of what it is, of what came trained in it, and of every weight."""
+    descriptions = [body.describe() for body in front.modules() if isinstance(body, Pretrained)]
+    state = hashlib.sha256(json.dumps([repr(type(front)), front.dim, descriptions], sort_keys=True).encode())
+    for name, tensor in front.state_dict().items():
+        state.update(name.encode())
+        state.update(tensor.cpu().flatten().view(torch.uint8).numpy())
+    return state.hexdigest()

@@ -48,18 +48,23 @@ def handwriting(split: str) -> list[list[np.ndarray]]:
 
 def draw(scene: Scene, split: str, generator: random.Random) -> UInt8[np.ndarray, "64 64 3"]:
     """A picture of a scene, on a dark and littered ground; the same generator draws the same."""
-    noise = np.random.default_rng(generator.getrandbits(63))
-    canvas = noise.normal(generator.uniform(12, 40), 6, (SIDE, SIDE, 3)) + noise.normal(0, 6, 3)
-    for _ in range(generator.randrange(2, 8)):  # litter, grey and too small for a digit
-        row, column = generator.randrange(SIDE), generator.randrange(SIDE)
-        height, width = generator.choice(((1, 3), (3, 1), (2, 2), (1, 1), (1, 5), (5, 1)))
-        canvas[row : row + height, column : column + width] = generator.uniform(60, 120)
+    canvas = ground(np.random.default_rng(generator.getrandbits(63)), generator)
     for thing, (top, left), ink in arrange(scene, split, generator):
         paint = np.array(PAINT[thing.colour]) * generator.uniform(0.85, 1.0)
         height, width = ink.shape
         place = canvas[top : top + height, left : left + width]
         place += ink[..., None] * (paint - place)
     return canvas.clip(0, 255).astype(np.uint8)
+
+
+def ground(noise: np.random.Generator, generator: random.Random) -> Float[np.ndarray, "64 64 3"]:
+    """A dark ground with litter, grey and too small for a digit."""
+    canvas = noise.normal(generator.uniform(12, 40), 6, (SIDE, SIDE, 3)) + noise.normal(0, 6, 3)
+    for _ in range(generator.randrange(2, 8)):
+        row, column = generator.randrange(SIDE), generator.randrange(SIDE)
+        height, width = generator.choice(((1, 3), (3, 1), (2, 2), (1, 1), (1, 5), (5, 1)))
+        canvas[row : row + height, column : column + width] = generator.uniform(60, 120)
+    return canvas
 
 
 def arrange(

@@ -14,7 +14,7 @@ from attention import (
     build_score,
     diagonality,
 )
-from decoders import CTC, EOS, Decoder, Joint, RecurrentDecoder, Stepwise, Transducer
+from decoders import CTC, EOS, S2VT, Decoder, Joint, RecurrentDecoder, Stepwise, Transducer
 from encoders.base import Encoder, Memory
 from tasks.config import AttentionConfig, Config
 from tasks.data import Batch
@@ -65,6 +65,8 @@ def build_decoder(embedding: nn.Embedding, memory_dim: int, config: Config) -> D
     if kind == "ctc":
         return CTC(memory_dim, embedding.num_embeddings, dropout=config.decoder.dropout)
     hidden = config.decoder.hidden
+    if kind == "s2vt":
+        return S2VT(embedding, hidden, memory_dim, tied=config.decoder.tied, dropout=config.decoder.dropout)
     recurrent = RecurrentDecoder(
         embedding,
         Blind() if kind == "transducer" else build_attention(config.attention, hidden, memory_dim),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -19,6 +19,7 @@ from tasks.checkpoint import write
 # matplotlib brings the first font, which lacks Chinese; the first of the others that is installed has it.
 WANTED = ["DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC"]
 FONTS = [font for font in WANTED if font in font_manager.get_font_names()]
+STRIP = 16  # frames of a video that are shown side by side
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -122,4 +123,33 @@ def draw_looking(
         light = functional.interpolate((look / peak)[None, None], size=pixels.shape[:2], mode="bicubic")[0, 0]
         place.imshow(pixels * (0.2 + 0.8 * light.clamp(0, 1).numpy()[..., None]))
         place.set_title(f"{token} {peak:.2f}", fontfamily=FONTS, fontsize=9)
+    save(figure, path)
+
+
+def draw_watching(
+    frames: UInt8[np.ndarray, "frames height width 3"],
+    weights: Float[Tensor, "target states"],
+    target: Sequence[str],
+    path: Path,
+) -> None:
+    """The strip of frames, and under it where in time each token was seen; the darker, the more.
+
+    A frame stands above the states that were made of it. Of many frames as many are shown as fit.
+    """
+    shown = min(STRIP, len(frames))
+    picked = (np.arange(shown) + 0.5) * len(frames) / shown
+    strip = np.concatenate(list(frames[picked.astype(int)]), axis=1)
+    height, width = strip.shape[:2]
+    across = min(24.0, max(6.0, 1.3 * shown))
+    below = 0.6 + 0.24 * len(target)
+    figure = Figure(figsize=(across, across * height / width + below), layout="constrained")
+    watched, matrix = figure.subplots(2, 1, height_ratios=[across * height / width, below])
+    watched.imshow(strip, aspect="auto")
+    watched.set_axis_off()
+    weights = torch.as_tensor(weights).float()
+    image = matrix.imshow(weights.numpy(), cmap="Blues", vmin=0, aspect="auto", extent=(0, len(frames), len(target), 0))
+    matrix.set_yticks([row + 0.5 for row in range(len(target))], target, fontfamily=FONTS, fontsize=9)
+    matrix.set_xlabel("frame")
+    matrix.tick_params(length=0)
+    figure.colorbar(image, ax=[watched, matrix], fraction=0.03, pad=0.01, label="attention")
     save(figure, path)

@@ -88,9 +88,9 @@ class Training:
         if start_from is not None and not resumed:
             origin = start_from / "best.safetensors"
             checkpoint.load_weights(self.model, checkpoint.read_weights(origin), origin)
-        for body in [] if self.config.encoder_lr else pretrained(self.model):
-            body.to(self.accelerator.device)
-            self.examples, self.validation = (encode(task, body, part) for part in (self.examples, self.validation))
+        if pretrained(self.model) and not self.config.encoder_lr:
+            front = cast(Any, self.model.encoder).front.to(self.accelerator.device)
+            self.examples, self.validation = (encode(task, front, part) for part in (self.examples, self.validation))
         batch = task.config.batch
         self.batches = Batches(task.lengths(self.examples), batch, self.config.seed, limited=True)
         if len(self.batches.rows) == 0:

@@ -18,10 +18,11 @@ from torch.testing import assert_close
 
 import run
 from encoders.base import Memory
+from tasks.captioned import MediaError
 from tasks.errors import UsageError
 from tasks.image_captioning import Task
-from tasks.image_captioning.images import AugmentConfig, PictureError, open_picture, problem, read_picture
 from tasks.image_captioning.presets import tiny
+from tasks.images import AugmentConfig, open_picture, problem, read_picture
 
 CAPTIONS = [["A red one.", "one in red"], ["A blue one.", "it's blue"], ["Green!", "all green"]]
 COLOURS = ["red", "blue", "green"]
@@ -199,7 +200,7 @@ def test_what_is_wrong_with_a_picture_is_said(tmp_path):
     assert "no picture" in str(problem(str(tmp_path / "text.jpg")))
     assert "does not exist" in str(problem("nowhere.jpg"))
     assert "folder" in str(problem(str(tmp_path)))
-    with pytest.raises(PictureError, match="million pixels"):
+    with pytest.raises(MediaError, match="million pixels"):
         open_picture(saved(Pillow.new("1", (20_000, 20_000)), "png"))
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from decoders.hypothesis import SearchConfig
 from tasks.config import AttentionConfig, DecoderConfig
 from tasks.data import BatchConfig
-from tasks.image_captioning.images import AugmentConfig
+from tasks.images import AugmentConfig
 from tasks.image_captioning.task import ImageConfig, ImageEncoderConfig
 from tasks.learning import LearningConfig
 from tasks.text import VocabularyConfig

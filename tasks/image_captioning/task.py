@@ -1,9 +1,6 @@
 """Image captioning: a picture in, a sentence about it out."""
 
-import hashlib
 import math
-import sys
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,19 +16,19 @@ from encoders.base import Encoder, Source, Unchanged
 from encoders.image import GROUPS, ConvNet, ImageEncoder
 from encoders.pretrained_image import PretrainedImage, load_image_model, rebuild_image_model
 from tasks import cache
-from tasks.captions import caption_metrics
+from tasks.captioned import checked, content, identity, read_features, with_targets
+from tasks.captions import caption_metrics, diversity
 from tasks.config import Config
 from tasks.errors import UsageError, at_least, check
-from tasks.image_captioning.data import checked, content, find, find_scenes, identity, read_regions
-from tasks.image_captioning.images import AugmentConfig, PictureError, open_picture, problem, read_picture
+from tasks.image_captioning.data import PictureLook, find, find_scenes
+from tasks.images import AugmentConfig, open_picture, problem, read_picture
+from tasks.inputs import pieces_of
 from tasks.pictures import draw_alignment, draw_looking
-from tasks.progress import console
 from tasks.task import Piece, Task
 from tasks.text import Vocabulary
-from tasks.transcripts import Normalisation, normalise
+from tasks.transcripts import Normalisation
 
 SHOWN = 256  # pixels a side, of a picture in a picture
-PATIENCE = 30  # seconds, for an address to answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +97,8 @@ class ImageCaptioning(Task[ImageConfig]):
     def load(self, split: str) -> datasets.Dataset:
         config = self.config
         where = f"{config.data or 'the embedded world'}, {split}"
-        table = checked(self.captions(split), where, config.skip_bad)
-        references = [[caption for caption in given if caption.strip()] for given in table["captions"]]
-        learned = references if config.data else [given[:1] for given in references]  # a scene's plain description
-        targets = [[normalise(caption, config.text) for caption in given] for given in learned]
-        table = table.remove_columns("captions").rename_column("picture", "source")
-        return table.add_column("target", targets).add_column("references", references)
+        table = checked(self.captions(split), where, PictureLook(), config.skip_bad)
+        return with_targets(table, config.text, all_learned=config.data is not None)
 
     def fit(self, examples: datasets.Dataset) -> None:
         self.width = examples[0]["width"]
@@ -144,63 +137,30 @@ class ImageCaptioning(Task[ImageConfig]):
 
     def source_lengths(self, sources: Sequence[dict[str, Any]]) -> list[int]:
         """In pictures, or in regions where pictures are features."""
-        return [len(read_regions(source["path"])) if self.width else 1 for source in sources]
+        return [len(read_features(source["path"], "regions")) if self.width else 1 for source in sources]
 
     def identify(self, source: dict[str, Any]) -> str:
         return identity(source)
 
     def collate_sources(self, sources: Sequence[dict[str, Any]], training: bool) -> Source:
         if self.width:
-            return cache.stack([read_regions(source["path"]) for source in sources])
+            return cache.stack([read_features(source["path"], "regions") for source in sources])
         augment = self.config.augment if training else None
         pixels = torch.stack([read_picture(content(source), self.side, augment) for source in sources])
         return Source(pixels, torch.ones(len(sources), 1, dtype=torch.bool))
 
     def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
-        """Words used at all; and how many captions, in %, differ, and how many were not in the training data."""
-        plain = [normalise(text, "plain") for text in hypotheses]
-        found = {
-            "vocabulary used": float(len({word for text in plain for word in text.split()})),
-            "distinct captions": 100 * len(set(plain)) / len(plain),
-        }
-        try:
-            learned = self.captions("train")["captions"]
-        except UsageError:  # the training data are elsewhere by now
-            return found
-        known = {normalise(caption, "plain") for given in learned for caption in given}
-        return found | {"novel captions": 100 * sum(text not in known for text in plain) / len(plain)}
+        return diversity(hypotheses, lambda: self.captions("train")["captions"])
 
     def parse(self, arguments: Sequence[str]) -> list[list[Piece]]:
-        """Files, addresses, which are kept once they were fetched, and folders, which stand for what is in them."""
-        named: list[tuple[str, dict[str, Any]]] = []
-        for argument in arguments:
-            if argument == "-":
-                named.append(("standard input", {"path": None, "bytes": sys.stdin.buffer.read()}))
-            elif argument.startswith(("http://", "https://")):
-                named.append((argument, {"path": argument, "bytes": None}))
-            elif Path(argument).is_dir():
-                files = sorted(file for file in Path(argument).iterdir() if file.is_file())
-                named += [(str(file), {"path": str(file), "bytes": None}) for file in files]
-            else:
-                named.append((argument, {"path": argument, "bytes": None}))
-        return [self.piece(name, source) for name, source in named]
+        return pieces_of(arguments, self.wrong)
 
-    def piece(self, name: str, source: dict[str, Any]) -> list[Piece]:
-        try:
-            if source["path"] == name and name.startswith(("http://", "https://")):
-                source["path"] = fetch(name)
-            if self.width:
-                width = read_regions(source["path"] or "").shape[1]
-                if width != self.width:
-                    raise PictureError(f"has {width} features a region, and this model reads {self.width}")
-            else:
-                wrong = problem(content(source))
-                if wrong:
-                    raise PictureError(wrong)
-            return [Piece(source)]
-        except PictureError as error:
-            console.print(f"{name} {error}: its line stays empty", markup=False)
-            return []
+    def wrong(self, file: dict[str, Any]) -> str | None:
+        """Why this model can't read a file, or None."""
+        if not self.width:
+            return problem(content(file))
+        width = read_features(file["path"] or "", "regions").shape[1]
+        return None if width == self.width else f"has {width} features a region, and this model reads {self.width}"
 
     def render(self, source: dict[str, Any], hypothesis: list[int], weights: Tensor, path: Path) -> None:
         words = self.vocabulary.pieces([*hypothesis, EOS])[: len(weights)]
@@ -209,18 +169,3 @@ class ImageCaptioning(Task[ImageConfig]):
         picture = open_picture(content(source), SHOWN).resize((SHOWN, SHOWN))
         rows = math.isqrt(weights.size(1))
         draw_looking(picture, weights.unflatten(1, (rows, -1)), words, path)
-
-
-def fetch(address: str) -> str:
-    """The path of what an address holds, fetched when it is first asked for. Raises PictureError."""
-    path = cache.folder() / f"fetched-{hashlib.sha256(address.encode()).hexdigest()[:24]}"
-    if not path.is_file():
-        try:
-            with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
-                received = answer.read()
-        except (OSError, ValueError) as error:
-            raise PictureError(f"can't be fetched ({error})") from error
-        beside = path.with_suffix(".part")
-        beside.write_bytes(received)
-        beside.rename(path)
-    return str(path)

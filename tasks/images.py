@@ -11,15 +11,12 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from tasks.captioned import MediaError
 from tasks.errors import check
 
 Image.MAX_IMAGE_PIXELS = None  # ``open_picture`` has its own limit, and says it
 SMALLEST = 8  # pixels a side
 LARGEST = 200  # million pixels, after what the decoder itself leaves out
-
-
-class PictureError(ValueError):
-    """Says what is wrong with a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +38,11 @@ class AugmentConfig:
 def open_picture(source: str | bytes, side: int | None = None) -> Image.Image:
     """A picture in RGB, turned upright. Of an animation it is the first frame; what is transparent is white.
 
-    ``side``: pictures will be brought to this size, so JPEGs need not be decoded in more detail. Raises PictureError.
+    ``side``: pictures will be brought to this size, so JPEGs need not be decoded in more detail. Raises MediaError.
     """
     try:
         if (len(source) if isinstance(source, bytes) else Path(source).stat().st_size) == 0:
-            raise PictureError("is empty")
+            raise MediaError("is empty")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of broken metadata, which nothing here depends on
             picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
@@ -53,18 +50,18 @@ def open_picture(source: str | bytes, side: int | None = None) -> Image.Image:
                 picture.draft("RGB", (2 * side, 2 * side))
             width, height = picture.size
             if width * height > LARGEST * 1_000_000:
-                raise PictureError(f"has {width * height / 1e6:.0f} million pixels; at most {LARGEST} are read")
+                raise MediaError(f"has {width * height / 1e6:.0f} million pixels; at most {LARGEST} are read")
             return in_colour(ImageOps.exif_transpose(picture))
     except FileNotFoundError:
-        raise PictureError("does not exist") from None
+        raise MediaError("does not exist") from None
     except IsADirectoryError:
-        raise PictureError("is a folder") from None
+        raise MediaError("is a folder") from None
     except UnidentifiedImageError:
-        raise PictureError("is no picture that can be read") from None
-    except PictureError:
+        raise MediaError("is no picture that can be read") from None
+    except MediaError:
         raise
     except Exception as error:  # each format's decoder raises its own
-        raise PictureError(f"is broken ({str(error).splitlines()[0] if str(error) else error!r})") from error
+        raise MediaError(f"is broken ({str(error).splitlines()[0] if str(error) else error!r})") from error
 
 
 def in_colour(picture: Image.Image) -> Image.Image:
@@ -83,7 +80,7 @@ def problem(source: str | bytes) -> str | None:
     """What is wrong with a picture, or None: read as a whole, so that later nothing can fail."""
     try:
         width, height = open_picture(source, side=SMALLEST).size
-    except PictureError as error:
+    except MediaError as error:
         return str(error)
     if min(width, height) < SMALLEST:
         return f"is {width} × {height} pixels; at least {SMALLEST} × {SMALLEST} are needed"
@@ -95,11 +92,20 @@ def read_picture(source: str | bytes, side: int, augment: AugmentConfig | None =
     picture = open_picture(source, side)
     if augment is None:
         return pixels(picture.resize((side, side), Image.Resampling.BICUBIC))
-    cuts = augment.crop * torch.rand(2)  # share of the width and of the height that is cut off
+    box = cut_out(*picture.size, augment.crop)
+    return altered(pixels(picture.resize((side, side), Image.Resampling.BICUBIC, box)), augment)
+
+
+def cut_out(width: int, height: int, share: float) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of what is left where up to ``share`` of each side is cut off, by chance."""
+    cuts = share * torch.rand(2)  # of the width and of the height
     lefts = cuts * torch.rand(2)
-    (width, height), (left, top), (right, bottom) = picture.size, lefts.tolist(), (1 - cuts + lefts).tolist()
-    box = (left * width, top * height, right * width, bottom * height)
-    values = pixels(picture.resize((side, side), Image.Resampling.BICUBIC, box))
+    (left, top), (right, bottom) = lefts.tolist(), (1 - cuts + lefts).tolist()
+    return left * width, top * height, right * width, bottom * height
+
+
+def altered(values: UInt8[Tensor, "*frames 3 height width"], augment: AugmentConfig) -> UInt8[Tensor, "*frames 3 h w"]:
+    """Mirrored and in another light, by chance; all frames in the same way."""
     if augment.flip and torch.rand(()) < 0.5:
         values = values.flip(-1)
     if augment.colour:

@@ -1,0 +1,122 @@
+"""The video encoder: frames in, a state for each of them out, or one for all."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from encoders.base import Encoder, FrontEnd, Memory, Source
+from encoders.image import GROUPS
+from encoders.recurrent import Cell, Recurrent
+
+Reading = Literal["mean", "frames", "recurrent"]
+
+
+class FrameCNN(FrontEnd):
+    """Any front end for pictures, on each frame by itself. Padding is never computed.
+
+    A frame's state is the mean of its regions, as published for networks that were trained on photographs; or, where
+    ``regions`` says how many there are, all of them side by side: then it is known what is where.
+    """
+
+    def __init__(self, front: FrontEnd, *, regions: int | None = None):
+        super().__init__()
+        self.front = front
+        self.regions = regions
+        self.dim = front.dim * (regions or 1)
+
+    def forward(self, source: Source) -> tuple[Float[Tensor, "batch frames dim"], Bool[Tensor, "batch frames"]]:
+        """``source.values``: UInt8[Tensor, "batch frames 3 height width"]."""
+        pictures = source.values[source.mask]  # (real frames, 3, height, width)
+        regions, _ = self.front(Source(pictures, source.mask.new_ones(len(pictures), 1)))
+        states = regions.flatten(1) if self.regions else regions.mean(dim=1)  # (real frames, dim)
+        padded = states.new_zeros(*source.mask.shape, states.size(1))
+        return padded.masked_scatter(source.mask[..., None], states), source.mask
+
+
+class SpatioTemporal(FrontEnd):
+    """3-D convolutions over time and space, for what is in the movement: lips (Assael et al. 2016).
+
+    Each layer sees three frames and halves the sides of the picture, never time. Groups of channels are normalised in each
+    frame by itself, so that neither other videos nor padding change what a frame gets.
+    """
+
+    def __init__(self, channels: Sequence[int], size: tuple[int, int]):
+        """``size``: height and width of the frames, which each of ``channels`` halves. Raises ValueError for sides
+        that can't be halved so often."""
+        super().__init__()
+        shrinkage = 2 ** len(channels)
+        if any(side % shrinkage for side in size):
+            raise ValueError(f"frames are {size[0]} × {size[1]}; allowed are multiples of {shrinkage}")
+        self.layers = nn.ModuleList(
+            nn.Conv3d(before, after, (3, side, side), stride=(1, 2, 2), padding=(1, side // 2, side // 2))
+            for (before, after), side in zip(pairwise((3, *channels)), [5] + [3] * len(channels), strict=False)
+        )
+        self.norms = nn.ModuleList(nn.GroupNorm(GROUPS, after) for after in channels)
+        self.dim = channels[-1] * (size[0] // shrinkage) * (size[1] // shrinkage)
+
+    def forward(self, source: Source) -> tuple[Float[Tensor, "batch frames dim"], Bool[Tensor, "batch frames"]]:
+        """``source.values``: UInt8[Tensor, "batch frames 3 height width"]."""
+        real = source.mask[:, None, :, None, None]
+        states = (source.values.float() / 127.5 - 1).transpose(1, 2)  # (batch, 3, frames, height, width)
+        states = states.contiguous(memory_format=torch.channels_last_3d)
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            frames = layer(states * real).transpose(1, 2)  # (batch, frames, channels, rows, columns)
+            frames = functional.relu(norm(frames.flatten(0, 1))).unflatten(0, source.mask.shape)
+            states = frames.transpose(1, 2)
+        return states.transpose(1, 2).flatten(2) * source.mask[..., None], source.mask
+
+
+class VideoEncoder(Encoder):
+    """A front end, its states brought to ``dim`` features, and what is made of their sequence.
+
+    ``mean``: the mean of all frames is all there is (Venugopalan et al. 2015a). ``frames``: attention looks at the frames
+    as they are. ``recurrent``: at what a recurrent network makes of them, which knows their order (Yao et al. 2015).
+    """
+
+    def __init__(
+        self,
+        front: FrontEnd,
+        hidden_dim: int,
+        *,
+        reading: Reading = "recurrent",
+        cell: Cell = "lstm",
+        num_layers: int = 1,
+        bidirectional: bool = True,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        self.front = front
+        self.reading = reading
+        self.norm = nn.LayerNorm(front.dim)
+        self.project = nn.Linear(front.dim, hidden_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.recurrent = (
+            Recurrent(
+                hidden_dim,
+                hidden_dim,
+                cell=cell,
+                num_layers=num_layers,
+                bidirectional=bidirectional,
+                dropout=dropout,
+            )
+            if reading == "recurrent"
+            else None
+        )
+        self.dim = hidden_dim if self.recurrent is None else self.recurrent.dim
+
+    def forward(self, source: Source) -> Memory:
+        """``source.values``: what the front end reads, or its states if ``encoded``."""
+        states, mask = (source.values, source.mask) if source.encoded else self.front(source)
+        states = functional.relu(self.project(self.dropout(self.norm(states))))
+        if self.recurrent is not None:
+            memory = self.recurrent(self.dropout(states), mask)
+        else:
+            real = mask[..., None].to(states.dtype)
+            mean = (states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+            memory = Memory(mean[:, None], mask[:, :1], mean) if self.reading == "mean" else Memory(states, mask, mean)
+        return Memory(self.dropout(memory.states), memory.mask, self.dropout(memory.summary))

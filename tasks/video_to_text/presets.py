@@ -1,0 +1,102 @@
+"""Whole configurations by name. The docstring of one that was run gives its command, time and score."""
+
+from dataclasses import replace
+
+from decoders.hypothesis import SearchConfig
+from tasks.config import AttentionConfig, DecoderConfig
+from tasks.data import BatchConfig
+from tasks.learning import LearningConfig
+from tasks.text import VocabularyConfig
+from tasks.video_to_text.frames import FrameConfig, VideoAugmentConfig
+from tasks.video_to_text.task import VideoConfig, VideoEncoderConfig
+
+
+def tiny() -> VideoConfig:
+    """The embedded world in motion, in seconds, for tests: it learns, but not well."""
+    return VideoConfig(
+        scenes=80,
+        vocabulary=VocabularyConfig(kind="word", size=400),
+        frames=FrameConfig(count=8),
+        encoder=VideoEncoderConfig(size=(32,), channels=(8, 16, 16), hidden=32, dropout=0.0),
+        attention=AttentionConfig(score="general", hidden=32),
+        decoder=DecoderConfig(hidden=32, embedding=16, dropout=0.0),
+        batch=BatchConfig(sentences=16),
+        train=LearningConfig(epochs=2, lr=5e-3, average=0),
+        search=SearchConfig(beam=2, max_length=30),
+    )
+
+
+def demo() -> VideoConfig:
+    """The embedded world in motion, on a laptop's CPU."""
+    return VideoConfig(
+        vocabulary=VocabularyConfig(kind="word", size=400),
+        frames=FrameConfig(count=8),
+        encoder=VideoEncoderConfig(channels=(16, 32, 64, 64), hidden=192, dropout=0.0),
+        attention=AttentionConfig(score="general", hidden=128),
+        decoder=DecoderConfig(hidden=256, embedding=64, order="before", dropout=0.0),
+        batch=BatchConfig(sentences=32),
+        train=LearningConfig(epochs=12, lr=2e-3, schedule="cosine", warmup=200, average=0, label_smoothing=0.0),
+        search=SearchConfig(max_length=40),
+    )
+
+
+def msrvtt() -> VideoConfig:
+    """MSR-VTT, 10,000 clips with twenty sentences each (Xu et al. 2016): temporal attention; --data FOLDER."""
+    return VideoConfig(
+        data="msrvtt",
+        vocabulary=VocabularyConfig(kind="word", size=10_000, min_frequency=3),
+        frames=FrameConfig(count=24),
+        encoder=VideoEncoderConfig(pretrained="timm/tf_efficientnet_lite0.in1k", hidden=384, dropout=0.4),
+        attention=AttentionConfig(score="general"),
+        decoder=DecoderConfig(hidden=512, embedding=300, dropout=0.5),
+        batch=BatchConfig(sentences=32, targets=5, frames=4096),
+        train=LearningConfig(epochs=24, lr=8e-4, schedule="cosine", warmup=200, average=4, patience=0),
+        search=SearchConfig(max_length=30),
+    )
+
+
+def msrvtt_mean() -> VideoConfig:
+    """The same with the mean of all frames in place of attention (Venugopalan et al. 2015a)."""
+    config = msrvtt()
+    return replace(
+        config,
+        encoder=replace(config.encoder, reading="mean"),
+        attention=AttentionConfig(score="none"),
+    )
+
+
+def msrvtt_s2vt() -> VideoConfig:
+    """The same by S2VT, one stack that reads and then writes (Venugopalan et al. 2015b)."""
+    config = msrvtt()
+    return replace(
+        config,
+        encoder=replace(config.encoder, reading="frames"),
+        decoder=replace(config.decoder, kind="s2vt"),
+    )
+
+
+def msvd() -> VideoConfig:
+    """MSVD, 1,970 clips with some forty sentences each (Chen & Dolan 2011); --data FOLDER. Not yet run."""
+    return replace(msrvtt(), data="msvd", vocabulary=VocabularyConfig(kind="word", size=10_000, min_frequency=2))
+
+
+def grid() -> VideoConfig:
+    """GRID, commands read from the lips of one speaker (Cooke et al. 2006), all else left out; --data FOLDER."""
+    return VideoConfig(
+        data="grid",
+        score="words",
+        vocabulary=VocabularyConfig(kind="character", size=100),
+        frames=FrameConfig(count=0, crop=(112, 166, 56, 152), keep=True),
+        augment=VideoAugmentConfig(crop=0.12, flip=True, colour=0.15, stutter=0.04),
+        encoder=VideoEncoderConfig(
+            size=(40, 64), front="spatiotemporal", channels=(32, 48, 64), hidden=256, layers=2, dropout=0.3
+        ),
+        attention=AttentionConfig(score="location", hidden=128),
+        decoder=DecoderConfig(hidden=256, embedding=64, dropout=0.3, ctc=0.3),
+        batch=BatchConfig(sentences=8, max_frames=400),
+        train=LearningConfig(epochs=60, lr=1e-3, schedule="cosine", warmup=300, average=4, patience=0),
+        search=SearchConfig(max_length=60),
+    )
+
+
+PRESETS = {preset.__name__: preset for preset in (tiny, demo, msrvtt, msrvtt_mean, msrvtt_s2vt, msvd, grid)}

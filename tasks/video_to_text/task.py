@@ -1,0 +1,226 @@
+"""Video to text: a video in, a sentence out, about what happens in it or of what is said."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from decoders.base import EOS
+from encoders.base import Encoder, FrontEnd, Source, Unchanged
+from encoders.image import GROUPS, ConvNet
+from encoders.pretrained_image import PretrainedImage, load_image_model, rebuild_image_model
+from encoders.pretrained_video import PretrainedVideo, is_video_model, load_video_model, rebuild_video_model
+from encoders.recurrent import Cell
+from encoders.video import FrameCNN, Reading, SpatioTemporal, VideoEncoder
+from tasks import cache
+from tasks.captioned import MediaError, checked, content, identity, read_features, with_targets
+from tasks.captions import caption_metrics, diversity
+from tasks.config import Config
+from tasks.errors import UsageError, at_least, check
+from tasks.inputs import pieces_of
+from tasks.metrics import word_error_metrics
+from tasks.pictures import draw_alignment, draw_watching
+from tasks.task import Piece, Task
+from tasks.text import Vocabulary
+from tasks.transcripts import Normalisation, normalise
+from tasks.video_to_text.data import SUFFIXES, VideoLook, find, find_scenes
+from tasks.video_to_text.frames import FrameConfig, VideoAugmentConfig, augmented, read_frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoEncoderConfig:
+    pretrained: str | None = None
+    """Folder or hub id of an image model of transformers or timm, which sees each frame by itself, or of a VideoMAE, or
+    torchvision:NAME, as resnet50 or r3d_18; frozen unless --train.encoder-lr is set."""
+    size: tuple[int, ...] = ()
+    """Pixels that frames are brought to: one number, or height and width (none: what a pretrained encoder was trained
+    on, and else 64)."""
+    front: Literal["frames", "spatiotemporal"] = "frames"
+    """Of what is trained from scratch: a residual network on each frame, or 3-D convolutions, which see movement."""
+    channels: tuple[int, ...] = (32, 64, 128)
+    """Of what is trained from scratch: its layers, each of which halves the frame's sides."""
+    reading: Reading = "recurrent"
+    """What is made of the frames: their mean; nothing, so that attention looks at them as they are; or states of a
+    recurrent network."""
+    cell: Cell = "lstm"
+    hidden: int = 256
+    """Features of a frame, and of each direction of the recurrent network."""
+    layers: int = 1
+    bidirectional: bool = True
+    dropout: float = 0.2
+    checkpointing: bool = False
+    """A pretrained encoder that learns computes its activations twice instead of keeping them."""
+
+    def __post_init__(self):
+        right = len(self.channels) > 0 and all(number > 0 and number % GROUPS == 0 for number in self.channels)
+        sized = len(self.size) <= 2 and all(side > 0 for side in self.size)
+        allowed = at_least(1, self, "hidden", "layers")
+        allowed["channels"] = right, f"one or more multiples of {GROUPS}"
+        check("encoder", self, allowed | {"size": (sized, "nothing, one number above 0, or two")})
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoConfig(Config):
+    scenes: int = 4000
+    """Training videos of the embedded world, where there is no --data."""
+    caption: str = "captions"
+    """The column with the sentences."""
+    text: Normalisation = "plain"
+    """What is learned: raw sentences, lower-cased, or plain, without punctuation as well."""
+    score: Literal["captions", "words"] = "captions"
+    """captions: by COCO's metrics, where many sentences are right; words: by word and character errors, where one is."""
+    frames: FrameConfig = field(default_factory=FrameConfig)
+    augment: VideoAugmentConfig = field(default_factory=VideoAugmentConfig)
+    encoder: VideoEncoderConfig = field(default_factory=VideoEncoderConfig)
+
+
+class VideoToText(Task[VideoConfig]):
+    width: int  # features a frame, where videos are features; else 0
+
+    def __init__(self, config: VideoConfig):
+        super().__init__(config)
+        if config.score == "words":
+            self.metrics = word_error_metrics(partial(normalise, kind=config.text), config.text)
+            self.in_order = True
+        else:
+            self.metrics = caption_metrics(exact=config.data is None)
+        self.description: dict[str, Any] | None = None  # of the pretrained encoder, in a run folder
+
+    @cached_property
+    def body(self) -> PretrainedImage | PretrainedVideo | None:
+        """The pretrained encoder, if one is asked for: as it came, or with the form that a run folder describes."""
+        config, side = self.config.encoder, next(iter(self.config.encoder.size), None)
+        try:
+            if self.description is not None:
+                rebuild = rebuild_video_model if self.description["clips"] else rebuild_image_model
+                return rebuild(self.description, checkpointing=config.checkpointing)
+            if config.pretrained is None:
+                return None
+            load = load_video_model if is_video_model(config.pretrained) else load_image_model
+            return load(config.pretrained, side, checkpointing=config.checkpointing)
+        except ValueError as error:
+            raise UsageError(f"--encoder.pretrained: {error}") from error
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frames that are read."""
+        if self.body is not None:
+            return self.body.extractor.size, self.body.extractor.size
+        sides = self.config.encoder.size or (64,)
+        return sides[0], sides[-1]
+
+    def captions(self, split: str) -> datasets.Dataset:
+        """Videos and sentences of a split as they are found."""
+        config = self.config
+        return find_scenes(split, config.scenes) if config.data is None else find(config.data, split, config.caption)
+
+    def load(self, split: str) -> datasets.Dataset:
+        config = self.config
+        where = f"{config.data or 'the embedded world'}, {split}"
+        table = checked(self.captions(split), where, VideoLook(config.frames, self.size), config.skip_bad)
+        return with_targets(table, config.text, all_learned=config.data is not None)
+
+    def fit(self, examples: datasets.Dataset) -> None:
+        self.width = examples[0]["width"]
+        captions = [caption for given in examples["target"] for caption in given]
+        self.vocabulary = Vocabulary.train(captions, self.config.vocabulary)
+
+    def state(self) -> dict[str, Any]:
+        described = None
+        if self.body is not None:
+            described = self.body.describe() | {"clips": isinstance(self.body, PretrainedVideo)}
+        return {"target": self.vocabulary.state(), "width": self.width, "pretrained": described}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.vocabulary = Vocabulary.restore(state["target"])
+        self.width = state["width"]
+        self.description = state["pretrained"]
+
+    def build_encoder(self) -> Encoder:
+        config = self.config.encoder
+        return VideoEncoder(
+            self.build_front(),
+            config.hidden,
+            reading=config.reading,
+            cell=config.cell,
+            num_layers=config.layers,
+            bidirectional=config.bidirectional,
+            dropout=config.dropout,
+        )
+
+    def build_front(self) -> FrontEnd:
+        config = self.config.encoder
+        if self.width:
+            if self.body is not None:
+                raise ValueError("--encoder.pretrained reads videos, and the data are features: leave it out")
+            return Unchanged(self.width)
+        if self.body is not None:
+            return FrameCNN(self.body) if isinstance(self.body, PretrainedImage) else self.body
+        if config.front == "spatiotemporal":
+            return SpatioTemporal(config.channels, self.size)
+        shrinkage = 2 ** len(config.channels)
+        height, width = self.size
+        if height % shrinkage or width % shrinkage:
+            raise ValueError(
+                f"encoder.size is {height} × {width}; with {len(config.channels)} numbers of channels allowed are "
+                f"multiples of {shrinkage}"
+            )
+        return FrameCNN(ConvNet(config.channels), regions=height // shrinkage * (width // shrinkage))
+
+    def source_lengths(self, sources: Sequence[dict[str, Any]]) -> list[int]:
+        """In frames."""
+        look = VideoLook(self.config.frames, self.size)
+        return [look(source).length for source in sources]
+
+    def identify(self, source: dict[str, Any]) -> str:
+        return f"{identity(source)} {self.config.frames}"
+
+    def collate_sources(self, sources: Sequence[dict[str, Any]], training: bool) -> Source:
+        if self.width:
+            return cache.stack([read_features(source["path"], "frames") for source in sources])
+        clips = [self.clip(source) for source in sources]
+        if training:
+            clips = [augmented(clip, self.config.augment) for clip in clips]
+        lengths = torch.tensor([len(clip) for clip in clips])
+        values = pad_sequence(clips, batch_first=True)  # (batch, frames, 3, height, width)
+        return Source(values, torch.arange(values.size(1)) < lengths[:, None])
+
+    def clip(self, source: dict[str, Any]) -> Tensor:
+        """UInt8[Tensor, "frames 3 height width"]: what is read of a video."""
+        return torch.from_numpy(read_frames(content(source), self.config.frames, self.size)).permute(0, 3, 1, 2)
+
+    def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
+        if self.config.score == "words":
+            return {}
+        return diversity(hypotheses, lambda: self.captions("train")["captions"])
+
+    def parse(self, arguments: Sequence[str]) -> list[list[Piece]]:
+        return pieces_of(arguments, self.wrong, is_folder_of_frames)
+
+    def wrong(self, file: dict[str, Any]) -> str | None:
+        """Why this model can't read a file, or None."""
+        found = VideoLook(self.config.frames, self.size)(file)
+        if found.problem or found.width == self.width:
+            return found.problem
+        kinds = [f"features of {width} numbers" if width else "pixels" for width in (found.width, self.width)]
+        return f"holds {kinds[0]}, and this model reads {kinds[1]}"
+
+    def render(self, source: dict[str, Any], hypothesis: list[int], weights: Tensor, path: Path) -> None:
+        tokens = self.vocabulary.pieces([*hypothesis, EOS])[: len(weights)]
+        if self.width:
+            return draw_alignment(weights, tokens, [str(state + 1) for state in range(weights.size(1))], path)
+        draw_watching(read_frames(content(source), self.config.frames, None), weights, tokens, path)
+
+
+def is_folder_of_frames(path: Path) -> bool:
+    """A folder with files, none of which is a video or features: one video, not a collection of them."""
+    if not path.is_dir():
+        return False
+    files = [file for file in path.iterdir() if file.is_file()]
+    return bool(files) and not any(file.suffix.lower() in (*SUFFIXES, ".gif", ".npy", ".jsonl", ".csv") for file in files)
