@@ -37,9 +37,9 @@ class S2VT(Stepwise[StackState]):
     writing     nothing                           [lower; the word before]
     ==========  ================================  ==============================
 
-    Nothing is a vector of zeros, the padding of the paper. So the sentence is written by a network that has read all states
-    one after the other, in place of one that starts from their summary. It takes any memory; as published that is the
-    features of frames. With ``tied`` the upper state is projected to the size of the embeddings first.
+    Nothing is a vector of zeros, the padding of the paper. So the sentence is written by a network that has read all
+    states one after the other, in place of one that starts from their summary. It takes any memory; as published that
+    is the features of frames. With ``tied`` the upper state is projected to the size of the embeddings first.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -19,8 +19,8 @@ CHUNK = 2  # clips whose activations are held at a time, with checkpointing
 class PretrainedVideo(PretrainedVision):
     """Clips to a state for some frames each, its regions' mean. Reads uint8 pixels.
 
-    Clips of one length are computed together, so none meets another's padding. A clip that is shorter than the model can
-    read shows its frames several times, at equal distances.
+    Clips of one length are computed together, so none meets another's padding. A clip that is shorter than the model
+    can read shows its frames several times, at equal distances.
     """
 
     def __init__(self, body: Any, extractor: Pixels, *, checkpointing: bool = False):

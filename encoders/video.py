@@ -41,8 +41,8 @@ class FrameCNN(FrontEnd):
 class SpatioTemporal(FrontEnd):
     """3-D convolutions over time and space, for what is in the movement: lips (Assael et al. 2016).
 
-    Each layer sees three frames and halves the sides of the picture, never time. Groups of channels are normalised in each
-    frame by itself, so that neither other videos nor padding change what a frame gets.
+    Each layer sees three frames and halves the sides of the picture, never time. Groups of channels are normalised in
+    each frame by itself, so that neither other videos nor padding change what a frame gets.
     """
 
     def __init__(self, channels: Sequence[int], size: tuple[int, int]):
@@ -74,8 +74,9 @@ class SpatioTemporal(FrontEnd):
 class VideoEncoder(Encoder):
     """A front end, its states brought to ``dim`` features, and what is made of their sequence.
 
-    ``mean``: the mean of all frames is all there is (Venugopalan et al. 2015a). ``frames``: attention looks at the frames
-    as they are. ``recurrent``: at what a recurrent network makes of them, which knows their order (Yao et al. 2015).
+    ``mean``: the mean of all frames is all there is (Venugopalan et al. 2015a). ``frames``: attention looks at the
+    frames as they are. ``recurrent``: at what a recurrent network makes of them, which knows their order (after Yao et
+    al. 2015).
     """
 
     def __init__(

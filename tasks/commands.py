@@ -159,7 +159,8 @@ def predict(task: str, arguments: list[str]) -> None:
         raise UsageError("there is nothing to predict from: name inputs, files, or - for standard input after the run")
     writer = open_runs(task, [run, *map(Path, options.ensemble)])
     config = writer.task.config
-    if options.picture and config.decoder.kind == "attention" and config.attention.score == "none":
+    decoder = config.decoder.kind
+    if options.picture and (decoder == "s2vt" or (decoder == "attention" and config.attention.score == "none")):
         raise UsageError("--picture: this run has no attention that could be drawn; leave the flag out")
     torch.manual_seed(options.seed)
     started = time.monotonic()

@@ -18,7 +18,9 @@ PATIENCE = 30  # seconds, for an address to answer
 Check = Callable[[dict[str, Any]], str | None]  # what is wrong with a file; may also raise MediaError
 
 
-def pieces_of(arguments: Sequence[str], wrong: Check, is_one: Callable[[Path], bool] = Path.is_file) -> list[list[Piece]]:
+def pieces_of(
+    arguments: Sequence[str], wrong: Check, is_one: Callable[[Path], bool] = Path.is_file
+) -> list[list[Piece]]:
     """A piece a file; none for what can't be used, after saying why. A folder stands for what is in it, unless
     ``is_one`` says that it is an input itself."""
     return [[Piece(file)] if usable(name, file, wrong) else [] for name, file in named(arguments, is_one)]

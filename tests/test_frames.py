@@ -84,8 +84,7 @@ def test_frames_are_taken_by_count_by_rate_or_all(tmp_path):
 
 
 def test_a_moment_is_seen_in_the_frame_that_is_on_the_screen_then():
-    """Frames at 0, 1, 2 and 10 s, the last for as long as the mean: of four slices of the 13.3 s the middles are at 1.7, 5,
-    8.3 and 11.7 s."""
+    """The last frame is shown for as long as the mean of the others: 13.1 s in all."""
     times = np.array([0.0, 1.0, 2.0, 10.0, 10.5])
     assert FrameConfig(count=4).choose(times).tolist() == [1, 2, 4]
     assert FrameConfig(count=1).choose(times).tolist() == [2]

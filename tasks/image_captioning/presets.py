@@ -5,8 +5,8 @@ from dataclasses import replace
 from decoders.hypothesis import SearchConfig
 from tasks.config import AttentionConfig, DecoderConfig
 from tasks.data import BatchConfig
-from tasks.images import AugmentConfig
 from tasks.image_captioning.task import ImageConfig, ImageEncoderConfig
+from tasks.images import AugmentConfig
 from tasks.learning import LearningConfig
 from tasks.text import VocabularyConfig
 

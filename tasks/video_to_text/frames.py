@@ -61,11 +61,8 @@ class FrameConfig:
         total = len(times)
         shown = (times[-1] - times[0]) / (total - 1) if total > 1 else 1 / USUAL_RATE  # the last one, presumably
         seconds = times[-1] - times[0] + shown
-        if self.count:
-            number = self.count
-        else:
-            number = max(1, round(seconds * self.rate)) if self.rate else total
-        number = min(number, self.most)
+        by_rate = max(1, round(seconds * self.rate)) if self.rate else total
+        number = min(self.count or by_rate, self.most)
         if number >= total:
             return np.arange(total)
         moments = times[0] + (np.arange(number) + 0.5) * seconds / number
@@ -125,7 +122,7 @@ def fitted(picture: Image.Image, crop: tuple[int, ...], size: tuple[int, int] | 
         wanted = f"rows {top}:{bottom}, columns {left}:{right} of it" if crop else f"{SMALLEST} × {SMALLEST}"
         raise MediaError(f"has frames of {width} × {height} pixels; {wanted} are needed")
     box = (left, top, min(right, width), min(bottom, height))
-    return picture.crop(box) if size is None else picture.resize(size[::-1], Image.Resampling.BICUBIC, box)
+    return picture.crop(box) if size is None else picture.resize((size[1], size[0]), Image.Resampling.BICUBIC, box)
 
 
 def pictures_of(folder: Path, config: FrameConfig) -> Iterator[Image.Image]:
@@ -166,7 +163,8 @@ def pictures_in(source: str | bytes, config: FrameConfig) -> Iterator[Image.Imag
 @contextmanager
 def opened(source: str | bytes) -> Iterator[tuple[InputContainer, VideoStream]]:
     """A video file with the first of its streams of pictures; a song's cover is none."""
-    with av.open(io.BytesIO(source) if isinstance(source, bytes) else source, metadata_errors="ignore") as container:
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    with av.open(file, mode="r", metadata_errors="ignore") as container:
         stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
         if stream is None:
             raise MediaError("has no pictures" + (", only sound" if container.streams.audio else ""))
@@ -238,7 +236,9 @@ def pack_frames(frames: Pixels) -> bytes:
 def augmented(frames: UInt8[Tensor, "frames 3 height width"], config: VideoAugmentConfig) -> Tensor:
     """Another view of the same: the cut, the mirror and the light are those of the whole video."""
     if config.stutter:
-        times = 1 + (torch.rand(len(frames)) < config.stutter).long() - (torch.rand(len(frames)) < config.stutter).long()
+        times = (
+            1 + (torch.rand(len(frames)) < config.stutter).long() - (torch.rand(len(frames)) < config.stutter).long()
+        )
         times[0] = max(1, int(times[0]))  # something must be left
         frames = frames.repeat_interleave(times, dim=0)
     if config.crop:

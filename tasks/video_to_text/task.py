@@ -19,7 +19,7 @@ from encoders.pretrained_video import PretrainedVideo, is_video_model, load_vide
 from encoders.recurrent import Cell
 from encoders.video import FrameCNN, Reading, SpatioTemporal, VideoEncoder
 from tasks import cache
-from tasks.captioned import MediaError, checked, content, identity, read_features, with_targets
+from tasks.captioned import checked, content, identity, read_features, with_targets
 from tasks.captions import caption_metrics, diversity
 from tasks.config import Config
 from tasks.errors import UsageError, at_least, check
@@ -74,7 +74,8 @@ class VideoConfig(Config):
     text: Normalisation = "plain"
     """What is learned: raw sentences, lower-cased, or plain, without punctuation as well."""
     score: Literal["captions", "words"] = "captions"
-    """captions: by COCO's metrics, where many sentences are right; words: by word and character errors, where one is."""
+    """captions: by COCO's metrics, where many sentences are right; words: by word and character errors, where one
+    is."""
     frames: FrameConfig = field(default_factory=FrameConfig)
     augment: VideoAugmentConfig = field(default_factory=VideoAugmentConfig)
     encoder: VideoEncoderConfig = field(default_factory=VideoEncoderConfig)
@@ -222,5 +223,5 @@ def is_folder_of_frames(path: Path) -> bool:
     """A folder with files, none of which is a video or features: one video, not a collection of them."""
     if not path.is_dir():
         return False
-    files = [file for file in path.iterdir() if file.is_file()]
-    return bool(files) and not any(file.suffix.lower() in (*SUFFIXES, ".gif", ".npy", ".jsonl", ".csv") for file in files)
+    suffixes = {file.suffix.lower() for file in path.iterdir() if file.is_file()}
+    return bool(suffixes) and suffixes.isdisjoint({*SUFFIXES, ".gif", ".npy", ".jsonl", ".csv"})
