@@ -153,3 +153,18 @@ def draw_watching(
     matrix.tick_params(length=0)
     figure.colorbar(image, ax=[watched, matrix], fraction=0.03, pad=0.01, label="attention")
     save(figure, path)
+
+
+def draw_sheet(panels: Sequence[tuple[str, Path]], path: Path) -> None:
+    """Pictures that were drawn before, each with its title, two side by side."""
+    pictures = [np.asarray(Image.open(file).convert("RGB")) for _, file in panels]
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(8.5 * columns, 5.5 * rows), layout="constrained")
+    places = figure.subplots(rows, columns, squeeze=False).flatten()
+    for place in places:
+        place.set_axis_off()
+    for place, (title, _), pixels in zip(places, panels, pictures, strict=False):
+        place.imshow(pixels)
+        place.set_title(title, fontfamily=FONTS, fontsize=12)
+    save(figure, path)

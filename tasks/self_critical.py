@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from decoders.base import PAD
+from decoders.base import BOS, PAD, UNK
 from decoders.hypothesis import Hypothesis, SearchConfig
 from decoders.search import sample
 from decoders.stepwise import Stepwise
@@ -27,6 +27,8 @@ class SelfCritical(nn.Module):
     costs nothing, and with less variance than the greedy sentence of the first paper (Luo 2020).
     """
 
+    never: Tensor
+
     def __init__(
         self,
         model: Seq2Seq,
@@ -43,6 +45,9 @@ class SelfCritical(nn.Module):
         self.decoder = model.decoder
         self.vocabulary = vocabulary
         self.cider = Cider.of([[normalise(text, "plain") + END for text in given] for given in references])
+        # Never drawn, so no part of what is learned from: else all that is wrong with a sentence could be turned into
+        # a preference for the unknown word, which no sentence pays for.
+        self.register_buffer("never", torch.tensor([PAD, UNK, BOS]), persistent=False)
         self.search = SearchConfig(sample=True, n_best=draws, max_length=search.max_length)
 
     def forward(self, batch: Batch, *, label_smoothing: float = 0.0, truth: float = 1.0) -> Float[Tensor, ""]:
@@ -50,6 +55,7 @@ class SelfCritical(nn.Module):
 
         Its value says nothing, only its gradient does: that of the expected reward, with the sign changed.
         """
+        self.without_dropout()
         memory = self.model.encoder(batch.source)
         drawn = self.draw(memory)
         rewards = torch.tensor(
@@ -62,19 +68,24 @@ class SelfCritical(nn.Module):
         targets = tokens[:, 1:]
         readout = self.decoder(tokens[:, :-1], memory.select(owners))
         real = targets != PAD
-        scores = self.decoder.scores(readout.features[real])
+        scores = self.decoder.scores(readout.features[real]).index_fill(1, self.never, float("-inf")).log_softmax(dim=1)
         chosen = scores.gather(1, targets[real][:, None]).squeeze(1)
         weights = advantage.flatten()[:, None].expand_as(targets)[real]
         return -(weights * chosen).sum() / draws
 
     def draw(self, memory: Memory) -> list[list[Hypothesis]]:
-        """Sentences without a gradient, and without dropout, as the model will write when it is used."""
-        training = self.training
-        self.eval()
-        try:
-            return sample(self.decoder, memory, self.search)
-        finally:
-            self.train(training)
+        """Sentences without a gradient."""
+        return sample(self.decoder, memory, self.search)
+
+    def without_dropout(self) -> None:
+        """Sentences are drawn from, and made likelier in, the model as it will be used.
+
+        If they were drawn without dropout and learned with it, what is learned would be of another model than what
+        drew: sentences that it would never write are made ever less likely, and it falls to pieces.
+        """
+        for module in self.model.modules():
+            if isinstance(module, nn.Dropout):
+                module.eval()
 
     def reward(self, row: int, hypothesis: Hypothesis) -> float:
         text = normalise(self.vocabulary.decode(hypothesis.tokens), "plain")

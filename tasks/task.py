@@ -103,6 +103,10 @@ class Task(ABC, Generic[C]):
     def render(self, source: Any, hypothesis: list[int], weights: Float[Tensor, "target source"], path: Path) -> None:
         """Draw into ``path`` where the model looked while it wrote each token and, if it writes one, the end."""
 
+    def export(self, source: Any, path: Path) -> None:
+        """Write a source of the embedded world as a file that predict reads, where it is a file at all; ``path`` is
+        its name without the suffix."""
+
     def listing(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> str:
         """What a person should see of a split's hypotheses beside the scores; nothing if empty."""
         return ""

@@ -10,7 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import run
-from decoders.base import EOS
+from decoders.base import BOS, EOS, PAD, UNK
 from decoders.ctc import CTC
 from decoders.hypothesis import Hypothesis, SearchConfig
 from encoders.base import Encoder, Memory, Source
@@ -68,7 +68,9 @@ def test_the_gradient_is_that_of_the_rewards_above_the_others_mean(objective, vo
         others = [rewards[len(other)] for other in drawn[0] if other is not tokens]
         log_probability, last = torch.zeros(()), [0, 2]
         for token in [*tokens, EOS]:
-            log_probability = log_probability + (table.table[last[0], last[1]] + summary).log_softmax(-1)[token]
+            energies = table.table[last[0], last[1]] + summary
+            written = energies.index_fill(0, torch.tensor([PAD, UNK, BOS]), float("-inf"))  # which are never drawn
+            log_probability = log_probability + written.log_softmax(-1)[token]
             last = [last[1], token]
         expected = expected - (rewards[len(tokens)] - sum(others) / 2) * log_probability / 3
     (gold,) = torch.autograd.grad(expected, table.table)
@@ -92,6 +94,20 @@ def test_following_it_raises_the_reward(objective, vocabulary):
         objective(given).backward()
         optimizer.step()
     assert reward() > 1.5 * before
+
+
+def test_what_is_never_drawn_is_not_made_likelier(objective, vocabulary):
+    objective(batch(len(vocabulary), [0, 1, 2])).backward()
+    gradient = objective.model.decoder.table.grad
+    assert gradient.abs().sum() > 0
+    assert_close(gradient[..., [PAD, UNK, BOS]], torch.zeros(*gradient.shape[:2], 3), atol=1e-5, rtol=0)
+
+
+def test_sentences_are_learned_in_the_model_that_drew_them(objective, vocabulary):
+    objective.model.encoder.dropout = nn.Dropout(0.9)
+    objective.train()
+    objective(batch(len(vocabulary), [0, 1, 2]))
+    assert not objective.model.encoder.dropout.training
 
 
 def test_the_end_is_worth_something_only_where_it_was_written(objective, vocabulary):

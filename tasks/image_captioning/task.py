@@ -162,6 +162,9 @@ class ImageCaptioning(Task[ImageConfig]):
         width = read_features(file["path"] or "", "regions").shape[1]
         return None if width == self.width else f"has {width} features a region, and this model reads {self.width}"
 
+    def export(self, source: dict[str, Any], path: Path) -> None:
+        path.with_suffix(".png").write_bytes(source["bytes"])
+
     def render(self, source: dict[str, Any], hypothesis: list[int], weights: Tensor, path: Path) -> None:
         words = self.vocabulary.pieces([*hypothesis, EOS])[: len(weights)]
         if self.width:

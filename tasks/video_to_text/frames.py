@@ -236,9 +236,8 @@ def pack_frames(frames: Pixels) -> bytes:
 def augmented(frames: UInt8[Tensor, "frames 3 height width"], config: VideoAugmentConfig) -> Tensor:
     """Another view of the same: the cut, the mirror and the light are those of the whole video."""
     if config.stutter:
-        times = (
-            1 + (torch.rand(len(frames)) < config.stutter).long() - (torch.rand(len(frames)) < config.stutter).long()
-        )
+        twice, never = (torch.rand(2, len(frames)) < config.stutter).long()
+        times = 1 + twice - never
         times[0] = max(1, int(times[0]))  # something must be left
         frames = frames.repeat_interleave(times, dim=0)
     if config.crop:

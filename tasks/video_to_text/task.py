@@ -25,6 +25,7 @@ from tasks.config import Config
 from tasks.errors import UsageError, at_least, check
 from tasks.inputs import pieces_of
 from tasks.metrics import word_error_metrics
+from tasks.moving import write_video
 from tasks.pictures import draw_alignment, draw_watching
 from tasks.task import Piece, Task
 from tasks.text import Vocabulary
@@ -211,6 +212,9 @@ class VideoToText(Task[VideoConfig]):
             return found.problem
         kinds = [f"features of {width} numbers" if width else "pixels" for width in (found.width, self.width)]
         return f"holds {kinds[0]}, and this model reads {kinds[1]}"
+
+    def export(self, source: dict[str, Any], path: Path) -> None:
+        write_video(read_frames(content(source), self.config.frames, None), path.with_suffix(".mp4"))
 
     def render(self, source: dict[str, Any], hypothesis: list[int], weights: Tensor, path: Path) -> None:
         tokens = self.vocabulary.pieces([*hypothesis, EOS])[: len(weights)]
