@@ -48,8 +48,8 @@ def demo(names: list[str], flags: list[str]) -> None:
         table.add_row(*row.values())
     Console().print(table)
     console.print(
-        f"{folder}: demo.md, and gallery/ with what was looked at for each word; 'one scene.png' shows one and the same "
-        "scene read, heard, seen and watched"
+        f"{folder}: demo.md, and gallery/ with what was looked at for each word; 'one scene.png' shows the same scene "
+        "read, heard, seen and watched"
     )
 
 

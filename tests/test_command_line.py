@@ -170,7 +170,10 @@ def test_the_demo_prints_a_table_and_draws_a_gallery(place, capsys):
     out = capsys.readouterr().out
     assert re.search(r"translation.*\b24\b.*bleu \d", out) and "image_captioning" in out and "cider" in out
     assert "translation" in Path("runs/demo/demo.md").read_text()
-    assert len([*filter(is_picture, Path("runs/demo/gallery").iterdir())]) == 9
+    gallery = Path("runs/demo/gallery")
+    assert all(is_picture(gallery / f"{task}-{number}.png") for task in run.TASKS for number in (1, 2, 3))
+    assert all((gallery / name).is_file() for name in ("image_captioning-1-input.png", "video_to_text-3-input.mp4"))
+    assert is_picture(gallery / "one scene.png")
 
 
 MISTAKES = [  # what is typed, T for translation, where RUN and NONE are trained runs, and what the line has to say
