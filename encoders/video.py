@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -13,7 +13,7 @@ from encoders.base import Encoder, FrontEnd, Memory, Source
 from encoders.image import GROUPS
 from encoders.recurrent import Cell, Recurrent
 
-Reading = Literal["mean", "frames", "recurrent"]
+Reading = Literal["mean", "frames", "recurrent", "regions"]
 
 
 class FrameCNN(FrontEnd):
@@ -45,30 +45,46 @@ class SpatioTemporal(FrontEnd):
     each frame by itself, so that neither other videos nor padding change what a frame gets.
     """
 
-    def __init__(self, channels: Sequence[int], size: tuple[int, int]):
-        """``size``: height and width of the frames, which each of ``channels`` halves. Raises ValueError for sides
-        that can't be halved so often."""
+    def __init__(self, channels: Sequence[int], size: tuple[int, int], *, pace: int = 1):
+        """``size``: height and width of the frames, which each of ``channels`` halves. ``pace``: how many frames the
+        first layer makes a state of; each state sees as many on either side. Raises ValueError for sides that can't
+        be halved so often."""
         super().__init__()
         shrinkage = 2 ** len(channels)
         if any(side % shrinkage for side in size):
             raise ValueError(f"frames are {size[0]} × {size[1]}; allowed are multiples of {shrinkage}")
+        steps = [pace] + [1] * len(channels)
+        sides = [5] + [3] * len(channels)
         self.layers = nn.ModuleList(
-            nn.Conv3d(before, after, (3, side, side), stride=(1, 2, 2), padding=(1, side // 2, side // 2))
-            for (before, after), side in zip(pairwise((3, *channels)), [5] + [3] * len(channels), strict=False)
+            nn.Conv3d(
+                before,
+                after,
+                (seen := max(3, 2 * step - 1), side, side),
+                stride=(step, 2, 2),
+                padding=(seen // 2, side // 2, side // 2),
+            )
+            for (before, after), side, step in zip(pairwise((3, *channels)), sides, steps, strict=False)
         )
         self.norms = nn.ModuleList(nn.GroupNorm(GROUPS, after) for after in channels)
-        self.dim = channels[-1] * (size[0] // shrinkage) * (size[1] // shrinkage)
+        self.pace = pace
+        self.regions = (size[0] // shrinkage) * (size[1] // shrinkage)
+        self.dim = channels[-1] * self.regions
 
-    def forward(self, source: Source) -> tuple[Float[Tensor, "batch frames dim"], Bool[Tensor, "batch frames"]]:
+    def forward(self, source: Source) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
         """``source.values``: UInt8[Tensor, "batch frames 3 height width"]."""
-        real = source.mask[:, None, :, None, None]
+        mask = source.mask
         states = (source.values.float() / 127.5 - 1).transpose(1, 2)  # (batch, 3, frames, height, width)
         states = states.contiguous(memory_format=torch.channels_last_3d)
-        for layer, norm in zip(self.layers, self.norms, strict=True):
-            frames = layer(states * real).transpose(1, 2)  # (batch, frames, channels, rows, columns)
-            frames = functional.relu(norm(frames.flatten(0, 1))).unflatten(0, source.mask.shape)
+        for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
+            frames = layer(states * mask[:, None, :, None, None]).transpose(1, 2)
+            mask = mask[:, :: self.pace] if number == 0 else mask
+            frames = functional.relu(norm(frames.flatten(0, 1))).unflatten(0, mask.shape)
             states = frames.transpose(1, 2)
-        return states.transpose(1, 2).flatten(2) * source.mask[..., None], source.mask
+        regions = states.permute(0, 2, 3, 4, 1).flatten(2)  # the channels of a region stand together
+        return regions * mask[..., None], mask
+
+    def lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+        return (frames + self.pace - 1) // self.pace
 
 
 class VideoEncoder(Encoder):
@@ -76,7 +92,7 @@ class VideoEncoder(Encoder):
 
     ``mean``: the mean of all frames is all there is (Venugopalan et al. 2015a). ``frames``: attention looks at the
     frames as they are. ``recurrent``: at what a recurrent network makes of them, which knows their order (after Yao et
-    al. 2015).
+    al. 2015). ``regions``: at the regions of all frames, each of which knows its place and its time.
     """
 
     def __init__(
@@ -85,16 +101,22 @@ class VideoEncoder(Encoder):
         hidden_dim: int,
         *,
         reading: Reading = "recurrent",
+        regions: int = 1,
         cell: Cell = "lstm",
         num_layers: int = 1,
         bidirectional: bool = True,
         dropout: float = 0.0,
     ):
+        """``regions``: how many the front end puts side by side in a state, told apart where they are looked at."""
         super().__init__()
         self.front = front
         self.reading = reading
-        self.norm = nn.LayerNorm(front.dim)
-        self.project = nn.Linear(front.dim, hidden_dim)
+        self.regions = regions if reading == "regions" else 1
+        self.norm = nn.LayerNorm(front.dim // self.regions)
+        self.project = nn.Linear(front.dim // self.regions, hidden_dim)
+        if reading == "regions":
+            self.places = nn.Parameter(0.02 * torch.randn(regions, hidden_dim))
+            self.time = nn.Linear(1, hidden_dim)
         self.dropout = nn.Dropout(dropout)
         self.recurrent = (
             Recurrent(
@@ -113,7 +135,12 @@ class VideoEncoder(Encoder):
     def forward(self, source: Source) -> Memory:
         """``source.values``: what the front end reads, or its states if ``encoded``."""
         states, mask = (source.values, source.mask) if source.encoded else self.front(source)
-        states = functional.relu(self.project(self.dropout(self.norm(states))))
+        states = states.unflatten(2, (self.regions, -1)).flatten(1, 2)  # (batch, states * regions, features)
+        mask = mask.repeat_interleave(self.regions, dim=1)
+        states = self.project(self.dropout(self.norm(states)))
+        if self.reading == "regions":
+            states = states + self.whereabouts(mask).to(states.dtype)
+        states = functional.relu(states)
         if self.recurrent is not None:
             memory = self.recurrent(self.dropout(states), mask)
         else:
@@ -121,3 +148,10 @@ class VideoEncoder(Encoder):
             mean = (states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
             memory = Memory(mean[:, None], mask[:, :1], mean) if self.reading == "mean" else Memory(states, mask, mean)
         return Memory(self.dropout(memory.states), memory.mask, self.dropout(memory.summary))
+
+    def whereabouts(self, mask: Bool[Tensor, "batch source"]) -> Float[Tensor, "batch source dim"]:
+        """What tells a region's place, and its time from 0 to 1."""
+        frames = mask.size(1) // self.regions
+        number = torch.arange(frames, device=mask.device).repeat_interleave(self.regions)
+        time = (number * self.regions) / mask.sum(dim=1, keepdim=True).clamp(min=1)
+        return self.places.repeat(frames, 1) + self.time(time[..., None])

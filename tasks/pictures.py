@@ -155,6 +155,34 @@ def draw_watching(
     save(figure, path)
 
 
+def draw_watching_places(
+    frames: UInt8[np.ndarray, "frames height width 3"],
+    weights: Float[Tensor, "target states rows columns"],
+    target: Sequence[str],
+    path: Path,
+) -> None:
+    """The strip of frames once for each token, lit where and when it was looked at; each token has its own scale."""
+    shown = min(STRIP, len(frames))
+    picked = ((np.arange(shown) + 0.5) * len(frames) / shown).astype(int)
+    states = torch.from_numpy(picked) * weights.size(1) // len(frames)
+    strip = np.concatenate(list(frames[picked]), axis=1)
+    ratio = strip.shape[0] / strip.shape[1]
+    across = min(16.0, 1.2 * shown)
+    figure = Figure(figsize=(across, (across * ratio + 0.05) * (len(target) + 1)), layout="constrained")
+    places = figure.subplots(len(target) + 1, 1)
+    for place in places:
+        place.set_xticks([])
+        place.set_yticks([])
+        place.spines[:].set_visible(False)
+    places[0].imshow(strip)
+    for place, token, look in zip(places[1:], target, torch.as_tensor(weights).float(), strict=False):
+        light = (look / look.max().clamp(min=1e-6))[states]
+        light = functional.interpolate(light[None], size=frames.shape[1:3], mode="bicubic")[0].clamp(0, 1)
+        place.imshow((strip / 255) * (0.2 + 0.8 * np.concatenate(list(light.numpy()), axis=1)[..., None]))
+        place.set_ylabel(token, fontfamily=FONTS, fontsize=9, rotation=0, ha="right", va="center")
+    save(figure, path)
+
+
 def draw_sheet(panels: Sequence[tuple[str, Path]], path: Path) -> None:
     """Pictures that were drawn before, each with its title, two side by side."""
     pictures = [np.asarray(Image.open(file).convert("RGB")) for _, file in panels]

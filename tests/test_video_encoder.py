@@ -66,6 +66,34 @@ def test_padding_changes_nothing(front, reading):
         assert_close(one.summary[0], memory.summary[row], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("pace", [1, 2])
+def test_regions_know_their_place_and_time_whatever_is_padded(pace):
+    front = SpatioTemporal((8, 16), (16, 16), pace=pace)
+    encoder = VideoEncoder(front, 12, reading="regions", regions=front.regions).eval()
+    source = clips([5, 2, 3])
+    memory = encoder(source)
+    lengths = front.lengths(torch.tensor([5, 2, 3])).tolist()
+    assert memory.mask.sum(dim=1).tolist() == [16 * length for length in lengths]
+    for row, length in enumerate(lengths):
+        one = encoder(alone(source, row))
+        assert_close(one.states[0], memory.states[row, : 16 * length], rtol=1e-4, atol=1e-5)
+    still = Source(torch.full((1, 4, 3, 16, 16), 128, dtype=torch.uint8), torch.ones(1, 4, dtype=torch.bool))
+    regions = encoder.whereabouts(encoder(still).mask)[0]
+    assert len({tuple(region.tolist()) for region in regions}) == len(regions)
+
+
+def test_a_region_holds_what_is_at_its_place():
+    front = SpatioTemporal((8,), (16, 16)).eval()
+    source = clips([1])
+    states, _ = front(source)
+    changed = source.values.clone()
+    changed[0, 0, :, :2, :2] = 255 - changed[0, 0, :, :2, :2]
+    states, other = (each.unflatten(2, (8, 8, 8)) for each in (states, front(Source(changed, source.mask))[0]))
+    far = (states - other)[0, 0, 4:, 4:].abs().max()
+    near = (states - other)[0, 0, 0, 0].abs().max()
+    assert near > 10 * far  # what is far only feels it through the groups' normalisation
+
+
 def test_a_frame_of_its_own_is_seen_as_a_picture_is():
     network = ConvNet((8, 8)).eval()
     source = clips([3])

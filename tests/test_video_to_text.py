@@ -215,6 +215,7 @@ def test_the_model_gives_the_same_for_raw_and_for_encoded_videos(folder, resnet)
         ["--encoder.reading", "frames", "--decoder.kind", "s2vt"],
         ["--encoder.front", "spatiotemporal", "--decoder.ctc", "0.3", "--vocabulary.kind", "character"],
         ["--encoder.reading", "frames", "--attention.heads", "2"],
+        ["--encoder.reading", "regions", "--encoder.front", "spatiotemporal", "--encoder.pace", "4"],
         ["--augment.stutter", "0.2", "--augment.crop", "0.1", "--frames.keep"],
     ],
 )
@@ -254,6 +255,20 @@ def test_predict_reads_files_and_folders_and_says_what_it_cannot(trained, folder
 def test_predict_draws_the_strip_of_frames(trained, folder):
     run.main(["video_to_text", "predict", trained, str(folder / "test" / "2.mp4"), "--picture", "pictures"])
     assert imread("pictures/0001.png").shape[1] > 300
+
+
+def test_predict_draws_the_strip_once_for_each_word_where_regions_are_looked_at(folder):
+    flags = ["--encoder.reading", "regions", "--encoder.front", "spatiotemporal"]
+    run.main(["video_to_text", "train", "tiny", "--data", str(folder), "--run", "run", *SHORT, *flags])
+    run.main(["video_to_text", "predict", "run", str(folder / "test" / "2.mp4"), "--picture", "pictures"])
+    assert imread("pictures/0001.png").size > 0
+
+
+def test_regions_of_a_pretrained_network_are_refused(folder, resnet, capsys):
+    flags = ["--data", str(folder), "--encoder.pretrained", resnet, "--encoder.reading", "regions"]
+    with pytest.raises(SystemExit):
+        run.main(["video_to_text", "train", "tiny", *flags, "--run", "run", *SHORT])
+    assert "needs an encoder from scratch" in capsys.readouterr().err
 
 
 def test_a_model_without_attention_has_no_picture(folder, capsys):

@@ -29,13 +29,18 @@ def tiny() -> VideoConfig:
 def demo() -> VideoConfig:
     """The embedded world in motion, on a laptop's CPU."""
     return VideoConfig(
+        scenes=8000,
         vocabulary=VocabularyConfig(kind="word", size=400),
         frames=FrameConfig(count=8),
-        encoder=VideoEncoderConfig(channels=(16, 32, 64, 64), hidden=192, dropout=0.0),
-        attention=AttentionConfig(score="general", hidden=128),
-        decoder=DecoderConfig(hidden=256, embedding=64, order="before", dropout=0.0),
+        encoder=VideoEncoderConfig(
+            front="spatiotemporal", channels=(24, 64, 128), pace=8, reading="regions", hidden=128, dropout=0.0
+        ),
+        attention=AttentionConfig(score="location", hidden=128),
+        decoder=DecoderConfig(hidden=192, embedding=64, tied=False, dropout=0.0),
         batch=BatchConfig(sentences=32),
-        train=LearningConfig(epochs=12, lr=2e-3, schedule="cosine", warmup=200, average=0, label_smoothing=0.0),
+        train=LearningConfig(
+            epochs=12, lr=3e-3, schedule="cosine", warmup=200, average=0, patience=0, label_smoothing=0.0
+        ),
         search=SearchConfig(max_length=40),
     )
 

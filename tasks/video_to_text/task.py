@@ -26,7 +26,7 @@ from tasks.errors import UsageError, at_least, check
 from tasks.inputs import pieces_of
 from tasks.metrics import word_error_metrics
 from tasks.moving import write_video
-from tasks.pictures import draw_alignment, draw_watching
+from tasks.pictures import draw_alignment, draw_watching, draw_watching_places
 from tasks.task import Piece, Task
 from tasks.text import Vocabulary
 from tasks.transcripts import Normalisation, normalise
@@ -46,9 +46,11 @@ class VideoEncoderConfig:
     """Of what is trained from scratch: a residual network on each frame, or 3-D convolutions, which see movement."""
     channels: tuple[int, ...] = (32, 64, 128)
     """Of what is trained from scratch: its layers, each of which halves the frame's sides."""
+    pace: int = 1
+    """Of 3-D convolutions: how many frames become one state."""
     reading: Reading = "recurrent"
-    """What is made of the frames: their mean; nothing, so that attention looks at them as they are; or states of a
-    recurrent network."""
+    """What is made of the frames: their mean; nothing, so that attention looks at them as they are; states of a
+    recurrent network; or, from scratch, the regions of all frames, so that attention has a place and a time."""
     cell: Cell = "lstm"
     hidden: int = 256
     """Features of a frame, and of each direction of the recurrent network."""
@@ -61,7 +63,7 @@ class VideoEncoderConfig:
     def __post_init__(self):
         right = len(self.channels) > 0 and all(number > 0 and number % GROUPS == 0 for number in self.channels)
         sized = len(self.size) <= 2 and all(side > 0 for side in self.size)
-        allowed = at_least(1, self, "hidden", "layers")
+        allowed = at_least(1, self, "hidden", "layers", "pace")
         allowed["channels"] = right, f"one or more multiples of {GROUPS}"
         check("encoder", self, allowed | {"size": (sized, "nothing, one number above 0, or two")})
 
@@ -145,11 +147,15 @@ class VideoToText(Task[VideoConfig]):
         self.description = state["pretrained"]
 
     def build_encoder(self) -> Encoder:
-        config = self.config.encoder
+        config, front = self.config.encoder, self.build_front()
+        regions = getattr(front, "regions", None)
+        if config.reading == "regions" and regions is None:
+            raise ValueError("--encoder.reading regions needs an encoder from scratch: leave --encoder.pretrained out")
         return VideoEncoder(
-            self.build_front(),
+            front,
             config.hidden,
             reading=config.reading,
+            regions=regions or 1,
             cell=config.cell,
             num_layers=config.layers,
             bidirectional=config.bidirectional,
@@ -165,7 +171,7 @@ class VideoToText(Task[VideoConfig]):
         if self.body is not None:
             return FrameCNN(self.body) if isinstance(self.body, PretrainedImage) else self.body
         if config.front == "spatiotemporal":
-            return SpatioTemporal(config.channels, self.size)
+            return SpatioTemporal(config.channels, self.size, pace=config.pace)
         shrinkage = 2 ** len(config.channels)
         height, width = self.size
         if height % shrinkage or width % shrinkage:
@@ -220,7 +226,12 @@ class VideoToText(Task[VideoConfig]):
         tokens = self.vocabulary.pieces([*hypothesis, EOS])[: len(weights)]
         if self.width:
             return draw_alignment(weights, tokens, [str(state + 1) for state in range(weights.size(1))], path)
-        draw_watching(read_frames(content(source), self.config.frames, None), weights, tokens, path)
+        frames = read_frames(content(source), self.config.frames, None)
+        if self.config.encoder.reading != "regions":
+            return draw_watching(frames, weights, tokens, path)
+        shrinkage = 2 ** len(self.config.encoder.channels)
+        grid = self.size[0] // shrinkage, self.size[1] // shrinkage
+        draw_watching_places(frames, weights.unflatten(1, (-1, *grid)), tokens, path)
 
 
 def is_folder_of_frames(path: Path) -> bool:
