@@ -21,16 +21,16 @@ class ConvNet(FrontEnd):
     in whatever batch it is.
     """
 
-    def __init__(self, channels: Sequence[int]):
+    def __init__(self, channels: Sequence[int], *, colours: int = 3):
         super().__init__()
         stem, *_ = channels
-        self.stem = nn.Conv2d(3, stem, kernel_size=5, stride=2, padding=2)
+        self.stem = nn.Conv2d(colours, stem, kernel_size=5, stride=2, padding=2)
         self.norm = nn.GroupNorm(GROUPS, stem)
         self.blocks = nn.Sequential(*(Residual(before, after) for before, after in pairwise(channels)))
         self.dim = channels[-1]
 
     def forward(self, source: Source) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
-        """``source.values``: UInt8[Tensor, "batch 3 height width"], with one place a picture in the mask."""
+        """``source.values``: UInt8[Tensor, "batch colours height width"], with one place a picture in the mask."""
         pixels = (source.values.float() / 127.5 - 1).to(memory_format=torch.channels_last)
         grid = self.blocks(functional.relu(self.norm(self.stem(pixels))))
         states = grid.flatten(2).transpose(1, 2)

@@ -20,22 +20,38 @@ class FrameCNN(FrontEnd):
     """Any front end for pictures, on each frame by itself. Padding is never computed.
 
     A frame's state is the mean of its regions, as published for networks that were trained on photographs; or, where
-    ``regions`` says how many there are, all of them side by side: then it is known what is where.
+    ``regions`` says how many there are, all of them side by side: then it is known what is where. With ``stack`` the
+    front end sees so many frames at once, laid on top of each other as more colours: early fusion (Karpathy et al.
+    2014), by which a network from scratch sees movement for the price of one picture.
     """
 
-    def __init__(self, front: FrontEnd, *, regions: int | None = None):
+    def __init__(self, front: FrontEnd, *, regions: int | None = None, stack: int = 1):
+        """``front``: of pictures with ``3 * stack`` colours."""
         super().__init__()
         self.front = front
         self.regions = regions
+        self.stack = stack
         self.dim = front.dim * (regions or 1)
 
-    def forward(self, source: Source) -> tuple[Float[Tensor, "batch frames dim"], Bool[Tensor, "batch frames"]]:
+    def forward(self, source: Source) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
         """``source.values``: UInt8[Tensor, "batch frames 3 height width"]."""
-        pictures = source.values[source.mask]  # (real frames, 3, height, width)
+        source = self.stacked(source) if self.stack > 1 else source
+        pictures = source.values[source.mask]  # (real states, 3 * stack, height, width)
         regions, _ = self.front(Source(pictures, source.mask.new_ones(len(pictures), 1)))
-        states = regions.flatten(1) if self.regions else regions.mean(dim=1)  # (real frames, dim)
+        states = regions.flatten(1) if self.regions else regions.mean(dim=1)  # (real states, dim)
         padded = states.new_zeros(*source.mask.shape, states.size(1))
         return padded.masked_scatter(source.mask[..., None], states), source.mask
+
+    def stacked(self, source: Source) -> Source:
+        """Frames that lie next to each other as one picture; what the last one lacks is black."""
+        missing = -source.mask.size(1) % self.stack
+        mask = functional.pad(source.mask, (0, missing))
+        values = functional.pad(source.values, (*[0] * 6, 0, missing)) * mask[:, :, None, None, None]
+        stacks = values.unflatten(1, (-1, self.stack)).flatten(2, 3)
+        return Source(stacks, mask.unflatten(1, (-1, self.stack)).any(dim=2))
+
+    def lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+        return (frames + self.stack - 1) // self.stack
 
 
 class SpatioTemporal(FrontEnd):
@@ -45,46 +61,32 @@ class SpatioTemporal(FrontEnd):
     each frame by itself, so that neither other videos nor padding change what a frame gets.
     """
 
-    def __init__(self, channels: Sequence[int], size: tuple[int, int], *, pace: int = 1):
-        """``size``: height and width of the frames, which each of ``channels`` halves. ``pace``: how many frames the
-        first layer makes a state of; each state sees as many on either side. Raises ValueError for sides that can't
-        be halved so often."""
+    def __init__(self, channels: Sequence[int], size: tuple[int, int]):
+        """``size``: height and width of the frames, which each of ``channels`` halves. Raises ValueError for sides
+        that can't be halved so often."""
         super().__init__()
         shrinkage = 2 ** len(channels)
         if any(side % shrinkage for side in size):
             raise ValueError(f"frames are {size[0]} × {size[1]}; allowed are multiples of {shrinkage}")
-        steps = [pace] + [1] * len(channels)
         sides = [5] + [3] * len(channels)
         self.layers = nn.ModuleList(
-            nn.Conv3d(
-                before,
-                after,
-                (seen := max(3, 2 * step - 1), side, side),
-                stride=(step, 2, 2),
-                padding=(seen // 2, side // 2, side // 2),
-            )
-            for (before, after), side, step in zip(pairwise((3, *channels)), sides, steps, strict=False)
+            nn.Conv3d(before, after, (3, side, side), stride=(1, 2, 2), padding=(1, side // 2, side // 2))
+            for (before, after), side in zip(pairwise((3, *channels)), sides, strict=False)
         )
         self.norms = nn.ModuleList(nn.GroupNorm(GROUPS, after) for after in channels)
-        self.pace = pace
         self.regions = (size[0] // shrinkage) * (size[1] // shrinkage)
         self.dim = channels[-1] * self.regions
 
-    def forward(self, source: Source) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
+    def forward(self, source: Source) -> tuple[Float[Tensor, "batch frames dim"], Bool[Tensor, "batch frames"]]:
         """``source.values``: UInt8[Tensor, "batch frames 3 height width"]."""
-        mask = source.mask
+        real = source.mask[:, None, :, None, None]
         states = (source.values.float() / 127.5 - 1).transpose(1, 2)  # (batch, 3, frames, height, width)
         states = states.contiguous(memory_format=torch.channels_last_3d)
-        for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
-            frames = layer(states * mask[:, None, :, None, None]).transpose(1, 2)
-            mask = mask[:, :: self.pace] if number == 0 else mask
-            frames = functional.relu(norm(frames.flatten(0, 1))).unflatten(0, mask.shape)
-            states = frames.transpose(1, 2)
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            frames = layer(states * real).transpose(1, 2)
+            states = functional.relu(norm(frames.flatten(0, 1))).unflatten(0, source.mask.shape).transpose(1, 2)
         regions = states.permute(0, 2, 3, 4, 1).flatten(2)  # the channels of a region stand together
-        return regions * mask[..., None], mask
-
-    def lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
-        return (frames + self.pace - 1) // self.pace
+        return regions * source.mask[..., None], source.mask
 
 
 class VideoEncoder(Encoder):

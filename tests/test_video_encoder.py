@@ -66,9 +66,16 @@ def test_padding_changes_nothing(front, reading):
         assert_close(one.summary[0], memory.summary[row], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("pace", [1, 2])
-def test_regions_know_their_place_and_time_whatever_is_padded(pace):
-    front = SpatioTemporal((8, 16), (16, 16), pace=pace)
+@pytest.mark.parametrize(
+    "front",
+    [
+        SpatioTemporal((8, 16), (16, 16)),
+        FrameCNN(ConvNet((8, 16)), regions=16),
+        FrameCNN(ConvNet((8, 16), colours=6), regions=16, stack=2),
+    ],
+    ids=["spatiotemporal", "frames", "stacked"],
+)
+def test_regions_know_their_place_and_time_whatever_is_padded(front):
     encoder = VideoEncoder(front, 12, reading="regions", regions=front.regions).eval()
     source = clips([5, 2, 3])
     memory = encoder(source)
@@ -92,6 +99,18 @@ def test_a_region_holds_what_is_at_its_place():
     far = (states - other)[0, 0, 4:, 4:].abs().max()
     near = (states - other)[0, 0, 0, 0].abs().max()
     assert near > 10 * far  # what is far only feels it through the groups' normalisation
+
+
+def test_stacked_frames_are_seen_at_once():
+    network = ConvNet((8, 8), colours=6).eval()
+    source = clips([3])
+    states, mask = FrameCNN(network, regions=16, stack=2).eval()(source)
+    assert mask.tolist() == [[True, True]]
+    frames = source.values[0]
+    black = torch.zeros_like(frames[0])
+    pairs = torch.stack([torch.cat([frames[0], frames[1]]), torch.cat([frames[2], black])])
+    seen, _ = network(Source(pairs, torch.ones(2, 1, dtype=torch.bool)))
+    assert_close(states[0], seen.flatten(1))
 
 
 def test_a_frame_of_its_own_is_seen_as_a_picture_is():

@@ -215,7 +215,8 @@ def test_the_model_gives_the_same_for_raw_and_for_encoded_videos(folder, resnet)
         ["--encoder.reading", "frames", "--decoder.kind", "s2vt"],
         ["--encoder.front", "spatiotemporal", "--decoder.ctc", "0.3", "--vocabulary.kind", "character"],
         ["--encoder.reading", "frames", "--attention.heads", "2"],
-        ["--encoder.reading", "regions", "--encoder.front", "spatiotemporal", "--encoder.pace", "4"],
+        ["--encoder.reading", "regions", "--encoder.front", "spatiotemporal"],
+        ["--encoder.reading", "regions", "--encoder.stack", "4"],
         ["--augment.stutter", "0.2", "--augment.crop", "0.1", "--frames.keep"],
     ],
 )

@@ -29,17 +29,15 @@ def tiny() -> VideoConfig:
 def demo() -> VideoConfig:
     """The embedded world in motion, on a laptop's CPU."""
     return VideoConfig(
-        scenes=8000,
+        scenes=16_000,
         vocabulary=VocabularyConfig(kind="word", size=400),
         frames=FrameConfig(count=8),
-        encoder=VideoEncoderConfig(
-            front="spatiotemporal", channels=(24, 64, 128), pace=8, reading="regions", hidden=128, dropout=0.0
-        ),
+        encoder=VideoEncoderConfig(channels=(32, 64, 128), stack=8, reading="regions", hidden=128, dropout=0.0),
         attention=AttentionConfig(score="location", hidden=128),
         decoder=DecoderConfig(hidden=192, embedding=64, tied=False, dropout=0.0),
         batch=BatchConfig(sentences=32),
         train=LearningConfig(
-            epochs=12, lr=3e-3, schedule="cosine", warmup=200, average=0, patience=0, label_smoothing=0.0
+            epochs=6, lr=3e-3, schedule="cosine", warmup=200, average=0, patience=0, label_smoothing=0.0
         ),
         search=SearchConfig(max_length=40),
     )

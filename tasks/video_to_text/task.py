@@ -46,8 +46,9 @@ class VideoEncoderConfig:
     """Of what is trained from scratch: a residual network on each frame, or 3-D convolutions, which see movement."""
     channels: tuple[int, ...] = (32, 64, 128)
     """Of what is trained from scratch: its layers, each of which halves the frame's sides."""
-    pace: int = 1
-    """Of 3-D convolutions: how many frames become one state."""
+    stack: int = 1
+    """Of a residual network: how many frames it sees at once, laid on top of each other (early fusion, Karpathy et al.
+    2014)."""
     reading: Reading = "recurrent"
     """What is made of the frames: their mean; nothing, so that attention looks at them as they are; states of a
     recurrent network; or, from scratch, the regions of all frames, so that attention has a place and a time."""
@@ -63,7 +64,7 @@ class VideoEncoderConfig:
     def __post_init__(self):
         right = len(self.channels) > 0 and all(number > 0 and number % GROUPS == 0 for number in self.channels)
         sized = len(self.size) <= 2 and all(side > 0 for side in self.size)
-        allowed = at_least(1, self, "hidden", "layers", "pace")
+        allowed = at_least(1, self, "hidden", "layers", "stack")
         allowed["channels"] = right, f"one or more multiples of {GROUPS}"
         check("encoder", self, allowed | {"size": (sized, "nothing, one number above 0, or two")})
 
@@ -171,7 +172,7 @@ class VideoToText(Task[VideoConfig]):
         if self.body is not None:
             return FrameCNN(self.body) if isinstance(self.body, PretrainedImage) else self.body
         if config.front == "spatiotemporal":
-            return SpatioTemporal(config.channels, self.size, pace=config.pace)
+            return SpatioTemporal(config.channels, self.size)
         shrinkage = 2 ** len(config.channels)
         height, width = self.size
         if height % shrinkage or width % shrinkage:
@@ -179,7 +180,8 @@ class VideoToText(Task[VideoConfig]):
                 f"encoder.size is {height} × {width}; with {len(config.channels)} numbers of channels allowed are "
                 f"multiples of {shrinkage}"
             )
-        return FrameCNN(ConvNet(config.channels), regions=height // shrinkage * (width // shrinkage))
+        network = ConvNet(config.channels, colours=3 * config.stack)
+        return FrameCNN(network, regions=height // shrinkage * (width // shrinkage), stack=config.stack)
 
     def source_lengths(self, sources: Sequence[dict[str, Any]]) -> list[int]:
         """In frames."""
