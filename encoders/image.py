@@ -31,10 +31,13 @@ class ConvNet(FrontEnd):
 
     def forward(self, source: Source) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
         """``source.values``: UInt8[Tensor, "batch colours height width"], with one place a picture in the mask."""
-        pixels = (source.values.float() / 127.5 - 1).to(memory_format=torch.channels_last)
-        grid = self.blocks(functional.relu(self.norm(self.stem(pixels))))
-        states = grid.flatten(2).transpose(1, 2)
+        states = self.look(source.values.float() / 127.5 - 1).flatten(2).transpose(1, 2)
         return states, source.mask.expand(-1, states.size(1))
+
+    def look(self, pixels: Float[Tensor, "batch colours height width"]) -> Float[Tensor, "batch features rows columns"]:
+        """The regions in their grid; pixels lie between -1 and 1."""
+        pixels = pixels.to(memory_format=torch.channels_last)
+        return self.blocks(functional.relu(self.norm(self.stem(pixels))))
 
 
 class Residual(nn.Module):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from encoders.base import Encoder, FrontEnd, Memory, Source
-from encoders.image import GROUPS
+from encoders.image import GROUPS, ConvNet
 from encoders.recurrent import Cell, Recurrent
 
 Reading = Literal["mean", "frames", "recurrent", "regions"]
@@ -20,38 +20,62 @@ class FrameCNN(FrontEnd):
     """Any front end for pictures, on each frame by itself. Padding is never computed.
 
     A frame's state is the mean of its regions, as published for networks that were trained on photographs; or, where
-    ``regions`` says how many there are, all of them side by side: then it is known what is where. With ``stack`` the
-    front end sees so many frames at once, laid on top of each other as more colours: early fusion (Karpathy et al.
-    2014), by which a network from scratch sees movement for the price of one picture.
+    ``regions`` says how many there are, all of them side by side: then it is known what is where.
     """
 
-    def __init__(self, front: FrontEnd, *, regions: int | None = None, stack: int = 1):
-        """``front``: of pictures with ``3 * stack`` colours."""
+    def __init__(self, front: FrontEnd, *, regions: int | None = None):
         super().__init__()
         self.front = front
         self.regions = regions
-        self.stack = stack
         self.dim = front.dim * (regions or 1)
 
-    def forward(self, source: Source) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
+    def forward(self, source: Source) -> tuple[Float[Tensor, "batch frames dim"], Bool[Tensor, "batch frames"]]:
         """``source.values``: UInt8[Tensor, "batch frames 3 height width"]."""
-        source = self.stacked(source) if self.stack > 1 else source
-        pictures = source.values[source.mask]  # (real states, 3 * stack, height, width)
+        pictures = source.values[source.mask]  # (real frames, 3, height, width)
         regions, _ = self.front(Source(pictures, source.mask.new_ones(len(pictures), 1)))
-        states = regions.flatten(1) if self.regions else regions.mean(dim=1)  # (real states, dim)
-        padded = states.new_zeros(*source.mask.shape, states.size(1))
-        return padded.masked_scatter(source.mask[..., None], states), source.mask
+        states = regions.flatten(1) if self.regions else regions.mean(dim=1)  # (real frames, dim)
+        return scattered(states, source.mask), source.mask
 
-    def stacked(self, source: Source) -> Source:
-        """Frames that lie next to each other as one picture; what the last one lacks is black."""
-        missing = -source.mask.size(1) % self.stack
-        mask = functional.pad(source.mask, (0, missing))
-        values = functional.pad(source.values, (*[0] * 6, 0, missing)) * mask[:, :, None, None, None]
-        stacks = values.unflatten(1, (-1, self.stack)).flatten(2, 3)
-        return Source(stacks, mask.unflatten(1, (-1, self.stack)).any(dim=2))
+
+class TwoStream(FrontEnd):
+    """What is there and how it moves, each seen by a network of its own (Simonyan & Zisserman 2014).
+
+    Frames are taken ``window`` at a time, and become one state. One network sees the first of them; the other sees how
+    the brightness changes from each to the next, all changes at once, which stand for the paper's optical flow (as in
+    Wang et al. 2016). What both make of a region stands side by side.
+    """
+
+    def __init__(self, still: ConvNet, moving: ConvNet, *, regions: int, window: int):
+        """``still`` sees 3 colours, ``moving`` ``window - 1``; both make ``regions`` of a picture."""
+        super().__init__()
+        self.still = still
+        self.moving = moving
+        self.regions = regions
+        self.window = window
+        self.dim = (still.dim + moving.dim) * regions
+
+    def forward(self, source: Source) -> tuple[Float[Tensor, "batch windows dim"], Bool[Tensor, "batch windows"]]:
+        """``source.values``: UInt8[Tensor, "batch frames 3 height width"]."""
+        missing = -source.mask.size(1) % self.window
+        seen = functional.pad(source.mask, (0, missing)).unflatten(1, (-1, self.window))
+        frames = functional.pad(source.values, (*[0] * 6, 0, missing)).unflatten(1, (-1, self.window))
+        mask = seen[:, :, 0]
+        seen, frames = seen[mask], frames[mask].float()  # (real windows, window), with (3, height, width) each
+        brightness = frames.mean(dim=2)
+        changes = (brightness[:, 1:] - brightness[:, :-1]) / 255 * seen[:, 1:, None, None]
+        grids = [self.still.look(frames[:, 0] / 127.5 - 1), self.moving.look(changes)]
+        states = torch.cat(grids, dim=1).flatten(2).transpose(1, 2)  # (real windows, regions, features)
+        return scattered(states.flatten(1), mask), mask
 
     def lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
-        return (frames + self.stack - 1) // self.stack
+        return (frames + self.window - 1) // self.window
+
+
+def scattered(
+    states: Float[Tensor, "real dim"], mask: Bool[Tensor, "batch length"]
+) -> Float[Tensor, "batch length dim"]:
+    """What was computed of the real positions alone, at their places, with zeros between."""
+    return states.new_zeros(*mask.shape, states.size(1)).masked_scatter(mask[..., None], states)
 
 
 class SpatioTemporal(FrontEnd):

@@ -26,7 +26,7 @@ from encoders.pretrained_video import (
     load_video_model,
     rebuild_video_model,
 )
-from encoders.video import FrameCNN, SpatioTemporal, VideoEncoder
+from encoders.video import FrameCNN, SpatioTemporal, TwoStream, VideoEncoder
 from tasks.frozen import fingerprint
 
 SIZES = {"hidden_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -71,9 +71,9 @@ def test_padding_changes_nothing(front, reading):
     [
         SpatioTemporal((8, 16), (16, 16)),
         FrameCNN(ConvNet((8, 16)), regions=16),
-        FrameCNN(ConvNet((8, 16), colours=6), regions=16, stack=2),
+        TwoStream(ConvNet((8, 16)), ConvNet((8, 8), colours=1), regions=16, window=2),
     ],
-    ids=["spatiotemporal", "frames", "stacked"],
+    ids=["spatiotemporal", "frames", "two_stream"],
 )
 def test_regions_know_their_place_and_time_whatever_is_padded(front):
     encoder = VideoEncoder(front, 12, reading="regions", regions=front.regions).eval()
@@ -101,16 +101,19 @@ def test_a_region_holds_what_is_at_its_place():
     assert near > 10 * far  # what is far only feels it through the groups' normalisation
 
 
-def test_stacked_frames_are_seen_at_once():
-    network = ConvNet((8, 8), colours=6).eval()
-    source = clips([3])
-    states, mask = FrameCNN(network, regions=16, stack=2).eval()(source)
+def test_two_streams_see_the_first_frame_of_a_window_and_how_it_goes_on():
+    front = TwoStream(ConvNet((8, 8)), ConvNet((8, 16), colours=2), regions=16, window=3).eval()
+    source = clips([5])
+    states, mask = front(source)
     assert mask.tolist() == [[True, True]]
-    frames = source.values[0]
-    black = torch.zeros_like(frames[0])
-    pairs = torch.stack([torch.cat([frames[0], frames[1]]), torch.cat([frames[2], black])])
-    seen, _ = network(Source(pairs, torch.ones(2, 1, dtype=torch.bool)))
-    assert_close(states[0], seen.flatten(1))
+    assert front.lengths(torch.tensor([5, 3, 1])).tolist() == [2, 1, 1]
+    still, moving = states.unflatten(2, (16, 24)).split([8, 16], dim=3)
+    seen, _ = front.still(Source(source.values[0, [0, 3]], torch.ones(2, 1, dtype=torch.bool)))
+    assert_close(still[0], seen)
+    grey = source.values[0].float().mean(dim=1) / 255
+    changes = [[grey[1] - grey[0], grey[2] - grey[1]], [grey[4] - grey[3], torch.zeros_like(grey[0])]]
+    expected = front.moving.look(torch.stack([torch.stack(pair) for pair in changes]))
+    assert_close(moving[0], expected.flatten(2).mT)
 
 
 def test_a_frame_of_its_own_is_seen_as_a_picture_is():

@@ -216,7 +216,7 @@ def test_the_model_gives_the_same_for_raw_and_for_encoded_videos(folder, resnet)
         ["--encoder.front", "spatiotemporal", "--decoder.ctc", "0.3", "--vocabulary.kind", "character"],
         ["--encoder.reading", "frames", "--attention.heads", "2"],
         ["--encoder.reading", "regions", "--encoder.front", "spatiotemporal"],
-        ["--encoder.reading", "regions", "--encoder.stack", "4"],
+        ["--encoder.reading", "regions", "--encoder.front", "two_stream", "--encoder.window", "4"],
         ["--augment.stutter", "0.2", "--augment.crop", "0.1", "--frames.keep"],
     ],
 )

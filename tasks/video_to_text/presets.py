@@ -32,7 +32,9 @@ def demo() -> VideoConfig:
         scenes=16_000,
         vocabulary=VocabularyConfig(kind="word", size=400),
         frames=FrameConfig(count=8),
-        encoder=VideoEncoderConfig(channels=(32, 64, 128), stack=8, reading="regions", hidden=128, dropout=0.0),
+        encoder=VideoEncoderConfig(
+            front="two_stream", channels=(16, 64, 128), reading="regions", hidden=128, dropout=0.0
+        ),
         attention=AttentionConfig(score="location", hidden=128),
         decoder=DecoderConfig(hidden=192, embedding=64, tied=False, dropout=0.0),
         batch=BatchConfig(sentences=32),

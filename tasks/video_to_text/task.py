@@ -17,7 +17,7 @@ from encoders.image import GROUPS, ConvNet
 from encoders.pretrained_image import PretrainedImage, load_image_model, rebuild_image_model
 from encoders.pretrained_video import PretrainedVideo, is_video_model, load_video_model, rebuild_video_model
 from encoders.recurrent import Cell
-from encoders.video import FrameCNN, Reading, SpatioTemporal, VideoEncoder
+from encoders.video import FrameCNN, Reading, SpatioTemporal, TwoStream, VideoEncoder
 from tasks import cache
 from tasks.captioned import checked, content, identity, read_features, with_targets
 from tasks.captions import caption_metrics, diversity
@@ -42,13 +42,15 @@ class VideoEncoderConfig:
     size: tuple[int, ...] = ()
     """Pixels that frames are brought to: one number, or height and width (none: what a pretrained encoder was trained
     on, and else 64)."""
-    front: Literal["frames", "spatiotemporal"] = "frames"
-    """Of what is trained from scratch: a residual network on each frame, or 3-D convolutions, which see movement."""
+    front: Literal["frames", "two_stream", "spatiotemporal"] = "frames"
+    """Of what is trained from scratch: a residual network on each frame; two, one of which sees a frame and one how it
+    goes on (Simonyan & Zisserman 2014); or 3-D convolutions."""
     channels: tuple[int, ...] = (32, 64, 128)
     """Of what is trained from scratch: its layers, each of which halves the frame's sides."""
-    stack: int = 1
-    """Of a residual network: how many frames it sees at once, laid on top of each other (early fusion, Karpathy et al.
-    2014)."""
+    movement: tuple[int, ...] = (16, 32, 64)
+    """Of two streams: the layers of the one that sees movement, as many as ``channels``."""
+    window: int = 8
+    """Of two streams: how many frames become one state."""
     reading: Reading = "recurrent"
     """What is made of the frames: their mean; nothing, so that attention looks at them as they are; states of a
     recurrent network; or, from scratch, the regions of all frames, so that attention has a place and a time."""
@@ -62,10 +64,16 @@ class VideoEncoderConfig:
     """A pretrained encoder that learns computes its activations twice instead of keeping them."""
 
     def __post_init__(self):
-        right = len(self.channels) > 0 and all(number > 0 and number % GROUPS == 0 for number in self.channels)
+        right, moving = (
+            all(number > 0 and number % GROUPS == 0 for number in numbers) for numbers in (self.channels, self.movement)
+        )
         sized = len(self.size) <= 2 and all(side > 0 for side in self.size)
-        allowed = at_least(1, self, "hidden", "layers", "stack")
-        allowed["channels"] = right, f"one or more multiples of {GROUPS}"
+        allowed = at_least(1, self, "hidden", "layers")
+        allowed["channels"] = right and len(self.channels) > 0, f"one or more multiples of {GROUPS}"
+        if self.front == "two_stream":
+            as_many = moving and len(self.movement) == len(self.channels)
+            allowed["movement"] = as_many, f"as many multiples of {GROUPS} as there are channels"
+            allowed["window"] = self.window >= 2, "2 or more"
         check("encoder", self, allowed | {"size": (sized, "nothing, one number above 0, or two")})
 
 
@@ -180,8 +188,11 @@ class VideoToText(Task[VideoConfig]):
                 f"encoder.size is {height} × {width}; with {len(config.channels)} numbers of channels allowed are "
                 f"multiples of {shrinkage}"
             )
-        network = ConvNet(config.channels, colours=3 * config.stack)
-        return FrameCNN(network, regions=height // shrinkage * (width // shrinkage), stack=config.stack)
+        regions = height // shrinkage * (width // shrinkage)
+        if config.front == "frames":
+            return FrameCNN(ConvNet(config.channels), regions=regions)
+        moving = ConvNet(config.movement, colours=config.window - 1)
+        return TwoStream(ConvNet(config.channels), moving, regions=regions, window=config.window)
 
     def source_lengths(self, sources: Sequence[dict[str, Any]]) -> list[int]:
         """In frames."""
