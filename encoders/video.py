@@ -81,8 +81,10 @@ def scattered(
 class SpatioTemporal(FrontEnd):
     """3-D convolutions over time and space, for what is in the movement: lips (Assael et al. 2016).
 
-    Each layer sees three frames and halves the sides of the picture, never time. Groups of channels are normalised in
-    each frame by itself, so that neither other videos nor padding change what a frame gets.
+    What does not move is taken away first: each pixel is measured from its mean over the video, as a cepstrum is, and
+    in units of how far all pixels of the video go from theirs. Each layer then sees three frames and halves the sides
+    of the picture, never time. Groups of channels are normalised in each frame by itself, so that neither other videos
+    nor padding change what a frame gets.
     """
 
     def __init__(self, channels: Sequence[int], size: tuple[int, int]):
@@ -104,7 +106,11 @@ class SpatioTemporal(FrontEnd):
     def forward(self, source: Source) -> tuple[Float[Tensor, "batch frames dim"], Bool[Tensor, "batch frames"]]:
         """``source.values``: UInt8[Tensor, "batch frames 3 height width"]."""
         real = source.mask[:, None, :, None, None]
-        states = (source.values.float() / 127.5 - 1).transpose(1, 2)  # (batch, 3, frames, height, width)
+        pixels = source.values.float().transpose(1, 2)  # (batch, 3, frames, height, width)
+        length = source.mask.sum(dim=1)[:, None, None, None, None]
+        changes = (pixels - (pixels * real).sum(dim=2, keepdim=True) / length) * real
+        variance = changes.square().mean(dim=(1, 3, 4), keepdim=True).sum(dim=2, keepdim=True) / length
+        states = changes / variance.sqrt().clamp(min=1)  # one of 256 steps, where hardly anything moves
         states = states.contiguous(memory_format=torch.channels_last_3d)
         for layer, norm in zip(self.layers, self.norms, strict=True):
             frames = layer(states * real).transpose(1, 2)

@@ -91,7 +91,7 @@ def test_regions_know_their_place_and_time_whatever_is_padded(front):
 
 def test_a_region_holds_what_is_at_its_place():
     front = SpatioTemporal((8,), (16, 16)).eval()
-    source = clips([1])
+    source = clips([2])
     states, _ = front(source)
     changed = source.values.clone()
     changed[0, 0, :, :2, :2] = 255 - changed[0, 0, :, :2, :2]
@@ -99,6 +99,17 @@ def test_a_region_holds_what_is_at_its_place():
     far = (states - other)[0, 0, 4:, 4:].abs().max()
     near = (states - other)[0, 0, 0, 0].abs().max()
     assert near > 10 * far  # what is far only feels it through the groups' normalisation
+
+
+def test_three_dimensional_convolutions_see_only_what_moves():
+    front = SpatioTemporal((8,), (16, 16)).eval()
+    source = clips([4])
+    darker = Source(source.values // 4 + 7, source.mask)
+    lighter = Source(darker.values + torch.arange(16, dtype=torch.uint8), source.mask)
+    assert_close(front(lighter)[0], front(darker)[0], rtol=1e-4, atol=1e-4)
+    still = Source(source.values[:, :1].expand(-1, 4, -1, -1, -1), source.mask)
+    nothing = Source(torch.zeros_like(source.values), source.mask)
+    assert_close(front(still)[0], front(nothing)[0])
 
 
 def test_two_streams_see_the_first_frame_of_a_window_and_how_it_goes_on():
@@ -138,10 +149,10 @@ def test_3d_convolutions_see_the_neighbouring_frames_and_no_others():
     source = clips([6])
     states, _ = front(source)
     changed = source.values.clone()
-    changed[0, 0] = 255 - changed[0, 0]
+    changed[0, :2] = changed[0, :2].flip(0)  # what all frames are measured from stays as it was
     other, _ = front(Source(changed, source.mask))
-    differ = (states != other).any(dim=-1)[0]
-    assert differ.tolist() == [True, True, False, False, False, False]
+    differ = ((states - other).abs() > 1e-3).any(dim=-1)[0]
+    assert differ.tolist() == [True, True, True, False, False, False]
 
 
 def test_the_mean_is_the_mean_of_the_frames():

@@ -91,10 +91,10 @@ def grid() -> VideoConfig:
         data="grid",
         score="words",
         vocabulary=VocabularyConfig(kind="character", size=100),
-        frames=FrameConfig(count=0, crop=(112, 166, 56, 152), keep=True),
+        frames=FrameConfig(count=0, crop=(118, 158, 76, 136), keep=True),
         augment=VideoAugmentConfig(crop=0.12, flip=True, colour=0.15, stutter=0.04),
         encoder=VideoEncoderConfig(
-            size=(40, 64), front="spatiotemporal", channels=(32, 48, 64), hidden=256, layers=2, dropout=0.3
+            size=(32, 48), front="spatiotemporal", channels=(24, 32, 64), hidden=256, layers=2, dropout=0.3
         ),
         attention=AttentionConfig(score="location", hidden=128),
         decoder=DecoderConfig(hidden=256, embedding=64, dropout=0.3, ctc=0.3),
