@@ -19,7 +19,7 @@ from tasks.handwriting import PAINT, SIDE, arrange, ground
 from tasks.scenes import Scene, Thing, scenes
 from tasks.sentences import GRAMMARS
 
-VERSION = 1  # of what is kept on disk; a change of the drawing needs another
+VERSION = 2  # of what is kept on disk; a change of the drawing needs another
 FRAMES = 8
 RATE = 4  # frames a second, where they are written as a video file
 DIRECTIONS = {"left": (1, -1), "right": (1, 1), "up": (0, -1), "down": (0, 1)}  # axis (rows, columns) and sign
@@ -80,17 +80,18 @@ def ways(corner: tuple[int, int], shape: Sequence[int], generator: random.Random
 def film(scene: Scene, split: str, generator: random.Random) -> tuple[UInt8[np.ndarray, "8 64 64 3"], list[Motion]]:
     """A scene's frames, the first of which is arranged as ``handwriting.draw`` would, and what each thing does."""
     noise = np.random.default_rng(generator.getrandbits(63))
-    canvas = ground(noise, generator)
-    frames = np.repeat(canvas[None], FRAMES, axis=0) + noise.normal(0, 3, (FRAMES, SIDE, SIDE, 3))
+    canvas = ground(noise, generator).astype(np.float32)
+    frames = 3 * noise.standard_normal((FRAMES, SIDE, SIDE, 3), dtype=np.float32)  # no two frames have the same grain
+    frames += canvas
     motions = []
     for thing, corner, ink in arrange(scene, split, generator):
-        paint = np.array(PAINT[thing.colour]) * generator.uniform(0.85, 1.0)
+        paint = np.array(PAINT[thing.colour], dtype=np.float32) * generator.uniform(0.85, 1.0)
         move = ways(corner, ink.shape, generator)
         motions.append(move.motion)
         for frame, (top, left) in zip(frames, move.corners, strict=True):
             place = frame[top : top + ink.shape[0], left : left + ink.shape[1]]
             place += ink[..., None] * (paint - place)
-    return frames.clip(0, 255).astype(np.uint8), motions
+    return frames.clip(0, 255, out=frames).astype(np.uint8), motions
 
 
 def narrate(things: Sequence[Thing], motions: Sequence[Motion]) -> list[str]:

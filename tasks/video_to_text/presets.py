@@ -29,17 +29,17 @@ def tiny() -> VideoConfig:
 def demo() -> VideoConfig:
     """The embedded world in motion, on a laptop's CPU."""
     return VideoConfig(
-        scenes=16_000,
+        scenes=20_000,
         vocabulary=VocabularyConfig(kind="word", size=400),
         frames=FrameConfig(count=8),
         encoder=VideoEncoderConfig(
-            front="two_stream", channels=(16, 64, 128), reading="regions", hidden=128, dropout=0.0
+            front="two_stream", channels=(16, 64, 128), reading="regions", hidden=128, dropout=0.05
         ),
         attention=AttentionConfig(score="location", hidden=128),
         decoder=DecoderConfig(hidden=192, embedding=64, tied=False, dropout=0.0),
         batch=BatchConfig(sentences=32),
         train=LearningConfig(
-            epochs=6, lr=3e-3, schedule="cosine", warmup=200, average=0, patience=0, label_smoothing=0.0
+            epochs=5, lr=3e-3, schedule="cosine", warmup=200, average=0, patience=0, label_smoothing=0.0
         ),
         search=SearchConfig(max_length=40),
     )
