@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from encoders.base import Encoder, FrontEnd, Memory, Source
-from encoders.image import GROUPS, ConvNet
+from encoders.image import ConvNet
 from encoders.recurrent import Cell, Recurrent
 
 Reading = Literal["mean", "frames", "recurrent", "regions"]
@@ -83,8 +83,8 @@ class SpatioTemporal(FrontEnd):
 
     What does not move is taken away first: each pixel is measured from its mean over the video, as a cepstrum is, and
     in units of how far all pixels of the video go from theirs. Each layer then sees three frames and halves the sides
-    of the picture, never time. Groups of channels are normalised in each frame by itself, so that neither other videos
-    nor padding change what a frame gets.
+    of the picture, never time. Nothing is normalised between the layers, as published: it would make as much of a frame
+    in which hardly anything moves as of any other.
     """
 
     def __init__(self, channels: Sequence[int], size: tuple[int, int]):
@@ -99,7 +99,6 @@ class SpatioTemporal(FrontEnd):
             nn.Conv3d(before, after, (3, side, side), stride=(1, 2, 2), padding=(1, side // 2, side // 2))
             for (before, after), side in zip(pairwise((3, *channels)), sides, strict=False)
         )
-        self.norms = nn.ModuleList(nn.GroupNorm(GROUPS, after) for after in channels)
         self.regions = (size[0] // shrinkage) * (size[1] // shrinkage)
         self.dim = channels[-1] * self.regions
 
@@ -112,9 +111,8 @@ class SpatioTemporal(FrontEnd):
         variance = changes.square().mean(dim=(1, 3, 4), keepdim=True).sum(dim=2, keepdim=True) / length
         states = changes / variance.sqrt().clamp(min=1)  # one of 256 steps, where hardly anything moves
         states = states.contiguous(memory_format=torch.channels_last_3d)
-        for layer, norm in zip(self.layers, self.norms, strict=True):
-            frames = layer(states * real).transpose(1, 2)
-            states = functional.relu(norm(frames.flatten(0, 1))).unflatten(0, source.mask.shape).transpose(1, 2)
+        for layer in self.layers:
+            states = functional.relu(layer(states * real))
         regions = states.permute(0, 2, 3, 4, 1).flatten(2)  # the channels of a region stand together
         return regions * source.mask[..., None], source.mask
 

@@ -96,7 +96,7 @@ def grid() -> VideoConfig:
         encoder=VideoEncoderConfig(
             size=(32, 48), front="spatiotemporal", channels=(24, 32, 64), hidden=256, layers=2, dropout=0.3
         ),
-        attention=AttentionConfig(score="location", hidden=128),
+        attention=AttentionConfig(score="location", hidden=128, guidance=1.0),
         decoder=DecoderConfig(hidden=256, embedding=64, dropout=0.3, ctc=0.3),
         batch=BatchConfig(sentences=8, max_frames=400),
         train=LearningConfig(epochs=60, lr=1e-3, schedule="cosine", warmup=300, average=4, patience=0),
