@@ -29,11 +29,11 @@ def tiny() -> VideoConfig:
 def demo() -> VideoConfig:
     """The embedded world in motion, on a laptop's CPU."""
     return VideoConfig(
-        scenes=20_000,
+        scenes=16_000,
         vocabulary=VocabularyConfig(kind="word", size=400),
         frames=FrameConfig(count=8),
         encoder=VideoEncoderConfig(
-            front="two_stream", channels=(16, 64, 128), reading="regions", hidden=128, dropout=0.05
+            front="two_stream", channels=(16, 64, 128), reading="regions", hidden=128, dropout=0.0
         ),
         attention=AttentionConfig(score="location", hidden=128),
         decoder=DecoderConfig(hidden=192, embedding=64, tied=False, dropout=0.0),
