@@ -182,9 +182,11 @@ class Extraction:
 
     def __init__(self, extractor: Extractor, speeds: tuple[float, ...]):
         self.extractor, self.speeds = extractor, speeds
+        self.home = os.getpid()
 
     def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        torch.set_num_threads(1)  # a forked process must not wait for threads that it does not have
+        if os.getpid() != self.home:  # a forked process must not wait for threads that it does not have
+            torch.set_num_threads(1)
         audio = row["audio"]
         try:
             variants = features_of(audio["bytes"] or audio["path"], self.extractor, self.speeds)
