@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from datasets import Audio, Dataset
 from matplotlib.image import imread
 
@@ -90,6 +91,16 @@ def refused(capsys, *arguments: str) -> str:
 
 
 # ── Data ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_features_made_in_this_process_leave_it_all_its_threads(folder):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert len(load(data=str(folder))) == len(TEXTS)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_an_audiofolder_is_read_with_its_transcripts_made_plain(folder, spoken):
