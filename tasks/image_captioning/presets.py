@@ -40,7 +40,11 @@ def demo() -> ImageConfig:
 
 
 def flickr8k() -> ImageConfig:
-    """Flickr8k, 8,000 photographs with five captions each (Hodosh et al. 2013); from the hub, or --data FOLDER."""
+    """Flickr8k, 8,000 photographs with five captions each (Hodosh et al. 2013); from the hub, or --data FOLDER.
+
+    python run.py image_captioning train flickr8k --data FOLDER --encoder.pretrained efficientnet-lite0: 27 minutes on
+    one core, BLEU-4 18.25 and CIDEr 44.26 on the validation split, at 144 pixels (benchmarks/README.md).
+    """
     return ImageConfig(
         data="jxie/flickr8k",
         vocabulary=VocabularyConfig(kind="word", size=5000, min_frequency=4),

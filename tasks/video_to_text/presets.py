@@ -49,12 +49,12 @@ def msrvtt() -> VideoConfig:
     """MSR-VTT, 10,000 clips with twenty sentences each (Xu et al. 2016): temporal attention; --data FOLDER."""
     return VideoConfig(
         data="msrvtt",
-        vocabulary=VocabularyConfig(kind="word", size=10_000, min_frequency=3),
+        vocabulary=VocabularyConfig(kind="word", size=10_000, min_frequency=5),
         frames=FrameConfig(count=24),
         encoder=VideoEncoderConfig(pretrained="timm/tf_efficientnet_lite0.in1k", hidden=384, dropout=0.4),
         attention=AttentionConfig(score="general"),
         decoder=DecoderConfig(hidden=512, embedding=300, dropout=0.5),
-        batch=BatchConfig(sentences=32, targets=5, frames=4096),
+        batch=BatchConfig(sentences=32, targets=2, frames=4096),
         train=LearningConfig(epochs=24, lr=8e-4, schedule="cosine", warmup=200, average=4, patience=0),
         search=SearchConfig(max_length=30),
     )
