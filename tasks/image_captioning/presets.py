@@ -29,7 +29,7 @@ def demo() -> ImageConfig:
     return ImageConfig(
         scenes=16_000,
         vocabulary=VocabularyConfig(kind="word", size=400),
-        encoder=ImageEncoderConfig(channels=(16, 64, 128), hidden=128, dropout=0.05),
+        encoder=ImageEncoderConfig(channels=(16, 64, 128), hidden=128, dropout=0.0),
         # Location: at the digit look where the colour was seen, or the network is long in learning what digits are.
         attention=AttentionConfig(score="location", hidden=128),
         decoder=DecoderConfig(hidden=192, embedding=64, tied=False, dropout=0.0),
