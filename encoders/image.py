@@ -13,6 +13,11 @@ from encoders.base import Encoder, FrontEnd, Memory, Source
 GROUPS = 8  # of channels that are normalised together
 
 
+def groupable(channels: Sequence[int]) -> bool:
+    """Whether these can be the layers of a :class:`ConvNet`: one or more multiples of GROUPS."""
+    return len(channels) > 0 and all(number > 0 and number % GROUPS == 0 for number in channels)
+
+
 class ConvNet(FrontEnd):
     """Residual blocks (He et al. 2016), small enough to be trained from scratch. Reads uint8 pixels.
 
@@ -22,6 +27,7 @@ class ConvNet(FrontEnd):
     """
 
     def __init__(self, channels: Sequence[int], *, colours: int = 3):
+        """``channels``: of the stem and of each block, ``groupable``. ``colours``: numbers that a pixel has."""
         super().__init__()
         stem, *_ = channels
         self.stem = nn.Conv2d(colours, stem, kernel_size=5, stride=2, padding=2)

@@ -98,7 +98,7 @@ def test_a_region_holds_what_is_at_its_place():
     states, other = (each.unflatten(2, (8, 8, 8)) for each in (states, front(Source(changed, source.mask))[0]))
     far = (states - other)[0, 0, 4:, 4:].abs().max()
     near = (states - other)[0, 0, 0, 0].abs().max()
-    assert near > 10 * far  # what is far only feels it through the groups' normalisation
+    assert near > 10 * far  # what is far only feels it through the video's variance
 
 
 def test_three_dimensional_convolutions_see_only_what_moves():

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from decoders.base import EOS
 from encoders.base import Encoder, Source, Unchanged
-from encoders.image import GROUPS, ConvNet, ImageEncoder
+from encoders.image import GROUPS, ConvNet, ImageEncoder, groupable
 from encoders.pretrained_image import PretrainedImage, load_image_model, rebuild_image_model
 from tasks import cache
 from tasks.captioned import checked, content, identity, read_features, with_targets
@@ -48,8 +48,8 @@ class ImageEncoderConfig:
 
     def __post_init__(self):
         allowed = at_least(1, self, "hidden") | at_least(0, self, "size")
-        right = len(self.channels) > 0 and all(number > 0 and number % GROUPS == 0 for number in self.channels)
-        check("encoder", self, allowed | {"channels": (right, f"one or more multiples of {GROUPS}")})
+        allowed["channels"] = groupable(self.channels), f"one or more multiples of {GROUPS}"
+        check("encoder", self, allowed)
 
 
 @dataclass(frozen=True, kw_only=True)

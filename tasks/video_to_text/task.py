@@ -1,5 +1,6 @@
 """Video to text: a video in, a sentence out, about what happens in it or of what is said."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -13,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from decoders.base import EOS
 from encoders.base import Encoder, FrontEnd, Source, Unchanged
-from encoders.image import GROUPS, ConvNet
+from encoders.image import GROUPS, ConvNet, groupable
 from encoders.pretrained_image import PretrainedImage, load_image_model, rebuild_image_model
 from encoders.pretrained_video import PretrainedVideo, is_video_model, load_video_model, rebuild_video_model
 from encoders.recurrent import Cell
@@ -64,17 +65,15 @@ class VideoEncoderConfig:
     """A pretrained encoder that learns computes its activations twice instead of keeping them."""
 
     def __post_init__(self):
-        right, moving = (
-            all(number > 0 and number % GROUPS == 0 for number in numbers) for numbers in (self.channels, self.movement)
-        )
         sized = len(self.size) <= 2 and all(side > 0 for side in self.size)
         allowed = at_least(1, self, "hidden", "layers")
-        allowed["channels"] = right and len(self.channels) > 0, f"one or more multiples of {GROUPS}"
+        allowed["channels"] = groupable(self.channels), f"one or more multiples of {GROUPS}"
+        allowed["size"] = sized, "nothing, one number above 0, or two"
         if self.front == "two_stream":
-            as_many = moving and len(self.movement) == len(self.channels)
+            as_many = groupable(self.movement) and len(self.movement) == len(self.channels)
             allowed["movement"] = as_many, f"as many multiples of {GROUPS} as there are channels"
-            allowed["window"] = self.window >= 2, "2 or more"
-        check("encoder", self, allowed | {"size": (sized, "nothing, one number above 0, or two")})
+            allowed |= at_least(2, self, "window")
+        check("encoder", self, allowed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +126,19 @@ class VideoToText(Task[VideoConfig]):
             return self.body.extractor.size, self.body.extractor.size
         sides = self.config.encoder.size or (64,)
         return sides[0], sides[-1]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the regions that a network from scratch makes of a frame. Raises ValueError for a size
+        that its layers can't halve."""
+        layers = len(self.config.encoder.channels)
+        height, width = self.size
+        if height % 2**layers or width % 2**layers:
+            raise ValueError(
+                f"encoder.size is {height} × {width}; with {layers} numbers of channels allowed are multiples of "
+                f"{2**layers}"
+            )
+        return height // 2**layers, width // 2**layers
 
     def captions(self, split: str) -> datasets.Dataset:
         """Videos and sentences of a split as they are found."""
@@ -181,14 +193,7 @@ class VideoToText(Task[VideoConfig]):
             return FrameCNN(self.body) if isinstance(self.body, PretrainedImage) else self.body
         if config.front == "spatiotemporal":
             return SpatioTemporal(config.channels, self.size)
-        shrinkage = 2 ** len(config.channels)
-        height, width = self.size
-        if height % shrinkage or width % shrinkage:
-            raise ValueError(
-                f"encoder.size is {height} × {width}; with {len(config.channels)} numbers of channels allowed are "
-                f"multiples of {shrinkage}"
-            )
-        regions = height // shrinkage * (width // shrinkage)
+        regions = math.prod(self.grid)
         if config.front == "frames":
             return FrameCNN(ConvNet(config.channels), regions=regions)
         moving = ConvNet(config.movement, colours=config.window - 1)
@@ -242,9 +247,7 @@ class VideoToText(Task[VideoConfig]):
         frames = read_frames(content(source), self.config.frames, None)
         if self.config.encoder.reading != "regions":
             return draw_watching(frames, weights, tokens, path)
-        shrinkage = 2 ** len(self.config.encoder.channels)
-        grid = self.size[0] // shrinkage, self.size[1] // shrinkage
-        draw_watching_places(frames, weights.unflatten(1, (-1, *grid)), tokens, path)
+        draw_watching_places(frames, weights.unflatten(1, (-1, *self.grid)), tokens, path)
 
 
 def is_folder_of_frames(path: Path) -> bool:
