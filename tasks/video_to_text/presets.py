@@ -88,8 +88,8 @@ def msvd() -> VideoConfig:
 def grid() -> VideoConfig:
     """GRID, commands read from the lips of one speaker (Cooke et al. 2006), all else left out; --data FOLDER.
 
-    python run.py video_to_text train grid --data FOLDER: 37.5 % word errors after 24 epochs, still falling, 50 minutes
-    on one core beside other work (benchmarks/README.md).
+    python run.py video_to_text train grid --data FOLDER --train.epochs 45, stopped after 26 of them: 37.50 % word
+    errors, 24.41 % character errors (benchmarks/README.md).
     """
     return VideoConfig(
         data="grid",
