@@ -1,12 +1,27 @@
 """Attention: what a decoder looks at, and how."""
 
-from attention.base import Attention, Blind, Glance, Lookup, NoAttention, Region, Score, SoftAttention
+from attention.base import (
+    Attention,
+    Blind,
+    Draw,
+    Drawn,
+    Glance,
+    Hierarchy,
+    Lookup,
+    NoAttention,
+    Region,
+    Score,
+    ScoredAttention,
+    Segments,
+)
 from attention.doubly_stochastic import doubly_stochastic_loss
-from attention.guided import diagonality, guided_loss
-from attention.location import LocationAttention
+from attention.guided import guided_loss
+from attention.hard import Gumbel, Reinforce, Sampled
+from attention.hierarchical import TwoLevels
+from attention.measures import coverage, diagonality, entropy
 from attention.multihead import MultiHead
-from attention.regions import MonotonicRegion
-from attention.scores import Additive, Concat, Cosine, Dot, General, ScaledDot, ScoreName, build_score
+from attention.regions import LocalMonotonic, LocalPredictive, MonotonicRegion, RegionName, build_region
+from attention.scores import Additive, Concat, Cosine, Dot, General, Location, ScaledDot, ScoreName, build_score
 
 __all__ = [
     "Additive",
@@ -15,20 +30,34 @@ __all__ = [
     "Concat",
     "Cosine",
     "Dot",
+    "Draw",
+    "Drawn",
     "General",
     "Glance",
-    "LocationAttention",
+    "Gumbel",
+    "Hierarchy",
+    "LocalMonotonic",
+    "LocalPredictive",
+    "Location",
     "Lookup",
     "MonotonicRegion",
     "MultiHead",
     "NoAttention",
     "Region",
+    "RegionName",
+    "Reinforce",
+    "Sampled",
     "ScaledDot",
     "Score",
     "ScoreName",
-    "SoftAttention",
+    "ScoredAttention",
+    "Segments",
+    "TwoLevels",
+    "build_region",
     "build_score",
+    "coverage",
     "diagonality",
     "doubly_stochastic_loss",
+    "entropy",
     "guided_loss",
 ]

@@ -1,11 +1,19 @@
-"""Attention: a query looks at a memory. Mask, softmax and context are written here, once.
+"""Attention: a query looks at a memory. Mask, weights and context are written here, once.
 
-An attention is built from independent choices: a *score* (attention/scores.py) says how well a query and a key
-fit; the *structure* is one head or many (attention/multihead.py). Nothing is kept on a module between calls: what
-belongs to a batch travels in :class:`Lookup`, so one attention may serve any number of batches and beams at once.
+An attention is built from independent choices, each a module that may be left out but the first:
+
+* a *score* (attention/scores.py, location.py) says how well a query and a key fit;
+* a *hierarchy* (hierarchical.py) chooses among segments first, and then among the states inside them;
+* a *region* (regions.py) holds back what is far from where a query should look;
+* a *draw* (hard.py) looks at one state instead of at all by their weights;
+* and many heads (multihead.py) do all of that several times at once.
+
+Nothing is kept on a module between calls: what belongs to a batch travels in :class:`Lookup`, so one attention may
+serve any number of batches and beams at once.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,6 +21,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from encoders.base import Memory
+
+
+@dataclass(frozen=True)
+class Segments:
+    """The memory's segments (sentences, rows, frames), made ready to be looked at."""
+
+    keys: Float[Tensor, "rows segments key"]
+    mask: Bool[Tensor, "rows segments"]
+    of: Int[Tensor, "rows source"]  # the segment in which each state lies
+
+    def select(self, rows: Int[Tensor, " rows"]) -> "Segments":
+        return Segments(self.keys[rows], self.mask[rows], self.of[rows])
 
 
 @dataclass(frozen=True)
@@ -27,6 +47,7 @@ class Lookup:
     values: Float[Tensor, "rows source value"]
     mask: Bool[Tensor, "rows source"]
     heads: int = 1  # how many neighbouring rows belong to one sentence
+    segments: Segments | None = None
 
     @property
     def batch_size(self) -> int:
@@ -36,12 +57,41 @@ class Lookup:
         """The lookups of some of the batch's sentences."""
         heads = torch.arange(self.heads, device=sentences.device)
         rows = (sentences[:, None] * self.heads + heads).flatten()
-        return replace(self, keys=self.keys[rows], values=self.values[rows], mask=self.mask[rows])
+        segments = None if self.segments is None else self.segments.select(rows)
+        return replace(self, keys=self.keys[rows], values=self.values[rows], mask=self.mask[rows], segments=segments)
+
+    def follow(self, rows: Int[Tensor, "sentences beam"], hypotheses: int) -> "Lookup":
+        """The lookup after State.select(rows) among so many hypotheses; a copy only if sentences are left out."""
+        sentences = rows[:, 0] // (hypotheses // self.batch_size)
+        return self if len(sentences) == self.batch_size else self.select(sentences)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a draw has to answer for, where a look was drawn: see attention/hard.py."""
+
+    log_probability: Float[Tensor, "batch queries"]
+    entropy: Float[Tensor, "batch queries"]
+
+    def parts(self) -> tuple[Tensor, Tensor]:
+        return self.log_probability, self.entropy
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Drawn | None]") -> "Drawn | None":
+        """Of looks taken one after the other as of a sentence; None if nothing was drawn."""
+        drawn = [part.parts() for part in parts if part is not None]
+        return cls(*(torch.cat(each, dim=1) for each in zip(*drawn, strict=True))) if drawn else None
+
+    @classmethod
+    def together(cls, parts: "Sequence[Drawn | None]") -> "Drawn | None":
+        """Of looks that are taken at once, by several heads or layers; None if nothing was drawn."""
+        drawn = [part.parts() for part in parts if part is not None]
+        return cls(*(torch.stack(each).sum(dim=0) for each in zip(*drawn, strict=True))) if drawn else None
 
 
 @dataclass(frozen=True)
 class Glance:
-    """What one look returns: the context, and the weights it was made with (None: nothing was weighed).
+    """What looking returns: the context, and the weights it was made with (None: nothing was weighed).
 
     ``past`` is what the next look of the same hypothesis needs to know of its looks so far, None where it needs
     nothing: for each query, and each head if there are many, the last weights and the sum of all.
@@ -50,13 +100,16 @@ class Glance:
     context: Float[Tensor, "batch queries dim"]
     weights: Float[Tensor, "batch queries source"] | None
     past: Float[Tensor, "batch queries ..."] | None = None
+    drawn: Drawn | None = None
 
 
 class Attention(nn.Module, ABC):
     """``start`` once for each memory, then ``attend`` for each query. ``dim``: the context's features.
 
-    ``sequential``: a look depends on the one before it, so a sentence's positions cannot all look at once; each look
-    but the first then takes the ``past`` that the last one returned.
+    Without ``past``, the queries are the first looks of one hypothesis a sentence, one after the other; with it, each
+    is the next look of a hypothesis of its own.
+
+    ``sequential``: a look depends on what the one before it saw, so a sentence's looks cannot be taken at once.
     """
 
     dim: int
@@ -75,9 +128,60 @@ class Attention(nn.Module, ABC):
     ) -> Glance:
         """Look at the memory; weights sum to one over the real positions and are zero on padding."""
 
+    def attend_along(self, queries: Float[Tensor, "batch target query"], lookup: Lookup) -> Glance:
+        """The looks of all of a sentence's positions: at once, or each after the one before where it needs that."""
+        if not self.sequential:
+            return self.attend(queries, lookup)
+        glances: list[Glance] = []
+        for query in queries.split(1, dim=1):
+            glances.append(self.attend(query, lookup, glances[-1].past if glances else None))
+        return joined(glances)
+
+    def attend_each(
+        self,
+        queries: Float[Tensor, "rows query"],
+        lookup: Lookup,
+        past: Float[Tensor, "rows 1 ..."] | None = None,
+    ) -> Glance:
+        """The next look of each hypothesis, which all become rows of the glance, with one query each.
+
+        The beam becomes the attention's axis of queries, so that no memory is copied for it.
+        """
+        grid = lookup.batch_size, -1
+        past = None if past is None else past.squeeze(1).unflatten(0, grid)
+        glance = self.attend(queries.unflatten(0, grid), lookup, past)
+        drawn = glance.drawn
+        return Glance(
+            glance.context.flatten(0, 1)[:, None],
+            None if glance.weights is None else glance.weights.flatten(0, 1)[:, None],
+            None if glance.past is None else glance.past.flatten(0, 1)[:, None],
+            None if drawn is None else Drawn(drawn.log_probability.view(-1, 1), drawn.entropy.view(-1, 1)),
+        )
+
+
+def joined(glances: Sequence[Glance]) -> Glance:
+    """Looks taken one after the other as those of a sentence."""
+    return Glance(
+        torch.cat([glance.context for glance in glances], dim=1),
+        joined_if_any([glance.weights for glance in glances]),
+        joined_if_any([glance.past for glance in glances]),
+        Drawn.joined([glance.drawn for glance in glances]),
+    )
+
+
+def joined_if_any(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """Side by side along the queries; None if there are none."""
+    there = [part for part in parts if part is not None]
+    return torch.cat(there, dim=1) if there else None
+
 
 class Score(nn.Module, ABC):
-    """How well each query fits each key. It only scores: no mask, no softmax."""
+    """How well each query fits each key. It only scores: no mask, no softmax.
+
+    ``sequential``: it also reads ``past``, the last weights and the sum of all; None at the first look.
+    """
+
+    sequential: bool = False
 
     def keys(self, states: Float[Tensor, "batch source dim"]) -> Float[Tensor, "batch source key"]:
         """What can be computed from the memory alone, once for each sentence."""
@@ -85,14 +189,21 @@ class Score(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, queries: Float[Tensor, "batch queries query"], keys: Float[Tensor, "batch source key"]
+        self,
+        queries: Float[Tensor, "batch queries query"],
+        keys: Float[Tensor, "batch source key"],
+        past: Float[Tensor, "batch queries 2 source"] | None = None,
     ) -> Float[Tensor, "batch queries source"]:
         """Energies, any real number."""
 
 
 class Region(nn.Module, ABC):
-    """Where a query may look: log-weights that are added to any score's energies, before the softmax."""
+    """Where a query may look: log-weights that are added to any score's energies, before the softmax.
 
+    ``remembers``: it needs ``past``. ``sequential``: and that before it can say where the next query looks.
+    """
+
+    remembers: bool = False
     sequential: bool = False
 
     @abstractmethod
@@ -102,30 +213,66 @@ class Region(nn.Module, ABC):
         mask: Bool[Tensor, "batch source"],
         past: Float[Tensor, "batch queries 2 source"] | None,
     ) -> Float[Tensor, "batch queries source"]:
-        """0 where a look is free, negative where it is held back."""
+        """0 where a look is free, negative where it is held back, -inf where it is forbidden.
+
+        Each query must be left at least one real position.
+        """
 
 
-class SoftAttention(Attention):
-    """A softmax over all real positions (Bahdanau et al. 2015), with any score; ``region`` holds it back, if given."""
+class Hierarchy(nn.Module, ABC):
+    """Segments first, and then the states inside them."""
 
-    def __init__(self, score: Score, dim: int, region: Region | None = None):
-        super().__init__()
-        self.score = score
-        self.region = region
-        self.dim = dim
-        self.sequential = region is not None and region.sequential
+    @abstractmethod
+    def start(self, memory: Memory) -> Segments:
+        """Cut the memory into segments, and project them to keys."""
 
-    def start(self, memory: Memory) -> Lookup:
-        return Lookup(self.score.keys(memory.states), memory.states, memory.mask)
-
-    def energies(
+    @abstractmethod
+    def forward(
         self,
         queries: Float[Tensor, "batch queries query"],
-        lookup: Lookup,
-        past: Float[Tensor, "batch queries 2 source"] | None,
+        energies: Float[Tensor, "batch queries source"],
+        segments: Segments,
     ) -> Float[Tensor, "batch queries source"]:
-        """What the softmax is taken of; ``past`` is None at the first look, and where nothing depends on it."""
-        return self.score(queries, lookup.keys)
+        """The states' log-weights, from their energies, which are -inf on padding, and stay so there."""
+
+
+class Draw(nn.Module, ABC):
+    """How one position is picked from the softmax of the energies."""
+
+    @abstractmethod
+    def forward(
+        self, energies: Float[Tensor, "batch queries source"]
+    ) -> tuple[Float[Tensor, "batch queries source"], Drawn | None]:
+        """Weights that are one at the position drawn, and what the draw has to answer for in training."""
+
+
+class ScoredAttention(Attention):
+    """Attention by a score: the softmax of its energies weighs the states (Bahdanau et al. 2015).
+
+    ``hierarchy``, ``region`` and ``draw``, where given, each change one thing about that; any goes with any.
+    """
+
+    def __init__(
+        self,
+        score: Score,
+        dim: int,
+        *,
+        hierarchy: Hierarchy | None = None,
+        region: Region | None = None,
+        draw: Draw | None = None,
+    ):
+        super().__init__()
+        self.score = score
+        self.hierarchy = hierarchy
+        self.region = region
+        self.draw = draw
+        self.dim = dim
+        self.sequential = score.sequential or (region is not None and region.sequential)
+        self.remembers = self.sequential or (region is not None and region.remembers)
+
+    def start(self, memory: Memory) -> Lookup:
+        segments = None if self.hierarchy is None else self.hierarchy.start(memory)
+        return Lookup(self.score.keys(memory.states), memory.states, memory.mask, segments=segments)
 
     def attend(
         self,
@@ -133,17 +280,27 @@ class SoftAttention(Attention):
         lookup: Lookup,
         past: Float[Tensor, "batch queries 2 source"] | None = None,
     ) -> Glance:
-        energies = self.energies(queries, lookup, past)
+        energies = self.score(queries, lookup.keys, past)
+        # Half precision sums a softmax badly over long sources, so it is done in float32 at least.
+        energies = energies.to(torch.promote_types(energies.dtype, torch.float32))
+        energies = energies.masked_fill(~lookup.mask[:, None], float("-inf"))
+        if self.hierarchy is not None and lookup.segments is not None:
+            energies = self.hierarchy(queries, energies, lookup.segments)
         if self.region is not None:
             energies = energies + self.region(queries, lookup.mask, past)
-        # Half precision sums a softmax badly over long sources, so it is done in float32 at least.
-        precise = torch.promote_types(energies.dtype, torch.float32)
-        weights = energies.masked_fill(~lookup.mask[:, None], float("-inf")).softmax(dim=-1, dtype=precise)
+        weights, drawn = (energies.softmax(dim=-1), None) if self.draw is None else self.draw(energies)
+        past = self.remembered(weights, past)
         weights = weights.to(lookup.values.dtype)
-        if self.sequential:
-            total = weights if past is None else past[:, :, 1] + weights
-            past = torch.stack([weights, total], dim=2)
-        return Glance(weights @ lookup.values, weights, past)
+        return Glance(weights @ lookup.values, weights, past, drawn)
+
+    def remembered(
+        self, weights: Float[Tensor, "batch queries source"], past: Float[Tensor, "batch queries 2 source"] | None
+    ) -> Float[Tensor, "batch queries 2 source"] | None:
+        """``past`` after these looks: without one, each query's looks before are the queries before."""
+        if not self.remembers:
+            return None
+        total = weights.cumsum(dim=1) if past is None else past[:, :, 1] + weights
+        return torch.stack([weights, total], dim=2)
 
 
 class NoAttention(Attention):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from attention.base import Attention, Glance, Lookup
+from attention.base import Attention, Drawn, Glance, Lookup
 from encoders.base import Memory
 
 
@@ -38,6 +38,7 @@ class MultiHead(Attention):
             self.fold(self.key(memory.states)),
             memory.mask.repeat_interleave(self.num_heads, dim=0),
             self.fold(memory.summary[:, None]).squeeze(1),
+            None if memory.segments is None else memory.segments.repeat_interleave(self.num_heads, dim=0),
         )
         lookup = self.head.start(folded)
         return replace(lookup, values=self.fold(self.value(memory.states)), heads=self.num_heads)
@@ -55,7 +56,11 @@ class MultiHead(Attention):
             None if each is None else each.unflatten(0, (-1, self.num_heads)) for each in (glance.weights, glance.past)
         )
         weights = None if weights is None else weights.mean(dim=1)
-        return Glance(context, weights, None if past is None else past.transpose(1, 2))
+        drawn = glance.drawn
+        if drawn is not None:  # each head draws for itself
+            heads = [part.unflatten(0, (-1, self.num_heads)).unbind(1) for part in drawn.parts()]
+            drawn = Drawn.together([Drawn(*head) for head in zip(*heads, strict=True)])
+        return Glance(context, weights, None if past is None else past.transpose(1, 2), drawn)
 
     def fold(self, states: Float[Tensor, "batch length dim"]) -> Float[Tensor, "rows length subspace"]:
         return states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2).flatten(0, 1)

@@ -23,12 +23,13 @@ from torch.nn import functional
 
 from attention.base import Score
 
-ScoreName = Literal["dot", "scaled_dot", "cosine", "general", "concat", "additive"]
+ScoreName = Literal["dot", "scaled_dot", "cosine", "general", "concat", "additive", "location"]
 
 Queries = Float[Tensor, "batch queries query"]
 Keys = Float[Tensor, "batch source key"]
 States = Float[Tensor, "batch source dim"]
 Energies = Float[Tensor, "batch queries source"]
+Past = Float[Tensor, "batch queries 2 source"] | None
 
 
 class Dot(Score):
@@ -42,14 +43,14 @@ class Dot(Score):
     def keys(self, states: States) -> Keys:
         return self.project(states)
 
-    def forward(self, queries: Queries, keys: Keys) -> Energies:
+    def forward(self, queries: Queries, keys: Keys, past: Past = None) -> Energies:
         return queries @ keys.mT
 
 
 class ScaledDot(Dot):
     """q . k / sqrt(d): keeps the softmax out of its flat ends however large d is."""
 
-    def forward(self, queries: Queries, keys: Keys) -> Energies:
+    def forward(self, queries: Queries, keys: Keys, past: Past = None) -> Energies:
         return super().forward(queries / math.sqrt(queries.size(-1)), keys)
 
 
@@ -63,7 +64,7 @@ class Cosine(Dot):
     def keys(self, states: States) -> Keys:
         return functional.normalize(super().keys(states), dim=-1)
 
-    def forward(self, queries: Queries, keys: Keys) -> Energies:
+    def forward(self, queries: Queries, keys: Keys, past: Past = None) -> Energies:
         return super().forward(functional.normalize(queries, dim=-1) * self.log_temperature.exp(), keys)
 
 
@@ -77,7 +78,7 @@ class General(Score):
     def keys(self, states: States) -> Keys:
         return self.matrix(states)
 
-    def forward(self, queries: Queries, keys: Keys) -> Energies:
+    def forward(self, queries: Queries, keys: Keys, past: Past = None) -> Energies:
         return queries @ keys.mT
 
 
@@ -93,9 +94,32 @@ class Additive(Score):
     def keys(self, states: States) -> Keys:
         return self.key(states)
 
-    def forward(self, queries: Queries, keys: Keys) -> Energies:
+    def forward(self, queries: Queries, keys: Keys, past: Past = None) -> Energies:
         hidden = torch.tanh(self.query(queries)[:, :, None] + keys[:, None])  # (batch, queries, source, hidden)
         return self.vector(hidden).squeeze(-1)
+
+
+class Location(Additive):
+    """v . tanh(W q + U k + V f + b), with f = F * [last weights; sum of all weights].
+
+    Two sounds of the same word have like states; what tells them apart is which one was written already. ``filters``
+    convolutions F of ``width`` positions read the weights of the look before, and, as in Tacotron 2 (Shen et al.
+    2018), also the sum of all looks. At the first look there are none, and f is zero.
+    """
+
+    sequential = True
+
+    def __init__(self, query_dim: int, memory_dim: int, hidden_dim: int, *, filters: int = 10, width: int = 31):
+        super().__init__(query_dim, memory_dim, hidden_dim)
+        self.filters = nn.Conv1d(2, filters, width, padding=width // 2, bias=False)
+        self.location = nn.Linear(filters, hidden_dim, bias=False)
+
+    def forward(self, queries: Queries, keys: Keys, past: Past = None) -> Energies:
+        hidden = self.query(queries)[:, :, None] + keys[:, None]  # (batch, queries, source, hidden)
+        if past is not None:
+            located = self.filters(past.flatten(0, 1).to(keys.dtype)).mT.unflatten(0, past.shape[:2])
+            hidden = hidden + self.location(located)
+        return self.vector(torch.tanh(hidden)).squeeze(-1)
 
 
 class Concat(Score):
@@ -114,14 +138,14 @@ class Concat(Score):
     def keys(self, states: States) -> Keys:
         return functional.linear(states, self.joined.weight[:, self.query_dim :])
 
-    def forward(self, queries: Queries, keys: Keys) -> Energies:
+    def forward(self, queries: Queries, keys: Keys, past: Past = None) -> Energies:
         projected = functional.linear(queries, self.joined.weight[:, : self.query_dim])
         hidden = torch.tanh(projected[:, :, None] + keys[:, None])  # (batch, queries, source, hidden)
         return self.vector(hidden).squeeze(-1)
 
 
 def build_score(name: ScoreName, query_dim: int, memory_dim: int, hidden_dim: int) -> Score:
-    """The score called ``name``; ``hidden_dim`` is the size of the perceptron in concat and additive."""
+    """The score called ``name``; ``hidden_dim`` is the size of the perceptron in concat, additive and location."""
     match name:
         case "dot":
             return Dot(query_dim, memory_dim)
@@ -135,3 +159,5 @@ def build_score(name: ScoreName, query_dim: int, memory_dim: int, hidden_dim: in
             return Concat(query_dim, memory_dim, hidden_dim)
         case "additive":
             return Additive(query_dim, memory_dim, hidden_dim)
+        case "location":
+            return Location(query_dim, memory_dim, hidden_dim)

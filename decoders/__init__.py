@@ -10,6 +10,7 @@ from decoders.s2vt import S2VT
 from decoders.search import beam_search, sample
 from decoders.stepwise import Stepwise
 from decoders.transducer import Transducer
+from decoders.transformer import TransformerDecoder
 
 __all__ = [
     "BOS",
@@ -29,6 +30,7 @@ __all__ = [
     "State",
     "Stepwise",
     "Transducer",
+    "TransformerDecoder",
     "beam_search",
     "sample",
 ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from attention.base import Drawn
 from decoders.hypothesis import Hypothesis, SearchConfig
 from encoders.base import Memory
 
@@ -15,10 +16,12 @@ class Readout:
     """What a decoder has to say before the vocabulary, and where it looked (None: it does not attend).
 
     Kept apart from the logits because training multiplies only the real tokens' features with the vocabulary.
+    ``drawn``: what its looks have to answer for, where they were drawn (attention/hard.py).
     """
 
     features: Float[Tensor, "batch target dim"]
     weights: Float[Tensor, "batch target source"] | None
+    drawn: Drawn | None = None
 
 
 class State(ABC):

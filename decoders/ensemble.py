@@ -17,12 +17,12 @@ from encoders.base import Memory
 class Memories(Memory):
     """What the members' encoders returned for the same inputs; to everyone else it is the first one's memory."""
 
-    members: tuple[Memory, ...]
+    members: tuple[Memory, ...] = ()
 
     @classmethod
     def of(cls, members: list[Memory]) -> "Memories":
         first = members[0]
-        return cls(first.states, first.mask, first.summary, tuple(members))
+        return cls(first.states, first.mask, first.summary, first.segments, tuple(members))
 
     def select(self, rows: Int[Tensor, " rows"]) -> "Memories":
         return Memories.of([member.select(rows) for member in self.members])

@@ -1,7 +1,7 @@
 """The recurrent decoder that all tasks share: an LSTM (or GRU, or RNN) that attends to any memory."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attention.base import Attention, Glance, Lookup
+from attention import Attention, Glance, Lookup, Reinforce
 from decoders.base import Readout, State
 from decoders.cell import Linear, RecurrentCell
 from decoders.late import LateLinear
@@ -29,17 +29,14 @@ class RecurrentState(State):
     hidden: tuple[Float[Tensor, "layers rows dim"], ...]
     readout: Float[Tensor, "rows readout"]
     lookup: Lookup
-    past: Float[Tensor, "rows ..."] | None = None
+    past: Float[Tensor, "rows 1 ..."] | None = None
 
     def select(self, rows: Int[Tensor, "sentences beam"]) -> "RecurrentState":
-        beam = self.readout.size(0) // self.lookup.batch_size
-        sentences = rows[:, 0] // beam
-        everyone = sentences.size(0) == self.lookup.batch_size  # then nothing of the memory needs to be copied
         flat = rows.flatten()
         return RecurrentState(
             tuple(states[:, flat] for states in self.hidden),
             self.readout[flat],
-            self.lookup if everyone else self.lookup.select(sentences),
+            self.lookup.follow(rows, self.readout.size(0)),
             None if self.past is None else self.past[flat],
         )
 
@@ -91,6 +88,7 @@ class RecurrentDecoder(Stepwise[RecurrentState]):
         guidance: float = 0.0,
         gate: bool = False,
         doubly_stochastic: float = 0.0,
+        reinforce: Reinforce | None = None,
     ):
         super().__init__()
         embedding_dim = embedding.embedding_dim
@@ -104,6 +102,8 @@ class RecurrentDecoder(Stepwise[RecurrentState]):
         self.guidance = guidance
         self.gate = nn.Linear(hidden_dim, 1) if gate else None
         self.doubly_stochastic = doubly_stochastic
+        self.reinforce = reinforce
+        self.onward = input_feeding or order == "before" or attention.sequential
         fed_dim = readout_dim * input_feeding + attention.dim * (order == "before")
         self.cell = RecurrentCell(cell, embedding_dim, fed_dim, hidden_dim, num_layers, dropout)
         self.shape = (self.cell.num_states, num_layers, hidden_dim)  # of what the cell carries, for one row
@@ -133,13 +133,13 @@ class RecurrentDecoder(Stepwise[RecurrentState]):
         look = None
         fed = [state.readout] if self.input_feeding else []
         if self.order == "before":
-            look = self.attend(state.hidden[0][-1], state)
-            fed.append(look[0])
+            look = self.look(state.hidden[0][-1], state)
+            fed.append(look.context.squeeze(1))
         top, hidden = self.cell.step(product, torch.cat(fed, dim=-1) if fed else None, state.hidden, linear)
-        context, weights, past = self.attend(top, state) if look is None else look
-        readout = self.read_out(top, context, linear)
-        weights = None if weights is None else weights[:, None]
-        return Readout(readout[:, None], weights), RecurrentState(hidden, readout, state.lookup, past)
+        look = self.look(top, state) if look is None else look
+        readout = self.read_out(top, look.context.squeeze(1), linear)
+        following = RecurrentState(hidden, readout, state.lookup, look.past)
+        return Readout(readout[:, None], look.weights, look.drawn), following
 
     def forward(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Readout:
         state = self.start(memory)
@@ -152,18 +152,8 @@ class RecurrentDecoder(Stepwise[RecurrentState]):
                 readouts.append(readout)
             return join(readouts)
         states, _ = self.cell.run(embedded, state.hidden)
-        glance = self.look_along(states, state.lookup)
-        return Readout(self.read_out(states, self.gated(glance.context, states)), glance.weights)
-
-    def look_along(self, states: Float[Tensor, "batch target dim"], lookup: Lookup) -> Glance:
-        """The looks of all positions: at once, or one after the other where each depends on the one before."""
-        if not self.attention.sequential:
-            return self.attention.attend(states, lookup)
-        glances: list[Glance] = []
-        for query in states.split(1, dim=1):
-            glances.append(self.attention.attend(query, lookup, glances[-1].past if glances else None))
-        weights = [glance.weights for glance in glances if glance.weights is not None]
-        return Glance(torch.cat([glance.context for glance in glances], dim=1), torch.cat(weights, dim=1))
+        glance = self.attention.attend_along(states, state.lookup)
+        return Readout(self.read_out(states, self.gated(glance.context, states)), glance.weights, glance.drawn)
 
     def logits(self, features: Float[Tensor, "*positions dim"]) -> Float[Tensor, "*positions vocab"]:
         return self.output(features)
@@ -171,18 +161,10 @@ class RecurrentDecoder(Stepwise[RecurrentState]):
     def embed(self, tokens: Int[Tensor, "*positions"]) -> Float[Tensor, "*positions embedding"]:
         return self.dropout(self.embedding(tokens))
 
-    def attend(
-        self, queries: Float[Tensor, "rows dim"], state: RecurrentState
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Context, weights and past of one look a hypothesis, each with the hypotheses as its first axis.
-
-        The beam becomes the attention's axis of queries, so that no memory is copied for it.
-        """
-        grid = state.lookup.batch_size, -1
-        past = None if state.past is None else state.past.unflatten(0, grid)
-        glance = self.attention.attend(queries.unflatten(0, grid), state.lookup, past)
-        weights, past = (None if each is None else each.flatten(0, 1) for each in (glance.weights, glance.past))
-        return self.gated(glance.context.flatten(0, 1), queries), weights, past
+    def look(self, queries: Float[Tensor, "rows dim"], state: RecurrentState) -> Glance:
+        """One look of each hypothesis, with the context as far as the gate lets it in."""
+        glance = self.attention.attend_each(queries, state.lookup, state.past)
+        return replace(glance, context=self.gated(glance.context, queries[:, None]))
 
     def gated(
         self, context: Float[Tensor, "*positions context"], queries: Float[Tensor, "*positions dim"]

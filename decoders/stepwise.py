@@ -9,8 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from attention.doubly_stochastic import doubly_stochastic_loss
-from attention.guided import guided_loss
+from attention import Drawn, Reinforce, doubly_stochastic_loss, guided_loss
 from decoders.base import PAD, Decoder, Readout, State
 from decoders.hypothesis import Hypothesis, SearchConfig
 from decoders.search import beam_search, sample
@@ -23,11 +22,14 @@ class Stepwise(Decoder, Generic[S]):
     """Writes a sentence token by token: ``start`` once, then ``step``; ``forward`` does it for known tokens.
 
     In training attention has losses of its own, with these weights: ``guidance`` towards the diagonal (Tachibana et
-    al. 2018), and ``doubly_stochastic`` towards the whole source (Xu et al. 2015).
+    al. 2018), and ``doubly_stochastic`` towards the whole source (Xu et al. 2015). ``reinforce`` is what drawn looks
+    learn by; ``onward`` tells whether a look also changes what is written after its word.
     """
 
     guidance: float = 0.0
     doubly_stochastic: float = 0.0
+    reinforce: Reinforce | None = None
+    onward: bool = True
 
     @abstractmethod
     def start(self, memory: Memory) -> S:
@@ -68,6 +70,10 @@ class Stepwise(Decoder, Generic[S]):
             loss = loss + self.guidance * guided_loss(readout.weights, real, memory.mask)
         if self.doubly_stochastic and readout.weights is not None:
             loss = loss + self.doubly_stochastic * doubly_stochastic_loss(readout.weights, real, memory.mask)
+        if self.reinforce is not None and readout.drawn is not None:
+            gains = logits.new_zeros(real.shape)
+            gains[real] = -functional.cross_entropy(logits.detach(), targets[real], reduction="none")
+            loss = loss + self.reinforce(gains, readout.drawn, real, onward=self.onward)
         return loss
 
     def search(self, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
@@ -105,4 +111,5 @@ def join(readouts: Sequence[Readout]) -> Readout:
     """The readouts of steps as that of a sentence."""
     weights = [readout.weights for readout in readouts if readout.weights is not None]
     features = torch.cat([readout.features for readout in readouts], dim=1)
-    return Readout(features, torch.cat(weights, dim=1) if weights else None)
+    drawn = Drawn.joined([readout.drawn for readout in readouts])
+    return Readout(features, torch.cat(weights, dim=1) if weights else None, drawn)

@@ -32,15 +32,19 @@ class Memory:
 
     ``states`` is what attention looks at, ``mask`` says which states are real (True), and ``summary`` is the
     fixed-length context vector: the decoder starts from it, and a decoder without attention sees nothing else.
+    ``segments``: the number of the segment in which each state lies (its sentence, row, frame), counted from 0, where
+    there are such; hierarchical attention goes by it.
     """
 
     states: Float[Tensor, "batch source dim"]
     mask: Bool[Tensor, "batch source"]
     summary: Float[Tensor, "batch dim"]
+    segments: Int[Tensor, "batch source"] | None = None
 
     def select(self, rows: Int[Tensor, " rows"]) -> "Memory":
         """The memory of some of the batch's sentences, in the order of ``rows``."""
-        return Memory(self.states[rows], self.mask[rows], self.summary[rows])
+        segments = None if self.segments is None else self.segments[rows]
+        return Memory(self.states[rows], self.mask[rows], self.summary[rows], segments)
 
 
 class Encoder(nn.Module, ABC):
@@ -68,6 +72,16 @@ class FrontEnd(nn.Module, ABC):
     def lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         """How many states sources of so many frames become."""
         return frames
+
+
+class Reader(nn.Module, ABC):
+    """What makes a memory of a sequence of vectors, whatever they stand for; its states have ``dim`` features."""
+
+    dim: int
+
+    @abstractmethod
+    def forward(self, states: Float[Tensor, "batch source features"], mask: Bool[Tensor, "batch source"]) -> Memory:
+        """As many states as there were. Real positions must come before padding in each row."""
 
 
 class Unchanged(FrontEnd):

@@ -1,5 +1,6 @@
 """The image encoder: a picture in, its regions as states out."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -8,7 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.base import Encoder, FrontEnd, Memory, Source
+from encoders.base import Encoder, FrontEnd, Memory, Reader, Source
+from encoders.pooling import Mean
 
 GROUPS = 8  # of channels that are normalised together
 
@@ -65,24 +67,43 @@ class ImageEncoder(Encoder):
     """A front end, and its states brought to ``dim`` features: the annotation vectors of Xu et al. 2015.
 
     ``regions``: how many states every picture has (None: any number, in no order). Each then gets a learned position
-    added, since neither attention nor a mean over regions would know what is above and what is left. The summary is
-    the mean of all states.
+    added, since neither attention nor a mean over regions would know what is above and what is left. A ``reader`` then
+    lets the regions know of each other, where one is given. The summary is the reader's, or by ``pooling`` of all
+    states, their mean unless given. The memory's segments are the rows of a square picture.
     """
 
-    def __init__(self, front: FrontEnd, dim: int, *, regions: int | None, dropout: float = 0.0):
+    def __init__(
+        self,
+        front: FrontEnd,
+        dim: int,
+        *,
+        regions: int | None,
+        dropout: float = 0.0,
+        reader: Reader | None = None,
+        pooling: nn.Module | None = None,
+    ):
+        """``reader``: of states of ``dim`` features."""
         super().__init__()
         self.front = front
         self.norm = nn.LayerNorm(front.dim)
         self.project = nn.Linear(front.dim, dim)
         self.positions = None if regions is None else nn.Parameter(0.02 * torch.randn(regions, dim))
         self.dropout = nn.Dropout(dropout)
-        self.dim = dim
+        self.reader = reader
+        self.pooling = pooling or Mean()
+        self.columns = math.isqrt(regions) if regions and math.isqrt(regions) ** 2 == regions else None
+        self.dim = dim if reader is None else reader.dim
 
     def forward(self, source: Source) -> Memory:
         """``source.values``: what the front end reads, or its states if ``encoded``."""
         states, mask = (source.values, source.mask) if source.encoded else self.front(source)
         states = self.project(self.dropout(self.norm(states)))
         states = functional.relu(states if self.positions is None else states + self.positions)
-        real = mask[..., None].to(states.dtype)
-        summary = (states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
-        return Memory(self.dropout(states), mask, self.dropout(summary))
+        if self.reader is None:
+            memory = Memory(states, mask, self.pooling(states, mask))
+        else:
+            memory = self.reader(self.dropout(states), mask)
+        rows = None
+        if self.columns is not None:
+            rows = (torch.arange(states.size(1), device=mask.device) // self.columns).expand_as(mask)
+        return Memory(self.dropout(memory.states), mask, self.dropout(memory.summary), rows)

@@ -6,28 +6,38 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from encoders.base import Memory
+from encoders.base import Memory, Reader
 
 Cell = Literal["lstm", "gru", "rnn"]
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
-class Recurrent(nn.Module):
+class Recurrent(Reader):
     """LSTM (Hochreiter & Schmidhuber 1997), GRU (Cho et al. 2014) or Elman RNN, one or two directions a layer.
 
     The backward direction is an RNN of its own that reads each row from its last real position to its first. So
     padding stands at the end for both directions and cannot change what comes before it, and each is one fused
     call: on a CPU about twice as fast, in training, as torch's packed sequences, which cut every step into pieces.
-    The summary joins the top layer's last state of each direction, each of which has read the whole sequence.
+    The summary joins the top layer's last state of each direction, each of which has read the whole sequence, unless
+    another ``pooling`` is given.
     """
 
     def __init__(
-        self, input_dim: int, hidden_dim: int, *, cell: Cell, num_layers: int, bidirectional: bool, dropout: float
+        self,
+        input_dim: int,
+        hidden_dim: int,
+        *,
+        cell: Cell = "lstm",
+        num_layers: int = 1,
+        bidirectional: bool = True,
+        dropout: float = 0.0,
+        pooling: nn.Module | None = None,
     ):
         super().__init__()
         directions = 2 if bidirectional else 1
         self.dim = hidden_dim * directions
         self.dropout = nn.Dropout(dropout)
+        self.pooling = pooling
         self.layers = nn.ModuleList(
             nn.ModuleList(
                 CELLS[cell](input_dim if layer == 0 else self.dim, hidden_dim, batch_first=True)
@@ -37,7 +47,6 @@ class Recurrent(nn.Module):
         )
 
     def forward(self, states: Float[Tensor, "batch source features"], mask: Bool[Tensor, "batch source"]) -> Memory:
-        """Real positions must come before padding in each row."""
         last = (mask.sum(dim=1) - 1)[:, None, None]  # (batch, 1, 1)
         summary = []
         for number, layer in enumerate(self.layers):
@@ -47,7 +56,7 @@ class Recurrent(nn.Module):
             outputs += [rnn(flip(inputs, mask))[0] for rnn in backward]
             summary = [output.take_along_dim(last, dim=1).squeeze(1) for output in outputs]
             states = torch.cat([outputs[0], *(flip(output, mask) for output in outputs[1:])], dim=-1)
-        return Memory(states, mask, torch.cat(summary, dim=-1))
+        return Memory(states, mask, self.pooling(states, mask) if self.pooling else torch.cat(summary, dim=-1))
 
 
 def flip(

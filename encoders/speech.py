@@ -1,5 +1,6 @@
 """The speech encoder: frames of sound in, fewer and richer states out."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -7,8 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.base import Encoder, FrontEnd, Memory, Source
-from encoders.recurrent import Cell, Recurrent
+from encoders.base import Encoder, FrontEnd, Memory, Reader, Source
 
 Length = TypeVar("Length", int, Tensor)
 
@@ -44,7 +44,7 @@ class Convolutions(FrontEnd):
 
 
 class SpeechEncoder(Encoder):
-    """A front end and a pyramid of recurrent layers: the listener of Chan et al. 2016, Listen, Attend and Spell.
+    """A front end and a pyramid of readers: the listener of Chan et al. 2016, Listen, Attend and Spell.
 
     From the second layer on, ``pyramid`` layers read their input two states at a time, side by side, so each halves
     time: attention has fewer places to choose from, and the layers above have fewer steps to take.
@@ -53,37 +53,35 @@ class SpeechEncoder(Encoder):
     def __init__(
         self,
         front: FrontEnd,
-        hidden_dim: int,
+        build: Callable[[int, int], Reader],
         *,
-        cell: Cell = "lstm",
         num_layers: int = 3,
         pyramid: int = 0,
-        bidirectional: bool = True,
         dropout: float = 0.0,
     ):
-        """Raises ValueError if there are not more layers than ``pyramid``."""
+        """``build``: makes a reader of inputs with so many features, and with so many layers.
+
+        Raises ValueError if there are not more layers than ``pyramid``.
+        """
         if not 0 <= pyramid < num_layers:
             raise ValueError(f"pyramid is {pyramid} of {num_layers} layers; allowed is 0 to {num_layers - 1}")
         super().__init__()
         self.front = front
         self.dropout = nn.Dropout(dropout)
-        input_dim, stacks = front.dim, []
+        input_dim, readers = front.dim, []
         for layers in [1] * pyramid + [num_layers - pyramid]:  # pairs are joined between two of these
-            stack = Recurrent(
-                input_dim, hidden_dim, cell=cell, num_layers=layers, bidirectional=bidirectional, dropout=dropout
-            )
-            stacks.append(stack)
-            input_dim = 2 * stack.dim
-        self.bottom, *upper = stacks
+            readers.append(build(input_dim, layers))
+            input_dim = 2 * readers[-1].dim
+        self.bottom, *upper = readers
         self.upper = nn.ModuleList(upper)
-        self.dim = self.bottom.dim
+        self.dim = readers[-1].dim
 
     def forward(self, source: Source) -> Memory:
         """``source.values``: Float[Tensor, "batch frames features"], or the front end's states if ``encoded``."""
         states, mask = (source.values, source.mask) if source.encoded else self.front(source)
         memory = self.bottom(states, mask)
-        for stack in self.upper:
-            memory = stack(*joined_pairs(self.dropout(memory.states), memory.mask))
+        for reader in self.upper:
+            memory = reader(*joined_pairs(self.dropout(memory.states), memory.mask))
         return Memory(self.dropout(memory.states), memory.mask, self.dropout(memory.summary))
 
     def lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:

@@ -9,11 +9,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.base import Encoder, FrontEnd, Memory, Source
+from encoders.base import Encoder, FrontEnd, Memory, Reader, Source
 from encoders.image import ConvNet
-from encoders.recurrent import Cell, Recurrent
+from encoders.pooling import Mean
 
-Reading = Literal["mean", "frames", "recurrent", "regions"]
+Reading = Literal["mean", "frames", "sequence", "regions"]
 
 
 class FrameCNN(FrontEnd):
@@ -121,8 +121,9 @@ class VideoEncoder(Encoder):
     """A front end, its states brought to ``dim`` features, and what is made of their sequence.
 
     ``mean``: the mean of all frames is all there is (Venugopalan et al. 2015a). ``frames``: attention looks at the
-    frames as they are. ``recurrent``: at what a recurrent network makes of them, which knows their order (after Yao et
-    al. 2015). ``regions``: at the regions of all frames, each of which knows its place and its time.
+    frames as they are. ``sequence``: at what a reader makes of them, which knows their order, as a recurrent network
+    (after Yao et al. 2015). ``regions``: at the regions of all frames, each of which knows its place and its time; the
+    memory's segments are the frames.
     """
 
     def __init__(
@@ -130,14 +131,17 @@ class VideoEncoder(Encoder):
         front: FrontEnd,
         hidden_dim: int,
         *,
-        reading: Reading = "recurrent",
+        reading: Reading = "sequence",
         regions: int = 1,
-        cell: Cell = "lstm",
-        num_layers: int = 1,
-        bidirectional: bool = True,
+        reader: Reader | None = None,
         dropout: float = 0.0,
+        pooling: nn.Module | None = None,
     ):
-        """``regions``: how many the front end puts side by side in a state, told apart where they are looked at."""
+        """``regions``: how many the front end puts side by side in a state, told apart where they are looked at.
+        ``reader``: of states of ``hidden_dim`` features, for a sequence. ``pooling``: makes the summary of the states
+        otherwise, their mean unless given. Raises ValueError for a sequence without a reader."""
+        if reading == "sequence" and reader is None:
+            raise ValueError("a video that is read as a sequence needs a reader")
         super().__init__()
         self.front = front
         self.reading = reading
@@ -148,19 +152,9 @@ class VideoEncoder(Encoder):
             self.places = nn.Parameter(0.02 * torch.randn(regions, hidden_dim))
             self.time = nn.Linear(1, hidden_dim)
         self.dropout = nn.Dropout(dropout)
-        self.recurrent = (
-            Recurrent(
-                hidden_dim,
-                hidden_dim,
-                cell=cell,
-                num_layers=num_layers,
-                bidirectional=bidirectional,
-                dropout=dropout,
-            )
-            if reading == "recurrent"
-            else None
-        )
-        self.dim = hidden_dim if self.recurrent is None else self.recurrent.dim
+        self.reader = reader if reading == "sequence" else None
+        self.pooling = pooling or Mean()
+        self.dim = hidden_dim if self.reader is None else self.reader.dim
 
     def forward(self, source: Source) -> Memory:
         """``source.values``: what the front end reads, or its states if ``encoded``."""
@@ -171,13 +165,17 @@ class VideoEncoder(Encoder):
         if self.reading == "regions":
             states = states + self.whereabouts(mask).to(states.dtype)
         states = functional.relu(states)
-        if self.recurrent is not None:
-            memory = self.recurrent(self.dropout(states), mask)
+        if self.reader is not None:
+            memory = self.reader(self.dropout(states), mask)
         else:
-            real = mask[..., None].to(states.dtype)
-            mean = (states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
-            memory = Memory(mean[:, None], mask[:, :1], mean) if self.reading == "mean" else Memory(states, mask, mean)
-        return Memory(self.dropout(memory.states), memory.mask, self.dropout(memory.summary))
+            summary = self.pooling(states, mask)
+            memory = Memory(states, mask, summary)
+            if self.reading == "mean":
+                memory = Memory(summary[:, None], mask[:, :1], summary)
+        frames = None
+        if self.reading == "regions":
+            frames = (torch.arange(mask.size(1), device=mask.device) // self.regions).expand_as(mask)
+        return Memory(self.dropout(memory.states), memory.mask, self.dropout(memory.summary), frames)
 
     def whereabouts(self, mask: Bool[Tensor, "batch source"]) -> Float[Tensor, "batch source dim"]:
         """What tells a region's place, and its time from 0 to 1."""

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from attention.positions import PositionName
+from attention.regions import RegionName
 from attention.scores import ScoreName
 from decoders.hypothesis import SearchConfig
 from decoders.lstm import Order, Start
+from encoders.pooling import SummaryName
 from encoders.recurrent import Cell
 from tasks.data import BatchConfig
 from tasks.errors import UsageError, at_least, check
@@ -21,13 +24,26 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionConfig:
-    score: ScoreName | Literal["location", "none"] = "additive"
+    score: ScoreName | Literal["none"] = "additive"
     """How query and key are compared; location is additive and knows where it looked before (Chorowski et al. 2015);
     none is the plain fixed context vector."""
-    area: Literal["global", "monotonic"] = "global"
-    """Where to look: anywhere, or in a window that moves on with every word (Tjandra et al. 2017)."""
+    area: RegionName | Literal["global", "hard"] = "global"
+    """Where to look: anywhere; near the position of the word that is written, or near one that the query predicts
+    (local_m and local_p, Luong et al. 2015); in a window that moves on with every word (monotonic, Tjandra et al.
+    2017); at one position, which is drawn (hard, Xu et al. 2015)."""
     window: float = 10.0
-    """Width of the monotonic window, in states of the encoder."""
+    """How far local areas reach to either side, in states of the encoder; twice the deviation of their Gaussians."""
+    estimator: Literal["reinforce", "gumbel"] = "reinforce"
+    """How hard attention learns: by REINFORCE with a baseline, or through a straight-through Gumbel-softmax."""
+    entropy: float = 0.01
+    """With REINFORCE, the weight of the draws' entropy."""
+    temperature: float = 1.0
+    """Of the Gumbel-softmax."""
+    structure: Literal["flat", "hierarchical"] = "flat"
+    """Hierarchical: segments first, then the states inside them."""
+    segment: int = 0
+    """States in a segment; 0: as the source is cut (rows of a picture, frames with their regions, a text's sentences),
+    and 8 where it is not."""
     heads: int = 1
     hidden: int = 512
     """Width of the perceptron in additive, concat and location."""
@@ -38,21 +54,24 @@ class AttentionConfig:
 
     def __post_init__(self):
         none = self.score == "none"
-        allowed = at_least(1, self, "heads", "hidden") | at_least(0, self, "guidance", "doubly_stochastic")
+        allowed = at_least(1, self, "heads", "hidden")
+        allowed |= at_least(0, self, "guidance", "doubly_stochastic", "entropy", "segment")
         allowed |= {
             "heads": (self.heads >= 1 and not (none and self.heads > 1), "1 where score is none, else 1 or more"),
             "area": (not none or self.area == "global", "global where score is none"),
+            "structure": (not none or self.structure == "flat", "flat where score is none"),
             "window": (self.window > 0, "above 0"),
+            "temperature": (self.temperature > 0, "above 0"),
         }
         check("attention", self, allowed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
-    kind: Literal["attention", "ctc", "transducer", "transducer_attention", "s2vt"] = "attention"
-    """How the sentence is aligned with the source: the shared attentional decoder; CTC (Graves et al. 2006); an
-    RNN-transducer (Graves 2012), plain or with attention (Prabhavalkar et al. 2017); S2VT (Venugopalan et al. 2015b),
-    which reads the source and then writes."""
+    kind: Literal["attention", "transformer", "ctc", "transducer", "transducer_attention", "s2vt"] = "attention"
+    """How the sentence is written: by the shared attentional LSTM; by a Transformer, attention alone (Vaswani et al.
+    2017); CTC (Graves et al. 2006); an RNN-transducer (Graves 2012), plain or with attention (Prabhavalkar et al.
+    2017); S2VT (Venugopalan et al. 2015b), which reads the source and then writes."""
     ctc: float = 0.0
     """Beside attention, the weight of a CTC loss, and of CTC's score in the search (Watanabe et al. 2017)."""
     cell: Cell = "lstm"
@@ -67,13 +86,45 @@ class DecoderConfig:
     """A gate on the context, by which a word may do without the source (Xu et al. 2015)."""
     start: Start = "projection"
     """First state: a projection of the source's summary, or zeros."""
+    heads: int = 4
+    """Of a Transformer's self-attention; how it looks at the source is --attention's affair."""
+    positions: PositionName = "sinusoidal"
+    """How a Transformer knows the order of words."""
     tied: bool = True
     """The output matrix is the target embedding."""
     dropout: float = 0.3
 
     def __post_init__(self):
-        allowed = at_least(1, self, "hidden", "layers", "embedding")
+        allowed = at_least(1, self, "hidden", "layers", "embedding", "heads")
         check("decoder", self, allowed | {"ctc": (0 <= self.ctc < 1, "0 to below 1")})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReaderConfig:
+    """What reads a sequence of vectors, in any encoder."""
+
+    kind: Literal["recurrent", "transformer", "convolutional"] = "recurrent"
+    """A recurrent network; self-attention alone (Vaswani et al. 2017); or gated convolutions (Gehring et al. 2017)."""
+    cell: Cell = "lstm"
+    hidden: int = 256
+    """Features of a state; in a recurrent network, of each direction."""
+    layers: int = 1
+    bidirectional: bool = True
+    heads: int = 4
+    """Of self-attention."""
+    positions: PositionName = "sinusoidal"
+    """How self-attention knows the order of states."""
+    summary: SummaryName = "own"
+    """What the decoder starts from: its own (a recurrent network's last states, else the mean), or a learned mean (Lin
+    et al. 2017)."""
+    dropout: float = 0.2
+
+    def __post_init__(self):
+        check("encoder", self, self.allowed())
+
+    def allowed(self) -> dict[str, tuple[bool, str]]:
+        """What each setting may be."""
+        return at_least(1, self, "hidden", "layers", "heads")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,17 +6,24 @@ from torch import Tensor, nn
 from attention import (
     Attention,
     Blind,
-    LocationAttention,
-    MonotonicRegion,
+    Gumbel,
     MultiHead,
     NoAttention,
-    SoftAttention,
+    Reinforce,
+    Sampled,
+    ScoredAttention,
+    TwoLevels,
+    build_region,
     build_score,
     diagonality,
 )
-from decoders import CTC, EOS, S2VT, Decoder, Joint, RecurrentDecoder, Stepwise, Transducer
-from encoders.base import Encoder, Memory
-from tasks.config import AttentionConfig, Config
+from decoders import CTC, EOS, S2VT, Decoder, Joint, RecurrentDecoder, Stepwise, Transducer, TransformerDecoder
+from encoders.base import Encoder, Memory, Reader
+from encoders.convolutional import Convolutional
+from encoders.pooling import build_pooling
+from encoders.recurrent import Recurrent
+from encoders.transformer import Transformer
+from tasks.config import AttentionConfig, Config, ReaderConfig
 from tasks.data import Batch
 
 
@@ -46,49 +53,118 @@ class Seq2Seq(nn.Module):
         return [] if weights is None else diagonality(weights, batch.tokens[:, 1:] > EOS).tolist()
 
 
+def build_reader(input_dim: int, config: ReaderConfig) -> Reader:
+    """The reader of ``config.kind``."""
+    layers = config.layers
+    if config.kind == "recurrent":
+        return Recurrent(
+            input_dim,
+            config.hidden,
+            cell=config.cell,
+            num_layers=layers,
+            bidirectional=config.bidirectional,
+            dropout=config.dropout,
+            pooling=build_pooling(config.summary, config.hidden * (1 + config.bidirectional)),
+        )
+    pooling = build_pooling(config.summary, config.hidden)
+    if config.kind == "convolutional":
+        return Convolutional(input_dim, config.hidden, num_layers=layers, dropout=config.dropout, pooling=pooling)
+    return Transformer(
+        input_dim,
+        config.hidden,
+        num_layers=layers,
+        num_heads=config.heads,
+        positions=config.positions,
+        dropout=config.dropout,
+        pooling=pooling,
+    )
+
+
 def build_attention(config: AttentionConfig, query_dim: int, memory_dim: int) -> Attention:
     if config.score == "none":
         return NoAttention(memory_dim)
     heads = config.heads
     sizes = query_dim // heads, memory_dim // heads, config.hidden // heads  # of one head
-    region = MonotonicRegion(sizes[0], sizes[2], config.window) if config.area == "monotonic" else None
-    if config.score == "location":
-        head = LocationAttention(*sizes, region=region)
-    else:
-        head = SoftAttention(build_score(config.score, *sizes), sizes[1], region)
+    hierarchy = region = draw = None
+    if config.structure == "hierarchical":  # a score that looks at its own past has one of states, not of segments
+        score = "additive" if config.score == "location" else config.score
+        hierarchy = TwoLevels(build_score(score, *sizes), config.segment)
+    if config.area == "hard":
+        draw = Sampled() if config.estimator == "reinforce" else Gumbel(config.temperature)
+    elif config.area != "global":
+        region = build_region(config.area, sizes[0], sizes[2], config.window)
+    score = build_score(config.score, *sizes)
+    head = ScoredAttention(score, sizes[1], hierarchy=hierarchy, region=region, draw=draw)
     return head if heads == 1 else MultiHead(head, query_dim, memory_dim, heads)
 
 
-def build_decoder(embedding: nn.Embedding, memory_dim: int, config: Config) -> Decoder:
-    """The decoder of ``config.decoder.kind``, which embeds its tokens with ``embedding``."""
-    kind = config.decoder.kind
-    if kind == "ctc":
-        return CTC(memory_dim, embedding.num_embeddings, dropout=config.decoder.dropout)
-    hidden = config.decoder.hidden
-    if kind == "s2vt":
-        return S2VT(embedding, hidden, memory_dim, tied=config.decoder.tied, dropout=config.decoder.dropout)
-    recurrent = RecurrentDecoder(
+def build_reinforce(config: AttentionConfig) -> Reinforce | None:
+    """What drawn looks learn by, where any are and need it."""
+    drawn = config.area == "hard" and config.estimator == "reinforce"
+    return Reinforce(entropy=config.entropy) if drawn else None
+
+
+def build_transformer(embedding: nn.Embedding, memory_dim: int, config: Config) -> TransformerDecoder:
+    decoder = config.decoder
+    attentions = [build_attention(config.attention, decoder.hidden, memory_dim) for _ in range(decoder.layers)]
+    return TransformerDecoder(
         embedding,
-        Blind() if kind == "transducer" else build_attention(config.attention, hidden, memory_dim),
-        hidden,
-        memory_dim,
-        cell=config.decoder.cell,
-        num_layers=config.decoder.layers,
-        order=config.decoder.order,
-        input_feeding=config.decoder.input_feeding,
-        start="zeros" if kind == "transducer" else config.decoder.start,
-        tied=config.decoder.tied,
-        dropout=config.decoder.dropout,
+        attentions,
+        decoder.hidden,
+        num_heads=decoder.heads,
+        positions=decoder.positions,
+        tied=decoder.tied,
+        dropout=decoder.dropout,
         guidance=config.attention.guidance,
-        gate=config.decoder.gate,
         doubly_stochastic=config.attention.doubly_stochastic,
+        reinforce=build_reinforce(config.attention),
     )
-    if kind != "attention":
-        return Transducer(recurrent, memory_dim, dropout=config.decoder.dropout)
+
+
+def build_recurrent(embedding: nn.Embedding, memory_dim: int, config: Config) -> RecurrentDecoder:
+    decoder = config.decoder
+    blind = decoder.kind == "transducer"
+    return RecurrentDecoder(
+        embedding,
+        Blind() if blind else build_attention(config.attention, decoder.hidden, memory_dim),
+        decoder.hidden,
+        memory_dim,
+        cell=decoder.cell,
+        num_layers=decoder.layers,
+        order=decoder.order,
+        input_feeding=decoder.input_feeding,
+        start="zeros" if blind else decoder.start,
+        tied=decoder.tied,
+        dropout=decoder.dropout,
+        guidance=config.attention.guidance,
+        gate=decoder.gate,
+        doubly_stochastic=config.attention.doubly_stochastic,
+        reinforce=build_reinforce(config.attention),
+    )
+
+
+def build_decoder(embedding: nn.Embedding, memory_dim: int, config: Config) -> Decoder:
+    """The decoder of ``config.decoder.kind``, which embeds its tokens with ``embedding``.
+
+    Raises ValueError for hard attention in a decoder that cannot learn it.
+    """
+    kind, dropout = config.decoder.kind, config.decoder.dropout
+    if kind == "ctc":
+        return CTC(memory_dim, embedding.num_embeddings, dropout=dropout)
+    if kind == "s2vt":
+        return S2VT(embedding, config.decoder.hidden, memory_dim, tied=config.decoder.tied, dropout=dropout)
+    if kind == "transducer_attention" and build_reinforce(config.attention) is not None:
+        raise ValueError(
+            "REINFORCE needs the likelihood of each word, which a transducer does not have: choose "
+            "--attention.estimator gumbel, or another --decoder.kind"
+        )
+    build = build_transformer if kind == "transformer" else build_recurrent
+    decoder = build(embedding, memory_dim, config)
+    if isinstance(decoder, RecurrentDecoder) and kind != "attention":
+        return Transducer(decoder, memory_dim, dropout=dropout)
     if not config.decoder.ctc:
-        return recurrent
-    ctc = CTC(memory_dim, embedding.num_embeddings, dropout=config.decoder.dropout)
-    return Joint(recurrent, ctc, config.decoder.ctc)
+        return decoder
+    return Joint(decoder, CTC(memory_dim, embedding.num_embeddings, dropout=dropout), config.decoder.ctc)
 
 
 def build_model(encoder: Encoder, embedding: nn.Embedding, config: Config) -> Seq2Seq:

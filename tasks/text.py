@@ -20,6 +20,7 @@ SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]  # PAD, UNK, BOS, EOS
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]  # what a character that was never seen is spelled with
 SPACE = "▁"
 PUNCTUATION = Regex(f"(?!{SPACE})[\\p{{P}}\\p{{S}}]")
+ENDS = ".!?。！？।؟"
 # Scripts that write no spaces: for a word vocabulary each of their characters is a word.
 UNSPACED = Regex(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]")
 
@@ -117,6 +118,11 @@ class Vocabulary:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of one sentence of token ids, without begin and end."""
         return self.tokenizer.decode(list(ids), skip_special_tokens=False).strip()
+
+    def sentence_ends(self) -> list[int]:
+        """The entries that end a sentence, in the scripts that have such a mark."""
+        entries = self.tokenizer.get_vocab()
+        return [entries[mark] for end in ENDS for mark in (end, SPACE + end) if mark in entries]
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """Each token as it is shown under a picture."""

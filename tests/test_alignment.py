@@ -7,23 +7,23 @@ import torch
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
-from attention import LocationAttention, MonotonicRegion, SoftAttention, build_score, diagonality, guided_loss
+from attention import Location, MonotonicRegion, ScoredAttention, build_score, diagonality, guided_loss
 from encoders import Memory
 
 QUERY, MEMORY, HIDDEN, WIDTH = 6, 4, 5, 3
 LENGTHS = [5, 2, 3]
 
 
-def build(kind: str) -> SoftAttention:
+def build(kind: str) -> ScoredAttention:
+    located = Location(QUERY, MEMORY, HIDDEN, filters=2, width=WIDTH)
     if kind == "location":
-        return LocationAttention(QUERY, MEMORY, HIDDEN, filters=2, width=WIDTH)
+        return ScoredAttention(located, MEMORY)
     region = MonotonicRegion(QUERY, HIDDEN, width=2)
-    if kind == "both":
-        return LocationAttention(QUERY, MEMORY, HIDDEN, filters=2, width=WIDTH, region=region)
-    return SoftAttention(build_score("general", QUERY, MEMORY, HIDDEN), MEMORY, region)
+    score = located if kind == "both" else build_score("general", QUERY, MEMORY, HIDDEN)
+    return ScoredAttention(score, MEMORY, region=region)
 
 
-def looks(attention: SoftAttention, memory: Memory, queries: torch.Tensor) -> list:
+def looks(attention: ScoredAttention, memory: Memory, queries: torch.Tensor) -> list:
     """One look after the other, each with what the one before left."""
     glances = []
     for query in queries.split(1, dim=1):
@@ -53,13 +53,13 @@ def test_location_aware_energies_equal_the_plain_loop_over_the_formula(make_memo
                         for near, at in around
                         if 0 <= near < length
                     )
-                    for kernel in attention.filters.weight.tolist()
+                    for kernel in score.filters.weight.tolist()
                 ]
                 hidden = (
                     score.query.weight @ queries[row, step]
                     + score.key.weight @ memory.states[row, place]
                     + score.key.bias
-                    + attention.location.weight @ torch.tensor(located, dtype=torch.float64)
+                    + score.location.weight @ torch.tensor(located, dtype=torch.float64)
                 )
                 energies.append(float(score.vector.weight[0] @ torch.tanh(hidden)))
             exponentials = [math.exp(energy) for energy in energies]

@@ -7,7 +7,7 @@ import torch
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
-from attention import Attention, MultiHead, NoAttention, Score, SoftAttention, build_score
+from attention import Attention, MultiHead, NoAttention, Score, ScoredAttention, build_score
 from encoders import Memory
 
 SCORES = ("dot", "scaled_dot", "cosine", "general", "concat", "additive")
@@ -22,7 +22,7 @@ one_or_two_heads = pytest.mark.parametrize("heads", [1, 2])
 def build(name: str, heads: int = 1, query_dim: int = 6, memory_dim: int = 4) -> Attention:
     """One head, or several with queries and memories of their share of the sizes."""
     score = build_score(name, query_dim // heads, memory_dim // heads, hidden_dim=5)
-    single = SoftAttention(score, memory_dim // heads)
+    single = ScoredAttention(score, memory_dim // heads)
     return single if heads == 1 else MultiHead(single, query_dim, memory_dim, heads)
 
 

@@ -10,11 +10,11 @@ from torch.testing import assert_close
 
 from attention import (
     Attention,
-    LocationAttention,
+    Location,
     MonotonicRegion,
     MultiHead,
     NoAttention,
-    SoftAttention,
+    ScoredAttention,
     build_score,
 )
 from decoders import BOS, RecurrentDecoder
@@ -49,16 +49,17 @@ def build_attention(name: str) -> Attention:
             return NoAttention(MEMORY)
         case "multihead":
             score = build_score("scaled_dot", HIDDEN // 2, MEMORY // 2, 0)
-            return MultiHead(SoftAttention(score, MEMORY // 2), HIDDEN, MEMORY, num_heads=2)
+            return MultiHead(ScoredAttention(score, MEMORY // 2), HIDDEN, MEMORY, num_heads=2)
         case "location":
-            return LocationAttention(HIDDEN, MEMORY, 5, width=3)
+            return ScoredAttention(Location(HIDDEN, MEMORY, 5, width=3), MEMORY)
         case "monotonic":
             score = build_score("general", HIDDEN, MEMORY, 0)
-            return SoftAttention(score, MEMORY, MonotonicRegion(HIDDEN, 5, width=2))
+            return ScoredAttention(score, MEMORY, region=MonotonicRegion(HIDDEN, 5, width=2))
         case "many locations":
-            return MultiHead(LocationAttention(HIDDEN // 2, MEMORY // 2, 5, width=3), HIDDEN, MEMORY, num_heads=2)
+            head = ScoredAttention(Location(HIDDEN // 2, MEMORY // 2, 5, width=3), MEMORY // 2)
+            return MultiHead(head, HIDDEN, MEMORY, num_heads=2)
         case score:
-            return SoftAttention(build_score(score, HIDDEN, MEMORY, 5), MEMORY)
+            return ScoredAttention(build_score(score, HIDDEN, MEMORY, 5), MEMORY)
 
 
 def build(attention: str = "general", **wiring) -> RecurrentDecoder:

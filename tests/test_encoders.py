@@ -18,8 +18,9 @@ one_or_two_directions = pytest.mark.parametrize("bidirectional", [False, True], 
 either_way_round = pytest.mark.parametrize("reverse", [False, True], ids=["straight", "reversed"])
 
 
-def build(**choices) -> TextEncoder:
-    return TextEncoder(nn.Embedding(VOCAB, EMBEDDING), HIDDEN, **choices).eval()
+def build(*, reverse: bool = False, dropout: float = 0.0, **choices) -> TextEncoder:
+    recurrent = Recurrent(EMBEDDING, HIDDEN, dropout=dropout, **choices)
+    return TextEncoder(nn.Embedding(VOCAB, EMBEDDING), recurrent, reverse=reverse, dropout=dropout).eval()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from attention import Additive, SoftAttention
+from attention import Additive, ScoredAttention
 from decoders import BOS, EOS, PAD, UNK, RecurrentDecoder, SearchConfig
 from decoders.ctc import CTC
 from decoders.joint import Frames, Joint, Prefixes
@@ -31,7 +31,7 @@ def memory(make_memory) -> Memory:
 
 
 def build(weight: float) -> Joint:
-    attention = RecurrentDecoder(nn.Embedding(VOCAB, 5), SoftAttention(Additive(8, DIM, 5), DIM), 8, DIM)
+    attention = RecurrentDecoder(nn.Embedding(VOCAB, 5), ScoredAttention(Additive(8, DIM, 5), DIM), 8, DIM)
     joint = Joint(attention, CTC(DIM, VOCAB), weight).eval()
     for parameter in joint.parameters():
         nn.init.normal_(parameter, std=0.7)

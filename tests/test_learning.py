@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from attention import SoftAttention, build_score
+from attention import ScoredAttention, build_score
 from decoders import RecurrentDecoder
-from encoders.text import TextEncoder
+from encoders import Recurrent, TextEncoder
 from tasks.learning import LearningConfig, build_optimizer, initialise, learning_rate, truth_probability
 from tasks.model import Seq2Seq
 
@@ -33,8 +33,8 @@ def layers() -> nn.Module:
 
 
 def translator(score: str = "cosine", cell: str = "lstm", tied: bool = True) -> Seq2Seq:
-    encoder = TextEncoder(nn.Embedding(200, 24), 10, cell=cell, num_layers=2)
-    attention = SoftAttention(build_score(score, 20, encoder.dim, 8), encoder.dim)
+    encoder = TextEncoder(nn.Embedding(200, 24), Recurrent(24, 10, cell=cell, num_layers=2))
+    attention = ScoredAttention(build_score(score, 20, encoder.dim, 8), encoder.dim)
     return Seq2Seq(encoder, RecurrentDecoder(nn.Embedding(300, 16), attention, 20, encoder.dim, cell=cell, tied=tied))
 
 

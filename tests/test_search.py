@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from attention import Additive, Attention, NoAttention, SoftAttention
+from attention import Additive, Attention, NoAttention, ScoredAttention
 from decoders import BOS, EOS, Ensemble, RecurrentDecoder, SearchConfig
 from decoders.ensemble import Memories
 from decoders.search import truncate
@@ -126,7 +126,7 @@ def recurrent(attention: Attention, **choices) -> RecurrentDecoder:
 @pytest.mark.parametrize("beta", [0.0, 0.4])
 @pytest.mark.parametrize("choices", [{}, {"order": "before", "input_feeding": True}], ids=str)
 def test_scores_are_those_of_the_sentence_read_again_with_gnmts_coverage(beta, choices, make_memory):
-    decoder, memory = recurrent(SoftAttention(Additive(8, 6, 5), 6), **choices), make_memory([4, 2, 3], 6)
+    decoder, memory = recurrent(ScoredAttention(Additive(8, 6, 5), 6), **choices), make_memory([4, 2, 3], 6)
     config = SearchConfig(beam=4, n_best=4, length_penalty=0.7, coverage_penalty=beta, max_length=6)
     for sentence, found in enumerate(decoder.search(memory, config)):
         assert_same(found, decoder.search(row(memory, sentence), config)[0])
@@ -202,7 +202,7 @@ def test_truncation_equals_a_loop(top_k, top_p):
 
 @every_beam
 def test_an_ensemble_of_equals_is_each_of_them(beam, make_memory):
-    decoder, memory = recurrent(SoftAttention(Additive(8, 6, 5), 6)), make_memory([4, 2, 3], 6)
+    decoder, memory = recurrent(ScoredAttention(Additive(8, 6, 5), 6)), make_memory([4, 2, 3], 6)
     config = SearchConfig(beam=beam, n_best=beam, max_length=6)
     together = Ensemble([decoder, decoder]).search(Memories.of([memory, memory]), config)
     for found, expected in zip(together, decoder.search(memory, config), strict=True):

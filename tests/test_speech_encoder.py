@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from encoders.base import FrontEnd, Source, Unchanged
-from encoders.recurrent import CELLS
+from encoders.recurrent import CELLS, Recurrent
 from encoders.speech import Convolutions, SpeechEncoder, joined_pairs
 
 FEATURES, HIDDEN = 7, 4
@@ -20,6 +20,15 @@ every_front = pytest.mark.parametrize("num_layers", [0, 1, 3], ids=["frames", "o
 
 def make_front(num_layers: int) -> FrontEnd:
     return Convolutions(FEATURES, 3, num_layers) if num_layers else Unchanged(FEATURES)
+
+
+def build(front: FrontEnd, *, num_layers: int, pyramid: int = 0, dropout: float = 0.0, **choices) -> SpeechEncoder:
+    """With recurrent readers."""
+
+    def reader(input_dim: int, layers: int) -> Recurrent:
+        return Recurrent(input_dim, HIDDEN, num_layers=layers, dropout=dropout, **choices)
+
+    return SpeechEncoder(front, reader, num_layers=num_layers, pyramid=pyramid, dropout=dropout)
 
 
 @pytest.fixture
@@ -38,7 +47,7 @@ def alone(source: Source, row: int) -> Source:
 @every_pyramid
 @every_front
 def test_padding_changes_no_real_state_and_no_summary(cell, pyramid, num_layers, source):
-    encoder = SpeechEncoder(make_front(num_layers), HIDDEN, cell=cell, num_layers=3, pyramid=pyramid).eval()
+    encoder = build(make_front(num_layers), cell=cell, num_layers=3, pyramid=pyramid).eval()
     together = encoder(source)
     for row in range(len(LENGTHS)):
         single = encoder(alone(source, row))
@@ -51,7 +60,7 @@ def test_padding_changes_no_real_state_and_no_summary(cell, pyramid, num_layers,
 @every_pyramid
 @every_front
 def test_lengths_agree_with_the_mask(pyramid, num_layers, source):
-    encoder = SpeechEncoder(make_front(num_layers), HIDDEN, num_layers=3, pyramid=pyramid)
+    encoder = build(make_front(num_layers), num_layers=3, pyramid=pyramid)
     memory = encoder(source)
     assert encoder.lengths(torch.tensor(LENGTHS)).tolist() == memory.mask.sum(dim=1).tolist()
     assert memory.states.shape == (*memory.mask.shape, encoder.dim)
@@ -62,7 +71,7 @@ def test_lengths_agree_with_the_mask(pyramid, num_layers, source):
 @every_pyramid
 @every_front
 def test_no_gradient_reaches_padding(pyramid, num_layers, source):
-    encoder = SpeechEncoder(make_front(num_layers), HIDDEN, num_layers=3, pyramid=pyramid)
+    encoder = build(make_front(num_layers), num_layers=3, pyramid=pyramid)
     values = source.values.requires_grad_()
     memory = encoder(Source(values, source.mask))
     (memory.states[memory.mask].sum() + memory.summary.sum()).backward()
@@ -94,7 +103,7 @@ def test_pairs_equal_the_plain_loop(source):
 
 def test_a_state_of_the_pyramid_does_not_depend_on_what_comes_after_its_pair():
     """In one direction, so that the past is all that a state can know."""
-    encoder = SpeechEncoder(Unchanged(FEATURES), HIDDEN, num_layers=2, pyramid=1, bidirectional=False)
+    encoder = build(Unchanged(FEATURES), num_layers=2, pyramid=1, bidirectional=False)
     values = torch.randn(1, 6, FEATURES).requires_grad_()
     memory = encoder(Source(values, torch.ones(1, 6, dtype=torch.bool)))
     gradient: Tensor = torch.autograd.grad(memory.states[0, 1].sum(), values)[0][0]
@@ -103,7 +112,7 @@ def test_a_state_of_the_pyramid_does_not_depend_on_what_comes_after_its_pair():
 
 
 def test_what_the_front_returned_before_is_not_read_by_it_again(source):
-    encoder = SpeechEncoder(Convolutions(FEATURES, 3, 2), HIDDEN, num_layers=2, pyramid=1).eval()
+    encoder = build(Convolutions(FEATURES, 3, 2), num_layers=2, pyramid=1).eval()
     encoded = encoder(Source(*encoder.front(source), encoded=True))
     fresh = encoder(source)
     assert torch.equal(encoded.mask, fresh.mask)
@@ -112,7 +121,7 @@ def test_what_the_front_returned_before_is_not_read_by_it_again(source):
 
 
 def test_dropout_acts_in_training_alone(source):
-    encoder = SpeechEncoder(Unchanged(FEATURES), HIDDEN, num_layers=2, pyramid=1, dropout=0.5)
+    encoder = build(Unchanged(FEATURES), num_layers=2, pyramid=1, dropout=0.5)
     assert not torch.equal(encoder(source).summary, encoder(source).summary)
     encoder.eval()
     assert torch.equal(encoder(source).summary, encoder(source).summary)
@@ -121,4 +130,4 @@ def test_dropout_acts_in_training_alone(source):
 @pytest.mark.parametrize("pyramid", [-1, 2, 3])
 def test_a_pyramid_needs_a_layer_below_each_step(pyramid):
     with pytest.raises(ValueError, match=f"pyramid is {pyramid} of 2 layers; allowed is 0 to 1"):
-        SpeechEncoder(Unchanged(FEATURES), HIDDEN, num_layers=2, pyramid=pyramid)
+        build(Unchanged(FEATURES), num_layers=2, pyramid=pyramid)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from attention import Blind, LocationAttention, SoftAttention, build_score
+from attention import Blind, Location, ScoredAttention, build_score
 from decoders import BOS, EOS, PAD, UNK, RecurrentDecoder, SearchConfig
 from decoders.transducer import Transducer
 from encoders import Memory
@@ -28,9 +28,9 @@ def build(kind: str, vocab: int = VOCAB) -> Transducer:
     if kind == "blind":
         attention = Blind()
     elif kind == "location":
-        attention = LocationAttention(HIDDEN, DIM, 4)
+        attention = ScoredAttention(Location(HIDDEN, DIM, 4), DIM)
     else:
-        attention = SoftAttention(build_score("additive", HIDDEN, DIM, 4), DIM)
+        attention = ScoredAttention(build_score("additive", HIDDEN, DIM, 4), DIM)
     predictor = RecurrentDecoder(
         nn.Embedding(vocab, HIDDEN),
         attention,

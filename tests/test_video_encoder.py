@@ -26,11 +26,12 @@ from encoders.pretrained_video import (
     load_video_model,
     rebuild_video_model,
 )
+from encoders.recurrent import Recurrent
 from encoders.video import FrameCNN, SpatioTemporal, TwoStream, VideoEncoder
 from tasks.frozen import fingerprint
 
 SIZES = {"hidden_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-READINGS = ("mean", "frames", "recurrent")
+READINGS = ("mean", "frames", "sequence")
 
 
 def clips(lengths: list[int], height: int = 16, width: int = 16) -> Source:
@@ -54,7 +55,7 @@ FRONTS = {
 @pytest.mark.parametrize("reading", READINGS)
 @pytest.mark.parametrize("front", FRONTS)
 def test_padding_changes_nothing(front, reading):
-    encoder: Encoder = VideoEncoder(FRONTS[front](), 12, reading=reading).eval()
+    encoder: Encoder = VideoEncoder(FRONTS[front](), 12, reading=reading, reader=Recurrent(12, 12)).eval()
     source = clips([5, 2, 3])
     memory = encoder(source)
     assert memory.states.shape[2] == encoder.dim == memory.summary.shape[1]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import datasets
 import torch
@@ -14,15 +14,17 @@ from torch import Tensor
 from decoders.base import EOS
 from encoders.base import Encoder, Source, Unchanged
 from encoders.image import GROUPS, ConvNet, ImageEncoder, groupable
+from encoders.pooling import build_pooling
 from encoders.pretrained_image import PretrainedImage, load_image_model, rebuild_image_model
 from tasks import cache
 from tasks.captioned import checked, content, identity, read_features, with_targets
 from tasks.captions import caption_metrics, diversity
-from tasks.config import Config
-from tasks.errors import UsageError, at_least, check
+from tasks.config import Config, ReaderConfig
+from tasks.errors import UsageError, at_least
 from tasks.image_captioning.data import PictureLook, find, find_scenes
 from tasks.images import AugmentConfig, open_picture, problem, read_picture
 from tasks.inputs import pieces_of
+from tasks.model import build_reader
 from tasks.pictures import draw_alignment, draw_looking
 from tasks.task import Piece, Task
 from tasks.text import Vocabulary
@@ -32,7 +34,7 @@ SHOWN = 256  # pixels a side, of a picture in a picture
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageEncoderConfig:
+class ImageEncoderConfig(ReaderConfig):
     pretrained: str | None = None
     """Folder or hub id of an image model of transformers or timm, or torchvision:NAME; frozen unless
     --train.encoder-lr is set. Without it a small convolutional network is trained from scratch."""
@@ -40,16 +42,16 @@ class ImageEncoderConfig:
     """Pixels a side that pictures are brought to (0: what a pretrained encoder was trained on, and else 64)."""
     channels: tuple[int, ...] = (32, 64, 128)
     """Of the network from scratch: its stem and its blocks, each of which halves the picture's sides."""
-    hidden: int = 256
-    """Features of a region, as the decoder sees it."""
-    dropout: float = 0.2
+    kind: Literal["recurrent", "transformer", "convolutional"] = "transformer"
+    """What reads the regions, if it has any layers: see --encoder.layers."""
+    layers: int = 0
+    """Of what reads the regions; 0: the decoder looks at them as they are."""
     checkpointing: bool = False
     """A pretrained encoder that learns computes its activations twice instead of keeping them."""
 
-    def __post_init__(self):
-        allowed = at_least(1, self, "hidden") | at_least(0, self, "size")
-        allowed["channels"] = groupable(self.channels), f"one or more multiples of {GROUPS}"
-        check("encoder", self, allowed)
+    def allowed(self) -> dict[str, tuple[bool, str]]:
+        channels = groupable(self.channels), f"one or more multiples of {GROUPS}"
+        return super().allowed() | at_least(0, self, "size", "layers") | {"channels": channels}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +135,14 @@ class ImageCaptioning(Task[ImageConfig]):
                     f"multiples of {2 ** len(config.channels)}"
                 )
             regions = (self.side // 2 ** len(config.channels)) ** 2
-        return ImageEncoder(front, config.hidden, regions=regions, dropout=config.dropout)
+        return ImageEncoder(
+            front,
+            config.hidden,
+            regions=regions,
+            dropout=config.dropout,
+            reader=build_reader(config.hidden, config) if config.layers else None,
+            pooling=build_pooling(config.summary, config.hidden),
+        )
 
     def source_lengths(self, sources: Sequence[dict[str, Any]]) -> list[int]:
         """In pictures, or in regions where pictures are features."""

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from torch import Tensor
 from decoders.base import EOS
 from encoders.base import Encoder, Source, Unchanged
 from encoders.pretrained_speech import PretrainedSpeech, load_speech_model, rebuild_speech_model
-from encoders.recurrent import Cell
 from encoders.speech import Convolutions, SpeechEncoder
 from tasks import cache
-from tasks.config import Config
-from tasks.errors import UsageError, at_least, check
+from tasks.config import Config, ReaderConfig
+from tasks.errors import UsageError, at_least
 from tasks.metrics import word_error_metrics
+from tasks.model import build_reader
 from tasks.pictures import draw_listening
 from tasks.progress import console
 from tasks.speech_recognition.data import Extractor, find, find_scenes, load_recordings, read_frames
@@ -36,26 +36,21 @@ WORST = 20  # utterances in the listing
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpeechEncoderConfig:
+class SpeechEncoderConfig(ReaderConfig):
     pretrained: str | None = None
     """Folder or hub id of a wav2vec2, HuBERT, WavLM or Whisper, or torchaudio:BUNDLE; frozen unless --train.encoder-lr
     is set. The convolutions are then left out."""
     convolutions: int = 2
     """Layers of 3 x 3 filters over time and frequency, each of which halves both; 0: none."""
     channels: int = 32
-    cell: Cell = "lstm"
-    hidden: int = 256
-    """Of each direction."""
     layers: int = 3
     pyramid: int = 0
     """How many layers, from the second one on, join neighbouring states and so halve time (Chan et al. 2016)."""
-    bidirectional: bool = True
-    dropout: float = 0.2
 
-    def __post_init__(self):
-        allowed = at_least(1, self, "channels", "hidden", "layers") | at_least(0, self, "convolutions")
-        allowed["pyramid"] = (0 <= self.pyramid < self.layers, f"0 to one less than the layers, {self.layers - 1}")
-        check("encoder", self, allowed)
+    def allowed(self) -> dict[str, tuple[bool, str]]:
+        pyramid = 0 <= self.pyramid < self.layers, f"0 to one less than the layers, {self.layers - 1}"
+        at_leasts = at_least(1, self, "channels") | at_least(0, self, "convolutions")
+        return super().allowed() | at_leasts | {"pyramid": pyramid}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,11 +139,9 @@ class SpeechRecognition(Task[SpeechConfig]):
             front = Unchanged(self.width)
         return SpeechEncoder(
             front,
-            config.hidden,
-            cell=config.cell,
+            lambda input_dim, layers: build_reader(input_dim, replace(config, layers=layers, pyramid=0)),
             num_layers=config.layers,
             pyramid=config.pyramid,
-            bidirectional=config.bidirectional,
             dropout=config.dropout,
         )
 

@@ -12,11 +12,11 @@ from torch import nn
 
 from decoders.base import EOS, PAD
 from encoders.base import Encoder, Source
-from encoders.recurrent import Cell
 from encoders.text import TextEncoder
-from tasks.config import Config
-from tasks.errors import at_least, check
+from tasks.config import Config, ReaderConfig
+from tasks.errors import at_least
 from tasks.metrics import translation_metrics
+from tasks.model import build_reader
 from tasks.pictures import draw_alignment
 from tasks.progress import console
 from tasks.task import Piece, Task
@@ -25,19 +25,14 @@ from tasks.translation.data import load_pairs, problem, text_lines
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextEncoderConfig:
-    cell: Cell = "lstm"
-    hidden: int = 256
-    """Of each direction."""
-    layers: int = 1
-    bidirectional: bool = True
+class TextEncoderConfig(ReaderConfig):
     reverse: bool = False
     """Read the sentence from its end (Sutskever et al. 2014)."""
     embedding: int = 256
     dropout: float = 0.3
 
-    def __post_init__(self):
-        check("encoder", self, at_least(1, self, "hidden", "layers", "embedding"))
+    def allowed(self) -> dict[str, tuple[bool, str]]:
+        return super().allowed() | at_least(1, self, "embedding")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +88,10 @@ class Translation(Task[TranslationConfig]):
         config = self.config.encoder
         return TextEncoder(
             nn.Embedding(len(self.source_vocabulary), config.embedding, padding_idx=PAD),
-            config.hidden,
-            cell=config.cell,
-            num_layers=config.layers,
-            bidirectional=config.bidirectional,
+            build_reader(config.embedding, config),
             reverse=config.reverse,
             dropout=config.dropout,
+            ends=self.source_vocabulary.sentence_ends(),
         )
 
     def target_embedding(self, encoder: Encoder) -> nn.Embedding:

@@ -15,17 +15,18 @@ from torch.nn.utils.rnn import pad_sequence
 from decoders.base import EOS
 from encoders.base import Encoder, FrontEnd, Source, Unchanged
 from encoders.image import GROUPS, ConvNet, groupable
+from encoders.pooling import build_pooling
 from encoders.pretrained_image import PretrainedImage, load_image_model, rebuild_image_model
 from encoders.pretrained_video import PretrainedVideo, is_video_model, load_video_model, rebuild_video_model
-from encoders.recurrent import Cell
 from encoders.video import FrameCNN, Reading, SpatioTemporal, TwoStream, VideoEncoder
 from tasks import cache
 from tasks.captioned import checked, content, identity, read_features, with_targets
 from tasks.captions import caption_metrics, diversity
-from tasks.config import Config
-from tasks.errors import UsageError, at_least, check
+from tasks.config import Config, ReaderConfig
+from tasks.errors import UsageError, at_least
 from tasks.inputs import pieces_of
 from tasks.metrics import word_error_metrics
+from tasks.model import build_reader
 from tasks.moving import write_video
 from tasks.pictures import draw_alignment, draw_watching, draw_watching_places
 from tasks.task import Piece, Task
@@ -36,7 +37,7 @@ from tasks.video_to_text.frames import FrameConfig, VideoAugmentConfig, augmente
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoEncoderConfig:
+class VideoEncoderConfig(ReaderConfig):
     pretrained: str | None = None
     """Folder or hub id of an image model of transformers or timm, which sees each frame by itself, or of a VideoMAE, or
     torchvision:NAME, as resnet50 or r3d_18; frozen unless --train.encoder-lr is set."""
@@ -52,28 +53,22 @@ class VideoEncoderConfig:
     """Of two streams: the layers of the one that sees movement, as many as ``channels``."""
     window: int = 8
     """Of two streams: how many frames become one state."""
-    reading: Reading = "recurrent"
-    """What is made of the frames: their mean; nothing, so that attention looks at them as they are; states of a
-    recurrent network; or, from scratch, the regions of all frames, so that attention has a place and a time."""
-    cell: Cell = "lstm"
-    hidden: int = 256
-    """Features of a frame, and of each direction of the recurrent network."""
-    layers: int = 1
-    bidirectional: bool = True
-    dropout: float = 0.2
+    reading: Reading = "sequence"
+    """What is made of the frames: their mean; nothing, so that attention looks at them as they are; what a reader makes
+    of their sequence; or, from scratch, the regions of all frames, so that attention has a place and a time."""
     checkpointing: bool = False
     """A pretrained encoder that learns computes its activations twice instead of keeping them."""
 
-    def __post_init__(self):
+    def allowed(self) -> dict[str, tuple[bool, str]]:
         sized = len(self.size) <= 2 and all(side > 0 for side in self.size)
-        allowed = at_least(1, self, "hidden", "layers")
+        allowed = super().allowed()
         allowed["channels"] = groupable(self.channels), f"one or more multiples of {GROUPS}"
         allowed["size"] = sized, "nothing, one number above 0, or two"
         if self.front == "two_stream":
             as_many = groupable(self.movement) and len(self.movement) == len(self.channels)
             allowed["movement"] = as_many, f"as many multiples of {GROUPS} as there are channels"
             allowed |= at_least(2, self, "window")
-        check("encoder", self, allowed)
+        return allowed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,10 +172,9 @@ class VideoToText(Task[VideoConfig]):
             config.hidden,
             reading=config.reading,
             regions=regions or 1,
-            cell=config.cell,
-            num_layers=config.layers,
-            bidirectional=config.bidirectional,
+            reader=build_reader(config.hidden, config) if config.reading == "sequence" else None,
             dropout=config.dropout,
+            pooling=build_pooling(config.summary, config.hidden),
         )
 
     def build_front(self) -> FrontEnd:

@@ -1,0 +1,65 @@
+"""Attention alone: a Transformer over any padded sequence of vectors."""
+
+from typing import cast
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from attention.positions import PositionName, build_positions
+from attention.self_attention import FeedForward, SelfAttention
+from encoders.base import Memory, Reader
+from encoders.pooling import Mean
+
+
+class Transformer(Reader):
+    """Self-attention and a feed-forward network, in layers (Vaswani et al. 2017).
+
+    Norms come before what they normalise (Wang et al. 2019), so no long warm-up is needed, and once more at the end.
+    The input is normalised as well: whatever front end it comes from, positions are added on the same scale.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        dim: int,
+        *,
+        num_layers: int,
+        num_heads: int,
+        positions: PositionName,
+        dropout: float,
+        pooling: nn.Module | None = None,
+    ):
+        super().__init__()
+        self.project = nn.Identity() if input_dim == dim else nn.Linear(input_dim, dim)
+        self.scale = nn.LayerNorm(dim)
+        self.positions = build_positions(positions, dim)
+        self.layers = nn.ModuleList(
+            TransformerLayer(dim, num_heads, rotary=positions == "rotary", dropout=dropout) for _ in range(num_layers)
+        )
+        self.norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+        self.pooling = pooling or Mean()
+        self.dim = dim
+
+    def forward(self, states: Float[Tensor, "batch source features"], mask: Bool[Tensor, "batch source"]) -> Memory:
+        states = self.dropout(self.positions(self.scale(self.project(states))))
+        for layer in cast("list[TransformerLayer]", self.layers):
+            states = layer(states, mask)
+        states = self.norm(states)
+        return Memory(states, mask, self.pooling(states, mask))
+
+
+class TransformerLayer(nn.Module):
+    def __init__(self, dim: int, num_heads: int, *, rotary: bool, dropout: float):
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(2))
+        self.attention = SelfAttention(dim, num_heads, rotary=rotary, dropout=dropout)
+        self.feed_forward = FeedForward(dim, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, states: Float[Tensor, "batch source dim"], mask: Bool[Tensor, "batch source"]
+    ) -> Float[Tensor, "batch source dim"]:
+        seen, _ = self.attention(self.norms[0](states), mask=mask)
+        states = states + self.dropout(seen)
+        return states + self.dropout(self.feed_forward(self.norms[1](states)))
