@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from attention.positions import rotated
 
-Cache = tuple[Float[Tensor, "rows heads length dim"], Float[Tensor, "rows heads length dim"]]  # keys and values
+Cache = tuple[Float[Tensor, "rows heads _ _"], Float[Tensor, "rows heads _ _"]]  # keys and values so far
 
 
 class SelfAttention(nn.Module):

@@ -28,8 +28,12 @@ class Stepwise(Decoder, Generic[S]):
 
     guidance: float = 0.0
     doubly_stochastic: float = 0.0
-    reinforce: Reinforce | None = None
     onward: bool = True
+    reinforce: Reinforce | None
+
+    def __init__(self):
+        super().__init__()
+        self.reinforce = None  # not on the class, where it would hide the module that takes its place
 
     @abstractmethod
     def start(self, memory: Memory) -> S:

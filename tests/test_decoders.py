@@ -10,11 +10,13 @@ from torch.testing import assert_close
 
 from attention import (
     Attention,
+    LocalMonotonic,
     Location,
     MonotonicRegion,
     MultiHead,
     NoAttention,
     ScoredAttention,
+    TwoLevels,
     build_score,
 )
 from decoders import BOS, RecurrentDecoder
@@ -27,7 +29,16 @@ AXES = {
     "cell": ("lstm", "gru", "rnn"),
     "order": ("after", "before"),
     "input_feeding": (False, True),
-    "attention": ("none", "general", "additive", "multihead", "location", "monotonic", "many locations"),
+    "attention": (
+        "none",
+        "general",
+        "additive",
+        "multihead",
+        "location",
+        "monotonic",
+        "many locations",
+        "local hierarchy",
+    ),
     "num_layers": (1, 2),
     "tied": (True, False),
     "start": ("projection", "zeros"),
@@ -55,6 +66,10 @@ def build_attention(name: str) -> Attention:
         case "monotonic":
             score = build_score("general", HIDDEN, MEMORY, 0)
             return ScoredAttention(score, MEMORY, region=MonotonicRegion(HIDDEN, 5, width=2))
+        case "local hierarchy":
+            score = build_score("dot", HIDDEN, MEMORY, 0)
+            hierarchy = TwoLevels(build_score("general", HIDDEN, MEMORY, 0), 2)
+            return ScoredAttention(score, MEMORY, hierarchy=hierarchy, region=LocalMonotonic(1))
         case "many locations":
             head = ScoredAttention(Location(HIDDEN // 2, MEMORY // 2, 5, width=3), MEMORY // 2)
             return MultiHead(head, HIDDEN, MEMORY, num_heads=2)

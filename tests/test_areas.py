@@ -1,0 +1,300 @@
+"""Where attention looks: areas, segments and draws, each against its formula, and all of them with every score."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import gradcheck
+from torch.testing import assert_close
+
+from attention import (
+    Attention,
+    Drawn,
+    Gumbel,
+    LocalMonotonic,
+    LocalPredictive,
+    Reinforce,
+    Sampled,
+    ScoredAttention,
+    TwoLevels,
+    build_score,
+)
+from encoders import Memory
+from tasks.config import AttentionConfig
+from tasks.model import build_attention
+
+QUERY, MEMORY = 6, 4
+LENGTHS = [9, 2, 1, 5]
+SCORES = ("dot", "scaled_dot", "cosine", "general", "concat", "additive", "location")
+AREAS = ("global", "local_m", "local_p", "monotonic", "hard")
+STRUCTURES = ("flat", "hierarchical")
+
+every_combination = pytest.mark.parametrize(
+    ("score", "area", "structure", "heads"), itertools.product(SCORES, AREAS, STRUCTURES, (1, 2))
+)
+
+
+def build(score: str, area: str, structure: str = "flat", heads: int = 1) -> Attention:
+    config = AttentionConfig(score=score, area=area, structure=structure, heads=heads, hidden=10, window=2.0, segment=3)
+    return build_attention(config, QUERY, MEMORY).eval()
+
+
+def looks(attention: Attention, memory: Memory, queries: Tensor) -> list:
+    """One look after the other, each with what the one before left."""
+    lookup, glances = attention.start(memory), []
+    for query in queries.split(1, dim=1):
+        glances.append(attention.attend(query, lookup, glances[-1].past if glances else None))
+    return glances
+
+
+def softmax(energies: list[float]) -> list[float]:
+    exponentials = [math.exp(energy) for energy in energies]
+    return [each / sum(exponentials) for each in exponentials]
+
+
+# ── What holds for all ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@every_combination
+def test_weights_sum_to_one_over_real_positions_and_are_zero_on_padding(score, area, structure, heads, make_memory):
+    memory = make_memory(LENGTHS, MEMORY)
+    for glance in looks(build(score, area, structure, heads), memory, torch.randn(4, 3, QUERY)):
+        assert_close(glance.weights.sum(dim=-1), torch.ones(4, 1))
+        assert (glance.weights[~memory.mask[:, None]] == 0).all()
+        assert glance.context.isfinite().all()
+
+
+@every_combination
+def test_a_sentence_alone_gets_the_same_answer_as_inside_a_padded_batch(
+    score, area, structure, heads, make_memory, alone
+):
+    attention, memory = build(score, area, structure, heads), make_memory(LENGTHS, MEMORY)
+    queries = torch.randn(4, 3, QUERY)
+    together = looks(attention, memory, queries)
+    for row, length in enumerate(LENGTHS):
+        for single, glance in zip(looks(attention, alone(memory, row), queries[[row]]), together, strict=True):
+            assert_close(single.context[0], glance.context[row])
+            assert_close(single.weights[0], glance.weights[row, :, :length])
+
+
+@every_combination
+def test_all_positions_at_once_equal_one_after_the_other(score, area, structure, heads, make_memory):
+    attention, memory = build(score, area, structure, heads), make_memory(LENGTHS, MEMORY)
+    queries = torch.randn(4, 4, QUERY)
+    at_once = attention.attend_along(queries, attention.start(memory))
+    one_by_one = looks(attention, memory, queries)
+    assert_close(at_once.context, torch.cat([glance.context for glance in one_by_one], dim=1))
+    assert_close(at_once.weights, torch.cat([glance.weights for glance in one_by_one], dim=1))
+    if at_once.past is not None:
+        assert_close(at_once.past, torch.cat([glance.past for glance in one_by_one], dim=1))
+
+
+@pytest.mark.parametrize(
+    ("score", "area", "structure", "heads"),
+    itertools.product(("general", "additive", "location"), AREAS, STRUCTURES, (1, 2)),
+)
+def test_gradients_are_right(score, area, structure, heads, make_memory):
+    attention, memory = build(score, area, structure, heads).double(), make_memory([4, 2], MEMORY, torch.float64)
+    queries = torch.randn(2, 2, QUERY, dtype=torch.float64, requires_grad=True)
+    states = memory.states.requires_grad_()
+
+    def look(queries, states, *parameters):
+        glance = attention.attend_along(queries, attention.start(replace(memory, states=states)))
+        return glance.context, glance.weights
+
+    assert gradcheck(look, (queries, states, *attention.parameters()))
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("heads", [1, 2])
+def test_selected_lookups_are_the_lookups_of_the_selected_sentences(structure, heads, make_memory):
+    attention, memory = build("general", "global", structure, heads), make_memory([5, 9, 1, 9], MEMORY)
+    rows = torch.tensor([3, 1])
+    queries = torch.randn(2, 3, QUERY)
+    selected = attention.attend(queries, attention.start(memory).select(rows))
+    assert_close(selected.context, attention.attend(queries, attention.start(memory.select(rows))).context)
+
+
+# ── Local ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@torch.no_grad()
+def test_local_m_looks_no_farther_than_d_from_the_position_of_the_word(make_memory):
+    attention = ScoredAttention(build_score("general", QUERY, MEMORY, 5), MEMORY, region=LocalMonotonic(2)).double()
+    memory, queries = make_memory([9, 3], MEMORY, torch.float64), torch.randn(2, 7, QUERY, dtype=torch.float64)
+    energies = attention.score(queries, attention.start(memory).keys)
+    found = attention.attend(queries, attention.start(memory)).weights
+    for row, length in enumerate((9, 3)):
+        for t in range(7):
+            centre = min(t, length - 1)  # a sentence that is longer than its source stays at the end
+            inside = [s for s in range(length) if abs(s - centre) <= 2]
+            weights = softmax([energies[row, t, s].item() for s in inside])
+            expected = [weights[inside.index(s)] if s in inside else 0.0 for s in range(9)]
+            assert_close(found[row, t].tolist(), expected, rtol=1e-6, atol=1e-12)
+
+
+@torch.no_grad()
+def test_local_p_weighs_by_a_gaussian_around_the_position_that_it_predicts(make_memory):
+    region = LocalPredictive(QUERY, 5, width=3)
+    attention = ScoredAttention(build_score("general", QUERY, MEMORY, 5), MEMORY, region=region).double()
+    memory, queries = make_memory([9, 4], MEMORY, torch.float64), torch.randn(2, 4, QUERY, dtype=torch.float64)
+    energies = attention.score(queries, attention.start(memory).keys)
+    found = attention.attend(queries, attention.start(memory)).weights
+    for row, length in enumerate((9, 4)):
+        for t in range(4):
+            hidden = torch.tanh(region.query.weight @ queries[row, t])
+            centre = (length - 1) / (1 + math.exp(-float(region.position.weight[0] @ hidden)))
+            raw = [
+                math.exp(energies[row, t, s].item()) * math.exp(-((s - centre) ** 2) / (2 * 1.5**2))
+                if s < length and abs(s - centre) <= 3
+                else 0.0
+                for s in range(9)
+            ]
+            assert_close(found[row, t].tolist(), [each / sum(raw) for each in raw], rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("width", [0.1, 1.0, 20.0])
+@pytest.mark.parametrize("area", ["local_m", "local_p"])
+def test_however_narrow_a_window_one_position_is_left(area, width, make_memory):
+    config = AttentionConfig(score="dot", area=area, window=width)
+    attention = build_attention(config, QUERY, MEMORY)
+    weights = attention.attend(torch.randn(4, 12, QUERY), attention.start(make_memory(LENGTHS, MEMORY))).weights
+    assert_close(weights.sum(dim=-1), torch.ones(4, 12))
+
+
+# ── Hierarchical ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("given", [True, False], ids=["given", "cut"])
+def test_hierarchical_weights_are_products_of_two_softmaxes(given, make_memory):
+    states, segments = (build_score("general", QUERY, MEMORY, 5).double() for _ in range(2))
+    attention = ScoredAttention(states, MEMORY, hierarchy=TwoLevels(segments, 0 if given else 3))
+    memory = make_memory([8, 4], MEMORY, torch.float64)
+    of = torch.tensor([[0, 0, 0, 0, 0, 2, 2, 3], [1, 1, 0, 1, 0, 0, 0, 0]])  # the first has no segment 1
+    memory = replace(memory, segments=of)
+    queries = torch.randn(2, 3, QUERY, dtype=torch.float64)
+    found = attention.attend(queries, attention.start(memory)).weights
+    energies = states(queries, states.keys(memory.states))
+    for row, length in enumerate((8, 4)):
+        groups: dict[int, list[int]] = {}
+        for s in range(length):
+            groups.setdefault(int(of[row, s]) if given else s // 3, []).append(s)
+        for t in range(3):
+            choice = softmax(
+                [
+                    float(queries[row, t] @ segments.matrix.weight @ memory.states[row, inside].mean(dim=0))
+                    for inside in groups.values()
+                ]
+            )
+            expected = [0.0] * 8
+            for share, inside in zip(choice, groups.values(), strict=True):
+                for s, weight in zip(inside, softmax([energies[row, t, s].item() for s in inside]), strict=True):
+                    expected[s] = share * weight
+            assert_close(found[row, t].tolist(), expected, rtol=1e-6, atol=1e-12)
+
+
+def test_a_single_segment_changes_nothing(make_memory):
+    score = build_score("additive", QUERY, MEMORY, 5)
+    flat, whole = ScoredAttention(score, MEMORY), ScoredAttention(score, MEMORY, hierarchy=TwoLevels(score, 100))
+    memory, queries = make_memory(LENGTHS, MEMORY), torch.randn(4, 3, QUERY)
+    assert_close(*(each.attend(queries, each.start(memory)).weights for each in (flat, whole)))
+
+
+# ── Hard ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("draw", [Sampled(), Gumbel(0.5)], ids=["sampled", "gumbel"])
+def test_draws_follow_the_probabilities_in_training_and_the_most_probable_wins_otherwise(draw):
+    energies = torch.tensor([0.0, 1.0, float("-inf"), 2.0]).expand(2, 4000, 4)
+    weights, _ = draw.train()(energies)
+    assert ((weights > 1 - 1e-6).sum(dim=-1) == 1).all()
+    assert_close(weights.sum(dim=-1), torch.ones(2, 4000))
+    assert_close(weights.mean(dim=(0, 1)), energies[0, 0].softmax(dim=-1), rtol=0, atol=0.03)  # 5 deviations
+    for chosen in draw.eval()(energies)[0][:, 0]:
+        assert chosen.tolist() == [0, 0, 0, 1]
+
+
+def test_a_draw_answers_for_its_probability_and_the_entropy_it_was_drawn_with():
+    energies = torch.tensor([[[0.0, 1.0, float("-inf")], [3.0, float("-inf"), float("-inf")]]], requires_grad=True)
+    weights, drawn = Sampled().train()(energies)
+    probabilities = energies.softmax(dim=-1)
+    assert_close(drawn.log_probability, (probabilities * weights).sum(dim=-1).log())
+    entropy = [-sum(p * math.log(p) for p in row if p > 0) for row in probabilities[0].tolist()]
+    assert_close(drawn.entropy[0].tolist(), entropy, rtol=1e-5, atol=1e-6)
+    (drawn.entropy.sum() + drawn.log_probability.sum()).backward()
+    assert energies.grad.isfinite().all()
+
+
+def test_gumbel_sends_the_gradient_of_its_softmax_through_the_draw():
+    energies = torch.randn(3, 2, 5, dtype=torch.float64, requires_grad=True)
+    worth = torch.randn(5, dtype=torch.float64)
+    torch.manual_seed(3)
+    weights, drawn = Gumbel(0.7).train()(energies)
+    assert drawn is None
+    (gradient,) = torch.autograd.grad((weights @ worth).sum(), energies)
+    torch.manual_seed(3)
+    noise = -torch.empty_like(energies).exponential_().log()
+    soft = ((energies + noise) / 0.7).softmax(dim=-1)
+    (expected,) = torch.autograd.grad((soft @ worth).sum(), energies)
+    assert_close(gradient, expected)
+    assert_close(weights.argmax(dim=-1), soft.argmax(dim=-1))
+
+
+def test_many_heads_draw_for_themselves_and_answer_together(make_memory):
+    attention = build("general", "hard", "flat", 2).train()
+    glance = attention.attend(torch.randn(4, 3, QUERY), attention.start(make_memory(LENGTHS, MEMORY)))
+    assert glance.drawn.log_probability.shape == (4, 3)
+    assert (glance.weights.sum(dim=-1) - 1).abs().max() < 1e-6
+    assert set(glance.weights.flatten().tolist()) <= {0.0, 0.5, 1.0}
+    assert_close(glance.drawn.log_probability[2], torch.zeros(3))  # of a single position
+
+
+@pytest.mark.parametrize("onward", [False, True])
+@pytest.mark.parametrize("baseline", [0.0, -1.5])
+def test_the_gradient_of_reinforce_is_on_average_that_of_the_expected_likelihood(onward, baseline):
+    """On a toy of two words and three positions, all nine pairs of draws enumerated."""
+    energies = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    gains = torch.randn(3, 2, 3, dtype=torch.float64)  # [first draw, word, own draw]; the first draw changes the second
+    if not onward:
+        gains = gains[:1].expand(3, 2, 3)
+
+    def likelihood(first: int, second: int) -> Tensor:
+        return torch.stack([gains[0, 0, first], gains[first, 1, second]])
+
+    pairs = list(itertools.product(range(3), repeat=2))
+    probabilities = energies.softmax(dim=-1)
+    expected = sum(
+        probabilities[0, first] * probabilities[1, second] * likelihood(first, second).sum() for first, second in pairs
+    )
+    (true,) = torch.autograd.grad(-expected, energies, retain_graph=True)
+    mean = torch.zeros_like(true)
+    for first, second in pairs:
+        reinforce = Reinforce(entropy=0).double()
+        reinforce.baseline.fill_(baseline)
+        drawn = Drawn(
+            torch.stack([probabilities[0, first], probabilities[1, second]]).log()[None],
+            torch.zeros(1, 2, dtype=torch.float64),
+        )
+        term = reinforce(likelihood(first, second)[None], drawn, torch.ones(1, 2, dtype=torch.bool), onward=onward)
+        assert term.item() == 0
+        (gradient,) = torch.autograd.grad(term, energies, retain_graph=True)
+        mean += (probabilities[0, first] * probabilities[1, second]).detach() * gradient
+    assert_close(mean, true)
+
+
+def test_the_baseline_follows_the_words_likelihood_in_training_alone_and_padding_counts_for_nothing():
+    reinforce, real = Reinforce(entropy=0.5), torch.tensor([[True, True, False]])
+    gains = torch.tensor([[-2.0, -4.0, -100.0]])
+    logarithms, entropies = torch.zeros(2, 1, 3, requires_grad=True).unbind(0)
+    drawn = Drawn(logarithms, entropies)
+    reinforce.eval()(gains, drawn, real, onward=True)
+    assert reinforce.baseline.item() == 0
+    term = reinforce.train()(gains, drawn, real, onward=True)
+    assert_close(reinforce.baseline.item(), -0.3)
+    of_log, of_entropy = torch.autograd.grad(term, (logarithms, entropies))
+    assert of_log.tolist() == [[6.0, 4.0, 0.0]]  # each word's draw answers for the words from it on
+    assert of_entropy.tolist() == [[-0.5, -0.5, 0.0]]
