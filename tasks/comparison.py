@@ -19,6 +19,7 @@ from tasks.commands import choose_preset, obtain, open_runs
 from tasks.config import Config
 from tasks.data import SPLITS
 from tasks.errors import UsageError, unknown
+from tasks.inspection import SAMPLE, activation_bytes, alignment_measures
 from tasks.model import count_parameters
 from tasks.pictures import draw_by_length, draw_curves
 from tasks.progress import console
@@ -116,8 +117,12 @@ def measure(
     report = evaluation.evaluate(writer, split, config.search, folder, base["folder"] if base else None)
     curve = checkpoint.read_lines(folder / "metrics.jsonl")
     metric = writer.task.metrics[0].name
+    examples = writer.task.load(split)
+    looks = alignment_measures(writer, examples)
     return report | {
         "folder": folder,
+        "megabytes": activation_bytes(writer.task, writer.models[0], examples) / 1e6,
+        **{name: looks.get(name) for name in ("entropy", "coverage", "diagonality")},
         "parameters": count_parameters(writer.models[0]),
         "curve": [(line["update"], line["validation"][metric]) for line in curve],
         "minutes": curve[-1]["seconds"] / 60,
@@ -150,11 +155,15 @@ def table(reports: dict[str, list[dict[str, Any]]], metric: str, second: str) ->
             ("training tokens/s", "tokens_per_second", "{:,.0f}"),
             ("decoded sentences/s", "sentences_per_second", "{:,.1f}"),
             ("real-time factor", "real_time_factor", "{:.4f}"),
+            (f"MB kept of {SAMPLE} examples", "megabytes", "{:,.1f}"),
+            ("entropy, bits", "entropy", "{:.2f}"),
+            ("coverage", "coverage", "{:.2f}"),
+            ("diagonality", "diagonality", "{:.2f}"),
         ):
-            if runs[0][key] is not None:
-                row[title] = form.format(statistics.fmean(run[key] for run in runs))
+            known = [run[key] for run in runs if run[key] is not None]
+            row[title] = form.format(statistics.fmean(known)) if known else ""
         rows.append(row)
-    return rows
+    return [{title: row[title] for title in row if any(other[title] for other in rows)} for row in rows]
 
 
 def markdown(rows: list[dict[str, str]]) -> str:

@@ -35,7 +35,7 @@ class AttentionConfig:
     """How far local areas reach to either side, in states of the encoder; twice the deviation of their Gaussians."""
     estimator: Literal["reinforce", "gumbel"] = "reinforce"
     """How hard attention learns: by REINFORCE with a baseline, or through a straight-through Gumbel-softmax."""
-    entropy: float = 0.01
+    entropy: float = 0.1
     """With REINFORCE, the weight of the draws' entropy."""
     temperature: float = 1.0
     """Of the Gumbel-softmax."""

@@ -1,6 +1,6 @@
 """Encoder and decoder put together, and the loss of a batch."""
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from attention import (
@@ -15,7 +15,6 @@ from attention import (
     TwoLevels,
     build_region,
     build_score,
-    diagonality,
 )
 from decoders import CTC, EOS, S2VT, Decoder, Joint, RecurrentDecoder, Stepwise, Transducer, TransformerDecoder
 from encoders.base import Encoder, Memory, Reader
@@ -45,12 +44,15 @@ class Seq2Seq(nn.Module):
         memory = self.encoder(batch.source)
         return memory if batch.owners is None else memory.select(batch.owners)
 
-    def diagonality(self, batch: Batch) -> list[float]:
-        """How far attention runs in order, for each sentence: see attention.guided. Empty if nothing attends."""
+    def aligned(
+        self, batch: Batch
+    ) -> tuple[Float[Tensor, "batch target source"], Bool[Tensor, "batch target"], Bool[Tensor, "batch source"]] | None:
+        """Where attention looks for each of the batch's words, and what of that is real; None if nothing attends."""
         if not isinstance(self.decoder, Stepwise):
-            return []
-        weights = self.decoder.alignment(batch.tokens, self.remember(batch))
-        return [] if weights is None else diagonality(weights, batch.tokens[:, 1:] > EOS).tolist()
+            return None
+        memory = self.remember(batch)
+        weights = self.decoder.alignment(batch.tokens, memory)
+        return None if weights is None else (weights, batch.tokens[:, 1:] > EOS, memory.mask)
 
 
 def build_reader(input_dim: int, config: ReaderConfig) -> Reader:

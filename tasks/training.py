@@ -19,6 +19,7 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from attention import diagonality
 from decoders.hypothesis import SearchConfig
 from tasks import checkpoint
 from tasks.data import Batch, Batches
@@ -272,7 +273,8 @@ class Training:
             with self.accelerator.autocast():
                 loss += float(self.model(batch))
                 if self.task.in_order:
-                    diagonals += self.model.diagonality(batch)
+                    aligned = self.model.aligned(batch)
+                    diagonals += [] if aligned is None else diagonality(*aligned[:2]).tolist()
             tokens += batch.target_tokens
         greedy = SearchConfig(beam=1, max_length=self.task.config.search.max_length)
         hypotheses = decode(Writer(self.task, [self.model]), self.validation, greedy, self.rank, self.world)

@@ -158,6 +158,8 @@ def test_compare_makes_a_table_and_pictures_and_trains_nothing_twice(capsys):
     first, second = csv.DictReader(Path("runs/compare.csv").read_text().splitlines())
     assert (first["variant"], second["variant"]) == ("attention=general", "attention=none")
     assert re.fullmatch(r"[+-]\d+\.\d\d, p [01]\.\d{3}", second["against the first"])
+    assert float(first["MB kept of 32 examples"]) > 0 and 0 < float(first["coverage"]) <= 1
+    assert float(first["entropy, bits"]) > 0 and second["entropy, bits"] == second["diagonality"] == ""
     assert all(is_picture(Path("runs", name)) for name in ("by_length.png", "curves.png"))
     times = {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/best.safetensors")}
     call(capsys, *command)
