@@ -6,6 +6,7 @@
     python run.py TASK evaluate RUN [--split test] [--beam 5] [--against RUN] [--ensemble RUN ...]
     python run.py TASK predict RUN INPUT ... [--beam N] [--n-best N] [--picture DIR]
     python run.py TASK compare [PRESET] --vary attention=dot,general,additive [--seeds 1,2,3]
+    python run.py TASK tune [PRESET] --search train.lr=1e-4..1e-2 [--search decoder.hidden=128,256] [--trials 20]
 
 --help behind any of them lists its flags.
 """
@@ -25,6 +26,7 @@ COMMANDS = {  # where each is written; loaded when called, since torch takes its
     "evaluate": "tasks.commands",
     "predict": "tasks.commands",
     "compare": "tasks.comparison",
+    "tune": "tasks.tuning",
 }
 
 

@@ -166,6 +166,35 @@ def test_compare_makes_a_table_and_pictures_and_trains_nothing_twice(capsys):
     assert len(times) == 2 and all(path.stat().st_mtime_ns == time for path, time in times.items())
 
 
+def test_tune_searches_goes_on_where_it_stopped_and_puts_the_best_first(capsys):
+    flags = ["--search", "train.lr=1e-4..1e-2", "--search", "decoder.hidden=8..16", "--search", "attention=dot,none"]
+    command = ["tune", "tiny", *flags, "--run", "runs", *TINY]
+    call(capsys, *command, "--trials", "1")
+    assert call(capsys, *command, "--trials", "3") == Path("runs/tune.md").read_text().split("\n")[:-1]
+    rows = list(csv.DictReader(Path("runs/tune.csv").read_text().splitlines()))
+    assert sorted(row["trial"] for row in rows) == ["0", "1", "2"]
+    scores = [float(row["bleu"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    for row in rows:
+        config = json.loads(Path("runs", f"trial-{row['trial']}", "config.json").read_text())["config"]
+        assert config["train"]["lr"] == pytest.approx(float(row["train.lr"]), rel=1e-3)
+        assert 1e-4 <= config["train"]["lr"] <= 1e-2
+        assert config["decoder"]["hidden"] == int(row["decoder.hidden"]) and 8 <= config["decoder"]["hidden"] <= 16
+        assert config["attention"]["score"] == row["attention"]
+
+
+def test_a_search_goes_past_trials_whose_sizes_do_not_go_together(capsys):
+    command = ["tune", "tiny", "--search", "attention.heads=3,2", "--run", "runs", *TINY, "--trials", "1"]
+    call(capsys, *command)
+    (row,) = csv.DictReader(Path("runs/tune.csv").read_text().splitlines())
+    assert row["attention.heads"] == "2"
+    with pytest.raises(SystemExit) as leaving:
+        run.main(["translation", "tune", "tiny", "--search", "attention.heads=3,5", "--trials", "2", *TINY])
+    assert leaving.value.code == 2
+    first, *_, last = capsys.readouterr().err.strip().split("\n")
+    assert first.startswith("trial 0: attention.heads=") and last.startswith("error: none of 2 trials")
+
+
 @pytest.mark.parametrize("place", [[], ["--run", "runs/demo"]], ids=["default place", "named place"])
 def test_the_demo_prints_a_table_and_draws_a_gallery(place, capsys):
     run.main(["demo", "--preset", "tiny", *place])
@@ -182,7 +211,7 @@ MISTAKES = [  # what is typed, T for translation, where RUN and NONE are trained
     ("translatoin train", ["task", "did you mean 'translation'"]),
     ("demo --preset tinny", ["preset", "did you mean 'tiny'"]),
     ("T trian", ["command", "'trian'", "did you mean 'train'"]),
-    ("T", ["needs a command", "train, evaluate, predict, compare"]),
+    ("T", ["needs a command", "train, evaluate, predict, compare, tune"]),
     ("T train tinny", ["preset", "did you mean 'tiny'"]),
     ("T train tiny --train.epochz 1", ["--train.epochz", "--train.epochs"]),
     ("T train tiny --train.epochs many", ["--train.epochs", "'many'"]),
@@ -211,6 +240,12 @@ MISTAKES = [  # what is typed, T for translation, where RUN and NONE are trained
     ("T compare tiny --vary attention=none,nine", ["'nine'", "--attention.score"]),
     *((f"T compare --vary attention=none --seeds {seeds}", ["--seeds"]) for seeds in ("1,x", "-1", "1,", "1.5", "²")),
     ("T compare tiny --vary attention=none --split tset", ["split", "did you mean 'test'"]),
+    ("T tune tiny", ["--search is missing"]),
+    ("T tune tiny --search train.lr", ["--search train.lr", "FLAG=LOW..HIGH"]),
+    ("T tune tiny --search train.lr=1e-2..1e-4", ["--search train.lr=1e-2..1e-4", "larger"]),
+    ("T tune tiny --search train.lr=a..b", ["--search train.lr=a..b", "numbers"]),
+    ("T tune tiny --search train.lr=1,,2", ["empty value"]),
+    ("T tune tiny --search trian.lr=1,2", ["'trian.lr'", "did you mean 'train'"]),
 ]
 
 
