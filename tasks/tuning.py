@@ -116,9 +116,7 @@ def tune(task: str, arguments: list[str]) -> None:
 
     while len(finished(study)) < options.trials:
         if len(study.trials) >= options.trials and not finished(study):
-            raise UsageError(
-                f"none of {len(study.trials)} trials could be trained, as said above: change --search"
-            )
+            raise UsageError(f"none of {len(study.trials)} trials could be trained, as said above: change --search")
         study.optimize(objective, n_trials=1)
     report(study, folder, metric.name)
 

@@ -52,6 +52,25 @@ def multi30k() -> TranslationConfig:
     )
 
 
+def multi30k_transformer() -> TranslationConfig:
+    """The same by attention alone (Vaswani et al. 2017), for as many epochs. Not yet run to its end."""
+    return replace(
+        multi30k(),
+        encoder=TextEncoderConfig(kind="transformer", hidden=256, layers=3, embedding=256, dropout=0.3),
+        attention=AttentionConfig(score="scaled_dot", heads=4),
+        decoder=DecoderConfig(kind="transformer", hidden=256, layers=3, embedding=256, dropout=0.3),
+        train=LearningConfig(epochs=15, lr=1e-3, schedule="cosine", warmup=800, average=4),
+    )
+
+
+def multi30k_convolutional() -> TranslationConfig:
+    """The same with gated convolutions that read the sentence (Gehring et al. 2017). Not yet run."""
+    return replace(
+        multi30k(),
+        encoder=TextEncoderConfig(kind="convolutional", hidden=512, layers=4, embedding=256, dropout=0.35),
+    )
+
+
 def iwslt14() -> TranslationConfig:
     """IWSLT 2014 German to English, 160,000 sentences of talks (Cettolo et al. 2014); from the hub. Not yet run."""
     return replace(
@@ -82,4 +101,7 @@ def opus100() -> TranslationConfig:
     )
 
 
-PRESETS = {preset.__name__: preset for preset in (tiny, demo, multi30k, iwslt14, opus100)}
+PRESETS = {
+    preset.__name__: preset
+    for preset in (tiny, demo, multi30k, multi30k_transformer, multi30k_convolutional, iwslt14, opus100)
+}
