@@ -3,7 +3,7 @@
     python benchmarks/taxonomy.py --threads 2 --rounds 5
 
 Every variant is the shared decoder of the preset multi30k, on one and the same batch. Rounds go through all variants,
-so that whatever else the machine does meets all of them; medians are printed, and their ratio to the first. "plain" is a
+so that whatever else the machine does meets all of them; medians are printed, and their ratio to dot. "plain" is a
 prototype in the shortest way to write it: additive attention in a loop over torch's LSTMCell.
 """
 

@@ -39,7 +39,9 @@ class SelfCritical(nn.Module):
     ):
         """Raises ValueError if the decoder does not write token by token."""
         if not isinstance(model.decoder, Stepwise):
-            raise ValueError("--train.objective scst needs --decoder.kind attention, which writes token by token")
+            raise ValueError(
+                "--train.objective scst needs --decoder.kind attention or transformer, which write token by token"
+            )
         super().__init__()
         self.model = model
         self.decoder = model.decoder
@@ -55,7 +57,7 @@ class SelfCritical(nn.Module):
 
         Its value says nothing, only its gradient does: that of the expected reward, with the sign changed.
         """
-        self.without_dropout()
+        self.as_used()
         memory = self.model.encoder(batch.source)
         drawn = self.draw(memory)
         rewards = torch.tensor(
@@ -77,15 +79,17 @@ class SelfCritical(nn.Module):
         """Sentences without a gradient."""
         return sample(self.decoder, memory, self.search)
 
-    def without_dropout(self) -> None:
-        """Sentences are drawn from, and made likelier in, the model as it will be used.
+    def as_used(self) -> None:
+        """Sentences are drawn from, and made likelier in, the model as it will be used: nothing in it is random.
 
         If they were drawn without dropout and learned with it, what is learned would be of another model than what
         drew: sentences that it would never write are made ever less likely, and it falls to pieces.
         """
+        self.model.eval()
         for module in self.model.modules():
-            if isinstance(module, nn.Dropout):
-                module.eval()
+            if isinstance(module, nn.RNNBase):  # cuDNN has no gradient of one that is not in training
+                module.dropout = 0.0
+                module.train()
 
     def reward(self, row: int, hypothesis: Hypothesis) -> float:
         text = normalise(self.vocabulary.decode(hypothesis.tokens), "plain")

@@ -14,10 +14,11 @@ from decoders.base import BOS, EOS, PAD, UNK
 from decoders.ctc import CTC
 from decoders.hypothesis import Hypothesis, SearchConfig
 from encoders.base import Encoder, Memory, Source
+from tasks.config import AttentionConfig, Config, DecoderConfig
 from tasks.data import Batch
 from tasks.errors import UsageError
 from tasks.learning import LearningConfig
-from tasks.model import Seq2Seq
+from tasks.model import Seq2Seq, build_decoder
 from tasks.self_critical import SelfCritical
 from tasks.text import Vocabulary, VocabularyConfig
 
@@ -103,11 +104,20 @@ def test_what_is_never_drawn_is_not_made_likelier(objective, vocabulary):
     assert_close(gradient[..., [PAD, UNK, BOS]], torch.zeros(*gradient.shape[:2], 3), atol=1e-5, rtol=0)
 
 
-def test_sentences_are_learned_in_the_model_that_drew_them(objective, vocabulary):
-    objective.model.encoder.dropout = nn.Dropout(0.9)
+@pytest.mark.parametrize("kind", ["two layers", "transformer", "hard attention"])
+def test_sentences_are_learned_in_the_model_that_drew_them(kind, objective, vocabulary):
+    """Nothing in it is random any more, wherever it was: between layers, inside of attention, in what is looked at."""
+    decoding = DecoderConfig(
+        kind="transformer" if kind == "transformer" else "attention", hidden=8, embedding=8, layers=2, dropout=0.9
+    )
+    looking = AttentionConfig(score="general", area="hard" if kind == "hard attention" else "global")
+    decoder = build_decoder(nn.Embedding(len(vocabulary), 8), 8, Config(decoder=decoding, attention=looking))
+    objective.model.decoder = objective.decoder = decoder
     objective.train()
-    objective(batch(len(vocabulary), [0, 1, 2]))
-    assert not objective.model.encoder.dropout.training
+    objective(batch(8, [0, 1, 2]))
+    tokens, memory = torch.randint(4, 8, (3, 5)), objective.model.encoder(batch(8, [0, 1, 2]).source)
+    assert_close(decoder(tokens, memory).features, decoder(tokens, memory).features, rtol=0, atol=0)
+    assert_close(decoder.unroll(tokens, memory).features, decoder(tokens, memory).features)
 
 
 def test_the_end_is_worth_something_only_where_it_was_written(objective, vocabulary):
