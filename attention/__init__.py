@@ -18,12 +18,15 @@ from attention.doubly_stochastic import doubly_stochastic_loss
 from attention.guided import guided_loss
 from attention.hard import Gumbel, Reinforce, Sampled
 from attention.hierarchical import TwoLevels
+from attention.losses import NO_LOSSES, LookLosses
 from attention.measures import coverage, diagonality, entropy
 from attention.multihead import MultiHead
 from attention.regions import LocalMonotonic, LocalPredictive, MonotonicRegion, RegionName, build_region
+from attention.repetition import coverage_loss
 from attention.scores import Additive, Concat, Cosine, Dot, General, Location, ScaledDot, ScoreName, build_score
 
 __all__ = [
+    "NO_LOSSES",
     "Additive",
     "Attention",
     "Blind",
@@ -39,6 +42,7 @@ __all__ = [
     "LocalMonotonic",
     "LocalPredictive",
     "Location",
+    "LookLosses",
     "Lookup",
     "MonotonicRegion",
     "MultiHead",
@@ -56,6 +60,7 @@ __all__ = [
     "build_region",
     "build_score",
     "coverage",
+    "coverage_loss",
     "diagonality",
     "doubly_stochastic_loss",
     "entropy",

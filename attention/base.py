@@ -2,7 +2,7 @@
 
 An attention is built from independent choices, each a module that may be left out but the first:
 
-* a *score* (attention/scores.py, location.py) says how well a query and a key fit;
+* a *score* (scores.py) says how well a query and a key fit;
 * a *hierarchy* (hierarchical.py) chooses among segments first, and then among the states inside them;
 * a *region* (regions.py) holds back what is far from where a query should look;
 * a *draw* (hard.py) looks at one state instead of at all by their weights;
@@ -109,10 +109,12 @@ class Attention(nn.Module, ABC):
     Without ``past``, the queries are the first looks of one hypothesis a sentence, one after the other; with it, each
     is the next look of a hypothesis of its own.
 
-    ``sequential``: a look depends on what the one before it saw, so a sentence's looks cannot be taken at once.
+    ``remembers``: looks need to know of those before. ``sequential``: and of what the last one saw, so that a
+    sentence's looks cannot be taken at once.
     """
 
     dim: int
+    remembers: bool = False
     sequential: bool = False
 
     @abstractmethod
@@ -148,6 +150,8 @@ class Attention(nn.Module, ABC):
         The beam becomes the attention's axis of queries, so that no memory is copied for it.
         """
         grid = lookup.batch_size, -1
+        one_each = len(queries) == lookup.batch_size
+        assert one_each or past is not None or not self.remembers, "a beam begins with one hypothesis a sentence"
         past = None if past is None else past.squeeze(1).unflatten(0, grid)
         glance = self.attend(queries.unflatten(0, grid), lookup, past)
         drawn = glance.drawn

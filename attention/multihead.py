@@ -27,7 +27,7 @@ class MultiHead(Attention):
         self.head = head
         self.num_heads = num_heads
         self.dim = memory_dim
-        self.sequential = head.sequential
+        self.remembers, self.sequential = head.remembers, head.sequential
         self.query = nn.Linear(query_dim, query_dim, bias=False)
         self.key = nn.Linear(memory_dim, memory_dim, bias=False)
         self.value = nn.Linear(memory_dim, memory_dim, bias=False)

@@ -14,7 +14,7 @@ one, and a window can't make all of them vanish.
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from attention.base import Region
@@ -23,7 +23,7 @@ Queries = Float[Tensor, "batch queries query"]
 Mask = Bool[Tensor, "batch source"]
 Past = Float[Tensor, "batch queries 2 source"] | None
 LogWeights = Float[Tensor, "batch queries source"]
-Centres = Float[Tensor, "batch queries 1"]  # positions, from 0 to the last real one, and not only whole ones
+Centres = Shaped[Tensor, "#batch queries 1"]  # positions, from 0 to the last real one, and not only whole ones
 
 RegionName = Literal["local_m", "local_p", "monotonic"]
 
@@ -43,7 +43,7 @@ class LocalMonotonic(Region):
             looks = torch.arange(queries.size(1), device=mask.device)[:, None]
         else:
             looks = past[:, :, 1].sum(dim=-1, keepdim=True).round()  # each of them weighed one in all
-        return within(torch.minimum(looks.to(queries.dtype), last(mask, queries)), mask, self.width)
+        return within(torch.minimum(looks, last(mask)), mask, self.width)
 
 
 class LocalPredictive(Region):
@@ -57,7 +57,8 @@ class LocalPredictive(Region):
         self.position = nn.Linear(hidden_dim, 1, bias=False)
 
     def forward(self, queries: Queries, mask: Mask, past: Past) -> LogWeights:
-        centre = last(mask, queries) * torch.sigmoid(self.position(torch.tanh(self.query(queries))))
+        share = torch.sigmoid(self.position(torch.tanh(self.query(queries))))  # (batch, queries, 1)
+        centre = last(mask) * precise(share)
         return within(centre, mask, self.width) + gaussian(centre, mask, self.width / 2)
 
 
@@ -80,28 +81,33 @@ class MonotonicRegion(Region):
 
     def forward(self, queries: Queries, mask: Mask, past: Past) -> LogWeights:
         stride = self.stride(torch.tanh(self.query(queries))).exp()  # (batch, queries, 1)
-        before = -1.0 if past is None else past[:, :, 0] @ positions(mask, past)[:, None]
-        return gaussian(torch.minimum(before + stride, last(mask, queries)), mask, self.width / 2)
+        before = -1.0 if past is None else (past[:, :, 0] * positions(mask)).sum(dim=-1, keepdim=True)
+        return gaussian(torch.minimum(before + precise(stride), last(mask)), mask, self.width / 2)
 
 
-def positions(mask: Mask, like: Tensor) -> Float[Tensor, " source"]:
-    return torch.arange(mask.size(1), device=mask.device, dtype=like.dtype)
+def precise(numbers: Tensor) -> Tensor:
+    """In float32 at least: half precision cannot count beyond some hundred positions."""
+    return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
 
 
-def last(mask: Mask, like: Tensor) -> Float[Tensor, "batch 1 1"]:
+def positions(mask: Mask) -> Int[Tensor, " source"]:
+    return torch.arange(mask.size(1), device=mask.device)
+
+
+def last(mask: Mask) -> Int[Tensor, "batch 1 1"]:
     """The position of each sentence's last real state."""
-    return (mask.sum(dim=1)[:, None, None] - 1).to(like.dtype)
+    return mask.sum(dim=1)[:, None, None] - 1
 
 
 def within(centre: Centres, mask: Mask, width: int | float) -> LogWeights:
     """0 up to ``width`` positions from the centre, or at the nearest position if that is farther; -inf beyond."""
-    far = (positions(mask, centre) - centre).abs() > max(width, 0.5)
-    return torch.zeros_like(far, dtype=centre.dtype).masked_fill(far, float("-inf"))
+    far = (positions(mask) - centre).abs() > max(width, 0.5)
+    return torch.zeros_like(far, dtype=torch.float32).masked_fill(far, float("-inf"))
 
 
 def gaussian(centre: Centres, mask: Mask, deviation: float) -> LogWeights:
     """The logarithm of a Gaussian with the value 1 at its centre."""
-    return -((positions(mask, centre) - centre) ** 2) / (2 * deviation**2)
+    return -((positions(mask) - centre) ** 2) / (2 * deviation**2)
 
 
 def build_region(name: RegionName, query_dim: int, hidden_dim: int, width: int | float) -> Region:

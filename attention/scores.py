@@ -7,6 +7,7 @@
 ``general``           q W k (bilinear)                         Luong et al. 2015
 ``concat``            v . tanh(W [q; k])                       Luong et al. 2015
 ``additive``          v . tanh(W q + U k + b) (perceptron)     Bahdanau et al. 2015
+``location``          v . tanh(W q + U k + V f + b)            Chorowski et al. 2015
 ====================  =======================================  =============================
 
 Dot, scaled dot and cosine compare the two vectors as they are, so where query and memory differ in size the

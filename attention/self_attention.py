@@ -13,14 +13,18 @@ Cache = tuple[Float[Tensor, "rows heads _ _"], Float[Tensor, "rows heads _ _"]] 
 class SelfAttention(nn.Module):
     """softmax(Q K' / sqrt(d)) V, with many heads; Q, K and V are projections of the same states.
 
-    The product, softmax and sum are PyTorch's fused kernel, which never writes the weights down.
+    The product, softmax and sum are PyTorch's own, which on a GPU, and anywhere without dropout, is a fused kernel that
+    never writes the weights down.
     """
 
     def __init__(self, dim: int, num_heads: int, *, rotary: bool = False, dropout: float = 0.0):
         """Raises ValueError where the heads do not divide ``dim`` (into even parts, if ``rotary``)."""
         if dim % num_heads or (rotary and dim // num_heads % 2):
             parts = "even parts" if rotary else "equal parts"
-            raise ValueError(f"{num_heads} heads do not cut a self-attention of {dim} features into {parts}")
+            raise ValueError(
+                f"{num_heads} heads do not cut a self-attention of {dim} features into {parts}: choose another "
+                "--encoder.heads or --decoder.heads"
+            )
         super().__init__()
         self.num_heads = num_heads
         self.rotary = rotary

@@ -1,6 +1,7 @@
 """Decoders: what writes a sentence from a Memory, and how the best sentence is searched for."""
 
 from decoders.base import BOS, EOS, PAD, UNK, Decoder, Readout, State
+from decoders.copying import Copying
 from decoders.ctc import CTC
 from decoders.ensemble import Ensemble, Memories
 from decoders.hypothesis import Hypothesis, SearchConfig
@@ -19,6 +20,7 @@ __all__ = [
     "PAD",
     "S2VT",
     "UNK",
+    "Copying",
     "Decoder",
     "Ensemble",
     "Hypothesis",

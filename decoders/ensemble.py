@@ -22,7 +22,7 @@ class Memories(Memory):
     @classmethod
     def of(cls, members: list[Memory]) -> "Memories":
         first = members[0]
-        return cls(first.states, first.mask, first.summary, first.segments, tuple(members))
+        return cls(first.states, first.mask, first.summary, first.segments, first.tokens, tuple(members))
 
     def select(self, rows: Int[Tensor, " rows"]) -> "Memories":
         return Memories.of([member.select(rows) for member in self.members])

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attention import Attention, Glance, Lookup, Reinforce
+from attention import NO_LOSSES, Attention, Glance, LookLosses, Lookup, Reinforce
 from decoders.base import Readout, State
 from decoders.cell import Linear, RecurrentCell
 from decoders.late import LateLinear
@@ -85,9 +85,8 @@ class RecurrentDecoder(Stepwise[RecurrentState]):
         start: Start = "projection",
         tied: bool = True,
         dropout: float = 0.0,
-        guidance: float = 0.0,
         gate: bool = False,
-        doubly_stochastic: float = 0.0,
+        losses: LookLosses = NO_LOSSES,
         reinforce: Reinforce | None = None,
     ):
         super().__init__()
@@ -99,9 +98,8 @@ class RecurrentDecoder(Stepwise[RecurrentState]):
         self.input_feeding = input_feeding
         self.readout_dim = readout_dim
         self.dropout = nn.Dropout(dropout)
-        self.guidance = guidance
         self.gate = nn.Linear(hidden_dim, 1) if gate else None
-        self.doubly_stochastic = doubly_stochastic
+        self.losses = losses
         self.reinforce = reinforce
         self.onward = input_feeding or order == "before" or attention.sequential
         fed_dim = readout_dim * input_feeding + attention.dim * (order == "before")

@@ -106,14 +106,15 @@ def sample(decoder: Steps, memory: Memory, config: SearchConfig) -> list[list[Hy
     batch_size, draws = memory.mask.size(0), config.n_best
     device = memory.mask.device
     live = torch.arange(batch_size, device=device)
-    state = decoder.start(memory).select(live[:, None].expand(-1, draws))
     tokens = torch.full((batch_size, draws, 1), BOS, device=device)
+    readout, state = decoder.step(tokens[:, 0, 0], decoder.start(memory))  # all draws of a sentence begin alike
+    features = readout.features[:, 0].repeat_interleave(draws, dim=0)
+    state = state.select(live[:, None].expand(-1, draws))
     scores = torch.zeros(batch_size, draws, device=device)
     results = tokens.new_full((batch_size, draws, config.max_length + 1), EOS)
 
     for length in range(config.max_length + 1):
-        readout, state = decoder.step(tokens[..., -1].flatten(), state)
-        log_probabilities = decoder.scores(readout.features[:, 0])
+        log_probabilities = decoder.scores(features)
         forbid(log_probabilities, tokens.flatten(0, 1)[:, 1:], config)
         drawn = torch.multinomial(truncate(log_probabilities, config).exp(), 1)  # (rows, 1)
         gained = log_probabilities.gather(1, drawn)
@@ -127,6 +128,8 @@ def sample(decoder: Steps, memory: Memory, config: SearchConfig) -> list[list[Hy
         tokens = torch.cat([tokens, token[..., None]], dim=-1)[undone]
         state = state.select(undone[:, None] * draws + torch.arange(draws, device=device))
         live = live[undone]
+        readout, state = decoder.step(tokens[..., -1].flatten(), state)
+        features = readout.features[:, 0]
 
     return [
         sorted(

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn import functional
 
-from attention import Drawn, Reinforce, doubly_stochastic_loss, guided_loss
+from attention import NO_LOSSES, Drawn, LookLosses, Reinforce
 from decoders.base import PAD, Decoder, Readout, State
 from decoders.hypothesis import Hypothesis, SearchConfig
 from decoders.search import beam_search, sample
@@ -21,13 +20,11 @@ S = TypeVar("S", bound=State)
 class Stepwise(Decoder, Generic[S]):
     """Writes a sentence token by token: ``start`` once, then ``step``; ``forward`` does it for known tokens.
 
-    In training attention has losses of its own, with these weights: ``guidance`` towards the diagonal (Tachibana et
-    al. 2018), and ``doubly_stochastic`` towards the whole source (Xu et al. 2015). ``reinforce`` is what drawn looks
-    learn by; ``onward`` tells whether a look also changes what is written after its word.
+    In training attention has ``losses`` of its own. ``reinforce`` is what drawn looks learn by; ``onward`` tells
+    whether a look also changes what is written after its word.
     """
 
-    guidance: float = 0.0
-    doubly_stochastic: float = 0.0
+    losses: LookLosses = NO_LOSSES
     onward: bool = True
     reinforce: Reinforce | None
 
@@ -65,20 +62,29 @@ class Stepwise(Decoder, Generic[S]):
 
         The losses of attention are added, if they have a weight.
         """
+        real = tokens[:, 1:] != PAD
+        readout, right, anything = self.taught(tokens, memory, real, truth)
+        loss = -(1 - label_smoothing) * right.sum()
+        if label_smoothing:
+            loss = loss - label_smoothing * anything.sum()
+        if readout.weights is not None:
+            loss = loss + self.losses(readout.weights, real, memory.mask)
+        if self.reinforce is not None and readout.drawn is not None:
+            gains = right.new_zeros(real.shape).masked_scatter(real, right.detach())
+            loss = loss + self.reinforce(gains, readout.drawn, real, onward=self.onward or truth < 1.0)
+        return loss
+
+    def taught(
+        self, tokens: Int[Tensor, "batch target"], memory: Memory, real: Bool[Tensor, "batch written"], truth: float
+    ) -> tuple[Readout, Float[Tensor, " words"], Float[Tensor, " words"]]:
+        """The readout along ``tokens``, and of each real word the log-probability and the mean one of all tokens.
+
+        ``truth``: see :meth:`unroll`. ``real``: of all tokens but the begin.
+        """
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
         readout = self(inputs, memory) if truth >= 1.0 else self.unroll(inputs, memory, truth)
-        real = targets != PAD
-        logits = self.logits(readout.features[real]).float()  # (real tokens, vocab)
-        loss = functional.cross_entropy(logits, targets[real], label_smoothing=label_smoothing, reduction="sum")
-        if self.guidance and readout.weights is not None:
-            loss = loss + self.guidance * guided_loss(readout.weights, real, memory.mask)
-        if self.doubly_stochastic and readout.weights is not None:
-            loss = loss + self.doubly_stochastic * doubly_stochastic_loss(readout.weights, real, memory.mask)
-        if self.reinforce is not None and readout.drawn is not None:
-            gains = logits.new_zeros(real.shape)
-            gains[real] = -functional.cross_entropy(logits.detach(), targets[real], reduction="none")
-            loss = loss + self.reinforce(gains, readout.drawn, real, onward=self.onward)
-        return loss
+        scores = self.logits(readout.features[real]).float().log_softmax(dim=-1)  # (words, vocab)
+        return readout, scores.gather(1, targets[real][:, None]).squeeze(1), scores.mean(dim=-1)
 
     def search(self, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
         if config.ctc_weight is not None:

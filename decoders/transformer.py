@@ -7,7 +7,7 @@ from typing import cast
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from attention import Attention, Drawn, Glance, Lookup, Reinforce
+from attention import NO_LOSSES, Attention, Drawn, Glance, LookLosses, Lookup, NoAttention, Reinforce
 from attention.positions import PositionName, build_positions
 from attention.self_attention import Cache, FeedForward, SelfAttention
 from decoders.base import Readout, State
@@ -62,8 +62,7 @@ class TransformerDecoder(Stepwise[TransformerState]):
         positions: PositionName = "sinusoidal",
         tied: bool = True,
         dropout: float = 0.0,
-        guidance: float = 0.0,
-        doubly_stochastic: float = 0.0,
+        losses: LookLosses = NO_LOSSES,
         reinforce: Reinforce | None = None,
     ):
         """``attentions``: one a layer, for queries of ``dim`` features."""
@@ -84,8 +83,7 @@ class TransformerDecoder(Stepwise[TransformerState]):
         self.output = nn.Linear(readout_dim, embedding.num_embeddings)
         if tied:
             self.output.weight = embedding.weight
-        self.guidance = guidance
-        self.doubly_stochastic = doubly_stochastic
+        self.losses = losses
         self.reinforce = reinforce
 
     def start(self, memory: Memory) -> TransformerState:
@@ -122,7 +120,8 @@ class TransformerDecoder(Stepwise[TransformerState]):
 class DecoderLayer(nn.Module):
     def __init__(self, attention: Attention, dim: int, num_heads: int, *, rotary: bool, dropout: float):
         super().__init__()
-        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(3))
+        asks = not isinstance(attention, NoAttention)
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) if asks or norm != 1 else nn.Identity() for norm in range(3))
         self.self_attention = SelfAttention(dim, num_heads, rotary=rotary, dropout=dropout)
         self.attention = attention
         self.context = nn.Linear(attention.dim, dim)

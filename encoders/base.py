@@ -33,24 +33,30 @@ class Memory:
     ``states`` is what attention looks at, ``mask`` says which states are real (True), and ``summary`` is the
     fixed-length context vector: the decoder starts from it, and a decoder without attention sees nothing else.
     ``segments``: the number of the segment in which each state lies (its sentence, row, frame), counted from 0, where
-    there are such; hierarchical attention goes by it.
+    there are such; hierarchical attention goes by it. ``tokens``: what stands at each state, where the source is text,
+    as the target's vocabulary counts; a decoder that copies goes by it.
     """
 
     states: Float[Tensor, "batch source dim"]
     mask: Bool[Tensor, "batch source"]
     summary: Float[Tensor, "batch dim"]
     segments: Int[Tensor, "batch source"] | None = None
+    tokens: Int[Tensor, "batch source"] | None = None
 
     def select(self, rows: Int[Tensor, " rows"]) -> "Memory":
         """The memory of some of the batch's sentences, in the order of ``rows``."""
-        segments = None if self.segments is None else self.segments[rows]
-        return Memory(self.states[rows], self.mask[rows], self.summary[rows], segments)
+        segments, tokens = (None if each is None else each[rows] for each in (self.segments, self.tokens))
+        return Memory(self.states[rows], self.mask[rows], self.summary[rows], segments, tokens)
 
 
 class Encoder(nn.Module, ABC):
-    """Turns a batch of one modality into a :class:`Memory` whose states and summary have ``dim`` features."""
+    """Turns a batch of one modality into a :class:`Memory` whose states and summary have ``dim`` features.
+
+    ``reads_text``: its memories have tokens, which can be copied.
+    """
 
     dim: int
+    reads_text: bool = False
 
     @abstractmethod
     def forward(self, source: Source) -> Memory:

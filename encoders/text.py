@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from encoders.base import Encoder, Memory, Reader, Source
 from encoders.recurrent import flip
@@ -17,8 +18,12 @@ class TextEncoder(Encoder):
     two sentences close together and made the first LSTM translators work (Sutskever et al. 2014).
     The states stay in the order of the sentence, so an alignment reads the same either way.
 
-    The memory's segments are the text's sentences: each ends with one of the tokens ``ends``, if any are given.
+    The memory's segments are the text's sentences: each ends with one of the tokens ``ends``, if any are given. Its
+    tokens are the source's, as ``meanings`` translates them into the target's vocabulary; the same, if not given.
     """
+
+    reads_text = True
+    meanings: Tensor | None
 
     def __init__(
         self,
@@ -28,6 +33,7 @@ class TextEncoder(Encoder):
         reverse: bool = False,
         dropout: float = 0.0,
         ends: Sequence[int] = (),
+        meanings: Int[Tensor, " vocab"] | None = None,
     ):
         super().__init__()
         self.embedding = embedding
@@ -35,6 +41,7 @@ class TextEncoder(Encoder):
         self.reverse = reverse
         self.dropout = nn.Dropout(dropout)
         self.ends = tuple(ends)
+        self.register_buffer("meanings", meanings, persistent=False)
         self.dim = reader.dim
 
     def forward(self, source: Source) -> Memory:
@@ -44,11 +51,23 @@ class TextEncoder(Encoder):
             inputs = flip(inputs, source.mask)
         memory = self.reader(inputs, source.mask)
         states = flip(memory.states, source.mask) if self.reverse else memory.states
-        return Memory(self.dropout(states), memory.mask, self.dropout(memory.summary), self.sentences(source.values))
+        tokens = source.values if self.meanings is None else self.meanings[source.values]
+        return Memory(
+            self.dropout(states),
+            memory.mask,
+            self.dropout(memory.summary),
+            self.sentences(source.values, source.mask),
+            tokens,
+        )
 
-    def sentences(self, tokens: Int[Tensor, "batch source"]) -> Int[Tensor, "batch source"] | None:
+    def sentences(
+        self, tokens: Int[Tensor, "batch source"], mask: Bool[Tensor, "batch source"]
+    ) -> Int[Tensor, "batch source"] | None:
         """The number of each token's sentence."""
         if not self.ends:
             return None
-        ended = torch.isin(tokens, torch.tensor(self.ends, device=tokens.device)).long()
-        return ended.cumsum(dim=1) - ended
+        ended = torch.isin(tokens, torch.tensor(self.ends, device=tokens.device))
+        last = torch.arange(tokens.size(1), device=tokens.device) == mask.sum(dim=1, keepdim=True) - 1
+        # A second mark, and the token that ends the text, belong to the sentence before.
+        begins = ended[:, :-1] & ~ended[:, 1:] & ~last[:, 1:]
+        return functional.pad(begins.long().cumsum(dim=1), (1, 0))

@@ -92,7 +92,7 @@ def as_flags(choice: tuple[str, ...], config: Config) -> list[str]:
         for name in names:
             fields = [field.name for field in dataclasses.fields(inside)] if dataclasses.is_dataclass(inside) else []
             if name not in fields:
-                raise unknown("flag to vary", path, fields)
+                raise unknown("flag", path, fields)
             inside = getattr(inside, name)
         if dataclasses.is_dataclass(inside):
             names.append(dataclasses.fields(inside)[0].name)
@@ -100,7 +100,7 @@ def as_flags(choice: tuple[str, ...], config: Config) -> list[str]:
         *group, last = (name.replace("_", "-") for name in names)
         if isinstance(inside, bool):
             if value not in ("true", "false"):
-                raise UsageError(f"--vary {setting}: allowed are true and false")
+                raise UsageError(f"{setting}: allowed are true and false")
             flags.append("--" + ".".join([*group, last if value == "true" else f"no-{last}"]))
         else:
             flags += ["--" + ".".join([*group, last]), value]

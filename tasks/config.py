@@ -51,11 +51,13 @@ class AttentionConfig:
     """Weight of the loss that keeps attention near the diagonal (Tachibana et al. 2018)."""
     doubly_stochastic: float = 0.0
     """Weight of the loss that makes attention leave no part of the source out (Xu et al. 2015)."""
+    coverage: float = 0.0
+    """Weight of the loss that keeps attention from looking at the same again (See et al. 2017)."""
 
     def __post_init__(self):
         none = self.score == "none"
         allowed = at_least(1, self, "heads", "hidden")
-        allowed |= at_least(0, self, "guidance", "doubly_stochastic", "entropy", "segment")
+        allowed |= at_least(0, self, "guidance", "doubly_stochastic", "coverage", "entropy", "segment")
         allowed |= {
             "heads": (self.heads >= 1 and not (none and self.heads > 1), "1 where score is none, else 1 or more"),
             "area": (not none or self.area == "global", "global where score is none"),
@@ -74,6 +76,8 @@ class DecoderConfig:
     2017); S2VT (Venugopalan et al. 2015b), which reads the source and then writes."""
     ctc: float = 0.0
     """Beside attention, the weight of a CTC loss, and of CTC's score in the search (Watanabe et al. 2017)."""
+    copy: bool = False
+    """Words of a source that is text may be copied from where attention looks (See et al. 2017)."""
     cell: Cell = "lstm"
     hidden: int = 512
     layers: int = 1

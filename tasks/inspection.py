@@ -36,7 +36,10 @@ def alignment_measures(writer: Writer, examples: datasets.Dataset) -> dict[str, 
 
 
 def activation_bytes(task: Task, model: Seq2Seq, examples: datasets.Dataset) -> int:
-    """How much the backward pass needs kept of one batch, weights not counted: what limits the size of batches."""
+    """How much the backward pass needs kept of one batch, weights not counted: what limits the size of batches.
+
+    Inputs that decoders/late.py keeps for itself are not counted, some tenth with ``--decoder.order before``.
+    """
     batch = task.collate(examples, list(range(min(SAMPLE, len(examples)))))
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     kept: dict[int, int] = {}
@@ -49,7 +52,9 @@ def activation_bytes(task: Task, model: Seq2Seq, examples: datasets.Dataset) -> 
 
     device = next(model.parameters()).device
     training = model.training
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(task.config.train.precision)
+    autocast = torch.autocast(device.type, dtype=precision, enabled=precision is not None)
+    with autocast, torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         loss = model.train()(batch.to(device))  # held until all is counted, so that no storage is used twice
         total = sum(kept.values())
     del loss

@@ -7,6 +7,7 @@ from attention import (
     Attention,
     Blind,
     Gumbel,
+    LookLosses,
     MultiHead,
     NoAttention,
     Reinforce,
@@ -16,13 +17,13 @@ from attention import (
     build_region,
     build_score,
 )
-from decoders import CTC, EOS, S2VT, Decoder, Joint, RecurrentDecoder, Stepwise, Transducer, TransformerDecoder
+from decoders import CTC, EOS, S2VT, Copying, Decoder, Joint, RecurrentDecoder, Stepwise, Transducer, TransformerDecoder
 from encoders.base import Encoder, Memory, Reader
 from encoders.convolutional import Convolutional
-from encoders.pooling import build_pooling
+from encoders.pooling import Attentive, build_pooling
 from encoders.recurrent import Recurrent
 from encoders.transformer import Transformer
-from tasks.config import AttentionConfig, Config, ReaderConfig
+from tasks.config import AttentionConfig, Config, DecoderConfig, ReaderConfig
 from tasks.data import Batch
 
 
@@ -106,6 +107,10 @@ def build_reinforce(config: AttentionConfig) -> Reinforce | None:
     return Reinforce(entropy=config.entropy) if drawn else None
 
 
+def build_losses(config: AttentionConfig) -> LookLosses:
+    return LookLosses(config.guidance, config.doubly_stochastic, config.coverage)
+
+
 def build_transformer(embedding: nn.Embedding, memory_dim: int, config: Config) -> TransformerDecoder:
     decoder = config.decoder
     attentions = [build_attention(config.attention, decoder.hidden, memory_dim) for _ in range(decoder.layers)]
@@ -117,8 +122,7 @@ def build_transformer(embedding: nn.Embedding, memory_dim: int, config: Config) 
         positions=decoder.positions,
         tied=decoder.tied,
         dropout=decoder.dropout,
-        guidance=config.attention.guidance,
-        doubly_stochastic=config.attention.doubly_stochastic,
+        losses=build_losses(config.attention),
         reinforce=build_reinforce(config.attention),
     )
 
@@ -138,9 +142,8 @@ def build_recurrent(embedding: nn.Embedding, memory_dim: int, config: Config) ->
         start="zeros" if blind else decoder.start,
         tied=decoder.tied,
         dropout=decoder.dropout,
-        guidance=config.attention.guidance,
+        losses=build_losses(config.attention),
         gate=decoder.gate,
-        doubly_stochastic=config.attention.doubly_stochastic,
         reinforce=build_reinforce(config.attention),
     )
 
@@ -148,7 +151,7 @@ def build_recurrent(embedding: nn.Embedding, memory_dim: int, config: Config) ->
 def build_decoder(embedding: nn.Embedding, memory_dim: int, config: Config) -> Decoder:
     """The decoder of ``config.decoder.kind``, which embeds its tokens with ``embedding``.
 
-    Raises ValueError for hard attention in a decoder that cannot learn it.
+    Raises ValueError for attention that the decoder cannot learn or use.
     """
     kind, dropout = config.decoder.kind, config.decoder.dropout
     if kind == "ctc":
@@ -164,13 +167,33 @@ def build_decoder(embedding: nn.Embedding, memory_dim: int, config: Config) -> D
     decoder = build(embedding, memory_dim, config)
     if isinstance(decoder, RecurrentDecoder) and kind != "attention":
         return Transducer(decoder, memory_dim, dropout=dropout)
+    if config.decoder.copy:
+        if config.attention.score == "none":
+            raise ValueError("--decoder.copy goes by where attention looks: choose another --attention.score than none")
+        decoder = Copying(decoder, decoder.output.in_features)
     if not config.decoder.ctc:
         return decoder
     return Joint(decoder, CTC(memory_dim, embedding.num_embeddings, dropout=dropout), config.decoder.ctc)
 
 
+def reads_summary(config: DecoderConfig) -> bool:
+    """Whether anything but attention that is none needs the memory's summary."""
+    return config.kind in ("attention", "transducer_attention") and config.start == "projection"
+
+
 def build_model(encoder: Encoder, embedding: nn.Embedding, config: Config) -> Seq2Seq:
-    """Any encoder with the decoder that the configuration asks for."""
+    """Any encoder with the decoder that the configuration asks for.
+
+    Raises ValueError for what does not go together.
+    """
+    if config.decoder.copy and not encoder.reads_text:
+        raise ValueError("--decoder.copy needs a source that is text: there are no words to copy here; leave it out")
+    pooled = any(isinstance(module, Attentive) for module in encoder.modules())
+    if pooled and config.attention.score != "none" and not reads_summary(config.decoder):
+        raise ValueError(
+            "--encoder.summary attentive is for a decoder that starts from a summary: choose --decoder.kind attention "
+            "with --decoder.start projection, or leave it out"
+        )
     return Seq2Seq(encoder, build_decoder(embedding, encoder.dim, config))
 
 

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from attention import Draw
 from decoders.base import BOS, PAD, UNK
 from decoders.hypothesis import Hypothesis, SearchConfig
 from decoders.search import sample
@@ -38,6 +39,11 @@ class SelfCritical(nn.Module):
         draws: int,
     ):
         """Raises ValueError if the decoder does not write token by token."""
+        if any(isinstance(module, Draw) for module in model.modules()):
+            raise ValueError(
+                "--train.objective scst learns in the model as it will be used, where hard attention draws nothing and "
+                "so learns nothing: start from a run with another --attention.area"
+            )
         if not isinstance(model.decoder, Stepwise):
             raise ValueError(
                 "--train.objective scst needs --decoder.kind attention or transformer, which write token by token"

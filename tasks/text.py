@@ -124,6 +124,12 @@ class Vocabulary:
         entries = self.tokenizer.get_vocab()
         return [entries[mark] for end in ENDS for mark in (end, SPACE + end) if mark in entries]
 
+    def meanings(self, other: "Vocabulary") -> Int[Tensor, " vocab"]:
+        """The token of ``other`` that is written like each of these; its unknown token where there is none."""
+        entries = other.tokenizer.get_vocab()
+        own = (self.tokenizer.id_to_token(number) for number in range(len(self)))
+        return torch.tensor([entries.get(token or "", UNK) for token in own])
+
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """Each token as it is shown under a picture."""
         return [(self.tokenizer.id_to_token(id) or SPECIAL[UNK]).replace(SPACE, "·") for id in ids]

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 C = TypeVar("C", bound=Config)
 
+HOPELESS = 10  # trials that could not be trained, and none that could
 WIDE = 10  # a range whose end is so many times its start is searched by factors, not by differences
 
 
 @dataclass(frozen=True)
 class TuneOptions(Generic[C]):
-    """Search over flags for the best validation score. It goes on where it stopped; machines can share a search."""
+    """Search over flags for the best validation score. Finished trials are kept; machines can share a search."""
 
     config: Annotated[C, tyro.conf.arg(name="")]
     search: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
@@ -90,7 +91,7 @@ def tune(task: str, arguments: list[str]) -> None:
         raise UsageError("--search is missing: name a flag and what it may be, as in --search train.lr=1e-4..1e-2")
     axes = [Axis.of(text) for text in options.search]
     for axis in axes:  # a flag that does not exist is told now, not after the first trial
-        as_flags((f"{axis.flag}=0",), options.config)
+        as_flags((f"{axis.flag}={axis.values[0] if axis.values else axis.low}",), options.config)
     folder = Path(options.run or f"runs/tune-{task}-{preset}")
     folder.mkdir(parents=True, exist_ok=True)
     metric = tasks.package(task).Task(options.config).metrics[0]
@@ -98,9 +99,12 @@ def tune(task: str, arguments: list[str]) -> None:
         study_name=f"{task} {preset}",
         storage=storage_of(options.storage or str(folder / "tune.journal")),
         direction="maximize" if metric.higher_is_better else "minimize",
-        sampler=optuna.samplers.TPESampler(seed=options.sampler_seed, multivariate=True),
         load_if_exists=True,
     )
+    kept = study.user_attrs.get("search", list(options.search))
+    if sorted(kept) != sorted(options.search):
+        raise UsageError(f"{folder} holds a search over {' '.join(kept)}: go on with that, or name another --run")
+    study.set_user_attr("search", list(options.search))
 
     def objective(trial: "optuna.Trial") -> float:
         choice = tuple(axis.suggest(trial) for axis in axes)
@@ -115,10 +119,15 @@ def tune(task: str, arguments: list[str]) -> None:
         return best_of(run, metric.name, metric.higher_is_better)
 
     while len(finished(study)) < options.trials:
-        if len(study.trials) >= options.trials and not finished(study):
-            raise UsageError(f"none of {len(study.trials)} trials could be trained, as said above: change --search")
+        failed = len(study.get_trials(states=[optuna.trial.TrialState.PRUNED]))
+        if failed >= HOPELESS and not finished(study):
+            raise UsageError(f"none of {failed} trials could be trained, as said above: change --search")
+        # Seeded anew for each trial: a search that goes on would else begin with the same draws again.
+        study.sampler = optuna.samplers.TPESampler(
+            seed=1000 * options.sampler_seed + len(study.trials), multivariate=True
+        )
         study.optimize(objective, n_trials=1)
-    report(study, folder, metric.name)
+    report(study, folder, metric.name, options.config)
 
 
 def needed() -> Any:
@@ -151,7 +160,7 @@ def best_of(run: Path, metric: str, higher_is_better: bool) -> float:
     return max(scores) if higher_is_better else min(scores)
 
 
-def report(study: "optuna.Study", folder: Path, metric: str) -> None:
+def report(study: "optuna.Study", folder: Path, metric: str, config: Config) -> None:
     """tune.md and tune.csv, the best trial first, and the best flags for a person."""
     reverse = study.direction.name == "MAXIMIZE"
     trials = sorted(finished(study), key=lambda trial: trial.value, reverse=reverse)
@@ -163,5 +172,5 @@ def report(study: "optuna.Study", folder: Path, metric: str) -> None:
     checkpoint.write(folder / "tune.md", markdown(rows))
     checkpoint.write(folder / "tune.csv", comma_separated(rows))
     print(markdown(rows), end="")
-    best = " ".join(f"--{flag} {value}" for flag, value in trials[0].params.items())
+    best = " ".join(as_flags(tuple(f"{flag}={value}" for flag, value in trials[0].params.items()), config))
     console.print(f"best: {best} ({folder / f'trial-{trials[0].number}'}); {folder}: tune.md, tune.csv", markup=False)

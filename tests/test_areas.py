@@ -20,6 +20,7 @@ from attention import (
     Sampled,
     ScoredAttention,
     TwoLevels,
+    build_region,
     build_score,
 )
 from encoders import Memory
@@ -163,6 +164,26 @@ def test_however_narrow_a_window_one_position_is_left(area, width, make_memory):
     attention = build_attention(config, QUERY, MEMORY)
     weights = attention.attend(torch.randn(4, 12, QUERY), attention.start(make_memory(LENGTHS, MEMORY))).weights
     assert_close(weights.sum(dim=-1), torch.ones(4, 12))
+
+
+@pytest.mark.parametrize("area", ["local_m", "local_p", "monotonic"])
+def test_half_precision_counts_as_far_as_single_does(area):
+    torch.manual_seed(2)
+    region = build_region(area, QUERY, 5, 3.0)
+    queries, mask = torch.randn(1, 2, QUERY), torch.ones(1, 700, dtype=torch.bool)
+    past = torch.zeros(1, 2, 2, 700)
+    past[0, 0, 0, 601] = past[0, 1, 0, 333] = 1.0
+    past[0, 0, 1, :601] = past[0, 1, 1, :333] = 1.0
+    with torch.no_grad():
+        if area == "local_p":
+            region.position.weight.zero_()  # in the middle, at 349.5
+        expected = region(queries, mask, past)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = region(queries, mask, past)
+    assert found.dtype == torch.float32
+    near = expected > -1
+    assert_close(found[near], expected[near], rtol=0, atol=0.1)
+    assert near.any(dim=-1).all() and not (found[~near] > -0.5).any()
 
 
 # ── Hierarchical ────────────────────────────────────────────────────────────────────────────────────────────

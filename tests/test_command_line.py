@@ -173,6 +173,7 @@ def test_tune_searches_goes_on_where_it_stopped_and_puts_the_best_first(capsys):
     assert call(capsys, *command, "--trials", "3") == Path("runs/tune.md").read_text().split("\n")[:-1]
     rows = list(csv.DictReader(Path("runs/tune.csv").read_text().splitlines()))
     assert sorted(row["trial"] for row in rows) == ["0", "1", "2"]
+    assert len({row["train.lr"] for row in rows}) == 3  # a search that goes on tries something else
     scores = [float(row["bleu"]) for row in rows]
     assert scores == sorted(scores, reverse=True)
     for row in rows:
@@ -181,6 +182,15 @@ def test_tune_searches_goes_on_where_it_stopped_and_puts_the_best_first(capsys):
         assert 1e-4 <= config["train"]["lr"] <= 1e-2
         assert config["decoder"]["hidden"] == int(row["decoder.hidden"]) and 8 <= config["decoder"]["hidden"] <= 16
         assert config["attention"]["score"] == row["attention"]
+
+
+def test_a_search_over_something_else_needs_another_folder_and_the_best_flags_can_be_typed(capsys):
+    command = ["translation", "tune", "tiny", "--search", "decoder.gate=true", "--search", "attention=dot", *TINY]
+    run.main([*command, "--trials", "1", "--run", "runs"])
+    assert "best: --decoder.gate --attention.score dot (" in capsys.readouterr().err
+    other = ["translation", "tune", "tiny", "--search", "decoder.gate=true,false", "--run", "runs", *TINY]
+    assert "a search over decoder.gate=true attention=dot" in refused(capsys, *other)
+    assert "true and false" in refused(capsys, "translation", "tune", "tiny", "--search", "decoder.gate=0", *TINY)
 
 
 def test_a_search_goes_past_trials_whose_sizes_do_not_go_together(capsys):
@@ -192,7 +202,7 @@ def test_a_search_goes_past_trials_whose_sizes_do_not_go_together(capsys):
         run.main(["translation", "tune", "tiny", "--search", "attention.heads=3,5", "--trials", "2", *TINY])
     assert leaving.value.code == 2
     first, *_, last = capsys.readouterr().err.strip().split("\n")
-    assert first.startswith("trial 0: attention.heads=") and last.startswith("error: none of 2 trials")
+    assert first.startswith("trial 0: attention.heads=") and last.startswith("error: none of 10 trials")
 
 
 @pytest.mark.parametrize("place", [[], ["--run", "runs/demo"]], ids=["default place", "named place"])

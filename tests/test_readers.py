@@ -91,12 +91,7 @@ def test_the_mean_is_of_real_states_alone_and_zero_of_none(make_memory):
 
 def test_a_texts_segments_are_its_sentences():
     encoder = TextEncoder(nn.Embedding(9, FEATURES), Recurrent(FEATURES, DIM), ends=[4, 5])
-    tokens = torch.tensor([[6, 4, 7, 7, 5, 8], [6, 7, 8, 6, 7, 4]])
-    memory = encoder(Source(tokens, torch.ones(2, 6, dtype=torch.bool)))
-    assert memory.segments.tolist() == [[0, 0, 1, 1, 1, 2], [0, 0, 0, 0, 0, 0]]
-    assert (
-        TextEncoder(nn.Embedding(9, FEATURES), Recurrent(FEATURES, DIM))(
-            Source(tokens, torch.ones(2, 6, dtype=torch.bool))
-        ).segments
-        is None
-    )
+    tokens = torch.tensor([[6, 4, 7, 4, 5, 8, 4, 3], [6, 7, 8, 6, 7, 4, 3, 0]])  # 3 ends the text, 0 is padding
+    source = Source(tokens, tokens != 0)
+    assert encoder(source).segments.tolist() == [[0, 0, 1, 1, 1, 2, 2, 2], [0] * 8]
+    assert TextEncoder(nn.Embedding(9, FEATURES), Recurrent(FEATURES, DIM))(source).segments is None

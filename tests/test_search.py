@@ -12,8 +12,10 @@ from torch.testing import assert_close
 from attention import Additive, Attention, NoAttention, ScoredAttention
 from decoders import BOS, EOS, Ensemble, RecurrentDecoder, SearchConfig
 from decoders.ensemble import Memories
-from decoders.search import truncate
+from decoders.search import sample, truncate
 from encoders import Memory
+from tasks.config import AttentionConfig, Config, DecoderConfig
+from tasks.model import build_decoder
 
 VOCAB, WORDS = 7, (4, 5, 6)  # WORDS are all that can be written, besides the end
 
@@ -87,7 +89,7 @@ def test_finished_sentences_leave_the_batch(beam, sample, make_table, make_memor
     memory.summary[1, EOS] += 100  # the middle one ends at once, the others never
     decoder.search(memory, SearchConfig(beam=beam, n_best=beam, sample=sample, max_length=9))
     assert len(decoder.rows) == 10
-    assert decoder.rows[0] == (3 * beam if sample else 3)
+    assert decoder.rows[0] == 3  # all begin alike
     assert decoder.rows[-1] == 2 * beam
     decoder.rows.clear()
     decoder.search(row(memory, 1), SearchConfig(beam=1, sample=sample, max_length=9))
@@ -162,6 +164,24 @@ def test_the_score_of_a_draw_is_its_log_probability_in_the_model(make_table, mem
         expected = [decoder.log_probability(summary, one.tokens) for one in found]
         assert [one.score for one in found] == pytest.approx(expected, rel=1e-4)
         assert expected == sorted(expected, reverse=True)
+
+
+@pytest.mark.parametrize("area", ["global", "local_m", "monotonic"])
+@pytest.mark.parametrize("score", ["general", "location"])
+@pytest.mark.parametrize("kind", ["attention", "transformer"])
+def test_draws_see_what_the_pass_over_their_words_sees(kind, score, area, make_memory):
+    """Their scores are those of the same words read at once, whatever attention remembers."""
+    attention = AttentionConfig(score=score, area=area, window=1.0, hidden=5)
+    decoding = DecoderConfig(kind=kind, hidden=8, embedding=6, heads=2, dropout=0.0)
+    decoder = build_decoder(nn.Embedding(VOCAB, 6), 6, Config(decoder=decoding, attention=attention)).eval()
+    memory = make_memory([4, 2, 3], 6)
+    for sentence, ranked in enumerate(sample(decoder, memory, SearchConfig(sample=True, n_best=5, max_length=4))):
+        for hypothesis in ranked:
+            tokens = torch.tensor([[BOS, *hypothesis.tokens, EOS]])
+            alone = memory.select(torch.tensor([sentence]))
+            scores = decoder.scores(decoder(tokens[:, :-1], alone).features)[0]
+            steps = scores[torch.arange(len(scores)), tokens[0, 1:]].tolist()
+            assert hypothesis.score == pytest.approx(sum(steps), abs=1e-4)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])

@@ -141,7 +141,7 @@ class ImageCaptioning(Task[ImageConfig]):
             regions=regions,
             dropout=config.dropout,
             reader=build_reader(config.hidden, config) if config.layers else None,
-            pooling=build_pooling(config.summary, config.hidden),
+            pooling=None if config.layers else build_pooling(config.summary, config.hidden),
         )
 
     def source_lengths(self, sources: Sequence[dict[str, Any]]) -> list[int]:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from decoders.base import EOS
-from encoders.base import Encoder, Source, Unchanged
+from encoders.base import Encoder, Reader, Source, Unchanged
 from encoders.pretrained_speech import PretrainedSpeech, load_speech_model, rebuild_speech_model
 from encoders.speech import Convolutions, SpeechEncoder
 from tasks import cache
@@ -137,9 +137,17 @@ class SpeechRecognition(Task[SpeechConfig]):
             front = Convolutions(self.width, config.channels, config.convolutions)
         else:
             front = Unchanged(self.width)
+        left = config.layers
+
+        def build(input_dim: int, layers: int) -> Reader:
+            nonlocal left
+            left -= layers
+            summary = "own" if left else config.summary  # the topmost reader's is the only one that is used
+            return build_reader(input_dim, replace(config, layers=layers, pyramid=0, summary=summary))
+
         return SpeechEncoder(
             front,
-            lambda input_dim, layers: build_reader(input_dim, replace(config, layers=layers, pyramid=0)),
+            build,
             num_layers=config.layers,
             pyramid=config.pyramid,
             dropout=config.dropout,

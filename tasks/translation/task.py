@@ -92,6 +92,7 @@ class Translation(Task[TranslationConfig]):
             reverse=config.reverse,
             dropout=config.dropout,
             ends=self.source_vocabulary.sentence_ends(),
+            meanings=None if self.config.vocabulary.shared else self.source_vocabulary.meanings(self.vocabulary),
         )
 
     def target_embedding(self, encoder: Encoder) -> nn.Embedding:

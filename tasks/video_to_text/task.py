@@ -164,7 +164,7 @@ class VideoToText(Task[VideoConfig]):
 
     def build_encoder(self) -> Encoder:
         config, front = self.config.encoder, self.build_front()
-        regions = getattr(front, "regions", None)
+        regions, sequence = getattr(front, "regions", None), config.reading == "sequence"
         if config.reading == "regions" and regions is None:
             raise ValueError("--encoder.reading regions needs an encoder from scratch: leave --encoder.pretrained out")
         return VideoEncoder(
@@ -172,9 +172,9 @@ class VideoToText(Task[VideoConfig]):
             config.hidden,
             reading=config.reading,
             regions=regions or 1,
-            reader=build_reader(config.hidden, config) if config.reading == "sequence" else None,
+            reader=build_reader(config.hidden, config) if sequence else None,
             dropout=config.dropout,
-            pooling=build_pooling(config.summary, config.hidden),
+            pooling=None if sequence else build_pooling(config.summary, config.hidden),
         )
 
     def build_front(self) -> FrontEnd:
