@@ -12,6 +12,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from encoders.base import Source
 
+ALONE = 400  # rows for which one process is enough
+
 
 def folder() -> Path:
     """The project's cache folder, made if need be: in $XDG_CACHE_HOME, or in ~/.cache. It may be removed any time."""
@@ -19,6 +21,12 @@ def folder() -> Path:
     path = Path(home) / "multimodal-seq2seq"
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def processes(rows: int) -> int | None:
+    """How many processes should make so many rows, as ``Dataset.map`` takes it: None for one, where few are to do."""
+    count = min(os.cpu_count() or 1, rows // ALONE)
+    return count if count > 1 else None
 
 
 def pack(matrix: Float[np.ndarray, "length features"]) -> bytes:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +18,6 @@ from tasks.errors import UsageError, unknown
 from tasks.transcripts import Normalisation, normalise
 
 VERSION = 2  # of the checks whose results are kept on disk
-ALONE = 500  # rows for which one process is enough
 CAPTIONS = ("captions", "caption", "text", "sentences")  # columns that data sets keep captions in
 FILE = {"path": Value("string"), "bytes": Value("binary")}  # a file, or what it would hold
 
@@ -104,7 +102,6 @@ def checked(table: Dataset, where: str, look: Look, skip_bad: bool) -> Dataset:
     """
     identities = [identity(file) for file in table["source"]]
     key = hashlib.sha256(f"{VERSION} {look.describe()} {identities}".encode()).hexdigest()[:24]
-    processes = min(os.cpu_count() or 1, len(table) // ALONE)
     columns = {"problem": Value("string"), "length": Value("int32"), "width": Value("int32")}
     found = table.select_columns(["source"]).map(
         Looking(look),
@@ -113,7 +110,7 @@ def checked(table: Dataset, where: str, look: Look, skip_bad: bool) -> Dataset:
         cache_file_name=str(cache.folder() / f"looked-at-{key}.arrow"),
         new_fingerprint=key,
         writer_batch_size=100,
-        num_proc=processes if processes > 1 else None,
+        num_proc=cache.processes(len(table)),
     )
     usual = next((width for width, bad in zip(found["width"], found["problem"], strict=True) if not bad), 0)
     problems = {}

@@ -113,6 +113,7 @@ def drawn_scenes(split: str, count: int, seed: int = 1) -> tuple[list[Scene], Da
         features=Features({"path": Value("string"), "bytes": Value("binary")}),
         cache_file_name=str(cache.folder() / f"drawn-{key}.arrow"),
         new_fingerprint=key,
+        num_proc=cache.processes(count),
     )
     return chosen, table
 

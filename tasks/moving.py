@@ -122,6 +122,7 @@ def moving_scenes(split: str, count: int, seed: int = 1) -> Dataset:
         features=Features({"path": Value("string"), "bytes": Value("binary"), "captions": List(Value("string"))}),
         cache_file_name=str(cache.folder() / f"moving-{key}.arrow"),
         new_fingerprint=key,
+        num_proc=cache.processes(count),
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tasks import scenes
+from tasks import cache, scenes
 from tasks.scenes import describe
 from tasks.speech_recognition import voices
 from tasks.speech_recognition.voices import ACCENTS, RATE, SPEAKERS, speak, spoken_scenes
@@ -60,7 +60,7 @@ def test_no_voice_speaks_in_two_splits():
 def test_a_row_depends_on_split_seed_and_number_alone(monkeypatch, tmp_path):
     once = list(spoken_scenes("train", 6)["bytes"])
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
-    monkeypatch.setattr(voices, "ALONE", 2)  # three processes
+    monkeypatch.setattr(cache, "ALONE", 2)  # three processes
     assert list(spoken_scenes("train", 6)["bytes"]) == once
     assert list(spoken_scenes("train", 4)["bytes"]) == once[:4]
     assert list(spoken_scenes("train", 4, seed=2)["bytes"]) != once[:4]

@@ -21,7 +21,6 @@ from tasks.speech_recognition.voices import spoken_scenes
 
 VERSION = 1  # of what is kept on disk; a change of the features' computation needs another
 FASTEST = 40  # characters a second that nobody speaks
-ALONE = 400  # rows for which one process is enough
 COLUMNS = Features(
     {"source": List(Value("binary")), "length": Value("int32"), "width": Value("int32"), "problem": Value("string")}
 )
@@ -152,7 +151,6 @@ def extract(table: Dataset, extractor: Extractor, speeds: tuple[float, ...]) -> 
     """Columns source, length, width and problem of each row, from the disk if they were computed before."""
     identity = json.dumps([VERSION, extractor.describe(), speeds, fingerprint(table)], sort_keys=True)
     key = hashlib.sha256(identity.encode()).hexdigest()[:24]
-    processes = min(os.cpu_count() or 1, len(table) // ALONE)
     return table.map(
         Extraction(extractor, speeds),
         remove_columns=table.column_names,
@@ -160,7 +158,7 @@ def extract(table: Dataset, extractor: Extractor, speeds: tuple[float, ...]) -> 
         cache_file_name=str(cache.folder() / f"sound-{key}.arrow"),
         new_fingerprint=key,
         writer_batch_size=100,
-        num_proc=processes if processes > 1 else None,
+        num_proc=cache.processes(len(table)),
     )
 
 

@@ -20,7 +20,6 @@ from tasks.scenes import describe, scenes
 
 VERSION = 1  # of what is kept on disk
 RATE = 16_000  # Hz
-ALONE = 400  # utterances for which one process is enough
 
 ACCENTS = ("en-US", "en", "en-GB-scotland", "en-GB-x-gbclan", "en-GB-x-gbcwmd", "en-GB-x-rp", "en-029", "en-US-nyc")
 SPEAKERS = {  # espeak's variants of a voice; who speaks in one split speaks in no other
@@ -50,14 +49,13 @@ def spoken_scenes(split: str, count: int, seed: int = 1) -> Dataset:
     generator = random.Random(f"paraphrases {split} {seed}")
     texts = [generator.choice(describe(scene, "en")) for scene in scenes(split, count, seed)]
     key = f"voices-{VERSION}-{split}-{count}-{seed}"
-    processes = min(os.cpu_count() or 1, count // ALONE)
     return Dataset.from_dict({"text": texts}).map(
         Speaking(split, seed),
         with_indices=True,
         features=COLUMNS,
         cache_file_name=str(cache.folder() / f"{key}.arrow"),
         new_fingerprint=key,
-        num_proc=processes if processes > 1 else None,
+        num_proc=cache.processes(count),
     )
 
 

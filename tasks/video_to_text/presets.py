@@ -103,7 +103,7 @@ def grid() -> VideoConfig:
         attention=AttentionConfig(score="location", hidden=128, guidance=1.0),
         decoder=DecoderConfig(hidden=256, embedding=64, dropout=0.3, ctc=0.3),
         batch=BatchConfig(sentences=8, max_frames=400),
-        train=LearningConfig(epochs=60, lr=1e-3, schedule="cosine", warmup=300, average=4, patience=0),
+        train=LearningConfig(epochs=45, lr=1e-3, schedule="cosine", warmup=300, average=4, patience=0),
         search=SearchConfig(max_length=60),
     )
 
