@@ -34,7 +34,7 @@ def demo() -> ImageConfig:
         attention=AttentionConfig(score="location", hidden=128),
         decoder=DecoderConfig(hidden=192, embedding=64, tied=False, dropout=0.0),
         batch=BatchConfig(sentences=32),
-        train=LearningConfig(epochs=5, lr=3e-3, schedule="cosine", warmup=200, average=0, label_smoothing=0.0),
+        train=LearningConfig(epochs=6, lr=3e-3, schedule="cosine", warmup=200, average=0, label_smoothing=0.0),
         search=SearchConfig(max_length=40),
     )
 
