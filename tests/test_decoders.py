@@ -193,7 +193,8 @@ def test_a_state_selected_and_reordered_is_the_one_computed_from_scratch(wiring,
 def test_no_memory_is_copied_for_a_beam(wiring, make_memory):
     decoder, memory = build(**wiring), make_memory(LENGTHS, MEMORY)
     first = decoder.start(memory)
-    beam = first.select(torch.arange(3)[:, None].expand(-1, 4))
+    _, begun = decoder.step(torch.randint(VOCAB, (3,)), first)
+    beam = begun.select(torch.arange(3)[:, None].expand(-1, 4))
     _, stepped = decoder.step(torch.randint(VOCAB, (12,)), beam)
     reordered = stepped.select(torch.arange(12).view(3, 4).flip(1))
     assert first.lookup.keys is beam.lookup.keys is stepped.lookup.keys is reordered.lookup.keys

@@ -7,6 +7,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from attention import coverage, entropy
+from tasks.config import Config
 from tasks.inspection import activation_bytes
 
 
@@ -35,6 +36,8 @@ class Plain(nn.Module):
 
 class Rows:
     """Stands for a task: a batch of as many rows as it is asked for."""
+
+    config = Config()
 
     def collate(self, examples: list[int], rows: list[int]) -> torch.Tensor:
         return torch.ones(len(rows), 10)
