@@ -1,19 +1,6 @@
 """Attention: what a decoder looks at, and how."""
 
-from attention.base import (
-    Attention,
-    Blind,
-    Draw,
-    Drawn,
-    Glance,
-    Hierarchy,
-    Lookup,
-    NoAttention,
-    Region,
-    Score,
-    ScoredAttention,
-    Segments,
-)
+from attention.base import Attention, Blind, Drawn, Glance, Lookup, NoAttention, Segments
 from attention.doubly_stochastic import doubly_stochastic_loss
 from attention.guided import guided_loss
 from attention.hard import Gumbel, Reinforce, Sampled
@@ -23,6 +10,7 @@ from attention.measures import coverage, diagonality, entropy
 from attention.multihead import MultiHead
 from attention.regions import LocalMonotonic, LocalPredictive, MonotonicRegion, RegionName, build_region
 from attention.repetition import coverage_loss
+from attention.scored import Draw, Hierarchy, Region, Score, ScoredAttention
 from attention.scores import Additive, Concat, Cosine, Dot, General, Location, ScaledDot, ScoreName, build_score
 
 __all__ = [

@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attention.base import Draw, Drawn
+from attention.base import Drawn
+from attention.scored import Draw
 
 Energies = Float[Tensor, "batch queries source"]
 Weights = Float[Tensor, "batch queries source"]

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attention.base import Hierarchy, Score, Segments
+from attention.base import Segments
+from attention.scored import Hierarchy, Score
 from encoders.base import Memory
 
 DEFAULT = 8  # states in a segment, where nobody says

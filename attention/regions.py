@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
-from attention.base import Region
+from attention.scored import Region
 
 Queries = Float[Tensor, "batch queries query"]
 Mask = Bool[Tensor, "batch source"]

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attention.base import Score
+from attention.scored import Score
 
 ScoreName = Literal["dot", "scaled_dot", "cosine", "general", "concat", "additive", "location"]
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from decoders.base import Readout, State
-from decoders.stepwise import Stepwise
+from decoders.stepwise import Stepwise, smoothed
 from encoders.base import Memory
 
 
@@ -74,19 +74,27 @@ class Copying(Stepwise[CopyingState]):
         return torch.logaddexp(functional.logsigmoid(gate) + written, functional.logsigmoid(-gate) + copied)
 
     def taught(
-        self, tokens: Int[Tensor, "batch target"], memory: Memory, real: Bool[Tensor, "batch written"], truth: float
+        self,
+        tokens: Int[Tensor, "batch target"],
+        memory: Memory,
+        real: Bool[Tensor, "batch written"],
+        truth: float,
+        label_smoothing: float,
     ) -> tuple[Readout, Float[Tensor, " words"], Float[Tensor, " words"]]:
         right = tokens[:, 1:][real][:, None]
         if truth < 1.0:  # what was written has to be known for all words, so it is there already
             readout = self.unroll(tokens[:, :-1], memory, truth)
-            return readout, readout.features[real].gather(1, right).squeeze(1), readout.features[real].mean(dim=-1)
+            mixed = readout.features[real]
+            known = mixed.gather(1, right).squeeze(1)
+            return readout, known, smoothed(known, mixed, label_smoothing)
         readout = self.writer(tokens[:, :-1], memory)
         assert readout.weights is not None, "only attention that weighs can be copied by"
         features = readout.features[real]
         written = self.writer.logits(features).float().log_softmax(dim=-1)
         there = standing(memory)[real.nonzero()[:, 0]] == right  # (words, source)
         copied = (readout.weights[real].float() * there).sum(dim=-1, keepdim=True)
-        return readout, self.mixture(features, written.gather(1, right), copied).squeeze(1), written.mean(dim=-1)
+        known = self.mixture(features, written.gather(1, right), copied).squeeze(1)
+        return readout, known, smoothed(known, written, label_smoothing)
 
     def logits(self, features: Float[Tensor, "*positions vocab"]) -> Float[Tensor, "*positions vocab"]:
         return features

@@ -63,10 +63,8 @@ class Stepwise(Decoder, Generic[S]):
         The losses of attention are added, if they have a weight.
         """
         real = tokens[:, 1:] != PAD
-        readout, right, anything = self.taught(tokens, memory, real, truth)
-        loss = -(1 - label_smoothing) * right.sum()
-        if label_smoothing:
-            loss = loss - label_smoothing * anything.sum()
+        readout, right, learned = self.taught(tokens, memory, real, truth, label_smoothing)
+        loss = -learned.sum()
         if readout.weights is not None:
             loss = loss + self.losses(readout.weights, real, memory.mask)
         if self.reinforce is not None and readout.drawn is not None:
@@ -75,16 +73,22 @@ class Stepwise(Decoder, Generic[S]):
         return loss
 
     def taught(
-        self, tokens: Int[Tensor, "batch target"], memory: Memory, real: Bool[Tensor, "batch written"], truth: float
+        self,
+        tokens: Int[Tensor, "batch target"],
+        memory: Memory,
+        real: Bool[Tensor, "batch written"],
+        truth: float,
+        label_smoothing: float,
     ) -> tuple[Readout, Float[Tensor, " words"], Float[Tensor, " words"]]:
-        """The readout along ``tokens``, and of each real word the log-probability and the mean one of all tokens.
+        """The readout along ``tokens``, and each real word's log-probability, as it is and smoothed.
 
         ``truth``: see :meth:`unroll`. ``real``: of all tokens but the begin.
         """
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
         readout = self(inputs, memory) if truth >= 1.0 else self.unroll(inputs, memory, truth)
         scores = self.logits(readout.features[real]).float().log_softmax(dim=-1)  # (words, vocab)
-        return readout, scores.gather(1, targets[real][:, None]).squeeze(1), scores.mean(dim=-1)
+        right = scores.gather(1, targets[real][:, None]).squeeze(1)
+        return readout, right, smoothed(right, scores, label_smoothing)
 
     def search(self, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
         if config.ctc_weight is not None:
@@ -115,6 +119,13 @@ class Stepwise(Decoder, Generic[S]):
             readout, state = self.step(inputs, state)
             readouts.append(readout)
         return join(readouts)
+
+
+def smoothed(
+    right: Float[Tensor, " words"], scores: Float[Tensor, "words vocab"], label_smoothing: float
+) -> Float[Tensor, " words"]:
+    """The right tokens' log-probabilities with a share of the mean over all tokens (Szegedy et al. 2016)."""
+    return (1 - label_smoothing) * right + label_smoothing * scores.mean(dim=-1) if label_smoothing else right
 
 
 def join(readouts: Sequence[Readout]) -> Readout:

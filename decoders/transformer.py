@@ -24,6 +24,16 @@ class LayerState:
     written: Cache | None = None
     past: Float[Tensor, "rows 1 ..."] | None = None
 
+    def select(self, rows: Int[Tensor, "sentences beam"]) -> "LayerState":
+        """See State.select."""
+        flat = rows.flatten()
+        hypotheses = self.lookup.batch_size if self.written is None else self.written[0].size(0)
+        return LayerState(
+            self.lookup.follow(rows, hypotheses),
+            None if self.written is None else (self.written[0][flat], self.written[1][flat]),
+            None if self.past is None else self.past[flat],
+        )
+
 
 @dataclass(frozen=True)
 class TransformerState(State):
@@ -31,17 +41,7 @@ class TransformerState(State):
     length: int = 0  # tokens read
 
     def select(self, rows: Int[Tensor, "sentences beam"]) -> "TransformerState":
-        return replace(self, layers=tuple(chosen(layer, rows) for layer in self.layers))
-
-
-def chosen(layer: LayerState, rows: Int[Tensor, "sentences beam"]) -> LayerState:
-    flat = rows.flatten()
-    hypotheses = layer.lookup.batch_size if layer.written is None else layer.written[0].size(0)
-    return LayerState(
-        layer.lookup.follow(rows, hypotheses),
-        None if layer.written is None else (layer.written[0][flat], layer.written[1][flat]),
-        None if layer.past is None else layer.past[flat],
-    )
+        return replace(self, layers=tuple(layer.select(rows) for layer in self.layers))
 
 
 class TransformerDecoder(Stepwise[TransformerState]):
@@ -118,10 +118,14 @@ class TransformerDecoder(Stepwise[TransformerState]):
 
 
 class DecoderLayer(nn.Module):
+    """Self-attention over what was written, attention to the memory, and a feed-forward network, each added to what
+    came in (He et al. 2016)."""
+
     def __init__(self, attention: Attention, dim: int, num_heads: int, *, rotary: bool, dropout: float):
         super().__init__()
-        asks = not isinstance(attention, NoAttention)
-        self.norms = nn.ModuleList(nn.LayerNorm(dim) if asks or norm != 1 else nn.Identity() for norm in range(3))
+        # What does not look at its queries would leave a norm of theirs without a gradient.
+        of_queries = nn.Identity() if isinstance(attention, NoAttention) else nn.LayerNorm(dim)
+        self.norms = nn.ModuleList([nn.LayerNorm(dim), of_queries, nn.LayerNorm(dim)])
         self.self_attention = SelfAttention(dim, num_heads, rotary=rotary, dropout=dropout)
         self.attention = attention
         self.context = nn.Linear(attention.dim, dim)

@@ -53,13 +53,13 @@ class SpeechEncoder(Encoder):
     def __init__(
         self,
         front: FrontEnd,
-        build: Callable[[int, int], Reader],
+        build: Callable[[int, int, bool], Reader],
         *,
         num_layers: int = 3,
         pyramid: int = 0,
         dropout: float = 0.0,
     ):
-        """``build``: makes a reader of inputs with so many features, and with so many layers.
+        """``build``: makes a reader of inputs with so many features, with so many layers, that is the topmost or not.
 
         Raises ValueError if there are not more layers than ``pyramid``.
         """
@@ -70,7 +70,7 @@ class SpeechEncoder(Encoder):
         self.dropout = nn.Dropout(dropout)
         input_dim, readers = front.dim, []
         for layers in [1] * pyramid + [num_layers - pyramid]:  # pairs are joined between two of these
-            readers.append(build(input_dim, layers))
+            readers.append(build(input_dim, layers, len(readers) == pyramid))
             input_dim = 2 * readers[-1].dim
         self.bottom, *upper = readers
         self.upper = nn.ModuleList(upper)

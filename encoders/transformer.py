@@ -50,6 +50,8 @@ class Transformer(Reader):
 
 
 class TransformerLayer(nn.Module):
+    """Self-attention and a feed-forward network, each added to what came in (He et al. 2016)."""
+
     def __init__(self, dim: int, num_heads: int, *, rotary: bool, dropout: float):
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(2))

@@ -58,24 +58,25 @@ class Seq2Seq(nn.Module):
 
 def build_reader(input_dim: int, config: ReaderConfig) -> Reader:
     """The reader of ``config.kind``."""
-    layers = config.layers
     if config.kind == "recurrent":
         return Recurrent(
             input_dim,
             config.hidden,
             cell=config.cell,
-            num_layers=layers,
+            num_layers=config.layers,
             bidirectional=config.bidirectional,
             dropout=config.dropout,
             pooling=build_pooling(config.summary, config.hidden * (1 + config.bidirectional)),
         )
     pooling = build_pooling(config.summary, config.hidden)
     if config.kind == "convolutional":
-        return Convolutional(input_dim, config.hidden, num_layers=layers, dropout=config.dropout, pooling=pooling)
+        return Convolutional(
+            input_dim, config.hidden, num_layers=config.layers, dropout=config.dropout, pooling=pooling
+        )
     return Transformer(
         input_dim,
         config.hidden,
-        num_layers=layers,
+        num_layers=config.layers,
         num_heads=config.heads,
         positions=config.positions,
         dropout=config.dropout,

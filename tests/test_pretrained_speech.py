@@ -225,7 +225,7 @@ def test_whisper_refuses_sound_that_it_has_no_positions_for(make_model):
 @every_kind
 def test_frozen_it_gives_the_same_in_training_and_learns_nothing(kind, make_model):
     model = make_model(kind)
-    encoder = SpeechEncoder(model, lambda dim, layers: Recurrent(dim, 3, num_layers=layers)).train()
+    encoder = SpeechEncoder(model, lambda dim, layers, top: Recurrent(dim, 3, num_layers=layers)).train()
     source = batch(model, [sound(SAMPLES[0])])
     assert not any(module.training for module in model.modules())
     assert torch.equal(model(source)[0], model(source)[0])

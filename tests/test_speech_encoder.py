@@ -25,7 +25,7 @@ def make_front(num_layers: int) -> FrontEnd:
 def build(front: FrontEnd, *, num_layers: int, pyramid: int = 0, dropout: float = 0.0, **choices) -> SpeechEncoder:
     """With recurrent readers."""
 
-    def reader(input_dim: int, layers: int) -> Recurrent:
+    def reader(input_dim: int, layers: int, top: bool) -> Recurrent:
         return Recurrent(input_dim, HIDDEN, num_layers=layers, dropout=dropout, **choices)
 
     return SpeechEncoder(front, reader, num_layers=num_layers, pyramid=pyramid, dropout=dropout)

@@ -137,12 +137,9 @@ class SpeechRecognition(Task[SpeechConfig]):
             front = Convolutions(self.width, config.channels, config.convolutions)
         else:
             front = Unchanged(self.width)
-        left = config.layers
 
-        def build(input_dim: int, layers: int) -> Reader:
-            nonlocal left
-            left -= layers
-            summary = "own" if left else config.summary  # the topmost reader's is the only one that is used
+        def build(input_dim: int, layers: int, top: bool) -> Reader:
+            summary = config.summary if top else "own"  # the summaries below are not used
             return build_reader(input_dim, replace(config, layers=layers, pyramid=0, summary=summary))
 
         return SpeechEncoder(

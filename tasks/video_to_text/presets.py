@@ -95,7 +95,7 @@ def grid() -> VideoConfig:
     """GRID, commands read from the lips of one speaker (Cooke et al. 2006), all else left out; --data FOLDER.
 
     python run.py video_to_text train grid --data FOLDER: 31.00 % word errors and 18.19 % character errors on the
-    validation split, 28.33 and 16.17 with --beam 1 --ctc-weight 0; an hour on one core (benchmarks/README.md).
+    validation split, 28.33 and 16.17 with --beam 1 --ctc-weight 0; 82 minutes on one core (benchmarks/README.md).
     """
     return VideoConfig(
         data="grid",
