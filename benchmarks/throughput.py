@@ -33,9 +33,9 @@ from tasks.data import Batch, BatchConfig
 from tasks.evaluation import Writer
 from tasks.model import count_parameters
 from tasks.text import VocabularyConfig
+from tasks.text_to_text import TextEncoderConfig
 from tasks.training import Training
 from tasks.translation import PRESETS, Config, Task
-from tasks.translation.task import TextEncoderConfig
 
 WARM_UP = 3
 

@@ -1,6 +1,7 @@
 """The contract between a decoder and everything that uses it: training, search, ensembles."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float, Int
@@ -40,6 +41,12 @@ class State(ABC):
 PAD, UNK, BOS, EOS = 0, 1, 2, 3  # the first four entries of every target vocabulary
 
 
+# What a sentence must keep to beyond being probable: the form of a verse, for instance. Called with the next token's
+# log-probabilities (rows, vocab), which it makes impossible in place, what each row has written (rows, length), and
+# which of the memory's rows each belongs to (rows). Where nothing is left the sentence ends.
+Constraint = Callable[[Tensor, Tensor, Tensor], None]
+
+
 class Decoder(nn.Module, ABC):
     """Writes sentences from memories: how it aligns, learns and is searched is its own affair.
 
@@ -57,8 +64,10 @@ class Decoder(nn.Module, ABC):
         """
 
     @abstractmethod
-    def search(self, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
-        """The best sentences for each row of ``memory``, best first.
+    def search(
+        self, memory: Memory, config: SearchConfig, constraint: Constraint | None = None
+    ) -> list[list[Hypothesis]]:
+        """The best sentences for each row of ``memory``, best first, among those that keep to ``constraint``.
 
         Raises ValueError for an option that this decoder cannot follow.
         """

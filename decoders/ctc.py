@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchaudio.functional import forced_align
 
-from decoders.base import BOS, EOS, PAD, Decoder
+from decoders.base import BOS, EOS, PAD, Constraint, Decoder
 from decoders.hypothesis import Hypothesis, SearchConfig
 from encoders.base import Memory
 
@@ -40,13 +40,15 @@ class CTC(Decoder):
         return sentence_losses(self.log_probabilities(memory), tokens, is_word(tokens), memory.mask).sum()
 
     @torch.inference_mode()
-    def search(self, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
+    def search(
+        self, memory: Memory, config: SearchConfig, constraint: Constraint | None = None
+    ) -> list[list[Hypothesis]]:
         """The best path with a beam of 1, else the best prefixes; see ``best_path`` and ``best_prefixes``.
 
         An empty sentence is possible, whatever ``min_length``. A score is the sentence's log-probability: with no
         end of sentence to be tempted by, no length penalty is applied.
         """
-        refuse(config)
+        refuse(config, constraint)
         log_probabilities = self.log_probabilities(memory)
         if config.beam == 1:
             written, scores = best_path(log_probabilities, memory.mask, config.max_length)
@@ -82,13 +84,14 @@ class CTC(Decoder):
         return weights / weights.sum(dim=-1, keepdim=True).clamp(min=1.0)
 
 
-def refuse(config: SearchConfig) -> None:
+def refuse(config: SearchConfig, constraint: Constraint | None) -> None:
     """Raise ValueError for options that only token-by-token decoders can follow."""
     refused = {
         "sample": config.sample,
         "block-ngrams": config.block_ngrams > 0,
         "coverage-penalty": config.coverage_penalty > 0,
         "ctc-weight": config.ctc_weight is not None,
+        "form": constraint is not None,
     }
     for flag, wanted in refused.items():
         if wanted:

@@ -1,6 +1,7 @@
 """What is asked of a search, and what it returns."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,8 @@ class SearchConfig:
     """Draw from the smallest set of tokens that has this much probability (Holtzman et al. 2020)."""
     ctc_weight: float | None = None
     """Share of CTC in a joint search (None: as trained)."""
+    form: Literal["free", "length", "rhyme"] = "free"
+    """Of verse: lines as long as they should be, and also with their rhymes. Other tasks know only free."""
 
     def __post_init__(self):
         allowed = {

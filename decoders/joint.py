@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from decoders.base import BOS, EOS, PAD, Readout, State
+from decoders.base import BOS, EOS, PAD, Constraint, Readout, State
 from decoders.ctc import CTC, is_word
 from decoders.hypothesis import Hypothesis, SearchConfig
 from decoders.stepwise import Stepwise
@@ -164,11 +164,14 @@ class Joint(Stepwise[JointState]):
         attention = self.attention.loss(tokens, memory, label_smoothing=label_smoothing, truth=truth)
         return (1 - self.weight) * attention + self.weight * self.ctc.loss(tokens, memory)
 
-    def search(self, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
+    def search(
+        self, memory: Memory, config: SearchConfig, constraint: Constraint | None = None
+    ) -> list[list[Hypothesis]]:
         """With ``config.ctc_weight``, if given, in place of the weight of training."""
         if config.ctc_weight is None:
-            return super().search(memory, config)
-        return Joint(self.attention, self.ctc, config.ctc_weight).search(memory, replace(config, ctc_weight=None))
+            return super().search(memory, config, constraint)
+        weighed = Joint(self.attention, self.ctc, config.ctc_weight)
+        return weighed.search(memory, replace(config, ctc_weight=None), constraint)
 
     def alignment(
         self, tokens: Int[Tensor, "batch target"], memory: Memory

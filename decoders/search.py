@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from decoders.base import BOS, EOS, PAD, UNK, Readout
+from decoders.base import BOS, EOS, PAD, UNK, Constraint, Readout
 from decoders.hypothesis import Hypothesis, SearchConfig
 from encoders.base import Memory
 
@@ -25,7 +25,9 @@ class Steps(Protocol):
 
 
 @torch.inference_mode()
-def beam_search(decoder: Steps, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
+def beam_search(
+    decoder: Steps, memory: Memory, config: SearchConfig, constraint: Constraint | None = None
+) -> list[list[Hypothesis]]:
     """Keep the ``beam`` best unfinished hypotheses of each sentence and extend them all at once.
 
     A hypothesis finishes when its end of sentence is among the ``beam`` best continuations; a sentence is done, and
@@ -46,8 +48,9 @@ def beam_search(decoder: Steps, memory: Memory, config: SearchConfig) -> list[li
     for length in range(config.max_length + 1):
         readout, state = decoder.step(tokens[..., -1].flatten(), state)
         log_probabilities = decoder.scores(readout.features[:, 0])
-        forbid(log_probabilities, tokens.flatten(0, 1)[:, 1:], config)
         sentences, beam = scores.shape
+        owners = live.repeat_interleave(beam)
+        forbid(log_probabilities, tokens.flatten(0, 1)[:, 1:], config, constraint, owners)
         # Each hypothesis' best continuations first, then the best of a sentence among them: nothing that could win is
         # lost, and sums are made for a few tokens instead of for the vocabulary.
         gained, continuations = log_probabilities.topk(min(2 * width, log_probabilities.size(1)))
@@ -97,7 +100,9 @@ def beam_search(decoder: Steps, memory: Memory, config: SearchConfig) -> list[li
 
 
 @torch.inference_mode()
-def sample(decoder: Steps, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
+def sample(
+    decoder: Steps, memory: Memory, config: SearchConfig, constraint: Constraint | None = None
+) -> list[list[Hypothesis]]:
     """Draw ``n_best`` sentences for each row of ``memory``; ``score`` is their log-probability in the model.
 
     Temperature, then top-k, then top-p shape what is drawn from. A finished draw reads its own end of sentence
@@ -115,7 +120,8 @@ def sample(decoder: Steps, memory: Memory, config: SearchConfig) -> list[list[Hy
 
     for length in range(config.max_length + 1):
         log_probabilities = decoder.scores(features)
-        forbid(log_probabilities, tokens.flatten(0, 1)[:, 1:], config)
+        owners = live.repeat_interleave(draws)
+        forbid(log_probabilities, tokens.flatten(0, 1)[:, 1:], config, constraint, owners)
         drawn = torch.multinomial(truncate(log_probabilities, config).exp(), 1)  # (rows, 1)
         gained = log_probabilities.gather(1, drawn)
         ended = (tokens[..., -1] == EOS).view(-1, 1)
@@ -141,9 +147,13 @@ def sample(decoder: Steps, memory: Memory, config: SearchConfig) -> list[list[Hy
 
 
 def forbid(
-    log_probabilities: Float[Tensor, "rows vocab"], written: Int[Tensor, "rows length"], config: SearchConfig
+    log_probabilities: Float[Tensor, "rows vocab"],
+    written: Int[Tensor, "rows length"],
+    config: SearchConfig,
+    constraint: Constraint | None,
+    sentences: Int[Tensor, " rows"],
 ) -> None:
-    """Make impossible, in place, what may not come next after ``written``."""
+    """Make impossible, in place, what may not come next after ``written``; ``sentences``: see Constraint."""
     length = written.size(1)
     ending = log_probabilities[:, EOS].clone()
     log_probabilities[:, [PAD, UNK, BOS]] = NEVER
@@ -157,7 +167,10 @@ def forbid(
         # An end is never a repetition. What is not repeated points at PAD, which is forbidden already.
         repeated = (windows[..., :-1] == prefix[:, None]).all(dim=-1) & (last != EOS)
         log_probabilities.scatter_(1, torch.where(repeated, last, PAD), NEVER)
-        # Where every word is a repetition, the sentence may end before its minimum: it must be able to go on somehow.
+    if constraint is not None:
+        constraint(log_probabilities, written, sentences)
+    if size or constraint is not None:
+        # Where no word is left, the sentence may end before its minimum: it must be able to go on somehow.
         stuck = (log_probabilities == NEVER).all(dim=1)
         log_probabilities[:, EOS] = torch.where(stuck, ending, log_probabilities[:, EOS])
     if length >= config.max_length:

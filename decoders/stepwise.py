@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from attention import NO_LOSSES, Drawn, LookLosses, Reinforce
-from decoders.base import PAD, Decoder, Readout, State
+from decoders.base import PAD, Constraint, Decoder, Readout, State
 from decoders.hypothesis import Hypothesis, SearchConfig
 from decoders.search import beam_search, sample
 from encoders.base import Memory
@@ -90,12 +90,20 @@ class Stepwise(Decoder, Generic[S]):
         right = scores.gather(1, targets[real][:, None]).squeeze(1)
         return readout, right, smoothed(right, scores, label_smoothing)
 
-    def search(self, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
+    def search(
+        self, memory: Memory, config: SearchConfig, constraint: Constraint | None = None
+    ) -> list[list[Hypothesis]]:
         if config.ctc_weight is not None:
             raise ValueError(
                 "--ctc-weight needs a model with CTC beside attention: leave it out, or train with --decoder.ctc"
             )
-        return sample(self, memory, config) if config.sample else beam_search(self, memory, config)
+        return (sample if config.sample else beam_search)(self, memory, config, constraint)
+
+    def log_likelihood(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Float[Tensor, " batch"]:
+        """log p of each sentence, in nats, its end counted in. ``tokens``: as in ``loss``."""
+        real = tokens[:, 1:] != PAD
+        _, right, _ = self.taught(tokens, memory, real, 1.0, 0.0)
+        return right.new_zeros(real.shape).masked_scatter(real, right).sum(dim=1)
 
     def alignment(
         self, tokens: Int[Tensor, "batch target"], memory: Memory

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchaudio.functional import rnnt_loss
 
-from decoders.base import BOS, EOS, PAD, UNK, Decoder
+from decoders.base import BOS, EOS, PAD, UNK, Constraint, Decoder
 from decoders.ctc import MULTIPLIER, NEVER, is_word, refuse
 from decoders.hypothesis import Hypothesis, SearchConfig
 from decoders.lstm import RecurrentDecoder
@@ -93,7 +93,9 @@ class Transducer(Decoder):
         return written / written.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(written.dtype).tiny)
 
     @torch.inference_mode()
-    def search(self, memory: Memory, config: SearchConfig) -> list[list[Hypothesis]]:
+    def search(
+        self, memory: Memory, config: SearchConfig, constraint: Constraint | None = None
+    ) -> list[list[Hypothesis]]:
         """Alignment-length synchronous decoding (Saon et al. 2020), all sentences and hypotheses at once.
 
         After i steps a hypothesis with u words has i - u frames behind it; a step writes a word or a blank, and the
@@ -103,7 +105,7 @@ class Transducer(Decoder):
         A beam of 1 is greedy. An empty sentence is possible, whatever ``min_length``. A score is the sentence's
         log-probability, as far as its ways were kept in the beam; no length penalty is applied.
         """
-        refuse(config)
+        refuse(config, constraint)
         frames, num_frames = self.frames(memory), memory.mask.sum(dim=1)
         live = torch.arange(len(num_frames), device=frames.device)  # which sentences are not done
         found: list[list[Hypothesis]] = [[] for _ in live]

@@ -23,7 +23,6 @@ from tasks.model import Seq2Seq
 from tasks.progress import console
 from tasks.subtitles import subtitles
 from tasks.task import Piece, Task
-from tasks.text import one_line
 from tasks.training import Training
 
 CHANGEABLE = ("epochs", "minutes", "patience", "save_every", "workers", "tensorboard")  # when a run is resumed
@@ -58,6 +57,11 @@ class EvaluateOptions:
     """Another run, already evaluated on this split: the difference is tested by paired bootstrap."""
     ensemble: tuple[str, ...] = ()
     """Further runs that write together with this one."""
+    rerank: str | None = None
+    """A run that was trained the other way round: what is written is also ranked by how well it tells what it was
+    written for (maximum mutual information, Li et al. 2016)."""
+    rerank_weight: float = 0.5
+    """The share of that run in the ranking."""
     skip_bad: bool = False
     """Leave bad rows out instead of stopping."""
 
@@ -77,6 +81,11 @@ class PredictOptions:
     """Write each hypothesis' number and score in front of it, with tabs between."""
     ensemble: tuple[str, ...] = ()
     """Further runs that write together with this one."""
+    rerank: str | None = None
+    """A run that was trained the other way round: what is written is also ranked by how well it tells what it was
+    written for (maximum mutual information, Li et al. 2016)."""
+    rerank_weight: float = 0.5
+    """The share of that run in the ranking."""
     seed: int = 1
     """Of the draw, with --sample."""
 
@@ -145,6 +154,7 @@ def evaluate(task: str, arguments: list[str]) -> None:
     if options.split not in SPLITS:
         raise unknown("split", options.split, SPLITS)
     writer = open_runs(task, [run, *map(Path, options.ensemble)], data=options.data, skip_bad=options.skip_bad)
+    writer = reranking(writer, task, options.rerank, options.rerank_weight)
     report = evaluation.evaluate(
         writer, options.split, options.search, run, Path(options.against) if options.against else None
     )
@@ -158,6 +168,7 @@ def predict(task: str, arguments: list[str]) -> None:
     if not options.inputs:
         raise UsageError("there is nothing to predict from: name inputs, files, or - for standard input after the run")
     writer = open_runs(task, [run, *map(Path, options.ensemble)])
+    writer = reranking(writer, task, options.rerank, options.rerank_weight)
     config = writer.task.config
     decoder = config.decoder.kind
     if options.picture and (decoder == "s2vt" or (decoder == "attention" and config.attention.score == "none")):
@@ -186,7 +197,7 @@ def predict(task: str, arguments: list[str]) -> None:
 
 def output(task: Task, pieces: list[Piece], ranked: list[list[Hypothesis]], options: PredictOptions) -> str:
     """What is printed for one input; an empty line if it has no piece, so that input and output stay side by side."""
-    texts = [[one_line(task.vocabulary.decode(hypothesis.tokens)) for hypothesis in best] for best in ranked]
+    texts = [[task.written(hypothesis.tokens) for hypothesis in best] for best in ranked]
     if options.format != "text":
         spoken = [(*piece.span, best[0]) for piece, best in zip(pieces, texts, strict=True) if piece.span and best]
         return subtitles(spoken, options.format)
@@ -253,3 +264,15 @@ def open_runs(task: str, runs: list[Path], **changes: Any) -> Writer:
         if member.state() != members[0].state():
             raise UsageError(f"{run} has another vocabulary than {runs[0]}: only runs with the same one write together")
     return Writer(members[0], models)
+
+
+def reranking(writer: Writer, task: str, run: str | None, weight: float) -> Writer:
+    """The same writer, whose hypotheses are ranked with the help of ``run``, if one is named."""
+    if run is None:
+        return writer
+    if not 0 <= weight <= 1:
+        raise UsageError(f"--rerank-weight is {weight}; allowed is 0 to 1")
+    other = open_runs(task, [Path(run)])
+    if not other.task.turns_round(writer.task):
+        raise UsageError(f"--rerank {run}: a run that was trained the other way round is needed, on the same languages")
+    return dataclasses.replace(writer, reranker=Reranker(other.task, other.models[0], weight))

@@ -1,8 +1,9 @@
 """Writing for a whole split with any model and any task, and what the scores are: overall, by length, compared."""
 
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from tasks.errors import UsageError
 from tasks.metrics import Bootstrap, Metric, Statistics
 from tasks.model import Seq2Seq
 from tasks.pictures import draw_by_length
+from tasks.reranking import Reranker
 from tasks.task import Task
-from tasks.text import frame, one_line, pad
+from tasks.text import frame, pad
 
 LENGTHS = 6  # groups of about as many sentences each, from short sources to long ones
 
@@ -34,6 +36,7 @@ class Writer:
 
     task: Task
     models: Sequence[Seq2Seq]
+    reranker: Reranker | None = None
 
     @property
     def device(self) -> torch.device:
@@ -51,12 +54,20 @@ class Writer:
     @torch.inference_mode()
     def write(self, sources: Sequence[Any], config: SearchConfig) -> list[list[Hypothesis]]:
         """The ``n_best`` hypotheses of each source, which together are one batch."""
+        constraint = self.task.constraint(sources, config.form, self.device)
+        wanted = config.n_best
+        if self.reranker is not None:
+            config = replace(config, n_best=max(config.beam, wanted))
         try:
             source = self.task.read(sources, training=False).to(self.device)
             decoder, memory = self.encode(source)
-            return decoder.search(memory, config)
+            ranked = decoder.search(memory, config, constraint)
         except ValueError as error:  # an option that this model cannot follow
             raise UsageError(str(error)) from error
+        if self.reranker is not None:
+            texts = [[self.task.written(hypothesis.tokens) for hypothesis in best] for best in ranked]
+            ranked = [best[:wanted] for best in self.reranker.rank(sources, ranked, texts)]
+        return ranked
 
     @torch.inference_mode()
     def look(self, source: Any, hypothesis: Hypothesis) -> torch.Tensor | None:
@@ -89,11 +100,29 @@ def decode(
     mine = examples.select(own)
     lengths = [source for source, _ in writer.task.lengths(mine)]
     ranked = writer.write_all(mine["source"], lengths, config)
-    texts = [one_line(writer.task.vocabulary.decode(best.tokens)) for best, *_ in ranked]
+    texts = [writer.task.written(best.tokens) for best, *_ in ranked]
     written = list(zip(own, texts, strict=True))
     if world > 1:
         written = gather_object(written)
     return [text for _, text in sorted(written)]
+
+
+@torch.inference_mode()
+def perplexity(writer: Writer, examples: datasets.Dataset) -> float | None:
+    """exp of the mean -log p of a token of the (first) references, ends counted in; None where a decoder has no such.
+
+    Only models with the same vocabulary can be compared by it.
+    """
+    total, tokens = 0.0, 0
+    for rows in Batches(writer.task.lengths(examples), writer.task.config.batch, seed=0).by_length():
+        batch = writer.task.collate(examples, rows).to(writer.device)
+        decoder, memory = writer.encode(batch.source)
+        if not isinstance(decoder, Stepwise):
+            return None
+        memory = memory if batch.owners is None else memory.select(batch.owners)
+        total += float(decoder.log_likelihood(batch.tokens, memory).sum())
+        tokens += batch.target_tokens
+    return math.exp(-total / tokens)
 
 
 def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseline: Path | None) -> dict[str, Any]:
@@ -108,8 +137,9 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
     hypotheses = decode(writer, examples, config)
     seconds = time.monotonic() - started
     references = [list(given) for given in examples["references"]]
-    own = [metric.statistics(hypotheses, references) for metric in task.metrics]
-    scored = list(zip(task.metrics, own, strict=True))
+    metrics = task.metrics_of(examples)
+    own = [metric.statistics(hypotheses, references) for metric in metrics]
+    scored = list(zip(metrics, own, strict=True))
     bootstrap = Bootstrap(len(examples))
     report: dict[str, Any] = {
         "split": split,
@@ -118,7 +148,8 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
         "examples": len(examples),
         "metrics": {metric.name: metric.pool(statistics.sum(axis=0)) for metric, statistics in scored},
         "intervals": {metric.name: bootstrap.interval(metric, statistics) for metric, statistics in scored},
-        "signature": {metric.name: metric.signature(references) for metric in task.metrics},
+        "signature": {metric.name: metric.signature(references) for metric in metrics},
+        "perplexity": perplexity(writer, examples) if task.likelihood else None,
         "by_length": by_length(*scored[0], lengths),
         "diversity": task.diversity(hypotheses),
         "search": asdict(config),
@@ -129,7 +160,7 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
     systems = {str(run): report["by_length"]}
     if baseline is not None:
         written = read_hypotheses(baseline / "evaluation", split, len(examples))
-        others = [metric.statistics(written, references) for metric in task.metrics]
+        others = [metric.statistics(written, references) for metric in metrics]
         report["against"] = {"run": str(baseline)} | {
             metric.name: bootstrap.compare(metric, statistics, other)
             for (metric, statistics), other in zip(scored, others, strict=True)
@@ -179,6 +210,8 @@ def show(report: dict[str, Any]) -> None:
             other = report["against"][name]
             line += f"   {other['difference']:+.2f} against {report['against']['run']}, p = {other['p']:.3f}"
         print(line.rstrip())
+    if report["perplexity"] is not None:
+        print(f"{'perplexity':16} {report['perplexity']:7.2f}")
     for name, value in report["diversity"].items():
         print(f"{name:16} {value:7.2f}")
     if report["real_time_factor"] is not None:

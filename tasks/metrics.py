@@ -17,6 +17,17 @@ Statistics = np.ndarray  # (examples, numbers)
 
 
 @dataclass(frozen=True)
+class Criterion:
+    """A number of the validation split that picks the checkpoint."""
+
+    name: str
+    higher_is_better: bool
+
+    def better(self, score: float, than: float | None) -> bool:
+        return than is None or (score > than if self.higher_is_better else score < than)
+
+
+@dataclass(frozen=True)
 class Metric:
     """``name`` as in a table; ``statistics`` of each example; ``pool`` turns a sum of statistics into the score."""
 
@@ -33,8 +44,9 @@ class Metric:
         """The corpus score. ``references[i]`` are the right sentences for ``hypotheses[i]``."""
         return self.pool(self.statistics(hypotheses, references).sum(axis=0))
 
-    def better(self, score: float, than: float | None) -> bool:
-        return than is None or (score > than if self.higher_is_better else score < than)
+    @property
+    def criterion(self) -> Criterion:
+        return Criterion(self.name, self.higher_is_better)
 
 
 def sacrebleu_metric(name: str, scorer: Any, higher_is_better: bool = True, quick: bool = True) -> Metric:

@@ -12,15 +12,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from decoders.base import PAD
+from decoders.base import PAD, Constraint
 from encoders.base import Encoder, Source
 from tasks import cache
 from tasks.config import Config
 from tasks.data import Batch
 from tasks.errors import UsageError
-from tasks.metrics import Metric
+from tasks.metrics import Criterion, Metric
 from tasks.model import Seq2Seq, build_model
-from tasks.text import Vocabulary, frame, pad
+from tasks.text import Vocabulary, frame, one_line, pad
 
 C = TypeVar("C", bound=Config)
 
@@ -40,13 +40,23 @@ class Task(ABC, Generic[C]):
     both give it the ``vocabulary`` of its target sentences.
     """
 
-    metrics: tuple[Metric, ...]  # the first one picks the checkpoint; set by the subclass' __init__
+    metrics: tuple[Metric, ...]  # the most important one first; set by the subclass' __init__
     vocabulary: Vocabulary
     seconds_per_frame: float | None = None  # of what source_lengths counts, where sources take time
+    likelihood: bool = False  # whether how probable the references are says much, so that evaluate tells perplexity
     in_order: bool = False  # whether source and target run side by side, so that attention should be a diagonal
 
     def __init__(self, config: C):
         self.config = config
+
+    @property
+    def criterion(self) -> Criterion:
+        """What of the validation split picks the checkpoint: a metric, or ``loss``."""
+        return self.metrics[0].criterion
+
+    def metrics_of(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
+        """The metrics, and those that need more of these very examples than their references."""
+        return self.metrics
 
     @abstractmethod
     def load(self, split: str) -> datasets.Dataset:
@@ -102,6 +112,23 @@ class Task(ABC, Generic[C]):
     @abstractmethod
     def render(self, source: Any, hypothesis: list[int], weights: Float[Tensor, "target source"], path: Path) -> None:
         """Draw into ``path`` where the model looked while it wrote each token and, if it writes one, the end."""
+
+    def written(self, tokens: Sequence[int]) -> str:
+        """The line of text that a hypothesis stands for."""
+        return one_line(self.vocabulary.decode(tokens))
+
+    def constraint(self, sources: Sequence[Any], form: str, device: torch.device) -> Constraint | None:
+        """What the sentences for ``sources`` must keep to, if ``form`` asks for it (SearchConfig).
+
+        Raises UsageError for a form that this task does not know.
+        """
+        if form != "free":
+            raise UsageError(f"--form {form}: only verse has a form; leave it out")
+        return None
+
+    def turns_round(self, other: "Task") -> bool:
+        """Whether this task writes what the other one reads, from what that one writes."""
+        return False
 
     def export(self, source: Any, path: Path) -> None:
         """Write a source of the embedded world as a file that predict reads, where it is a file at all; ``path`` is

@@ -29,8 +29,9 @@ UNSPACED = Regex(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]")
 class VocabularyConfig:
     """How text becomes tokens."""
 
-    kind: Literal["bpe", "unigram", "word", "character"] = "bpe"
-    """Subwords by merging (Sennrich et al. 2016) or by a unigram model (Kudo 2018), words, or characters."""
+    kind: Literal["bpe", "byte", "unigram", "word", "character"] = "bpe"
+    """Subwords by merging (Sennrich et al. 2016), the same of bytes (Radford et al. 2019), which keeps every space and
+    line break, or by a unigram model (Kudo 2018), words, or characters."""
     size: int = 8000
     """At most this many entries."""
     min_frequency: int = 2
@@ -42,7 +43,7 @@ class VocabularyConfig:
     """BPE-dropout (Provilkov et al. 2020): the share of merges left out at random while training."""
 
     def __post_init__(self):
-        smallest = len(SPECIAL) + (len(BYTES) if self.kind in ("bpe", "unigram") else 0)
+        smallest = len(SPECIAL) + (len(BYTES) if self.kind in ("bpe", "byte", "unigram") else 0)
         if self.size <= smallest:
             raise ValueError(
                 f"vocabulary.size is {self.size}; a {self.kind} vocabulary needs more than {smallest} entries"
@@ -60,13 +61,15 @@ class Vocabulary:
 
     A space is written as a visible mark at the front of the word that follows it, so joining tokens gives the
     sentence back, punctuation and all; with subwords an unseen character is spelled in bytes, so nothing is lost
-    but spaces at the ends of a line. Text that looks like ``</s>`` is text like any other.
+    but spaces at the ends of a line, and with subwords of bytes not even they. Text that looks like ``</s>`` is text
+    like any other.
     """
 
     def __init__(self, tokenizer: Tokenizer):
         self.tokenizer = tokenizer
         self.tokenizer.encode_special_tokens = True
         self.is_bpe = isinstance(tokenizer.model, models.BPE)
+        self.of_bytes = isinstance(tokenizer.decoder, decoders.ByteLevel)
 
     def __len__(self) -> int:
         return self.tokenizer.get_vocab_size()
@@ -78,12 +81,16 @@ class Vocabulary:
         tokenizer = Tokenizer(model)
         if config.lowercase:
             tokenizer.normalizer = normalizers.Lowercase()
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always"), *split]
-        )
-        tokenizer.decoder = decoders.Sequence(
-            [decoders.ByteFallback(), decoders.Metaspace(replacement=SPACE, prepend_scheme="always")]
-        )
+        if config.kind == "byte":
+            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+            tokenizer.decoder = decoders.ByteLevel()
+        else:
+            tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+                [pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always"), *split]
+            )
+            tokenizer.decoder = decoders.Sequence(
+                [decoders.ByteFallback(), decoders.Metaspace(replacement=SPACE, prepend_scheme="always")]
+            )
         if config.kind == "unigram":  # its trainer keeps every character and may find no room for a single word
             texts = list(texts)
             characters = Counter(character for text in texts for character in text if character != " ")
@@ -117,7 +124,8 @@ class Vocabulary:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of one sentence of token ids, without begin and end."""
-        return self.tokenizer.decode(list(ids), skip_special_tokens=False).strip()
+        text = self.tokenizer.decode(list(ids), skip_special_tokens=False)
+        return text if self.of_bytes else text.strip()
 
     def sentence_ends(self) -> list[int]:
         """The entries that end a sentence, in the scripts that have such a mark."""
@@ -132,6 +140,9 @@ class Vocabulary:
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """Each token as it is shown under a picture."""
+        if self.of_bytes:
+            shown = [self.tokenizer.decode([id], skip_special_tokens=False) for id in ids]
+            return [text.translate({ord(" "): "·", ord("\n"): "↵", ord("\t"): "→"}) for text in shown]
         return [(self.tokenizer.id_to_token(id) or SPECIAL[UNK]).replace(SPACE, "·") for id in ids]
 
 
@@ -147,6 +158,14 @@ def _kind(config: VocabularyConfig) -> tuple[Any, Any, list[Any]]:
                 special_tokens=SPECIAL + BYTES, min_frequency=config.min_frequency, limit_alphabet=room, **common
             )
             return model, trainer, [punctuation]
+        case "byte":
+            trainer = trainers.BpeTrainer(
+                special_tokens=SPECIAL,
+                min_frequency=config.min_frequency,
+                initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+                **common,
+            )
+            return models.BPE(unk_token=SPECIAL[UNK]), trainer, []
         case "unigram":
             trainer = trainers.UnigramTrainer(special_tokens=SPECIAL + BYTES, unk_token=SPECIAL[UNK], **common)
             return models.Unigram(), trainer, [punctuation]

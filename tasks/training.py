@@ -110,7 +110,7 @@ class Training:
         main = self.accelerator.is_main_process
         self.log = checkpoint.MetricsLog(folder / "metrics.jsonl", self.progress.lines) if main else None
         self.board = Board(folder / "tensorboard", self.config.tensorboard and main)
-        higher = task.metrics[0].higher_is_better
+        higher = task.criterion.higher_is_better
         self.held = checkpoint.BestCheckpoints(folder / "checkpoints", self.progress.kept, self.config.average, higher)
         if start_from is not None and not resumed:
             self.save()  # from here on a resumed run needs no other
@@ -239,9 +239,9 @@ class Training:
             "validation": self.scores(),
         }
         progress.loss, progress.tokens = 0.0, 0
-        metric = self.task.metrics[0]
-        score = record["validation"][metric.name]
-        better = metric.better(score, progress.best)
+        criterion = self.task.criterion
+        score = record["validation"][criterion.name]
+        better = criterion.better(score, progress.best)
         progress.stale = 0 if better else progress.stale + 1
         if better:
             progress.best = score
@@ -279,7 +279,8 @@ class Training:
         greedy = SearchConfig(beam=1, max_length=self.task.config.search.max_length)
         hypotheses = decode(Writer(self.task, [self.model]), self.validation, greedy, self.rank, self.world)
         references = self.validation["references"]
-        scores = {metric.name: metric(hypotheses, references) for metric in self.task.metrics if metric.quick}
+        metrics = self.task.metrics_of(self.validation)
+        scores = {metric.name: metric(hypotheses, references) for metric in metrics if metric.quick}
         count = self.total(len(diagonals))
         diagonal = {"diagonality": self.total(sum(diagonals)) / count} if count else {}
         return scores | {"loss": self.total(loss) / self.total(tokens)} | diagonal
@@ -298,11 +299,11 @@ class Training:
         averaged = self.held.average()
         if averaged is not None:
             checkpoint.load_weights(self.model, averaged, self.held.folder)
-            metric = self.task.metrics[0]
-            score = self.scores()[metric.name]
-            better = metric.better(score, self.progress.best)
+            criterion = self.task.criterion
+            score = self.scores()[criterion.name]
+            better = criterion.better(score, self.progress.best)
             self.say(
-                f"average of {len(self.held.kept)} checkpoints: validation {metric.name} {score:.2f}, "
+                f"average of {len(self.held.kept)} checkpoints: validation {criterion.name} {score:.2f}, "
                 f"the best of them {self.progress.best:.2f}; kept the {'average' if better else 'best'}"
             )
             if better and self.accelerator.is_main_process:

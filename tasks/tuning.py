@@ -94,7 +94,7 @@ def tune(task: str, arguments: list[str]) -> None:
         as_flags((f"{axis.flag}={axis.values[0] if axis.values else axis.low}",), options.config)
     folder = Path(options.run or f"runs/tune-{task}-{preset}")
     folder.mkdir(parents=True, exist_ok=True)
-    metric = tasks.package(task).Task(options.config).metrics[0]
+    metric = tasks.package(task).Task(options.config).criterion
     study = optuna.create_study(
         study_name=f"{task} {preset}",
         storage=storage_of(options.storage or str(folder / "tune.journal")),

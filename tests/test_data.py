@@ -12,7 +12,7 @@ import torch
 
 from tasks.data import BatchConfig, Batches
 from tasks.errors import UsageError
-from tasks.translation.data import load_pairs
+from tasks.pairs import load_pairs
 
 ROWS = [{"de": "Hallo, Welt!", "en": "hello, world"}, {"de": "zwei Zähne", "en": "two teeth"}, {"de": "我", "en": "I"}]
 SOURCES, TARGETS = [row["de"] for row in ROWS], [row["en"] for row in ROWS]

@@ -139,7 +139,7 @@ def test_a_sum_over_some_sentences_gives_their_score(name, references):
 
 @every_metric
 def test_better_goes_the_metrics_own_way_and_anything_is_better_than_nothing(name):
-    better = METRICS[name].better
+    better = METRICS[name].criterion.better
     assert better(20.0, 10.0) == (name != "ter")
     assert better(10.0, 20.0) == (name == "ter")
     assert not better(10.0, 10.0)
@@ -184,7 +184,7 @@ def test_a_clearly_better_system_is_found_better(name):
     good, bad = statistics(metric, 0.2, seed=1), statistics(metric, 0.4, seed=2)
     result = Bootstrap(EXAMPLES).compare(metric, good, bad)
     assert result["difference"] == pytest.approx(metric.pool(good.sum(axis=0)) - metric.pool(bad.sum(axis=0)))
-    assert metric.better(result["difference"], 0.0)
+    assert metric.criterion.better(result["difference"], 0.0)
     low, high = result["interval"]
     assert low < result["difference"] < high
     assert low > 0 or high < 0

@@ -10,8 +10,8 @@ import torch
 from decoders.base import BOS, EOS, PAD, UNK
 from tasks.errors import UsageError
 from tasks.text import SPECIAL, Vocabulary, VocabularyConfig, frame, pad
+from tasks.text_to_text import TextEncoderConfig
 from tasks.translation import Config, Task
-from tasks.translation.task import TextEncoderConfig
 
 GERMAN = "Die großen Straßen sind über Nacht schön weiß geworden."
 FRENCH = "« Où est-ce qu'il a garé l'œuvre, ce garçon ? » demande Zoë."

@@ -6,7 +6,8 @@ from tasks.config import AttentionConfig, DecoderConfig
 from tasks.data import BatchConfig
 from tasks.learning import LearningConfig
 from tasks.text import VocabularyConfig
-from tasks.translation.task import TextEncoderConfig, TranslationConfig
+from tasks.text_to_text import TextEncoderConfig
+from tasks.translation.task import TranslationConfig
 
 
 def tiny() -> TranslationConfig:

@@ -1,22 +1,23 @@
-"""Pairs of sentences: parallel files, tables, the hub, or the embedded world."""
+"""Pairs of texts: parallel files, tables, or the hub."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from datasets import Dataset
 
-from tasks import scenes
 from tasks.data import SPLITS, read_table, report_bad_rows
 from tasks.errors import UsageError, unknown
 from tasks.text import one_line
 
 
-def load_pairs(data: str | None, split: str, source: str, target: str, skip_bad: bool) -> Dataset:
+def load_pairs(
+    data: str, split: str, source: str, target: str, skip_bad: bool, tidy: Callable[[str], str] = one_line
+) -> Dataset:
     """Columns source, target and references of a split; ``source`` and ``target`` name files' endings or columns.
 
-    Raises UsageError for a split or column that is not there, and for bad rows, all at once.
+    ``tidy`` is what becomes of each text. Raises UsageError for a split or column that is not there, and for bad rows,
+    all at once.
     """
-    if data is None:
-        return scenes.text_pairs(split, source, target)
     pairs = read_parallel(Path(data), split, source, target)
     if pairs is None:
         table = read_table(data, split)
@@ -27,7 +28,7 @@ def load_pairs(data: str | None, split: str, source: str, target: str, skip_bad:
             pairs = column(table, source, data), column(table, target, data)
         except UnicodeDecodeError as error:  # Arrow does not look at what it maps
             raise UsageError(f"--data {data}: {split} is not valid UTF-8 ({error}); save it so") from error
-    return checked(*pairs, f"{data}, {split}", source, target, skip_bad)
+    return checked(*pairs, f"{data}, {split}", source, target, skip_bad, tidy)
 
 
 def read_parallel(folder: Path, split: str, source: str, target: str) -> tuple[list[str], list[str]] | None:
@@ -82,13 +83,21 @@ def problem(text: object) -> str | None:
     return None
 
 
-def checked(sources: list, targets: list, where: str, source: str, target: str, skip_bad: bool) -> Dataset:
+def checked(
+    sources: list,
+    targets: list,
+    where: str,
+    source: str,
+    target: str,
+    skip_bad: bool,
+    tidy: Callable[[str], str] = one_line,
+) -> Dataset:
     """The rows that are good. A target may be a list of right sentences, the first of which is trained on."""
     problems: dict[int, str] = {}
     rows = []
     for index, (left, right) in enumerate(zip(sources, targets, strict=True)):
         left, *references = (
-            one_line(text) if isinstance(text, str) else text
+            tidy(text) if isinstance(text, str) else text
             for text in [left, *(right if isinstance(right, list) else [right])]
         )
         wrong = [f"({source}) {found}" for found in [problem(left)] if found]
