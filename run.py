@@ -20,6 +20,7 @@ TASKS = {
     "speech_recognition": "sound in, its words out",
     "image_captioning": "a picture in, a sentence about it out",
     "video_to_text": "a video in, a sentence out: about it, or read from lips",
+    "summarization": "a text in, its gist out",
 }
 COMMANDS = {  # where each is written; loaded when called, since torch takes its time
     "train": "tasks.commands",

@@ -18,7 +18,7 @@ from pycocoevalcap.rouge.rouge import Rouge
 
 from tasks.cider import Cider
 from tasks.errors import UsageError
-from tasks.metrics import Metric, Statistics
+from tasks.metrics import Metric, Statistics, mean, scores
 from tasks.transcripts import normalise
 
 ORDERS = 4  # of BLEU
@@ -91,15 +91,6 @@ def caption_metrics(exact: bool) -> tuple[Metric, ...]:
         metric("rouge_l", rouge_statistics, mean),
     )
     return (metric("exact_match", exact_statistics, mean), *coco) if exact else coco
-
-
-def mean(total: np.ndarray) -> float:
-    """Of a sum of scores and its number, in %."""
-    return float(100 * total[0] / total[1])
-
-
-def scores(values: Iterable[float]) -> Statistics:
-    return np.array([[value, 1.0] for value in values])
 
 
 def exact_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:

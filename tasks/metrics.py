@@ -1,7 +1,7 @@
 """Metrics on strings, each the score of a sum of sentence statistics: so corpus score, score by length, confidence
 interval and paired test are all the same few numbers, added up in different ways."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -47,6 +47,21 @@ class Metric:
     @property
     def criterion(self) -> Criterion:
         return Criterion(self.name, self.higher_is_better)
+
+
+def scores(values: Iterable[float]) -> Statistics:
+    """Statistics of a metric that is the mean of what single sentences score, from 0 to 1; ``mean`` pools them."""
+    return np.array([[value, 1.0] for value in values])
+
+
+def mean(total: np.ndarray) -> float:
+    """Of a sum of scores and their number, in %."""
+    return float(100 * total[0] / total[1])
+
+
+def share(total: np.ndarray) -> float:
+    """Of a sum of parts and the sum of their wholes, in %; 0 where there is nothing to have a part of."""
+    return float(100 * total[0] / total[1]) if total[1] else 0.0
 
 
 def sacrebleu_metric(name: str, scorer: Any, higher_is_better: bool = True, quick: bool = True) -> Metric:

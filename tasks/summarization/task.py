@@ -1,0 +1,42 @@
+"""Summarization: a text in, its gist out."""
+
+from dataclasses import dataclass
+
+import datasets
+
+from tasks.metrics import Metric
+from tasks.pairs import load_pairs
+from tasks.summarization.docstrings import load_docstrings
+from tasks.text_to_text import TextToText, TextToTextConfig
+from tasks.wording import length_ratio, novelty, rouge_metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummarizationConfig(TextToTextConfig):
+    source: str = "document"
+    """Column or file ending of the texts."""
+    target: str = "summary"
+    """Column or file ending of their summaries."""
+    packages: tuple[str, ...] = ()
+    """Without data: whose docstrings are read (none: those of all installed packages)."""
+
+
+class Summarization(TextToText[SummarizationConfig]):
+    whole_files = True
+
+    def __init__(self, config: SummarizationConfig):
+        super().__init__(config)
+        self.metrics = (*rouge_metrics(), length_ratio())
+
+    def metrics_of(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
+        return (*self.metrics, *novelty(examples["source"]))
+
+    def load(self, split: str) -> datasets.Dataset:
+        config = self.config
+        if config.data is None:
+            return load_docstrings(split, config.packages)
+        return load_pairs(config.data, split, config.source, config.target, config.skip_bad)
+
+    def source_of(self, text: str) -> str:
+        """Documents are read as one line, as those of training are."""
+        return " ".join(text.split())
