@@ -1,11 +1,12 @@
 """Any sequence in, a sentence out.
 
     python run.py                                   this page, with all tasks and presets
-    python run.py demo                              every task on the embedded world: one table and a gallery
+    python run.py demo                              a scene read, heard, seen and watched: one table and a gallery
     python run.py TASK train [PRESET] [--data PATH_OR_HUB_ID] [--run DIR] [--resume] [--flags ...]
     python run.py TASK evaluate RUN [--split test] [--beam 5] [--against RUN] [--ensemble RUN ...]
     python run.py TASK predict RUN INPUT ... [--beam N] [--n-best N] [--picture DIR]
     python run.py TASK compare [PRESET] --vary attention=dot,general,additive [--seeds 1,2,3]
+    python run.py dialogue chat RUN                 a conversation on the terminal
     python run.py TASK tune [PRESET] --search train.lr=1e-4..1e-2 [--search decoder.hidden=128,256] [--trials 20]
 
 --help behind any of them lists its flags.
@@ -20,7 +21,9 @@ TASKS = {
     "speech_recognition": "sound in, its words out",
     "image_captioning": "a picture in, a sentence about it out",
     "video_to_text": "a video in, a sentence out: about it, or read from lips",
+    "dialogue": "the last turns of a conversation in, a reply out",
     "summarization": "a text in, its gist out",
+    "poetry": "lines of verse in, the next line or the rest of the poem out",
 }
 COMMANDS = {  # where each is written; loaded when called, since torch takes its time
     "train": "tasks.commands",
@@ -41,15 +44,15 @@ def main(arguments: list[str]) -> None:
             case [] | ["-h" | "--help" | "help"] | [_, "-h" | "--help"] if arguments[:1] != ["demo"]:
                 overview()
             case ["demo", *flags]:
-                import_module("tasks.demo").demo(list(TASKS), flags)
+                import_module("tasks.demo").demo(flags)
             case [task, *_] if task not in TASKS:
                 raise unknown("task", task, [*TASKS, "demo"])
             case [task]:
-                raise UsageError(f"{task} needs a command: {', '.join(COMMANDS)}")
-            case [_, command, *_] if command not in COMMANDS:
-                raise unknown("command", command, COMMANDS)
+                raise UsageError(f"{task} needs a command: {', '.join(commands_of(task))}")
+            case [task, command, *_] if command not in commands_of(task):
+                raise unknown("command", command, commands_of(task))
             case [task, command, *rest]:
-                getattr(import_module(COMMANDS[command]), command)(task, rest)
+                getattr(import_module(commands_of(task)[command]), command)(task, rest)
     except UsageError as error:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes one speaks
             print(f"error: {error}", file=sys.stderr)
@@ -59,6 +62,11 @@ def main(arguments: list[str]) -> None:
     except BrokenPipeError:  # whoever read our output has seen enough
         sys.stdout = None
         sys.exit(141)
+
+
+def commands_of(task: str) -> dict[str, str]:
+    """Those that every task has, and those of its own."""
+    return COMMANDS | getattr(import_module(f"tasks.{task}"), "COMMANDS", {})
 
 
 def overview() -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -21,6 +22,7 @@ from tasks.errors import UsageError, unknown
 from tasks.evaluation import Writer
 from tasks.model import Seq2Seq
 from tasks.progress import console
+from tasks.reranking import Reranker
 from tasks.subtitles import subtitles
 from tasks.task import Piece, Task
 from tasks.training import Training
@@ -148,7 +150,7 @@ def obtain(task: str, config: Config, folder: Path) -> None:
 
 
 def evaluate(task: str, arguments: list[str]) -> None:
-    run, flags = run_named("evaluate", arguments)
+    run, flags = run_named("evaluate", arguments, EvaluateOptions)
     default = EvaluateOptions(read_config(task, run).search)
     options = parse(EvaluateOptions, flags, f"run.py {task} evaluate RUN", default)
     if options.split not in SPLITS:
@@ -162,7 +164,7 @@ def evaluate(task: str, arguments: list[str]) -> None:
 
 
 def predict(task: str, arguments: list[str]) -> None:
-    run, flags = run_named("predict", arguments)
+    run, flags = run_named("predict", arguments, PredictOptions)
     default = PredictOptions(read_config(task, run).search)
     options = parse(PredictOptions, flags, f"run.py {task} predict RUN", default)
     if not options.inputs:
@@ -220,11 +222,11 @@ def draw(writer: Writer, pieces: list[Piece], ranked: list[list[Hypothesis]], fo
             console.print(f"{path}")
 
 
-def run_named(command: str, arguments: list[str]) -> tuple[Path, list[str]]:
+def run_named(command: str, arguments: list[str], options: Callable[[SearchConfig], Any]) -> tuple[Path, list[str]]:
+    """The run that a command is for, and its flags, which are ``options``."""
     if not arguments:
         raise UsageError(f"{command} needs the folder of a run: run.py TASK {command} RUN")
     if arguments[0] in ("-h", "--help"):
-        options = {"evaluate": EvaluateOptions, "predict": PredictOptions}[command]
         parse(options, ["--help"], f"run.py TASK {command} RUN", options(SearchConfig()))
     return Path(arguments[0]), arguments[1:]
 

@@ -30,12 +30,12 @@ class DemoOptions:
     """Folder for the runs, demo.md and the gallery."""
 
 
-def demo(names: list[str], flags: list[str]) -> None:
+def demo(flags: list[str]) -> None:
     options = parse(DemoOptions, flags, "run.py demo", DemoOptions())
     if options.preset not in ("demo", "tiny"):
         raise unknown("preset", options.preset, ("demo", "tiny"))
     folder = Path(options.run)
-    shown = {task: show(task, options.preset, folder) for task in names}
+    shown = {task: show(task, options.preset, folder) for task in SENSES}
     rows = [row for row, _ in shown.values()]
     checkpoint.write(folder / "demo.md", markdown(rows))
     chosen = next(place for place, scene in enumerate(scenes("test", PICTURES)) if len(scene.things) == 2)

@@ -151,6 +151,10 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
         "signature": {metric.name: metric.signature(references) for metric in metrics},
         "perplexity": perplexity(writer, examples) if task.likelihood else None,
         "by_length": by_length(*scored[0], lengths),
+        "baselines": {
+            rule: {metric.name: metric(lines, references) for metric in metrics if metric.quick}
+            for rule, lines in task.baselines(examples).items()
+        },
         "diversity": task.diversity(hypotheses),
         "search": asdict(config),
         "sentences_per_second": round(len(examples) / seconds, 1),
@@ -210,6 +214,8 @@ def show(report: dict[str, Any]) -> None:
             other = report["against"][name]
             line += f"   {other['difference']:+.2f} against {report['against']['run']}, p = {other['p']:.3f}"
         print(line.rstrip())
+    for rule, values in report["baselines"].items():
+        print(f"{rule}: " + ", ".join(f"{name} {value:.2f}" for name, value in values.items()))
     if report["perplexity"] is not None:
         print(f"{'perplexity':16} {report['perplexity']:7.2f}")
     for name, value in report["diversity"].items():

@@ -138,6 +138,10 @@ class Task(ABC, Generic[C]):
         """What a person should see of a split's hypotheses beside the scores; nothing if empty."""
         return ""
 
+    def baselines(self, examples: datasets.Dataset) -> dict[str, list[str]]:
+        """What would be written by a rule that needs no model, by the rule's name: what a model has to beat."""
+        return {}
+
     def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
         """How much of a language the hypotheses use, where there is no one right answer; nothing if empty."""
         return {}

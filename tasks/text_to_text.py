@@ -13,7 +13,7 @@ import datasets
 import torch
 from torch import nn
 
-from decoders.base import EOS, PAD
+from decoders.base import EOS, PAD, UNK
 from encoders.base import Encoder, Source
 from encoders.text import TextEncoder
 from tasks.config import Config, ReaderConfig
@@ -140,11 +140,13 @@ class TextToText(Task[C]):
         if wrong:
             console.print(f"input {number} {wrong}: its line stays empty")
             return False
-        length, longest = self.source_lengths([source])[0] - 1, self.config.batch.max_frames
-        if length > longest:
+        tokens, longest = self.source_tokens([source])[0], self.config.batch.max_frames
+        if len(tokens) > longest:
             console.print(
-                f"input {number} has {length} tokens and training saw {longest} at most: shorten it, or cut it"
+                f"input {number} has {len(tokens)} tokens and training saw at most {longest}: cut it into parts"
             )
+        if all(token == UNK for token in tokens[1:] or tokens):
+            console.print(f"input {number} has no word that training saw: what is written for it means nothing")
         return True
 
     def render(self, source: str, hypothesis: list[int], weights: torch.Tensor, path: Path) -> None:

@@ -1,5 +1,6 @@
 """Summarization: a text in, its gist out."""
 
+import statistics
 from dataclasses import dataclass
 
 import datasets
@@ -30,6 +31,11 @@ class Summarization(TextToText[SummarizationConfig]):
 
     def metrics_of(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
         return (*self.metrics, *novelty(examples["source"]))
+
+    def baselines(self, examples: datasets.Dataset) -> dict[str, list[str]]:
+        """The first words, as many as a reference has in the mean."""
+        count = round(statistics.fmean(len(target.split()) for target in examples["target"]))
+        return {"lead": [" ".join(source.split()[:count]) for source in examples["source"]]}
 
     def load(self, split: str) -> datasets.Dataset:
         config = self.config

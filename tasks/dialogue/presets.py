@@ -1,0 +1,61 @@
+"""Whole configurations by name. The docstring of one that was run gives its command, time and score."""
+
+from dataclasses import replace
+
+from decoders.hypothesis import SearchConfig
+from tasks.config import AttentionConfig, DecoderConfig
+from tasks.data import BatchConfig
+from tasks.dialogue.task import DialogueConfig
+from tasks.learning import LearningConfig
+from tasks.text import VocabularyConfig
+from tasks.text_to_text import TextEncoderConfig
+
+
+def tiny() -> DialogueConfig:
+    """A few conversations in seconds, for tests: it learns, but not well."""
+    return DialogueConfig(
+        language="french",
+        vocabulary=VocabularyConfig(size=500),
+        encoder=TextEncoderConfig(hidden=32, embedding=32, dropout=0.0, limit=40),
+        attention=AttentionConfig(score="general"),
+        decoder=DecoderConfig(hidden=64, embedding=32, dropout=0.0),
+        batch=BatchConfig(sentences=16),
+        train=LearningConfig(epochs=1, lr=5e-3, average=0),
+        search=SearchConfig(max_length=30),
+    )
+
+
+def demo() -> DialogueConfig:
+    """The conversations of chatterbot-corpus, in English or in --language."""
+    return DialogueConfig(
+        vocabulary=VocabularyConfig(size=3000),
+        encoder=TextEncoderConfig(hidden=128, embedding=128, dropout=0.3, limit=80),
+        attention=AttentionConfig(score="general"),
+        decoder=DecoderConfig(hidden=256, embedding=128, dropout=0.3),
+        batch=BatchConfig(sentences=32),
+        train=LearningConfig(epochs=15, lr=2e-3, schedule="cosine", warmup=100, average=0),
+        search=SearchConfig(max_length=50, block_ngrams=3),
+    )
+
+
+def daily_dialog() -> DialogueConfig:
+    """DailyDialog, 13,000 conversations of everyday life (Li et al. 2017): --data FOLDER, or the hub. Not yet run."""
+    return DialogueConfig(
+        data="li2017dailydialog/daily_dialog",
+        skip_bad=True,
+        vocabulary=VocabularyConfig(size=10_000),
+        encoder=TextEncoderConfig(hidden=256, embedding=256, dropout=0.3, limit=120),
+        attention=AttentionConfig(score="general"),
+        decoder=DecoderConfig(hidden=512, embedding=256, dropout=0.3),
+        batch=BatchConfig(sentences=128, tokens=8000, frames=16_000),
+        train=LearningConfig(epochs=12, lr=1e-3, schedule="cosine", warmup=1000, average=0, workers=2),
+        search=SearchConfig(max_length=60, beam=10, block_ngrams=3),
+    )
+
+
+def cornell() -> DialogueConfig:
+    """Cornell's movie dialogues (Danescu-Niculescu-Mizil & Lee 2011): --data FOLDER with its files. Not yet run."""
+    return replace(daily_dialog(), data="cornell movie-dialogs corpus", vocabulary=VocabularyConfig(size=16_000))
+
+
+PRESETS = {preset.__name__: preset for preset in (tiny, demo, daily_dialog, cornell)}

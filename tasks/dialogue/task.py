@@ -1,0 +1,68 @@
+"""Dialogue: the last turns of a conversation in, a reply out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import datasets
+from sacrebleu.metrics.bleu import BLEU
+
+from tasks.dialogue.data import TURN, load_exchanges
+from tasks.metrics import Criterion, sacrebleu_metric
+from tasks.task import Task
+from tasks.text_to_text import TextToText, TextToTextConfig
+from tasks.wording import distinct, length_ratio, words
+
+SPACELESS = ("chinese", "japanese", "thai", "traditionalchinese")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DialogueConfig(TextToTextConfig):
+    language: str = "english"
+    """Without data: which language of chatterbot-corpus."""
+    column: str = "dialog"
+    """Of a table: the column that holds a list of turns."""
+    turns: int = 3
+    """How many turns before the reply are read."""
+    backward: bool = False
+    """Write what was said from what was replied: a model to rank replies by (--rerank)."""
+
+    def __post_init__(self):
+        if self.turns < 1:
+            raise ValueError(f"turns is {self.turns}; allowed is 1 or more")
+
+
+class Dialogue(TextToText[DialogueConfig]):
+    end_matters = True
+    whole_files = True
+    criterion = Criterion("loss", higher_is_better=False)  # many replies are right, so n-grams say little
+
+    def __init__(self, config: DialogueConfig):
+        super().__init__(config)
+        tokenizer = "char" if config.data is None and config.language in SPACELESS else "13a"
+        self.metrics = (sacrebleu_metric("bleu", BLEU(tokenize=tokenizer)), length_ratio())
+
+    def load(self, split: str) -> datasets.Dataset:
+        config = self.config
+        return load_exchanges(
+            config.data, split, config.language, config.column, config.turns, config.backward, config.skip_bad
+        )
+
+    def source_of(self, text: str) -> str:
+        """A turn a line, the last one at the end."""
+        return self.context([line for line in map(str.strip, text.splitlines()) if line])
+
+    def context(self, turns: Sequence[str]) -> str:
+        """What is read of a conversation so far."""
+        return f" {TURN} ".join(turn.replace(TURN, " ") for turn in turns[-self.config.turns :])
+
+    def turns_round(self, other: Task) -> bool:
+        config = other.config
+        return isinstance(config, DialogueConfig) and config.backward != self.config.backward
+
+    def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
+        return {
+            "distinct-1": distinct(hypotheses, 1),
+            "distinct-2": distinct(hypotheses, 2),
+            "different replies": 100 * len(set(hypotheses)) / len(hypotheses),
+            "words a reply": sum(len(words(text)) for text in hypotheses) / len(hypotheses),
+        }

@@ -1,0 +1,64 @@
+"""Whole configurations by name. The docstring of one that was run gives its command, time and score."""
+
+from dataclasses import replace
+
+from decoders.hypothesis import SearchConfig
+from tasks.config import AttentionConfig, DecoderConfig
+from tasks.data import BatchConfig
+from tasks.learning import LearningConfig
+from tasks.poetry.task import PoetryConfig
+from tasks.text import VocabularyConfig
+from tasks.text_to_text import TextEncoderConfig
+
+DRAWN = SearchConfig(sample=True, temperature=0.8, top_p=0.95, form="rhyme")  # the most probable verse is dull
+
+
+def tiny() -> PoetryConfig:
+    """Set phrases in seconds, for tests: it learns, but not well."""
+    return PoetryConfig(
+        vocabulary=VocabularyConfig(kind="character", size=5000),
+        encoder=TextEncoderConfig(hidden=16, embedding=16, dropout=0.0),
+        attention=AttentionConfig(score="general"),
+        decoder=DecoderConfig(hidden=32, embedding=16, dropout=0.0),
+        batch=BatchConfig(sentences=512),
+        train=LearningConfig(epochs=1, lr=1e-2, average=0),
+        search=DRAWN,
+    )
+
+
+def demo() -> PoetryConfig:
+    """Set phrases of four characters, which come with pypinyin: the second half from the first."""
+    return PoetryConfig(
+        vocabulary=VocabularyConfig(kind="character", size=5000),
+        encoder=TextEncoderConfig(hidden=64, embedding=128, dropout=0.3),
+        attention=AttentionConfig(score="general"),
+        decoder=DecoderConfig(hidden=128, embedding=128, dropout=0.3),
+        batch=BatchConfig(sentences=128),
+        train=LearningConfig(epochs=10, lr=2e-3, schedule="cosine", warmup=200, average=0),
+        search=DRAWN,
+    )
+
+
+def tang() -> PoetryConfig:
+    """Tang quatrains, the next line from those so far: --data FOLDER with title, author and lines."""
+    return PoetryConfig(
+        data="tang_quatrains",
+        skip_bad=True,
+        vocabulary=VocabularyConfig(kind="character", size=6000),
+        encoder=TextEncoderConfig(hidden=192, embedding=256, dropout=0.3),
+        attention=AttentionConfig(score="general"),
+        decoder=DecoderConfig(hidden=384, embedding=256, dropout=0.3),
+        batch=BatchConfig(sentences=128),
+        train=LearningConfig(epochs=8, lr=2e-3, schedule="cosine", warmup=300, average=0),
+        search=DRAWN,
+    )
+
+
+def tang_poem() -> PoetryConfig:
+    """The same poems as a whole, from their first line (or, with --given title, from their title)."""
+    return replace(
+        tang(), given="first", train=LearningConfig(epochs=15, lr=2e-3, schedule="cosine", warmup=200, average=0)
+    )
+
+
+PRESETS = {preset.__name__: preset for preset in (tiny, demo, tang, tang_poem)}

@@ -1,0 +1,110 @@
+"""Poetry: lines of verse in, the next line or the rest of the poem out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+
+from decoders.base import Constraint
+from tasks.errors import UsageError
+from tasks.metrics import Criterion, Metric, Statistics, mean, scores, share
+from tasks.poetry.data import Given, load_verse
+from tasks.poetry.form import Form, Signs
+from tasks.poetry.verse import LINE, alternates, lines_of, rhyme, size
+from tasks.text_to_text import TextToText, TextToTextConfig
+from tasks.wording import distinct
+
+ALTERNATING = 4  # characters from which on a line's tones can
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoetryConfig(TextToTextConfig):
+    given: Given = "lines"
+    """The lines so far, for the next one; the first line, or the title, for all the others."""
+    stanza: int = 4
+    """Lines of a whole poem, where --form is kept."""
+    metre: int = 5
+    """Characters of a line, where --form is kept and what is given does not tell."""
+
+    def __post_init__(self):
+        for name in ("stanza", "metre"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed is 1 or more")
+
+
+class Poetry(TextToText[PoetryConfig]):
+    criterion = Criterion("loss", higher_is_better=False)  # many lines may follow
+
+    def __init__(self, config: PoetryConfig):
+        super().__init__(config)
+        self.metrics = (Metric("form", form_statistics, mean), Metric("tones", tone_statistics, share))
+
+    def metrics_of(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
+        given = [self.lines_given(source) for source in examples["source"]]
+
+        def rhyme_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+            return np.array([rhymes(*pair) for pair in zip(given, hypotheses, strict=True)], dtype=float)
+
+        return (*self.metrics, Metric("rhyme", rhyme_statistics, share))
+
+    def load(self, split: str) -> datasets.Dataset:
+        return load_verse(self.config.data, split, self.config.given, self.config.skip_bad)
+
+    def source_of(self, text: str) -> str:
+        return text.strip() if self.config.given == "title" else LINE.join(lines_of(text))
+
+    def lines_given(self, source: str) -> list[str]:
+        """The lines of a poem that are there before anything is written."""
+        return [] if self.config.given == "title" else source.split(LINE)
+
+    def constraint(self, sources: Sequence[Any], form: str, device: torch.device) -> Constraint | None:
+        if form == "free":
+            return None
+        given = [self.lines_given(source) for source in sources]
+        metres = [(size(lines[0]) if lines else 0) or self.config.metre for lines in given]
+        lengths = [
+            [metre] * (1 if self.config.given == "lines" else max(1, self.config.stanza - len(lines)))
+            for metre, lines in zip(metres, given, strict=True)
+        ]
+        return Form(Signs.of(self.vocabulary, device), given, lengths, rhymed=form == "rhyme")
+
+    def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
+        """``copied lines``: in %, if the training data are still there."""
+        spaced = [" ".join(text) for text in hypotheses]
+        found = {"distinct-1": distinct(spaced, 1), "distinct-2": distinct(spaced, 2)}
+        try:
+            train = self.load("train")
+        except UsageError:
+            return found
+        known = {line for text in chain(train["source"], train["target"]) for line in text.split(LINE)}
+        written = [line for text in hypotheses for line in text.split(LINE)]
+        return found | {"copied lines": 100 * sum(line in known for line in written) / len(written)}
+
+
+def form_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+    """Whether as many lines are written as in the reference, of as many characters each."""
+
+    def shape(text: str) -> list[int]:
+        return [size(line) or len(line.split()) for line in text.split(LINE)]
+
+    return scores(float(shape(text) == shape(given[0])) for text, given in zip(hypotheses, references, strict=True))
+
+
+def tone_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+    """Lines whose tones alternate, and lines that are long enough to."""
+    lines = [[line for line in text.split(LINE) if size(line) >= ALTERNATING] for text in hypotheses]
+    return np.array([[sum(map(alternates, inside)), len(inside)] for inside in lines], dtype=float)
+
+
+def rhymes(given: Sequence[str], written: str) -> tuple[int, int]:
+    """How many of the even lines that were written rhyme with the poem's second one, and how many should."""
+    lines = [*given, *written.split(LINE)]
+    even = [line for place, line in enumerate(lines) if place % 2 and place > 1 and place >= len(given)]
+    asked = rhyme(lines[1][-1]) if len(lines) > 1 and lines[1] else None
+    if asked is None:
+        return 0, 0
+    return sum(bool(line) and rhyme(line[-1]) == asked for line in even), len(even)
