@@ -22,6 +22,7 @@ TASKS = {
     "image_captioning": "a picture in, a sentence about it out",
     "video_to_text": "a video in, a sentence out: about it, or read from lips",
     "dialogue": "the last turns of a conversation in, a reply out",
+    "code_completion": "the lines before in, the rest of a line or the next one out",
     "summarization": "a text in, its gist out",
     "poetry": "lines of verse in, the next line or the rest of the poem out",
 }

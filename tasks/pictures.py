@@ -1,6 +1,8 @@
 """Pictures of what a model looked at and how its score depends on the input. Written as PNG, without a display."""
 
+import warnings
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from tasks.checkpoint import write
+from tasks.progress import console
 
-# matplotlib brings the first font, which lacks Chinese; the first of the others that is installed has it.
+# matplotlib brings the first font, which lacks Chinese; the first of the others that is installed has it. The extra
+# "chinese" installs a package that carries the second.
+CARRIED = find_spec("mplfonts")
+if CARRIED is not None and CARRIED.origin:
+    font_manager.fontManager.addfont(Path(CARRIED.origin).parent / "fonts" / "NotoSansCJKsc-Regular.otf")
 WANTED = ["DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC"]
 FONTS = [font for font in WANTED if font in font_manager.get_font_names()]
 STRIP = 16  # frames of a video that are shown side by side
@@ -25,7 +32,11 @@ STRIP = 16  # frames of a video that are shown side by side
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as PNG, whole or not at all."""
     FigureCanvasAgg(figure)
-    write(path, lambda beside: figure.savefig(beside, format="png", dpi=120, bbox_inches="tight"))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        write(path, lambda beside: figure.savefig(beside, format="png", dpi=120, bbox_inches="tight"))
+    if any("missing from font" in str(warning.message) for warning in caught):
+        console.print(f"{path} has characters that no font here can draw: pip install -e '.[chinese]' brings one")
 
 
 def draw_alignment(

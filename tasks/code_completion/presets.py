@@ -1,0 +1,71 @@
+"""Whole configurations by name. The docstring of one that was run gives its command, time and score."""
+
+from dataclasses import replace
+
+from decoders.hypothesis import SearchConfig
+from tasks.code_completion.task import CodeCompletionConfig
+from tasks.config import AttentionConfig, DecoderConfig
+from tasks.data import BatchConfig
+from tasks.learning import LearningConfig
+from tasks.text import VocabularyConfig
+from tasks.text_to_text import TextEncoderConfig
+
+
+def tiny() -> CodeCompletionConfig:
+    """The standard library in a minute, for tests: it learns, but not well."""
+    return CodeCompletionConfig(
+        vocabulary=VocabularyConfig(kind="byte", size=600),
+        encoder=TextEncoderConfig(hidden=16, embedding=16, dropout=0.0, limit=24),
+        attention=AttentionConfig(score="general"),
+        decoder=DecoderConfig(hidden=32, embedding=16, dropout=0.0, copy=True),
+        batch=BatchConfig(sentences=256, max_length=40),
+        train=LearningConfig(epochs=1, lr=1e-2, average=0),
+        search=SearchConfig(max_length=30, beam=2),
+    )
+
+
+def demo() -> CodeCompletionConfig:
+    """Python's standard library: the rest of a line, or the next one."""
+    return CodeCompletionConfig(
+        vocabulary=VocabularyConfig(kind="byte", size=5000),
+        encoder=TextEncoderConfig(hidden=128, embedding=192, dropout=0.2, limit=120),
+        attention=AttentionConfig(score="general"),
+        decoder=DecoderConfig(hidden=256, embedding=192, dropout=0.2, copy=True),
+        batch=BatchConfig(sentences=64, frames=8000, max_length=60),
+        train=LearningConfig(epochs=3, lr=2e-3, schedule="cosine", warmup=300, average=0),
+        search=SearchConfig(max_length=60),
+    )
+
+
+def codexglue() -> CodeCompletionConfig:
+    """CodeXGLUE's py150 (Lu et al. 2021; Raychev et al. 2016): --data FOLDER with its train.txt, dev.txt, test.txt.
+
+    Not yet run.
+    """
+    return CodeCompletionConfig(
+        data="py150",
+        vocabulary=VocabularyConfig(kind="byte", size=16_000),
+        encoder=TextEncoderConfig(hidden=512, embedding=512, layers=2, dropout=0.1, limit=400),
+        attention=AttentionConfig(score="general"),
+        decoder=DecoderConfig(hidden=1024, embedding=512, dropout=0.1, copy=True),
+        batch=BatchConfig(sentences=128, tokens=8000, frames=50_000, max_frames=401, max_length=100),
+        train=LearningConfig(epochs=5, lr=1e-3, schedule="cosine", warmup=4000, average=0, workers=4),
+        search=SearchConfig(max_length=100),
+    )
+
+
+def conala() -> CodeCompletionConfig:
+    """CoNaLa: what code should do, in English, and a line of Python (Yin et al. 2018); from the hub. Not yet run."""
+    return replace(
+        demo(),
+        data="neulab/conala",
+        source="intent",
+        target="snippet",
+        vocabulary=VocabularyConfig(kind="byte", size=3000),
+        batch=BatchConfig(sentences=32, max_length=100),
+        train=LearningConfig(epochs=30, lr=1e-3, schedule="cosine", warmup=200, average=4),
+        search=SearchConfig(max_length=100),
+    )
+
+
+PRESETS = {preset.__name__: preset for preset in (tiny, demo, codexglue, conala)}

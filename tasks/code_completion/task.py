@@ -1,0 +1,110 @@
+"""Code completion: the lines before in, the rest of a line or the next one out."""
+
+import ast
+import keyword
+import re
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import datasets
+import numpy as np
+from rapidfuzz import fuzz
+
+from tasks.code_completion.data import Cut, load_code
+from tasks.metrics import Metric, Statistics, mean, scores
+from tasks.text_to_text import TextToText, TextToTextConfig
+
+NAME = re.compile(r"[^\W\d]\w*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeCompletionConfig(TextToTextConfig):
+    source: str = "input"
+    """Of a table of pairs: the column with what stands before."""
+    target: str = "gt"
+    """Of a table of pairs: the column with what is to be written."""
+    cut: Cut = "any"
+    """Where lines are cut: before a token (rest), before the line itself (line), or either."""
+
+
+class CodeCompletion(TextToText[CodeCompletionConfig]):
+    end_matters = True
+    whole_files = True
+
+    def __init__(self, config: CodeCompletionConfig):
+        super().__init__(config)
+        self.metrics = (
+            Metric("edit_similarity", edit_statistics, mean),
+            Metric("exact_match", exact_statistics, mean),
+            Metric("identifiers", identifier_statistics, f1),
+        )
+
+    def metrics_of(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
+        if "head" not in examples.column_names:
+            return self.metrics
+        around = list(zip(examples["head"], examples["tail"], strict=True))
+
+        def parse_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+            return scores(
+                float(parses(f"{head}{text}\n{tail}")) for text, (head, tail) in zip(hypotheses, around, strict=True)
+            )
+
+        return (*self.metrics, Metric("parses", parse_statistics, mean))
+
+    def load(self, split: str) -> datasets.Dataset:
+        config = self.config
+        return load_code(config.data, split, config.source, config.target, config.cut, config.skip_bad)
+
+    def source_of(self, text: str) -> str:
+        """Everything counts, also the spaces after which the cursor stands; only line ends are made alike."""
+        return text.replace("\r\n", "\n")
+
+    def written(self, tokens: Sequence[int]) -> str:
+        """With its indentation."""
+        return re.sub(r"[\r\n]+", " ", self.vocabulary.decode(tokens)).rstrip()
+
+    def baselines(self, examples: datasets.Dataset) -> dict[str, list[str]]:
+        """The last whole line once more."""
+        wholes = [source.rpartition("\n")[0].rstrip() for source in examples["source"]]
+        return {"repeat the last line": [whole.rpartition("\n")[2] for whole in wholes]}
+
+
+def exact_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+    return scores(float(text.strip() == given[0].strip()) for text, given in zip(hypotheses, references, strict=True))
+
+
+def edit_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+    """Levenshtein similarity as CodeXGLUE counts it, from 0 to 1."""
+    return scores(
+        fuzz.ratio(text.strip(), given[0].strip()) / 100 for text, given in zip(hypotheses, references, strict=True)
+    )
+
+
+def identifier_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+    """Names in both, in the hypothesis, in the reference; each as often as it stands there."""
+
+    def names(text: str) -> Counter[str]:
+        return Counter(name for name in NAME.findall(text) if not keyword.iskeyword(name))
+
+    rows = []
+    for text, given in zip(hypotheses, references, strict=True):
+        written, right = names(text), names(given[0])
+        rows.append([(written & right).total(), written.total(), right.total()])
+    return np.array(rows, dtype=float)
+
+
+def f1(total: np.ndarray) -> float:
+    """Of a sum of hits, of what was written and of what was right, in %."""
+    return float(200 * total[0] / max(1.0, total[1] + total[2]))
+
+
+def parses(code: str) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
