@@ -44,6 +44,7 @@ class Task(ABC, Generic[C]):
     vocabulary: Vocabulary
     seconds_per_frame: float | None = None  # of what source_lengths counts, where sources take time
     likelihood: bool = False  # whether how probable the references are says much, so that evaluate tells perplexity
+    open_ended: bool = False  # whether too many sentences are right for any metric to tell how good one is
     in_order: bool = False  # whether source and target run side by side, so that attention should be a diagonal
 
     def __init__(self, config: C):
@@ -51,8 +52,8 @@ class Task(ABC, Generic[C]):
 
     @property
     def criterion(self) -> Criterion:
-        """What of the validation split picks the checkpoint: a metric, or ``loss``."""
-        return self.metrics[0].criterion
+        """What of the validation split picks the checkpoint: the first metric, or the loss."""
+        return Criterion("loss", higher_is_better=False) if self.open_ended else self.metrics[0].criterion
 
     def metrics_of(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
         """The metrics, and those that need more of these very examples than their references."""

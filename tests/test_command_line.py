@@ -16,6 +16,7 @@ from matplotlib.image import imread
 
 import run
 from tasks import scenes
+from tasks.demo import SENSES
 from tasks.translation import PRESETS
 
 SENTENCES = ["eine rote Sieben über einer blauen Zwei", "hier ist eine kleine Vier."]
@@ -212,7 +213,7 @@ def test_the_demo_prints_a_table_and_draws_a_gallery(place, capsys):
     assert re.search(r"translation.*\b24\b.*bleu \d", out) and "image_captioning" in out and "cider" in out
     assert "translation" in Path("runs/demo/demo.md").read_text()
     gallery = Path("runs/demo/gallery")
-    assert all(is_picture(gallery / f"{task}-{number}.png") for task in run.TASKS for number in (1, 2, 3))
+    assert all(is_picture(gallery / f"{task}-{number}.png") for task in SENSES for number in (1, 2, 3))
     assert all((gallery / name).is_file() for name in ("image_captioning-1-input.png", "video_to_text-3-input.mp4"))
     assert is_picture(gallery / "one scene.png")
 

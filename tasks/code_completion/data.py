@@ -7,7 +7,7 @@ import random
 import sysconfig
 import tokenize
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -79,7 +79,7 @@ def cut_files(files: Sequence[Path], cut: Cut, split: str, where: str) -> Datase
     return chosen(table, split, where)
 
 
-def cut_some(files: dict[str, list[str]], cut: Cut, split: str) -> dict[str, list]:
+def cut_some(files: Mapping[str, list[str]], cut: Cut, split: str) -> dict[str, list]:
     return table_of(map(read, files["file"]), cut, split)[:]
 
 

@@ -7,7 +7,7 @@ import datasets
 from sacrebleu.metrics.bleu import BLEU
 
 from tasks.dialogue.data import TURN, load_exchanges
-from tasks.metrics import Criterion, sacrebleu_metric
+from tasks.metrics import sacrebleu_metric
 from tasks.task import Task
 from tasks.text_to_text import TextToText, TextToTextConfig
 from tasks.wording import distinct, length_ratio, words
@@ -34,7 +34,7 @@ class DialogueConfig(TextToTextConfig):
 class Dialogue(TextToText[DialogueConfig]):
     end_matters = True
     whole_files = True
-    criterion = Criterion("loss", higher_is_better=False)  # many replies are right, so n-grams say little
+    open_ended = True
 
     def __init__(self, config: DialogueConfig):
         super().__init__(config)

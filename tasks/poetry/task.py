@@ -11,7 +11,7 @@ import torch
 
 from decoders.base import Constraint
 from tasks.errors import UsageError
-from tasks.metrics import Criterion, Metric, Statistics, mean, scores, share
+from tasks.metrics import Metric, Statistics, mean, scores, share
 from tasks.poetry.data import Given, load_verse
 from tasks.poetry.form import Form, Signs
 from tasks.poetry.verse import LINE, alternates, lines_of, rhyme, size
@@ -37,7 +37,7 @@ class PoetryConfig(TextToTextConfig):
 
 
 class Poetry(TextToText[PoetryConfig]):
-    criterion = Criterion("loss", higher_is_better=False)  # many lines may follow
+    open_ended = True
 
     def __init__(self, config: PoetryConfig):
         super().__init__(config)

@@ -34,7 +34,7 @@ LEVEL, OBLIQUE = "ping", "ze"
 def lines_of(text: str) -> list[str]:
     """The lines of a poem: Chinese ones end at any punctuation, others at a slash or a line break."""
     cut = BETWEEN.split(text) if HAN.search(text) else re.split(r"\s*[/\r\n]+\s*", text)
-    return [line for line in cut if line]
+    return [line for line in cut if any(map(str.isalnum, line))]
 
 
 def size(text: str) -> int:

@@ -9,7 +9,7 @@ import hashlib
 import sysconfig
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import datasets
@@ -88,7 +88,7 @@ def read(root: Path, packages: Sequence[str]) -> datasets.Dataset:
     )
 
 
-def extract(files: dict[str, list[str]]) -> dict[str, list[str]]:
+def extract(files: Mapping[str, list[str]]) -> dict[str, list[str]]:
     """The docstrings of some files, each text once a file."""
     rows = [
         (package, source, target)
