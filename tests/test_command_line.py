@@ -242,7 +242,7 @@ MISTAKES = [  # what is typed, T for translation, where RUN and NONE are trained
     ("T predict RUN", ["nothing to predict from", "standard input"]),
     ("T predict RUN x --n-best 3 --beam 2", ["n-best is 3", "1 to the beam, 2"]),
     ("T predict RUN x --length-penalty nan", ["length-penalty"]),
-    ("T predict NONE x --coverage-penalty 1", ["coverage-penalty"]),
+    ("T predict NONE eine --coverage-penalty 1", ["coverage-penalty"]),
     ("T predict NONE x --picture pictures", ["--picture", "no attention"]),
     ("T compare tiny", ["--vary is missing"]),
     ("T compare tiny --vary attention", ["--vary attention:", "equals sign"]),
