@@ -32,8 +32,8 @@ def demo() -> DialogueConfig:
         encoder=TextEncoderConfig(hidden=128, embedding=128, dropout=0.3, limit=80),
         attention=AttentionConfig(score="general"),
         decoder=DecoderConfig(hidden=256, embedding=128, dropout=0.3),
-        batch=BatchConfig(sentences=32),
-        train=LearningConfig(epochs=15, lr=2e-3, schedule="cosine", warmup=100, average=0),
+        batch=BatchConfig(sentences=16, max_length=60),
+        train=LearningConfig(epochs=40, lr=1e-3, schedule="cosine", warmup=200, average=0),
         search=SearchConfig(max_length=50, block_ngrams=3),
     )
 

@@ -45,11 +45,11 @@ def tang() -> PoetryConfig:
         data="tang_quatrains",
         skip_bad=True,
         vocabulary=VocabularyConfig(kind="character", size=6000),
-        encoder=TextEncoderConfig(hidden=192, embedding=256, dropout=0.3),
+        encoder=TextEncoderConfig(hidden=128, embedding=128, dropout=0.2),
         attention=AttentionConfig(score="general"),
-        decoder=DecoderConfig(hidden=384, embedding=256, dropout=0.3),
+        decoder=DecoderConfig(hidden=256, embedding=128, dropout=0.2),
         batch=BatchConfig(sentences=128),
-        train=LearningConfig(epochs=8, lr=2e-3, schedule="cosine", warmup=300, average=0),
+        train=LearningConfig(epochs=5, lr=2e-3, schedule="cosine", warmup=300, average=0),
         search=DRAWN,
     )
 
@@ -57,7 +57,7 @@ def tang() -> PoetryConfig:
 def tang_poem() -> PoetryConfig:
     """The same poems as a whole, from their first line (or, with --given title, from their title)."""
     return replace(
-        tang(), given="first", train=LearningConfig(epochs=15, lr=2e-3, schedule="cosine", warmup=200, average=0)
+        tang(), given="first", train=LearningConfig(epochs=10, lr=2e-3, schedule="cosine", warmup=200, average=0)
     )
 
 
