@@ -169,13 +169,13 @@ def forbid(
         log_probabilities.scatter_(1, torch.where(repeated, last, PAD), NEVER)
     if constraint is not None:
         constraint(log_probabilities, written, sentences)
-    if size or constraint is not None:
-        # Where no word is left, the sentence may end before its minimum: it must be able to go on somehow.
-        stuck = (log_probabilities == NEVER).all(dim=1)
-        log_probabilities[:, EOS] = torch.where(stuck, ending, log_probabilities[:, EOS])
     if length >= config.max_length:
         log_probabilities[:, :EOS] = NEVER
         log_probabilities[:, EOS + 1 :] = NEVER
+    if size or constraint is not None:
+        # Where no word is left, the sentence may end before its minimum, and out of its form: it must go on somehow.
+        stuck = (log_probabilities == NEVER).all(dim=1)
+        log_probabilities[:, EOS] = torch.where(stuck, ending, log_probabilities[:, EOS])
 
 
 def truncate(log_probabilities: Float[Tensor, "rows vocab"], config: SearchConfig) -> Float[Tensor, "rows vocab"]:

@@ -276,5 +276,5 @@ def reranking(writer: Writer, task: str, run: str | None, weight: float) -> Writ
         raise UsageError(f"--rerank-weight is {weight}; allowed is 0 to 1")
     other = open_runs(task, [Path(run)])
     if not other.task.turns_round(writer.task):
-        raise UsageError(f"--rerank {run}: a run that was trained the other way round is needed, on the same languages")
+        raise UsageError(f"--rerank {run}: a run of the other direction is needed, on the same data")
     return dataclasses.replace(writer, reranker=Reranker(other.task, other.models[0], weight))

@@ -64,12 +64,14 @@ def compare(task: str, arguments: list[str]) -> None:
             measure(task, variant, seed, folder / f"{name.replace(' ', '+')}-seed{seed}", options.split, base)
             for seed, base in zip(seeds, first, strict=True)
         ]
-    metric, second, *_ = (metric.name for metric in tasks.package(task).Task(options.config).metrics)
+    judge = tasks.package(task).Task(options.config)
+    metric, second, *_ = (metric.name for metric in judge.metrics)
     rows = table(reports, metric, second)
     checkpoint.write(folder / "compare.md", markdown(rows))
     checkpoint.write(folder / "compare.csv", comma_separated(rows))
     draw_by_length({name: of[0]["by_length"] for name, of in reports.items()}, metric, folder / "by_length.png")
-    draw_curves({name: of[0]["curve"] for name, of in reports.items()}, f"validation {metric}", folder / "curves.png")
+    curves = {name: of[0]["curve"] for name, of in reports.items()}
+    draw_curves(curves, f"validation {judge.criterion.name}", folder / "curves.png")
     print(markdown(rows), end="")
     console.print(f"{folder}: compare.md, compare.csv, by_length.png, curves.png")
 
@@ -116,7 +118,7 @@ def measure(
     writer = open_runs(task, [folder])
     report = evaluation.evaluate(writer, split, config.search, folder, base["folder"] if base else None)
     curve = checkpoint.read_lines(folder / "metrics.jsonl")
-    metric = writer.task.metrics[0].name
+    criterion = writer.task.criterion.name
     examples = writer.task.load(split)
     looks = alignment_measures(writer, examples)
     return report | {
@@ -124,7 +126,7 @@ def measure(
         "megabytes": activation_bytes(writer.task, writer.models[0], examples) / 1e6,
         **{name: looks.get(name) for name in ("entropy", "coverage", "diagonality")},
         "parameters": count_parameters(writer.models[0]),
-        "curve": [(line["update"], line["validation"][metric]) for line in curve],
+        "curve": [(line["update"], line["validation"][criterion]) for line in curve],
         "minutes": curve[-1]["seconds"] / 60,
         "tokens_per_second": statistics.median(line["tokens_per_second"] for line in curve),
     }
@@ -150,6 +152,7 @@ def table(reports: dict[str, list[dict[str, Any]]], metric: str, second: str) ->
         row["against the first"] = f"{difference:+.2f}, p {max(test['p'] for test in tests):.3f}" if tests else ""
         row[second] = f"{statistics.fmean(run['metrics'][second] for run in runs):.2f}"
         for title, key, form in (
+            ("perplexity", "perplexity", "{:.2f}"),
             ("parameters", "parameters", "{:,.0f}"),
             ("minutes", "minutes", "{:.1f}"),
             ("training tokens/s", "tokens_per_second", "{:,.0f}"),

@@ -65,6 +65,8 @@ class Writer:
         except ValueError as error:  # an option that this model cannot follow
             raise UsageError(str(error)) from error
         if self.reranker is not None:
+            if config.sample:  # whose scores are sums, and not divided by length
+                ranked = [[per_token(hypothesis, config.length_penalty) for hypothesis in best] for best in ranked]
             texts = [[self.task.written(hypothesis.tokens) for hypothesis in best] for best in ranked]
             ranked = [best[:wanted] for best in self.reranker.rank(sources, ranked, texts)]
         return ranked
@@ -88,6 +90,11 @@ class Writer:
             for row, ranked in zip(rows, self.write([sources[row] for row in rows], config), strict=True):
                 results[row] = ranked
         return results
+
+
+def per_token(hypothesis: Hypothesis, length_penalty: float) -> Hypothesis:
+    """With the score that a beam would give it."""
+    return replace(hypothesis, score=hypothesis.score / (len(hypothesis.tokens) + 1) ** length_penalty)
 
 
 def decode(
@@ -157,6 +164,7 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
         },
         "diversity": task.diversity(hypotheses),
         "search": asdict(config),
+        "rerank_weight": writer.reranker.weight if writer.reranker is not None else None,
         "sentences_per_second": round(len(examples) / seconds, 1),
         "real_time_factor": seconds / (sum(lengths) * task.seconds_per_frame) if task.seconds_per_frame else None,
         "hypotheses": f"{split}.txt",

@@ -56,7 +56,7 @@ def text_lines(content: bytes) -> list[str]:
     lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if lines[-1] == b"":
         lines.pop()
-    return [line.decode("utf-8", errors="replace").strip() for line in lines]
+    return [line.decode("utf-8", errors="replace") for line in lines]
 
 
 def column(table: Dataset, name: str, data: str) -> list:

@@ -26,6 +26,7 @@ if CARRIED is not None and CARRIED.origin:
     font_manager.fontManager.addfont(Path(CARRIED.origin).parent / "fonts" / "NotoSansCJKsc-Regular.otf")
 WANTED = ["DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC"]
 FONTS = [font for font in WANTED if font in font_manager.get_font_names()]
+WORDS: dict[str, Any] = {"fontfamily": FONTS, "parse_math": False}  # a token is no formula, whatever it is made of
 STRIP = 16  # frames of a video that are shown side by side
 
 
@@ -46,8 +47,8 @@ def draw_alignment(
     figure = Figure(figsize=(2 + 0.42 * len(source), 1.2 + 0.34 * len(target)))
     axes = figure.add_subplot()
     image = axes.imshow(torch.as_tensor(weights).numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(source)), source, rotation=60, ha="left", rotation_mode="anchor", fontfamily=FONTS)
-    axes.set_yticks(range(len(target)), target, fontfamily=FONTS)
+    axes.set_xticks(range(len(source)), source, rotation=60, ha="left", rotation_mode="anchor", **WORDS)
+    axes.set_yticks(range(len(target)), target, **WORDS)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -105,7 +106,7 @@ def draw_listening(
         style = {"color": "cyan", "ha": "center", "va": "center", "fontfamily": FONTS, "alpha": 0.3 + 0.7 * peak}
         heard.text((place + 0.5) * seconds / weights.size(1), level, token, **style)
     image = matrix.imshow(weights.numpy(), cmap="Blues", vmin=0, aspect="auto", extent=(0, seconds, len(target), 0))
-    matrix.set_yticks([row + 0.5 for row in range(len(target))], target, fontfamily=FONTS, fontsize=8)
+    matrix.set_yticks([row + 0.5 for row in range(len(target))], target, **WORDS, fontsize=8)
     matrix.set_xlabel("seconds")
     matrix.tick_params(length=0)
     figure.colorbar(image, ax=[heard, matrix], fraction=0.03, pad=0.02, label="attention")
@@ -133,7 +134,7 @@ def draw_looking(
         # Between the regions' centres the light changes smoothly: a region has no sharp border in a deep network.
         light = functional.interpolate((look / peak)[None, None], size=pixels.shape[:2], mode="bicubic")[0, 0]
         place.imshow(pixels * (0.2 + 0.8 * light.clamp(0, 1).numpy()[..., None]))
-        place.set_title(f"{token} {peak:.2f}", fontfamily=FONTS, fontsize=9)
+        place.set_title(f"{token} {peak:.2f}", **WORDS, fontsize=9)
     save(figure, path)
 
 
@@ -159,7 +160,7 @@ def draw_watching(
     watched.set_axis_off()
     weights = torch.as_tensor(weights).float()
     image = matrix.imshow(weights.numpy(), cmap="Blues", vmin=0, aspect="auto", extent=(0, len(frames), len(target), 0))
-    matrix.set_yticks([row + 0.5 for row in range(len(target))], target, fontfamily=FONTS, fontsize=9)
+    matrix.set_yticks([row + 0.5 for row in range(len(target))], target, **WORDS, fontsize=9)
     matrix.set_xlabel("frame")
     matrix.tick_params(length=0)
     figure.colorbar(image, ax=[watched, matrix], fraction=0.03, pad=0.01, label="attention")
@@ -190,7 +191,7 @@ def draw_watching_places(
         light = (look / look.max().clamp(min=1e-6))[states]
         light = functional.interpolate(light[None], size=frames.shape[1:3], mode="bicubic")[0].clamp(0, 1)
         place.imshow((strip / 255) * (0.2 + 0.8 * np.concatenate(list(light.numpy()), axis=1)[..., None]))
-        place.set_ylabel(token, fontfamily=FONTS, fontsize=9, rotation=0, ha="right", va="center")
+        place.set_ylabel(token, **WORDS, fontsize=9, rotation=0, ha="right", va="center")
     save(figure, path)
 
 
@@ -205,5 +206,5 @@ def draw_sheet(panels: Sequence[tuple[str, Path]], path: Path) -> None:
         place.set_axis_off()
     for place, (title, _), pixels in zip(places, panels, pictures, strict=False):
         place.imshow(pixels)
-        place.set_title(title, fontfamily=FONTS, fontsize=12)
+        place.set_title(title, **WORDS, fontsize=12)
     save(figure, path)

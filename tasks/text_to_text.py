@@ -3,6 +3,7 @@
 A task of this kind is its data, its presets and its metrics.
 """
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from decoders.base import EOS, PAD, UNK
 from encoders.base import Encoder, Source
 from encoders.text import TextEncoder
 from tasks.config import Config, ReaderConfig
-from tasks.errors import at_least
+from tasks.errors import UsageError, at_least
 from tasks.model import build_reader
 from tasks.pairs import problem, text_lines
 from tasks.pictures import draw_alignment
@@ -44,8 +45,18 @@ class TextEncoderConfig(ReaderConfig):
 class TextToTextConfig(Config):
     encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
 
+    def __post_init__(self):
+        if self.encoder.limit >= self.batch.max_frames:
+            raise ValueError(
+                f"encoder.limit is {self.encoder.limit} and batch.max-frames {self.batch.max_frames}: training would "
+                "leave out what is cut to that limit; set --batch.max-frames higher"
+            )
+
 
 C = TypeVar("C", bound=TextToTextConfig)
+
+FILE_NAME = re.compile(r"[^\s<>]*[\w-](/|\.[A-Za-z]\w{0,5})")  # what a person means as one
+CHUNK = 4096  # sources whose tokens are made at a time
 
 
 def is_file(name: str) -> bool:
@@ -99,10 +110,12 @@ class TextToText(Task[C]):
 
     def source_tokens(self, sources: Sequence[str], dropout: float = 0.0) -> list[list[int]]:
         """What the encoder reads of each source, without its end."""
-        encoded, limit = self.source_vocabulary.encode(sources, dropout), self.config.encoder.limit
-        if not limit:
-            return encoded
-        return [ids[-limit:] if self.end_matters else ids[:limit] for ids in encoded]
+        limit = self.config.encoder.limit
+        kept = slice(-limit, None) if self.end_matters else slice(limit or None)
+        found: list[list[int]] = []
+        for start in range(0, len(sources), CHUNK):  # so that of long documents only what is read is ever held
+            found += [ids[kept] for ids in self.source_vocabulary.encode(sources[start : start + CHUNK], dropout)]
+        return found
 
     def source_lengths(self, sources: Sequence[str]) -> list[int]:
         return [len(ids) + 1 for ids in self.source_tokens(sources)]
@@ -118,8 +131,13 @@ class TextToText(Task[C]):
             if argument == "-":
                 inputs += self.inputs(sys.stdin.buffer.read())
             elif is_file(argument):
-                inputs += self.inputs(Path(argument).read_bytes())
+                try:
+                    inputs += self.inputs(Path(argument).read_bytes())
+                except OSError as error:
+                    raise UsageError(f"{argument} can't be read ({error.strerror})") from error
             else:
+                if FILE_NAME.fullmatch(argument):
+                    console.print(f"there is no file {argument}: it is read as the text itself", markup=False)
                 inputs.append(argument)
         sources = [self.source_of(text) for text in inputs]
         return [[Piece(source)] if self.usable(number, source) else [] for number, source in enumerate(sources, 1)]

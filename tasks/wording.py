@@ -1,6 +1,5 @@
 """Words and n-grams of free text in any script, and what is measured by them: ROUGE, novelty, diversity, length."""
 
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -8,20 +7,27 @@ from importlib.metadata import version
 from itertools import chain
 
 import numpy as np
+import regex
 from nltk.stem.porter import PorterStemmer
 from rouge_score.rouge_scorer import RougeScorer
 
 from tasks.metrics import Metric, Statistics, mean, scores, share
 
-# Scripts that write no spaces: each of their characters counts as a word.
-UNSPACED = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-WORD = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
+# Scripts that write no spaces: each of their characters, with its vowel signs, counts as a word.
+UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+WORD = regex.compile(rf"(?V1)[{UNSPACED}]\p{{M}}*|[[\p{{L}}\p{{N}}\p{{M}}]--[{UNSPACED}]]+")
 ROUGES = ("rougeL", "rouge1", "rouge2")
 
 
 def words(text: str) -> list[str]:
     """Lower-cased words without punctuation."""
     return WORD.findall(unicodedata.normalize("NFKC", text).lower())
+
+
+def first_words(text: str, count: int) -> str:
+    """The beginning of a text, as it stands there, up to the end of so many words."""
+    ends = [match.end() for match in WORD.finditer(text)]
+    return text[: ends[count - 1]] if 0 < count <= len(ends) else text if count else ""
 
 
 def ngrams(words: Sequence[str], order: int) -> list[tuple[str, ...]]:
@@ -40,10 +46,15 @@ class Stems:
 
 
 def rouge_metrics() -> tuple[Metric, ...]:
-    """F1 of ROUGE-L, 1 and 2 (Lin 2004), means over the texts; of several references the best one counts."""
-    scorer = RougeScorer(list(ROUGES), tokenizer=Stems())
+    """F1 of ROUGE-L, 1 and 2 (Lin 2004), means over the texts; of several references the best one counts.
+
+    ROUGE-L is of the summary as one sentence (rougeL, not rougeLsum).
+    """
+    stems = Stems()
 
     def metric(name: str) -> Metric:
+        scorer = RougeScorer([name], tokenizer=stems)
+
         def statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
             return scores(
                 scorer.score_multi(list(given), text)[name].fmeasure
@@ -88,6 +99,7 @@ def novelty(sources: Sequence[str], orders: Iterable[int] = (1, 2, 3)) -> tuple[
 
 
 def distinct(hypotheses: Sequence[str], order: int) -> float:
-    """Different n-grams in % of all that were written (Li et al. 2016): low where answers are all alike."""
-    written = list(chain.from_iterable(ngrams(words(text), order) for text in hypotheses))
-    return 100 * len(set(written)) / max(1, len(written))
+    """Different n-grams in % of all words written (Li et al. 2016): low where answers are all alike."""
+    written = [words(text) for text in hypotheses]
+    different = set(chain.from_iterable(ngrams(text, order) for text in written))
+    return 100 * len(different) / max(1, sum(map(len, written)))

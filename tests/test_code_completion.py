@@ -21,8 +21,6 @@ def test_an_example_is_a_place_in_its_file():
     found = list(examples(CODE, "any", "validation"))
     assert len(found) > 5
     for example in found:
-        line = example["source"].rpartition("\n")[2] + example["target"]
-        assert line in [each.rstrip() for each in CODE.split("\n")]
         assert example["source"] + example["target"] in CODE
         assert example["head"].endswith(example["source"].rpartition("\n")[2])
         ast.parse(f"{example['head']}{example['target']}\n{example['tail']}")
@@ -39,7 +37,10 @@ def test_a_line_is_cut_before_itself_or_before_a_token(cut):
 
 def test_comments_blanks_and_texts_of_several_lines_are_not_asked_for():
     code = '"""Text\nof lines."""\n\n# a comment\nx = 1  # aside\ny = """a\nb"""\nz = (\n    2\n)\n'
-    assert starts(code) == {4: [0, 2, 4], 7: [0, 2, 4], 8: [4], 9: [0]}
+    assert starts(code) == {4: ([0, 2, 4], 7), 7: ([0, 2, 4], None), 8: ([4], None), 9: ([0], None)}
+    code = "".join(f"value{number} = call({number})  # the {number}th\n" for number in range(60))
+    found = list(examples(code, "any", "train"))
+    assert len(found) > 5 and all(row["target"].endswith(")") for row in found)
 
 
 def test_the_same_file_is_always_cut_alike():
@@ -62,12 +63,15 @@ def test_a_folder_of_files_is_split_by_file_and_bad_ones_are_passed_over():
 
 
 def test_code_x_glues_files_are_read(tmp_path):
-    line = "<s> import os <EOL> def f ( x ) : <EOL> return os . path . join ( x , '<STR_LIT>' ) </s>"
-    good = line.replace("<EOL> return", "<EOL>     return")
+    line = "<s> import os <EOL> def f ( x ) : <EOL> return os . path . join ( x , '<STR_LIT>' , <NUM_LIT:1> ) </s>"
     for split in ("train", "dev", "test"):
-        (tmp_path / f"{split}.txt").write_text("\n".join([good.replace("f (", f"f{n} (") for n in range(60)]) + "\n")
+        (tmp_path / f"{split}.txt").write_text("".join(line.replace("f (", f"f{n} (") + "\n" for n in range(60)))
     found = load_code(str(tmp_path), "validation", "", "", "rest", False)
     assert len(found) > 3 and all("<EOL>" not in row["source"] + row["target"] for row in found)
+    lines = ["import os", "return os . path . join ( x , '<STR_LIT>' , <NUM_LIT:1> )"]
+    written = [row["source"].rpartition("\n")[2] + row["target"] for row in found]
+    assert all(each in lines or each.startswith("def f") for each in written)
+    assert [metric.name for metric in Task(Config()).metrics_of(found)][-1] == "identifiers"  # it can't be parsed
 
 
 def test_tables_of_pairs_keep_their_lines(tmp_path):
@@ -75,7 +79,38 @@ def test_tables_of_pairs_keep_their_lines(tmp_path):
     for split in ("train", "validation"):
         (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = load_code(str(tmp_path), "train", "input", "gt", "any", False)
-    assert found["source"][0] == "import os\nfor x in y:" and found["target"] == ["    print(x)", " 1"]
+    assert found["source"] == ["import os\nfor x in y:\n", "x ="] and found["target"] == ["    print(x)", " 1"]
+
+
+def test_parallel_files_keep_their_indentation(tmp_path):
+    for name, text in {"input": "if x:\ny = \n", "gt": "    return 1\n2\n"}.items():
+        (tmp_path / f"train.{name}").write_text(text)
+        (tmp_path / f"validation.{name}").write_text(text)
+    found = load_code(str(tmp_path), "train", "input", "gt", "any", False)
+    assert found["source"] == ["if x:", "y = "] and found["target"] == ["    return 1", "2"]
+
+
+def test_where_there_is_no_validation_split_a_tenth_of_training_is(tmp_path):
+    rows = [{"intent": f"add {number}", "snippet": f"x + {number}"} for number in range(100)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    train, held = (load_code(str(tmp_path), s, "intent", "snippet", "any", False) for s in ("train", "validation"))
+    assert len(train) + len(held) == 100 and 2 < len(held) < 25 and not {*train["source"]} & {*held["source"]}
+    with pytest.raises(UsageError, match="has no test split"):
+        load_code(str(tmp_path), "test", "intent", "snippet", "any", False)
+
+
+def test_copies_of_a_file_and_hidden_folders_are_in_no_second_split(tmp_path):
+    for number in range(20):
+        (tmp_path / f"copy{number}.py").write_text("import os\nx = os.path.join(1, 2)\ny = x\nz = y\n" * 30)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "other.py").write_text("a = 1\n" * 50)
+    found = []
+    for split in ("train", "validation", "test"):
+        try:
+            found.append(load_code(str(tmp_path), split, "", "", "any", False))
+        except UsageError:
+            continue
+    assert len(found) == 1 and not any("a = 1" in text for text in found[0]["target"])
 
 
 def test_a_folder_without_python_is_one_line(tmp_path):
@@ -106,10 +141,12 @@ def test_what_is_written_keeps_its_indentation_and_is_one_line():
 
 
 def test_scores_are_as_published():
-    assert exact_statistics(["  x = 1"], [["x = 1"]])[0, 0] == 1
+    assert exact_statistics(["  x  = 1"], [["y", "x = 1"]])[0, 0] == 1
+    assert exact_statistics(["x=1"], [["x = 1"]])[0, 0] == 0
     assert edit_statistics(["kitten"], [["sitting"]])[0, 0] == pytest.approx(
         1 - 5 / 13
     )  # two substitutions count twice
+    assert identifier_statistics(["f('a name')"], [['f("name")']]).tolist() == [[1, 1, 1]]
     counts = identifier_statistics(["self.path = path"], [["self.name = path if path else None"]])
     assert counts.tolist() == [[3, 3, 4]]  # no keyword is a name, None neither
     assert f1(counts.sum(axis=0)) == pytest.approx(600 / 7)

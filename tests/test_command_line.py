@@ -94,6 +94,12 @@ def test_predict_writes_an_empty_line_for_each_of_nothing_but_empty_lines(train,
     assert call(capsys, "predict", train(), "input.de") == ["", ""]
 
 
+@pytest.mark.parametrize("typed, told", [("articel.txt", True), ("folder/", True), ("Ende.", False), ("a.b c", False)])
+def test_a_file_that_is_not_there_is_told_of_and_read_as_text(typed, told, train, capsys):
+    run.main(["translation", "predict", train(), typed])
+    assert (f"there is no file {typed}" in capsys.readouterr().err) == told
+
+
 def test_predict_takes_a_sentence_that_is_longer_than_a_files_name_can_be(train, capsys):
     assert len(call(capsys, "predict", train(), " und ".join([SENTENCES[0]] * 10))) == 1
 
@@ -244,6 +250,7 @@ MISTAKES = [  # what is typed, T for translation, where RUN and NONE are trained
     ("T predict RUN x --length-penalty nan", ["length-penalty"]),
     ("T predict NONE eine --coverage-penalty 1", ["coverage-penalty"]),
     ("T predict NONE x --picture pictures", ["--picture", "no attention"]),
+    ("T train tiny --encoder.limit 400", ["encoder.limit is 400", "--batch.max-frames"]),
     ("T compare tiny", ["--vary is missing"]),
     ("T compare tiny --vary attention", ["--vary attention:", "equals sign"]),
     ("T compare tiny --vary attention=none=dot", ["--vary attention=none=dot"]),

@@ -132,7 +132,7 @@ def test_evaluation_tells_diversity_and_takes_a_model_that_ranks(runs, capsys):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--rerank", "RUN"], "the other way round"),
+        (["--rerank", "RUN"], "a run of the other direction is needed"),
         (["--rerank", "BACK", "--rerank-weight", "2"], "--rerank-weight is 2.0; allowed is 0 to 1"),
     ],
 )

@@ -117,6 +117,7 @@ def test_the_form_is_kept_by_as_many_lines_of_as_many_characters():
 def test_rhymes_are_asked_of_even_lines_that_were_written():
     assert rhymes(QUATRAIN[:3], QUATRAIN[3]) == (1, 1)
     assert rhymes(QUATRAIN[:3], OTHER[3]) == (0, 1)
+    assert rhymes(QUATRAIN[:3], "更上一層流") == (0, 1)  # the same word again is no rhyme
     assert rhymes(QUATRAIN[:2], QUATRAIN[2]) == (0, 0)  # the third line need not
     assert rhymes(QUATRAIN[:1], "/".join(QUATRAIN[1:])) == (1, 1)
     assert rhymes([], "/".join(OTHER)) == (1, 1)
@@ -157,13 +158,13 @@ def test_even_lines_end_on_the_second_lines_rhyme(vocabulary):
     signs = Signs.of(vocabulary, torch.device("cpu"))
     han = {piece for piece in vocabulary.pieces(range(len(vocabulary))) if size(piece) == 1}
     fourth = Form(signs, [OTHER[:3], QUATRAIN[:3], QUATRAIN[:2]], [[1], [1], [1]], rhymed=True)
-    assert allowed(fourth, vocabulary, [], 0) == {one for one in han if rhyme(one) == rhyme("霜")} | {"·"}
+    assert allowed(fourth, vocabulary, [], 0) == {one for one in han if rhyme(one) == rhyme("霜")} - {"霜"} | {"·"}
     assert "樓" in allowed(fourth, vocabulary, [], 1) and "霜" not in allowed(fourth, vocabulary, [], 1)
     assert allowed(fourth, vocabulary, [], 2) == han | {"·"}
     # A whole poem: the second line is written too, and the fourth answers it.
     poem = Form(signs, [QUATRAIN[:1]], [[1, 1, 1]], rhymed=True)
     written = vocabulary.encode(["流/目/"])[0]
-    assert allowed(poem, vocabulary, written) == {one for one in han if rhyme(one) == rhyme("流")}
+    assert allowed(poem, vocabulary, written) == {one for one in han if rhyme(one) == rhyme("流")} - {"流"}
 
 
 @pytest.mark.parametrize("sample", [False, True], ids=["searched", "drawn"])
@@ -182,6 +183,35 @@ def test_whatever_the_model_wants_the_poem_keeps_its_form(sample, folder):
             lines = task.written(hypothesis.tokens).split("/")
             assert [size(line) for line in lines] == [len(given)] * 3 == [len(line) for line in lines]
             assert rhymes([given], "/".join(lines)) == (1, 1)
+
+
+@pytest.mark.parametrize("sample", [False, True], ids=["searched", "drawn"])
+def test_a_form_that_finds_no_room_still_ends(sample, folder):
+    task = Task(Config(data=str(folder), vocabulary=VocabularyConfig(kind="character", min_frequency=0)))
+    task.fit(task.load("train"))
+    model = task.build_model().eval()
+    sources = [QUATRAIN[0], "白" * 300]
+    config = SearchConfig(sample=sample, form="rhyme", max_length=3)
+    constraint = task.constraint(sources, "rhyme", torch.device("cpu"))
+    found = model.decoder.search(model.encoder(task.read(sources, training=False)), config, constraint)
+    assert all(len(best) == 1 and len(best[0].tokens) <= 3 for best in found)
+
+
+def test_verse_that_is_not_chinese_has_no_form_to_keep(tmp_path):
+    for split in ("train", "validation"):
+        (tmp_path / f"{split}.jsonl").write_text(json.dumps({"lines": ["Shall I compare thee", "to a day"]}) + "\n")
+    task = Task(Config(data=str(tmp_path), vocabulary=VocabularyConfig(kind="character", min_frequency=0)))
+    task.fit(task.load("train"))
+    with pytest.raises(UsageError, match=r"--form length: .* no Chinese characters; set --form free"):
+        task.constraint(["Shall I"], "length", torch.device("cpu"))
+    assert task.diversity(["to a day", "to a night"])["distinct-1"] == pytest.approx(100 * 4 / 6)
+
+
+def test_a_folders_own_splits_are_kept(tmp_path):
+    for split, first in zip(("train", "validation", "test"), "天地人", strict=True):
+        (tmp_path / f"{split}.json").write_text(json.dumps([{"lines": [first + "日依山盡", "黃河入海流"]}]))
+    for split, first in zip(("train", "validation", "test"), "天地人", strict=True):
+        assert load_verse(str(tmp_path), split, "lines", False)["source"] == [first + "日依山盡"]
 
 
 def test_copied_lines_are_counted_over_the_training_poems(folder):

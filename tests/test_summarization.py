@@ -9,6 +9,7 @@ import run
 from tasks.errors import UsageError
 from tasks.summarization import PRESETS, Config, Task
 from tasks.summarization.docstrings import docstrings, load_docstrings, owned
+from tasks.wording import words
 
 CODE = '''
 """Short module line.
@@ -58,7 +59,8 @@ def test_a_split_is_made_of_whole_packages_within_its_share():
 def test_splits_share_no_text():
     splits = {split: load_docstrings(split, PACKAGES) for split in ("train", "validation", "test")}
     texts = {split: set(examples["source"]) for split, examples in splits.items()}
-    assert min(map(len, texts.values())) > 5 and not texts["train"] & (texts["validation"] | texts["test"])
+    assert min(map(len, texts.values())) > 5
+    assert not texts["train"] & (texts["validation"] | texts["test"]) and not texts["validation"] & texts["test"]
 
 
 def test_a_package_that_is_not_there_is_named():
@@ -66,15 +68,17 @@ def test_a_package_that_is_not_there_is_named():
         load_docstrings("train", ["ritch"])
     with pytest.raises(UsageError, match="leave nothing for test"):
         load_docstrings("test", ["jiwer"])
+    with pytest.raises(UsageError, match="leave nothing for train"):
+        load_docstrings("train", ["_soundfile_data"])  # which has no docstring at all
 
 
 def test_the_lead_has_as_many_words_as_references_have():
     task = Task(PRESETS["tiny"]())
     examples = task.load("validation")
     lead = task.baselines(examples)["lead"]
-    mean = sum(len(target.split()) for target in examples["target"]) / len(examples)
+    mean = sum(len(words(target)) for target in examples["target"]) / len(examples)
     assert all(source.startswith(line) for source, line in zip(examples["source"], lead, strict=True))
-    assert {len(line.split()) for line in lead} == {round(mean)}
+    assert {len(words(line)) for line in lead} == {round(mean)}
 
 
 def test_only_the_beginning_of_a_long_document_is_read():

@@ -3,7 +3,7 @@
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
-from tasks.wording import ROUGES, distinct, length_ratio, novelty, rouge_metrics, words
+from tasks.wording import ROUGES, distinct, first_words, length_ratio, novelty, rouge_metrics, words
 
 ENGLISH = "The quick brown foxes were jumping over the lazy dogs' 3rd fence, and nobody_knew why."
 OTHER = "A quick fox jumped over the lazily sleeping dog, nobody knows why!"
@@ -15,7 +15,9 @@ OTHER = "A quick fox jumped over the lazily sleeping dog, nobody knows why!"
         ("Don't panic, it's 3.5!", ["don", "t", "panic", "it", "s", "3", "5"]),
         ("Größere snake_case ÉTÉ", ["größere", "snake", "case", "été"]),
         ("你好world，再见", ["你", "好", "world", "再", "见"]),
-        ("สวย ok", ["ส", "ว", "ย", "ok"]),
+        ("ดี ok", ["ดี", "ok"]),
+        ("की कि नमस्ते", ["की", "कि", "नमस्ते"]),
+        ("كِتاب", ["كِتاب"]),
         ("ﬁne １２", ["fine", "12"]),
         ("…!?", []),
     ],
@@ -52,6 +54,14 @@ def test_the_length_ratio_is_of_the_sums_of_words():
 
 def test_distinct_n_grams_are_counted_over_all_that_was_written():
     alike = ["i do not know"] * 4
-    assert distinct(alike, 1) == 25.0 and distinct(alike, 2) == 25.0
-    assert distinct(["a b", "c d"], 2) == 100.0
+    assert distinct(alike, 1) == 25.0 and distinct(alike, 2) == 100 * 3 / 16
+    assert distinct(["a b", "c d"], 2) == 50.0
     assert distinct(["", "a"], 2) == 0.0
+
+
+@pytest.mark.parametrize(
+    "text, count, expected",
+    [("A cat, a dog.", 3, "A cat, a"), ("今天下雨", 2, "今天"), ("one", 5, "one"), ("one", 0, "")],
+)
+def test_the_first_words_are_cut_where_a_word_ends(text, count, expected):
+    assert first_words(text, count) == expected

@@ -4,10 +4,11 @@ import ast
 import hashlib
 import io
 import random
+import re
 import sysconfig
 import tokenize
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -43,44 +44,88 @@ def load_code(data: str | None, split: str, source: str, target: str, cut: Cut, 
         return cut_files(own, cut, split, f"{root}, {split}")
     folder = Path(data)
     for name in SPLITS[split]:
-        listed, inside = folder / f"{name}.txt", sorted((folder / name).rglob("*.py"))
+        listed, inside = folder / f"{name}.txt", python_files(folder / name)
         if listed.is_file():
-            codes = map(detokenised, text_lines(listed.read_bytes()))
-            return chosen(table_of(codes, cut, split), split, str(listed))
+            return cut_lines(listed, cut, split)
         if inside:
             return cut_files(inside, cut, split, str(folder / name))
-    files = sorted(folder.rglob("*.py"))
-    if files:
-        own = [file for file in files if split_of(str(file.relative_to(folder))) == split]
+    files = python_files(folder)
+    if files:  # by content, so that no copy of a file is in two splits
+        own = [file for file in files if split_of(file.read_bytes().hex()) == split]
         return cut_files(own, cut, split, f"{folder}, {split}")
-    return load_pairs(data, split, source, target, skip_bad, tidy=str.rstrip)
+    return load_held_out(data, split, source, target, skip_bad)
 
 
-def detokenised(line: str) -> str:
-    """A file as CodeXGLUE writes it into a line. Its literals stay masked."""
-    return line.removeprefix("<s>").removesuffix("</s>").strip().replace(" <EOL> ", "\n")
+def load_held_out(data: str, split: str, source: str, target: str, skip_bad: bool) -> Dataset:
+    """Pairs; where there is no validation split, as in CoNaLa, it is a tenth of the training pairs."""
+    load = partial(load_pairs, data, source=source, target=target, skip_bad=skip_bad, tidy=detokenised)
+    if split == "test":
+        return load(split)
+    try:
+        validation = load("validation")
+    except UsageError as error:
+        if "has no validation split" not in str(error):
+            raise
+    else:
+        return validation if split == "validation" else load(split)
+    pairs = load("train")
+    rows = [row for row, text in enumerate(pairs["source"]) if (split_of(text) == "validation") == (split != "train")]
+    return pairs.select(rows)
+
+
+def python_files(folder: Path) -> list[Path]:
+    """All but those in hidden folders, where tools keep copies of others' code."""
+    inside = sorted(folder.rglob("*.py"))
+    return [file for file in inside if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
+
+
+def detokenised(text: str) -> str:
+    """Code as CodeXGLUE writes it into a line, in lines again. Its literals stay masked, and indentation is lost."""
+    if "<EOL>" not in text and not text.startswith("<s>"):
+        return text
+    return text.removeprefix("<s>").removesuffix("</s>").strip().replace(" <EOL> ", "\n").replace("<EOL>", "\n")
 
 
 def cut_files(files: Sequence[Path], cut: Cut, split: str, where: str) -> Dataset:
     """Examples from files, kept until one of them changes."""
     if not files:
         raise UsageError(f"{where}: no Python file is left for this split; more of them are needed")
+    texts = Dataset.from_dict({"file": [str(file) for file in files]})
+    return chosen(kept(texts, cut_some, files, cut, split), split, where)
+
+
+def cut_lines(listed: Path, cut: Cut, split: str) -> Dataset:
+    """Examples from CodeXGLUE's form, a file a line, kept until it changes."""
+    texts = Dataset.from_dict({"line": text_lines(listed.read_bytes())})
+    return chosen(kept(texts, cut_masked, [listed], cut, split), split, str(listed))
+
+
+def kept(texts: Dataset, cutter: Callable, files: Sequence[Path], cut: Cut, split: str) -> Dataset:
     key = hashlib.sha256(Path(__file__).read_bytes() + f"{cut} {split}".encode())
     for file in files:
         key.update(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}\n".encode())
-    table = Dataset.from_dict({"file": [str(file) for file in files]}).map(
-        partial(cut_some, cut=cut, split=split),
+    return texts.map(
+        partial(cutter, cut=cut, split=split),
         batched=True,
         batch_size=20,
-        remove_columns=["file"],
-        num_proc=cache.processes(len(files)),
+        remove_columns=texts.column_names,
+        num_proc=cache.processes(len(texts)),
         cache_file_name=str(cache.folder() / f"code-{key.hexdigest()[:24]}.arrow"),
     )
-    return chosen(table, split, where)
 
 
 def cut_some(files: Mapping[str, list[str]], cut: Cut, split: str) -> dict[str, list]:
-    return table_of(map(read, files["file"]), cut, split)[:]
+    rows = [example for code in map(read, files["file"]) for example in examples(code, cut, split)]
+    return columns_of(rows, ("source", "target", "head", "tail"))
+
+
+def cut_masked(lines: Mapping[str, list[str]], cut: Cut, split: str) -> dict[str, list]:
+    rows = [example for line in lines["line"] for example in masked_examples(line, cut, split)]
+    return columns_of(rows, ("source", "target"))
+
+
+def columns_of(rows: Sequence[Example], names: Sequence[str]) -> dict[str, list]:
+    return {name: [row[name] for row in rows] for name in names} | {"references": [[row["target"]] for row in rows]}
 
 
 def read(file: str) -> str:
@@ -92,16 +137,9 @@ def read(file: str) -> str:
         return ""
 
 
-def table_of(codes: Iterable[str], cut: Cut, split: str) -> Dataset:
-    rows = [example for code in codes for example in examples(code, cut, split)]
-    names = ("source", "target", "head", "tail")
-    columns = {name: [row[name] for row in rows] for name in names}
-    return Dataset.from_dict(columns | {"references": [[row["target"]] for row in rows]})
-
-
 def chosen(table: Dataset, split: str, where: str) -> Dataset:
     """All examples for training, some for the other splits."""
-    if not len(table):
+    if not table.column_names or not len(table):
         raise UsageError(f"{where}: no line of Python could be cut")
     if split == "train" or len(table) <= HELD_OUT:
         return table
@@ -122,20 +160,17 @@ def examples(code: str, cut: Cut, split: str) -> Iterator[Example]:
             places = starts(code)
     except (SyntaxError, ValueError, RecursionError, tokenize.TokenError):
         return
-    draw = random.Random(hashlib.sha256(code.encode("utf-8", "replace")).digest())
+    draw = drawn_by(code)
     for statement in statements:
         first = min([statement.lineno, *(node.lineno for node in getattr(statement, "decorator_list", []))]) - 1
         last = statement.end_lineno or first
         for row in range(first, last):
-            columns = places.get(row)
-            if not columns or draw.randrange(TRAINED if split == "train" else TESTED):
+            columns, end = places.get(row, ([], None))
+            column = place(draw, columns, cut, split)
+            if column is None:
                 continue
-            whole = cut == "line" or len(columns) == 1 or (cut == "any" and draw.random() < 1 / 3)
-            if whole and cut == "rest":
-                continue
-            column = 0 if whole else draw.choice(columns[1:])
             source = "\n".join([*lines[max(0, row - CONTEXT) : row], lines[row][:column]])
-            target = lines[row][column:].rstrip()
+            target = lines[row][column:end].rstrip()
             if source.strip() and target and "\0" not in source + target:
                 tested = split != "train"
                 head = "\n".join([*lines[first:row], lines[row][:column]]) if tested else ""
@@ -143,14 +178,42 @@ def examples(code: str, cut: Cut, split: str) -> Iterator[Example]:
                 yield {"source": source, "target": target, "head": head, "tail": tail}
 
 
-def starts(code: str) -> dict[int, list[int]]:
-    """Where tokens begin in each line (both counted from 0) that is no part of a text of several lines."""
+def masked_examples(line: str, cut: Cut, split: str) -> Iterator[Example]:
+    """The same of a file in CodeXGLUE's form, whose tokens stand between spaces."""
+    draw = drawn_by(line)
+    lines = [each.strip() for each in detokenised(line).split("\n")]
+    for row, text in enumerate(lines):
+        column = place(draw, [match.start() for match in re.finditer(r"\S+", text)], cut, split)
+        if column is not None:
+            source = "\n".join([*lines[max(0, row - CONTEXT) : row], text[:column]])
+            if source.strip():
+                yield {"source": source, "target": text[column:]}
+
+
+def drawn_by(code: str) -> random.Random:
+    return random.Random(hashlib.sha256(code.encode("utf-8", "replace")).digest())
+
+
+def place(draw: random.Random, columns: Sequence[int], cut: Cut, split: str) -> int | None:
+    """Where to cut a line whose tokens begin at ``columns``; None: nowhere."""
+    if not columns or draw.randrange(TRAINED if split == "train" else TESTED):
+        return None
+    if cut == "line" or (cut == "any" and (len(columns) == 1 or draw.random() < 1 / 3)):
+        return 0
+    return draw.choice(columns[1:]) if len(columns) > 1 else None
+
+
+def starts(code: str) -> dict[int, tuple[list[int], int | None]]:
+    """Where tokens begin in each line that is no part of a text of several lines, and where its comment does."""
     found: dict[int, list[int]] = {}
+    comments: dict[int, int] = {}
     texts: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(code).readline):
+        if token.type == tokenize.COMMENT:
+            comments[token.start[0] - 1] = token.start[1]
         if token.type in ASIDE:
             continue
         if token.start[0] != token.end[0]:
             texts |= set(range(token.start[0] - 1, token.end[0]))
         found.setdefault(token.start[0] - 1, []).append(token.start[1])
-    return {row: columns for row, columns in found.items() if row not in texts}
+    return {row: (columns, comments.get(row)) for row, columns in found.items() if row not in texts}

@@ -16,6 +16,7 @@ from tasks.code_completion.data import Cut, load_code
 from tasks.metrics import Metric, Statistics, mean, scores
 from tasks.text_to_text import TextToText, TextToTextConfig
 
+QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 NAME = re.compile(r"[^\W\d]\w*")
 
 
@@ -72,27 +73,33 @@ class CodeCompletion(TextToText[CodeCompletionConfig]):
 
 
 def exact_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
-    return scores(float(text.strip() == given[0].strip()) for text, given in zip(hypotheses, references, strict=True))
+    """Whether a reference is met, however it is spaced."""
+    return scores(
+        float(text.split() in [right.split() for right in given])
+        for text, given in zip(hypotheses, references, strict=True)
+    )
 
 
 def edit_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
-    """Levenshtein similarity as CodeXGLUE counts it, from 0 to 1."""
+    """1 - (insertions + deletions) / both lengths, to the nearest reference; spaces at both ends do not count."""
     return scores(
-        fuzz.ratio(text.strip(), given[0].strip()) / 100 for text, given in zip(hypotheses, references, strict=True)
+        max(fuzz.ratio(text.strip(), right.strip()) for right in given) / 100
+        for text, given in zip(hypotheses, references, strict=True)
     )
 
 
 def identifier_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
-    """Names in both, in the hypothesis, in the reference; each as often as it stands there."""
-
-    def names(text: str) -> Counter[str]:
-        return Counter(name for name in NAME.findall(text) if not keyword.iskeyword(name))
-
+    """Names in both, in the hypothesis, in the (first) reference; each as often as it stands there."""
     rows = []
     for text, given in zip(hypotheses, references, strict=True):
         written, right = names(text), names(given[0])
         rows.append([(written & right).total(), written.total(), right.total()])
     return np.array(rows, dtype=float)
+
+
+def names(text: str) -> Counter[str]:
+    """All but keywords, and what stands in quotes."""
+    return Counter(name for name in NAME.findall(QUOTED.sub("", text)) if not keyword.iskeyword(name))
 
 
 def f1(total: np.ndarray) -> float:

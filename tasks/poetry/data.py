@@ -8,7 +8,7 @@ from typing import Any, Literal
 from datasets import Dataset
 from pypinyin.phrases_dict import phrases_dict
 
-from tasks.data import read_table, report_bad_rows, split_of
+from tasks.data import SPLITS, read_table, report_bad_rows, split_of
 from tasks.errors import UsageError, unknown
 from tasks.pairs import problem
 from tasks.poetry.verse import LINE, lines_of
@@ -46,9 +46,10 @@ def poems(data: str | None, split: str) -> Iterable[Poem]:
     if data is None:
         return [poem for poem in phrases() if split_of(poem["lines"][0]) == split]
     folder = Path(data)
-    collected = collection(folder) if folder.is_dir() else []
+    own = any((folder / f"{name}.json").is_file() for names in SPLITS.values() for name in names)
+    collected = collection(folder) if folder.is_dir() and not own else []
     if collected:
-        return [poem for poem in collected if split_of("".join(map(str, poem["lines"][:1]))) == split]
+        return [poem for poem in collected if split_of("".join(lines_of(str(poem["lines"][:1])))) == split]
     table = read_table(data, split)
     if table is None:
         raise UsageError(f"--data {data} has no {split} split: neither a table like {split}.jsonl, nor *.json of poems")

@@ -22,7 +22,9 @@ class Signs:
 
     sizes: Int[Tensor, " vocab"]  # Chinese characters; 0 for all that is not made of them alone
     rhymes: Int[Tensor, " vocab"]  # of the last character; NO_RHYME where there is none
-    space: Bool[Tensor, " vocab"]  # the mark that stands in front of a text
+    lasts: Int[Tensor, " vocab"]  # the last character itself, by its code
+    space: Bool[Tensor, " vocab"]  # the mark that stands in front of a text, by itself
+    begins: Bool[Tensor, " vocab"]  # what has that mark in front
     line: int  # what parts lines
 
     @classmethod
@@ -35,8 +37,10 @@ class Signs:
         return cls(
             torch.tensor(sizes, device=device),
             torch.tensor(numbers, device=device),
+            torch.tensor([ord(text[-1]) if text else 0 for text in plain], device=device),
             torch.tensor([text == "·" for text in texts], device=device),
-            vocabulary.encode([LINE + "一"])[0][1] if LINE in plain else EOS,
+            torch.tensor([text.startswith("·") for text in texts], device=device),
+            texts.index(LINE) if LINE in texts else EOS,
         )
 
 
@@ -54,8 +58,10 @@ class Form:
         self.wanted = pad_sequence([torch.tensor(sizes) for sizes in wanted], batch_first=True).to(device)
         self.counts = torch.tensor([len(sizes) for sizes in wanted], device=device)
         self.firsts = torch.tensor([len(lines) for lines in given], device=device)
-        known = [rhyme(lines[1][-1]) if len(lines) > 1 else None for lines in given]
+        ends = [lines[1][-1] if len(lines) > 1 else "" for lines in given]
+        known = [rhyme(end) if end else None for end in ends]
         self.known = torch.tensor([NO_RHYME if number is None else number for number in known], device=device)
+        self.known_lasts = torch.tensor([ord(end) if end else 0 for end in ends], device=device)
 
     def __call__(
         self,
@@ -72,13 +78,13 @@ class Form:
         wanted = self.wanted[sentences].gather(1, line.clamp(max=self.wanted.size(1) - 1)[:, None])
         left = wanted.squeeze(1) - (total - before)
         allowed = (signs.sizes > 0) & (signs.sizes <= left[:, None])
-        if not written.size(1):
-            allowed |= signs.space
+        allowed = allowed & ~signs.begins if written.size(1) else allowed | signs.space
         if self.rhymed:
-            asked = self.asked(written, parted, sentences)
+            asked, last_one = self.asked(written, parted, sentences)
             even = ((self.firsts[sentences] + line) % 2 == 1) & (asked != NO_RHYME)
             ends = signs.sizes == left[:, None]
-            allowed &= ~(ends & even[:, None] & (signs.rhymes != asked[:, None]))
+            wrong = (signs.rhymes != asked[:, None]) | (signs.lasts == last_one[:, None])
+            allowed &= ~(ends & even[:, None] & wrong)
         full = left <= 0
         last = line + 1 >= self.counts[sentences]
         allowed[:, signs.line] = full & ~last
@@ -87,14 +93,16 @@ class Form:
 
     def asked(
         self, written: Int[Tensor, "rows length"], parted: Bool[Tensor, "rows length"], sentences: Int[Tensor, " rows"]
-    ) -> Int[Tensor, " rows"]:
-        """The rhyme of each poem's second line, where it is known by now."""
-        known, firsts = self.known[sentences], self.firsts[sentences]
+    ) -> tuple[Int[Tensor, " rows"], Int[Tensor, " rows"]]:
+        """The rhyme and the last character of each poem's second line, where it is known by now."""
+        known, lasts, firsts = self.known[sentences], self.known_lasts[sentences], self.firsts[sentences]
         if not written.size(1):
-            return known
-        # The second line ends in front of the mark whose line's number is 1 - the lines that were given.
+            return known, lasts
+        # The second line ends in front of the mark whose line's number is 1, those that were given counted in.
         numbers = parted.cumsum(dim=1) - 1 + firsts[:, None]
         ends = parted & (numbers == 1)
-        previous = self.signs.rhymes[written].roll(1, dims=1)
-        found = torch.where(ends, previous, NO_RHYME).amax(dim=1)
-        return torch.where(known != NO_RHYME, known, found)
+        before = written.roll(1, dims=1)
+        found = torch.where(ends, self.signs.rhymes[before], NO_RHYME).amax(dim=1)
+        found_lasts = torch.where(ends, self.signs.lasts[before], 0).amax(dim=1)
+        given = known != NO_RHYME
+        return torch.where(given, known, found), torch.where(given, lasts, found_lasts)

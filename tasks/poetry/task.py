@@ -31,6 +31,7 @@ class PoetryConfig(TextToTextConfig):
     """Characters of a line, where --form is kept and what is given does not tell."""
 
     def __post_init__(self):
+        super().__post_init__()
         for name in ("stanza", "metre"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed is 1 or more")
@@ -70,12 +71,14 @@ class Poetry(TextToText[PoetryConfig]):
             [metre] * (1 if self.config.given == "lines" else max(1, self.config.stanza - len(lines)))
             for metre, lines in zip(metres, given, strict=True)
         ]
-        return Form(Signs.of(self.vocabulary, device), given, lengths, rhymed=form == "rhyme")
+        signs = Signs.of(self.vocabulary, device)
+        if self.vocabulary.of_bytes or not signs.sizes.any():
+            raise UsageError(f"--form {form}: this run's vocabulary has no Chinese characters; set --form free")
+        return Form(signs, given, lengths, rhymed=form == "rhyme")
 
     def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
         """``copied lines``: in %, if the training data are still there."""
-        spaced = [" ".join(text) for text in hypotheses]
-        found = {"distinct-1": distinct(spaced, 1), "distinct-2": distinct(spaced, 2)}
+        found = {"distinct-1": distinct(hypotheses, 1), "distinct-2": distinct(hypotheses, 2)}
         try:
             train = self.load("train")
         except UsageError:
@@ -107,4 +110,5 @@ def rhymes(given: Sequence[str], written: str) -> tuple[int, int]:
     asked = rhyme(lines[1][-1]) if len(lines) > 1 and lines[1] else None
     if asked is None:
         return 0, 0
-    return sum(bool(line) and rhyme(line[-1]) == asked for line in even), len(even)
+    last = lines[1][-1]  # again it is no rhyme
+    return sum(bool(line) and line[-1] != last and rhyme(line[-1]) == asked for line in even), len(even)

@@ -19,6 +19,7 @@ from tasks.errors import UsageError, unknown
 
 SHARES = {"test": 0.05, "validation": 0.05}  # of all docstrings, at most
 SUMMARY = range(3, 31)  # words a summary may have
+TESTS = {"test", "tests"}  # folders that are not read
 LEAST = 10  # words the rest must have
 
 
@@ -33,22 +34,29 @@ def load_docstrings(split: str, packages: Sequence[str] = ()) -> datasets.Datase
         if name not in there:
             raise unknown("package", name, there)
     found = read(root, packages or there)
-    owners = owned(Counter(found["package"]))
-    splits = [owners.get(package, "train") for package in found["package"]]
-    # What one package took over from another is not learned where it is tested.
-    tested = {source for source, owner in zip(found["source"], splits, strict=True) if owner != "train"}
-    rows = [
-        row
-        for row, (source, owner) in enumerate(zip(found["source"], splits, strict=True))
-        if owner == split and not (split == "train" and source in tested)
-    ]
+    rows = rows_of(found, split) if "source" in found.column_names else []
     if not rows:
-        raise UsageError(f"--packages: {', '.join(packages)} leave nothing for {split}; name more, or none for all")
+        raise UsageError(f"--packages: those named leave nothing for {split}; name more, or none for all")
     columns = found.select(rows)[:]
     references = [[target] for target in columns["target"]]
     return datasets.Dataset.from_dict(
         {"source": columns["source"], "target": columns["target"], "references": references}
     )
+
+
+def rows_of(found: datasets.Dataset, split: str) -> list[int]:
+    """The rows of a split. What one package took over from another is not learned where it is tested."""
+    owners = owned(Counter(found["package"]))
+    texts: dict[str, set[str]] = {"test": set(), "validation": set(), "train": set()}
+    rows: dict[str, list[int]] = {name: [] for name in texts}
+    for row, (package, source) in enumerate(zip(found["package"], found["source"], strict=True)):
+        owner = owners.get(package, "train")
+        texts[owner].add(source)
+        rows[owner].append(row)
+    order = list(texts)
+    earlier = set().union(*(texts[name] for name in order[: order.index(split)]))
+    sources = found.select(rows[split])["source"]
+    return [row for row, source in zip(rows[split], sources, strict=True) if source not in earlier]
 
 
 def owned(sizes: Counter[str]) -> dict[str, str]:
@@ -70,7 +78,7 @@ def read(root: Path, packages: Sequence[str]) -> datasets.Dataset:
         (package, path)
         for package in packages
         for path in sorted((root / package).rglob("*.py"))
-        if not any("test" in part for part in path.relative_to(root).parts)
+        if not TESTS & {*path.relative_to(root / package).parts} and not path.name.startswith("test_")
     ]
     table = datasets.Dataset.from_dict(
         {"package": [package for package, _ in files], "file": [str(path) for _, path in files]}

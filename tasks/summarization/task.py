@@ -8,8 +8,9 @@ import datasets
 from tasks.metrics import Metric
 from tasks.pairs import load_pairs
 from tasks.summarization.docstrings import load_docstrings
+from tasks.text import one_line
 from tasks.text_to_text import TextToText, TextToTextConfig
-from tasks.wording import length_ratio, novelty, rouge_metrics
+from tasks.wording import first_words, length_ratio, novelty, rouge_metrics, words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +35,8 @@ class Summarization(TextToText[SummarizationConfig]):
 
     def baselines(self, examples: datasets.Dataset) -> dict[str, list[str]]:
         """The first words, as many as a reference has in the mean."""
-        count = round(statistics.fmean(len(target.split()) for target in examples["target"]))
-        return {"lead": [" ".join(source.split()[:count]) for source in examples["source"]]}
+        count = round(statistics.fmean(len(words(target)) for target in examples["target"]))
+        return {"lead": [first_words(source, count) for source in examples["source"]]}
 
     def load(self, split: str) -> datasets.Dataset:
         config = self.config
@@ -45,4 +46,4 @@ class Summarization(TextToText[SummarizationConfig]):
 
     def source_of(self, text: str) -> str:
         """Documents are read as one line, as those of training are."""
-        return " ".join(text.split())
+        return one_line(text)

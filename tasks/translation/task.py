@@ -19,6 +19,7 @@ class TranslationConfig(TextToTextConfig):
     """Language, file ending or column to translate to."""
 
     def __post_init__(self):
+        super().__post_init__()
         if self.source == self.target:
             raise ValueError(f"source and target are both {self.source!r}; name two different ones")
 
