@@ -18,7 +18,7 @@ SPACELESS = ("chinese", "japanese", "thai", "traditionalchinese")
 @dataclass(frozen=True, kw_only=True)
 class DialogueConfig(TextToTextConfig):
     language: str = "english"
-    """What is spoken: the part of chatterbot-corpus, without data; BLEU counts characters of Chinese, Japanese, Thai."""
+    """What is spoken: without data, the part of chatterbot-corpus. BLEU counts characters of some languages."""
     column: str = "dialog"
     """Of a table: the column that holds a list of turns."""
     turns: int = 3
