@@ -75,7 +75,7 @@ def overview() -> None:
     for name, description in TASKS.items():
         print(f"{name}: {description}")
         for preset, build in import_module(f"tasks.{name}").PRESETS.items():
-            print(f"    {preset:16} {build.__doc__.strip().splitlines()[0]}")
+            print(f"    {preset:24} {build.__doc__.strip().splitlines()[0]}")
 
 
 if __name__ == "__main__":
