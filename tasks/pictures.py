@@ -37,7 +37,8 @@ def save(figure: Figure, path: Path) -> None:
         warnings.simplefilter("always")
         write(path, lambda beside: figure.savefig(beside, format="png", dpi=120, bbox_inches="tight"))
     if any("missing from font" in str(warning.message) for warning in caught):
-        console.print(f"{path} has characters that no font here can draw: pip install -e '.[chinese]' brings one")
+        hint = "pip install -e '.[chinese]' brings one"
+        console.print(f"{path} has characters that no font here can draw: {hint}", markup=False)
 
 
 def draw_alignment(
