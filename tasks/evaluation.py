@@ -56,7 +56,7 @@ class Writer:
         """The ``n_best`` hypotheses of each source, which together are one batch."""
         constraint = self.task.constraint(sources, config.form, self.device)
         wanted = config.n_best
-        if self.reranker is not None:
+        if self.reranker is not None or self.task.picky:
             config = replace(config, n_best=max(config.beam, wanted))
         try:
             source = self.task.read(sources, training=False).to(self.device)
@@ -68,8 +68,13 @@ class Writer:
             if config.sample:  # whose scores are sums, and not divided by length
                 ranked = [[per_token(hypothesis, config.length_penalty) for hypothesis in best] for best in ranked]
             texts = [[self.task.written(hypothesis.tokens) for hypothesis in best] for best in ranked]
-            ranked = [best[:wanted] for best in self.reranker.rank(sources, ranked, texts)]
-        return ranked
+            ranked = self.reranker.rank(sources, ranked, texts)
+        if self.task.picky:
+            ranked = [self.possible_first(source, best) for source, best in zip(sources, ranked, strict=True)]
+        return [best[:wanted] for best in ranked]
+
+    def possible_first(self, source: Any, ranked: list[Hypothesis]) -> list[Hypothesis]:
+        return sorted(ranked, key=lambda found: not self.task.possible(source, self.task.written(found.tokens)))
 
     @torch.inference_mode()
     def look(self, source: Any, hypothesis: Hypothesis) -> torch.Tensor | None:

@@ -45,6 +45,7 @@ class Task(ABC, Generic[C]):
     seconds_per_frame: float | None = None  # of what source_lengths counts, where sources take time
     likelihood: bool = False  # whether how probable the references are says much, so that evaluate tells perplexity
     open_ended: bool = False  # whether too many sentences are right for any metric to tell how good one is
+    picky: bool = False  # whether ``possible`` says no to anything
     in_order: bool = False  # whether source and target run side by side, so that attention should be a diagonal
 
     def __init__(self, config: C):
@@ -126,6 +127,10 @@ class Task(ABC, Generic[C]):
         if form != "free":
             raise UsageError(f"--form {form}: only verse has a form; leave it out")
         return None
+
+    def possible(self, source: Any, text: str) -> bool:
+        """Whether ``text`` can stand there at all. Of a beam, or of several draws, what can comes before what can't."""
+        return True
 
     def turns_round(self, other: "Task") -> bool:
         """Whether this task writes what the other one reads, from what that one writes."""

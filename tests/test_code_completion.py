@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 import run
+from decoders.hypothesis import SearchConfig
 from tasks.code_completion import Config, Task
 from tasks.code_completion.data import HELD_OUT, examples, load_code, starts
 from tasks.code_completion.task import edit_statistics, exact_statistics, f1, identifier_statistics, parses
 from tasks.errors import UsageError
+from tasks.evaluation import Writer
 from tasks.text import Vocabulary, VocabularyConfig
 
 OWN = Path(__file__).parents[1] / "tasks"
@@ -37,7 +39,7 @@ def test_a_line_is_cut_before_itself_or_before_a_token(cut):
 
 def test_comments_blanks_and_texts_of_several_lines_are_not_asked_for():
     code = '"""Text\nof lines."""\n\n# a comment\nx = 1  # aside\ny = """a\nb"""\nz = (\n    2\n)\n'
-    assert starts(code) == {4: ([0, 2, 4], 7), 7: ([0, 2, 4], None), 8: ([4], None), 9: ([0], None)}
+    assert starts(code) == {4: ([0, 2, 4], 7), 7: ([0, 2, 4], None)}
     code = "".join(f"value{number} = call({number})  # the {number}th\n" for number in range(60))
     found = list(examples(code, "any", "train"))
     assert len(found) > 5 and all(row["target"].endswith(")") for row in found)
@@ -187,3 +189,42 @@ def test_it_trains_evaluates_and_predicts(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert len(out.split("\n")) == 4 and "input 2 holds a NUL character" in err and "input 3 is empty" in err
     assert (tmp_path / "0001.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "source, text, possible",
+    [
+        ("import os\nx = os.path.join(a, ", "b)", True),
+        ("import os\nx = os.path.join(a, ", "b]", False),
+        ("x = ", "'never closed", False),
+        ("x = f(\n", "    1,", True),  # unfinished, not wrong
+        ("def f():\n", "    return 1", True),
+        ("def f():\n", "return 1", False),
+        ("    if a:\n        b = 1\n", "    else:", True),
+        ("    ) in c\n    d = 2\n", "    e = d", True),  # the context begins in the midst of something
+        ("        b = 1\n", "    def g(self):", True),  # and ends what it was part of
+        ("x = 1\n", "else:", False),
+    ],
+)
+def test_what_can_not_be_python_comes_last(source, text, possible):
+    assert Task(Config()).possible(source, text) == possible
+
+
+def test_most_of_what_people_wrote_is_possible():
+    task = Task(Config(data=str(OWN)))
+    found = task.load("test")
+    judged = [task.possible(source, target) for source, target in zip(found["source"], found["target"], strict=True)]
+    assert sum(judged) > 0.9 * len(judged)
+
+
+def test_of_a_beam_what_is_possible_comes_first(monkeypatch):
+    task = Task(Config(data=str(OWN), vocabulary=VocabularyConfig(kind="byte", size=300)))
+    examples = task.load("validation").select(range(3))
+    task.fit(examples)
+    writer = Writer(task, [task.build_model().eval()])
+    config = SearchConfig(beam=4, n_best=4, max_length=5)
+    everything = writer.write(examples["source"], config)
+    last = {task.written(ranked[-1].tokens) for ranked in everything}
+    monkeypatch.setattr(task, "possible", lambda source, text: text in last)
+    best = writer.write(examples["source"], SearchConfig(beam=4, max_length=5))
+    assert [task.written(one.tokens) in last for (one,) in best] == [True] * 3

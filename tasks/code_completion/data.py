@@ -26,7 +26,15 @@ Example = dict[str, str]
 TRAINED, TESTED = 3, 12  # one line of so many is cut, in training and else
 HELD_OUT = 1000  # examples of validation and test, at most
 CONTEXT = 30  # lines before the cut
-OTHERS = {"test", "tests", "idlelib", "lib2to3", "site-packages", "dist-packages"}  # of the standard library's folders
+OTHERS = {
+    "test",
+    "tests",
+    "idlelib",
+    "lib2to3",
+    "pydoc_data",
+    "site-packages",
+    "dist-packages",
+}  # of the standard library's folders
 ASIDE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
@@ -149,7 +157,8 @@ def chosen(table: Dataset, split: str, where: str) -> Dataset:
 def examples(code: str, cut: Cut, split: str) -> Iterator[Example]:
     """Some of a file's lines, each cut before one of its tokens, or before the line itself.
 
-    Comments, blank lines, and texts of several lines are not asked for. The same file is always cut alike.
+    Comments, blank lines, tables of data and texts of several lines are not asked for. The same file is always cut
+    alike.
     """
     code = code.replace("\r\n", "\n").replace("\r", "\n")
     lines = code.split("\n")
@@ -204,9 +213,13 @@ def place(draw: random.Random, columns: Sequence[int], cut: Cut, split: str) -> 
 
 
 def starts(code: str) -> dict[int, tuple[list[int], int | None]]:
-    """Where tokens begin in each line that is no part of a text of several lines, and where its comment does."""
+    """Where tokens begin in each line, and where its comment does.
+
+    Only lines with a name: others are tables of data, or brackets. And none that is part of a text of several lines.
+    """
     found: dict[int, list[int]] = {}
     comments: dict[int, int] = {}
+    named: set[int] = set()
     texts: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(code).readline):
         if token.type == tokenize.COMMENT:
@@ -215,5 +228,7 @@ def starts(code: str) -> dict[int, tuple[list[int], int | None]]:
             continue
         if token.start[0] != token.end[0]:
             texts |= set(range(token.start[0] - 1, token.end[0]))
+        if token.type == tokenize.NAME:
+            named.add(token.start[0] - 1)
         found.setdefault(token.start[0] - 1, []).append(token.start[1])
-    return {row: (columns, comments.get(row)) for row, columns in found.items() if row not in texts}
+    return {row: (columns, comments.get(row)) for row, columns in found.items() if row in named - texts}

@@ -1,8 +1,10 @@
 """Code completion: the lines before in, the rest of a line or the next one out."""
 
 import ast
+import codeop
 import keyword
 import re
+import textwrap
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -32,6 +34,7 @@ class CodeCompletionConfig(TextToTextConfig):
 
 class CodeCompletion(TextToText[CodeCompletionConfig]):
     end_matters = True
+    picky = True
     whole_files = True
 
     def __init__(self, config: CodeCompletionConfig):
@@ -65,6 +68,10 @@ class CodeCompletion(TextToText[CodeCompletionConfig]):
     def written(self, tokens: Sequence[int]) -> str:
         """With its indentation."""
         return re.sub(r"[\r\n]+", " ", self.vocabulary.decode(tokens)).rstrip()
+
+    def possible(self, source: str, text: str) -> bool:
+        """Whether the line can be Python behind its source: brackets and quotes, and what may follow what."""
+        return begins(judged(source, text))
 
     def baselines(self, examples: datasets.Dataset) -> dict[str, list[str]]:
         """The last whole line once more."""
@@ -105,6 +112,36 @@ def names(text: str) -> Counter[str]:
 def f1(total: np.ndarray) -> float:
     """Of a sum of hits, of what was written and of what was right, in %."""
     return float(200 * total[0] / max(1.0, total[1] + total[2]))
+
+
+def judged(source: str, text: str) -> str:
+    """The line that is completed, behind as many lines of its source as are the beginning of a program: its first ones
+    may stand in the midst of something. All are dedented together."""
+    *whole, last = source.split("\n")
+    line = last + text
+    for start in range(len(whole)):
+        lines = "\n".join(whole[start:])
+        if begins(textwrap.dedent(lines) + "\n"):
+            together = f"{lines}\n{line}"
+            # A line that stands further left than all of them ends what they are part of, and is judged by itself.
+            return textwrap.dedent(together if margin(line) >= margin(lines) else line) + "\n"
+    return textwrap.dedent(line) + "\n"
+
+
+def margin(lines: str) -> int:
+    """Spaces in front of the leftmost line that is not blank."""
+    return min((len(line) - len(line.lstrip()) for line in lines.split("\n") if line.strip()), default=0)
+
+
+def begins(code: str) -> bool:
+    """Whether a program may begin so: it may be unfinished, but not wrong."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            codeop.compile_command(code, symbol="exec")
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def parses(code: str) -> bool:
