@@ -1,12 +1,14 @@
 """Where what was computed once is kept between runs: features of sound, spoken scenes, outputs of frozen encoders."""
 
+import hashlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from datasets import Dataset
 from jaxtyping import Float
 from torch.nn.utils.rnn import pad_sequence
 
@@ -21,6 +23,28 @@ def folder() -> Path:
     path = Path(home) / "multimodal-seq2seq"
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def identity(path: Path) -> str:
+    """Another text when a file is another one, by its size or time."""
+    status = path.stat() if path.exists() else None
+    return f"{path.resolve()} {status and (status.st_size, status.st_mtime_ns)}"
+
+
+def map_files(table: Dataset, function: Callable, files: Iterable[Path], kind: str, salt: bytes) -> Dataset:
+    """What ``function`` makes of batches of a table, which stands for ``files``; kept until one of them changes.
+
+    ``kind`` begins the name of what is kept; ``salt`` is all else that it depends on.
+    """
+    key = hashlib.sha256(salt + "\n".join(map(identity, files)).encode())
+    return table.map(
+        function,
+        batched=True,
+        batch_size=50,
+        remove_columns=table.column_names,
+        num_proc=processes(len(table)),
+        cache_file_name=str(folder() / f"{kind}-{key.hexdigest()[:24]}.arrow"),
+    )
 
 
 def processes(rows: int) -> int | None:

@@ -164,9 +164,7 @@ def identity(file: Mapping[str, Any]) -> str:
     """Changes with the file's size or time, or with the bytes that the table holds itself."""
     if file["bytes"] is not None:
         return hashlib.sha256(file["bytes"]).hexdigest()
-    path = Path(file["path"])
-    status = path.stat() if path.exists() else None
-    return f"{path.resolve()} {status and (status.st_size, status.st_mtime_ns)}"
+    return cache.identity(Path(file["path"]))
 
 
 def read_features(path: str, unit: str) -> Float[np.ndarray, "states features"]:

@@ -15,7 +15,7 @@ from scipy import stats
 import tasks
 from tasks import checkpoint, evaluation
 from tasks.command_line import parse
-from tasks.commands import choose_preset, obtain, open_runs
+from tasks.commands import choose_preset, obtain
 from tasks.config import Config
 from tasks.data import SPLITS
 from tasks.errors import UsageError, unknown
@@ -23,6 +23,7 @@ from tasks.inspection import SAMPLE, activation_bytes, alignment_measures
 from tasks.model import count_parameters
 from tasks.pictures import draw_by_length, draw_curves
 from tasks.progress import console
+from tasks.runs import open_runs
 
 C = TypeVar("C", bound=Config)
 

@@ -9,11 +9,12 @@ from rich.table import Table
 import tasks
 from tasks import checkpoint, evaluation
 from tasks.command_line import parse
-from tasks.commands import obtain, open_runs
+from tasks.commands import obtain
 from tasks.comparison import markdown
 from tasks.errors import unknown
 from tasks.pictures import draw_sheet
 from tasks.progress import console
+from tasks.runs import open_runs
 from tasks.scenes import scenes
 
 PICTURES = 3  # of each task in the gallery; their scenes are the same in all tasks

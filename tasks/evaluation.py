@@ -102,16 +102,23 @@ def per_token(hypothesis: Hypothesis, length_penalty: float) -> Hypothesis:
     return replace(hypothesis, score=hypothesis.score / (len(hypothesis.tokens) + 1) ** length_penalty)
 
 
+Lengths = Sequence[tuple[int, int]]  # of each example's source and target, as Task.lengths has them
+
+
 def decode(
-    writer: Writer, examples: datasets.Dataset, config: SearchConfig, rank: int = 0, world: int = 1
+    writer: Writer,
+    examples: datasets.Dataset,
+    lengths: Lengths,
+    config: SearchConfig,
+    rank: int = 0,
+    world: int = 1,
 ) -> list[str]:
     """The best hypothesis for each example, in the order of the examples; ``world`` processes share the work."""
     for model in writer.models:
         model.eval()
     own = range(rank, len(examples), world)
-    mine = examples.select(own)
-    lengths = [source for source, _ in writer.task.lengths(mine)]
-    ranked = writer.write_all(mine["source"], lengths, config)
+    sources = [source for source, _ in lengths[rank::world]]
+    ranked = writer.write_all(examples.select(own)["source"], sources, config)
     texts = [writer.task.written(best.tokens) for best, *_ in ranked]
     written = list(zip(own, texts, strict=True))
     if world > 1:
@@ -120,13 +127,13 @@ def decode(
 
 
 @torch.inference_mode()
-def perplexity(writer: Writer, examples: datasets.Dataset) -> float | None:
+def perplexity(writer: Writer, examples: datasets.Dataset, lengths: Lengths) -> float | None:
     """exp of the mean -log p of a token of the (first) references, ends counted in; None where a decoder has no such.
 
     Only models with the same vocabulary can be compared by it.
     """
     total, tokens = 0.0, 0
-    for rows in Batches(writer.task.lengths(examples), writer.task.config.batch, seed=0).by_length():
+    for rows in Batches(lengths, writer.task.config.batch, seed=0).by_length():
         batch = writer.task.collate(examples, rows).to(writer.device)
         decoder, memory = writer.encode(batch.source)
         if not isinstance(decoder, Stepwise):
@@ -144,9 +151,10 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
     """
     task = writer.task
     examples = task.load(split)
-    lengths = [source for source, _ in task.lengths(examples)]
+    both = task.lengths(examples)
+    lengths = [source for source, _ in both]
     started = time.monotonic()
-    hypotheses = decode(writer, examples, config)
+    hypotheses = decode(writer, examples, both, config)
     seconds = time.monotonic() - started
     references = [list(given) for given in examples["references"]]
     metrics = task.metrics_of(examples)
@@ -161,7 +169,7 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
         "metrics": {metric.name: metric.pool(statistics.sum(axis=0)) for metric, statistics in scored},
         "intervals": {metric.name: bootstrap.interval(metric, statistics) for metric, statistics in scored},
         "signature": {metric.name: metric.signature(references) for metric in metrics},
-        "perplexity": perplexity(writer, examples) if task.likelihood else None,
+        "perplexity": perplexity(writer, examples, both) if task.likelihood else None,
         "by_length": by_length(*scored[0], lengths),
         "baselines": {
             rule: {metric.name: metric(lines, references) for metric in metrics if metric.quick}

@@ -18,17 +18,25 @@ def load_pairs(
     ``tidy`` is what becomes of each text. Raises UsageError for a split or column that is not there, and for bad rows,
     all at once.
     """
-    pairs = read_parallel(Path(data), split, source, target)
+    pairs = find_pairs(data, split, source, target)
     if pairs is None:
-        table = read_table(data, split)
-        if table is None:
-            names = " or ".join(f"{name}.{source} and {name}.{target}" for name in SPLITS[split])
-            raise UsageError(f"--data {data} has no {split} split: neither {names}, nor a table like {split}.jsonl")
-        try:
-            pairs = column(table, source, data), column(table, target, data)
-        except UnicodeDecodeError as error:  # Arrow does not look at what it maps
-            raise UsageError(f"--data {data}: {split} is not valid UTF-8 ({error}); save it so") from error
+        names = " or ".join(f"{name}.{source} and {name}.{target}" for name in SPLITS[split])
+        raise UsageError(f"--data {data} has no {split} split: neither {names}, nor a table like {split}.jsonl")
     return checked(*pairs, f"{data}, {split}", source, target, skip_bad, tidy)
+
+
+def find_pairs(data: str, split: str, source: str, target: str) -> tuple[list, list] | None:
+    """Both sides of a split, as they stand there. None: there is no such split."""
+    pairs = read_parallel(Path(data), split, source, target)
+    if pairs is not None:
+        return pairs
+    table = read_table(data, split)
+    if table is None:
+        return None
+    try:
+        return column(table, source, data), column(table, target, data)
+    except UnicodeDecodeError as error:  # Arrow does not look at what it maps
+        raise UsageError(f"--data {data}: {split} is not valid UTF-8 ({error}); save it so") from error
 
 
 def read_parallel(folder: Path, split: str, source: str, target: str) -> tuple[list[str], list[str]] | None:

@@ -106,7 +106,8 @@ class Training:
         self.parallel, self.optimizer = self.accelerator.prepare(self.objective(), optimizer)
         if self.accelerator.scaler is not None and self.progress.scaler:
             self.accelerator.scaler.load_state_dict(self.progress.scaler)
-        self.validation_batches = Batches(task.lengths(self.validation), batch, seed=0).by_length()
+        self.validation_lengths = task.lengths(self.validation)
+        self.validation_batches = Batches(self.validation_lengths, batch, seed=0).by_length()
         main = self.accelerator.is_main_process
         self.log = checkpoint.MetricsLog(folder / "metrics.jsonl", self.progress.lines) if main else None
         self.board = Board(folder / "tensorboard", self.config.tensorboard and main)
@@ -277,7 +278,8 @@ class Training:
                     diagonals += [] if aligned is None else diagonality(*aligned[:2]).tolist()
             tokens += batch.target_tokens
         greedy = SearchConfig(beam=1, max_length=self.task.config.search.max_length)
-        hypotheses = decode(Writer(self.task, [self.model]), self.validation, greedy, self.rank, self.world)
+        writer = Writer(self.task, [self.model])
+        hypotheses = decode(writer, self.validation, self.validation_lengths, greedy, self.rank, self.world)
         references = self.validation["references"]
         metrics = self.task.metrics_of(self.validation)
         scores = {metric.name: metric(hypotheses, references) for metric in metrics if metric.quick}

@@ -9,7 +9,8 @@ import pytest
 import run
 from decoders.hypothesis import SearchConfig
 from tasks.code_completion import Config, Task
-from tasks.code_completion.data import HELD_OUT, examples, load_code, starts
+from tasks.code_completion.cutting import examples, starts
+from tasks.code_completion.data import HELD_OUT, load_code
 from tasks.code_completion.task import edit_statistics, exact_statistics, f1, identifier_statistics, parses
 from tasks.errors import UsageError
 from tasks.evaluation import Writer

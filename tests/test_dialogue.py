@@ -155,9 +155,9 @@ def test_a_conversation_on_the_terminal_has_a_history_and_an_end(runs, capsys, m
 
 
 def test_the_history_is_what_both_have_said(runs, monkeypatch):
-    from tasks.commands import open_runs
     from tasks.dialogue.chat import replies
     from tasks.evaluation import Writer
+    from tasks.runs import open_runs
 
     seen: list[str] = []
     writer = open_runs("dialogue", [Path(runs[0])])

@@ -143,7 +143,7 @@ def allowed(form: Form, vocabulary: Vocabulary, written: list[int], sentence: in
 
 
 def test_a_line_has_its_characters_and_then_ends(vocabulary):
-    form = Form(Signs.of(vocabulary, torch.device("cpu")), [QUATRAIN[:1]], [[2, 1]], rhymed=False)
+    form = Form(Signs.of(vocabulary), [QUATRAIN[:1]], [[2, 1]], rhymed=False)
     han = {piece for piece in vocabulary.pieces(range(len(vocabulary))) if size(piece) == 1}
     start, one, two, mark = vocabulary.encode(["白日/"])[0]
     assert allowed(form, vocabulary, []) == han | {"·"}
@@ -155,7 +155,7 @@ def test_a_line_has_its_characters_and_then_ends(vocabulary):
 
 
 def test_even_lines_end_on_the_second_lines_rhyme(vocabulary):
-    signs = Signs.of(vocabulary, torch.device("cpu"))
+    signs = Signs.of(vocabulary)
     han = {piece for piece in vocabulary.pieces(range(len(vocabulary))) if size(piece) == 1}
     fourth = Form(signs, [OTHER[:3], QUATRAIN[:3], QUATRAIN[:2]], [[1], [1], [1]], rhymed=True)
     assert allowed(fourth, vocabulary, [], 0) == {one for one in han if rhyme(one) == rhyme("霜")} - {"霜"} | {"·"}

@@ -45,7 +45,9 @@ def test_perplexity_is_of_all_tokens_with_their_ends():
     examples = scenes.text_pairs("validation", "de", "en", 9)
     losses = [writer.models[0](task.collate(examples, [row])).item() for row in range(9)]
     tokens = sum(task.collate(examples, [row]).target_tokens for row in range(9))
-    assert perplexity(writer, examples) == pytest.approx(math.exp(sum(losses) / tokens), rel=1e-4)
+    assert perplexity(writer, examples, task.lengths(examples)) == pytest.approx(
+        math.exp(sum(losses) / tokens), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])

@@ -14,7 +14,8 @@ import datasets
 import numpy as np
 from rapidfuzz import fuzz
 
-from tasks.code_completion.data import Cut, load_code
+from tasks.code_completion.cutting import Cut
+from tasks.code_completion.data import load_code
 from tasks.metrics import Metric, Statistics, mean, scores
 from tasks.text_to_text import TextToText, TextToTextConfig
 

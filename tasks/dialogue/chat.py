@@ -10,11 +10,11 @@ import tyro
 
 from decoders.hypothesis import SearchConfig
 from tasks.command_line import parse
-from tasks.commands import open_runs, read_config, reranking, run_named
 from tasks.dialogue.task import Dialogue
 from tasks.evaluation import Writer
 from tasks.pairs import problem
 from tasks.progress import console
+from tasks.runs import open_runs, read_config, reranking, run_named
 
 QUIT = ("quit", "exit", "bye")
 SILENCE = "…"  # where the model has nothing to say

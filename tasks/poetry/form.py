@@ -28,20 +28,24 @@ class Signs:
     line: int  # what parts lines
 
     @classmethod
-    def of(cls, vocabulary: Vocabulary, device: torch.device) -> "Signs":
+    def of(cls, vocabulary: Vocabulary) -> "Signs":
         texts = vocabulary.pieces(range(len(vocabulary)))
         plain = [text.replace("·", "") for text in texts]
         sizes = [size(text) if size(text) == len(text) else 0 for text in plain]
         rhymes = [rhyme(text[-1]) if count else None for text, count in zip(plain, sizes, strict=True)]
         numbers = [NO_RHYME if number is None else number for number in rhymes]
         return cls(
-            torch.tensor(sizes, device=device),
-            torch.tensor(numbers, device=device),
-            torch.tensor([ord(text[-1]) if text else 0 for text in plain], device=device),
-            torch.tensor([text == "·" for text in texts], device=device),
-            torch.tensor([text.startswith("·") for text in texts], device=device),
+            torch.tensor(sizes),
+            torch.tensor(numbers),
+            torch.tensor([ord(text[-1]) if text else 0 for text in plain]),
+            torch.tensor([text == "·" for text in texts]),
+            torch.tensor([text.startswith("·") for text in texts]),
             texts.index(LINE) if LINE in texts else EOS,
         )
+
+    def to(self, device: torch.device) -> "Signs":
+        tensors = (self.sizes, self.rhymes, self.lasts, self.space, self.begins)
+        return Signs(*(tensor.to(device) for tensor in tensors), line=self.line)
 
 
 class Form:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -71,10 +72,14 @@ class Poetry(TextToText[PoetryConfig]):
             [metre] * (1 if self.config.given == "lines" else max(1, self.config.stanza - len(lines)))
             for metre, lines in zip(metres, given, strict=True)
         ]
-        signs = Signs.of(self.vocabulary, device)
-        if self.vocabulary.of_bytes or not signs.sizes.any():
+        if self.vocabulary.of_bytes or not self.signs.sizes.any():
             raise UsageError(f"--form {form}: this run's vocabulary has no Chinese characters; set --form free")
-        return Form(signs, given, lengths, rhymed=form == "rhyme")
+        return Form(self.signs.to(device), given, lengths, rhymed=form == "rhyme")
+
+    @cached_property
+    def signs(self) -> Signs:
+        """Made once: thousands of characters are looked up in a dictionary of sounds."""
+        return Signs.of(self.vocabulary)
 
     def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
         """``copied lines``: in %, if the training data are still there."""

@@ -169,9 +169,7 @@ def fingerprint(table: Dataset) -> str:
         if audio["bytes"] is not None:
             state.update(hashlib.sha256(audio["bytes"]).digest())
         else:
-            file = Path(audio["path"])
-            status = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else None
-            state.update(f"{file.resolve()} {status}".encode())
+            state.update(cache.identity(Path(audio["path"])).encode())
     return state.hexdigest()
 
 

@@ -83,17 +83,7 @@ def read(root: Path, packages: Sequence[str]) -> datasets.Dataset:
     table = datasets.Dataset.from_dict(
         {"package": [package for package, _ in files], "file": [str(path) for _, path in files]}
     )
-    key = hashlib.sha256(Path(__file__).read_bytes())
-    for _, path in files:
-        key.update(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}\n".encode())
-    return table.map(
-        extract,
-        batched=True,
-        batch_size=100,
-        remove_columns=["file"],
-        num_proc=cache.processes(len(files)),
-        cache_file_name=str(cache.folder() / f"docstrings-{key.hexdigest()[:24]}.arrow"),
-    )
+    return cache.map_files(table, extract, (path for _, path in files), "docstrings", Path(__file__).read_bytes())
 
 
 def extract(files: Mapping[str, list[str]]) -> dict[str, list[str]]:
