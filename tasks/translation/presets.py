@@ -57,7 +57,7 @@ def multi30k_transformer() -> TranslationConfig:
     """The same by attention alone (Vaswani et al. 2017).
 
     python run.py translation train multi30k_transformer --data FOLDER
-    99 minutes on 0.7 of a core; test 2016, beam 5: 35.3 BLEU, 35.6 lower-cased (benchmarks/README.md).
+    99 minutes on a shared core; test 2016, beam 5: 35.3 BLEU, 35.6 lower-cased (benchmarks/README.md).
     """
     return replace(
         multi30k(),
