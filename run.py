@@ -27,25 +27,25 @@ TASKS = {
     "poetry": "lines of verse in, the next line or the rest of the poem out",
 }
 COMMANDS = {  # where each is written; loaded when called, since torch takes its time
-    "train": "tasks.commands",
-    "evaluate": "tasks.commands",
-    "predict": "tasks.commands",
-    "compare": "tasks.comparison",
-    "tune": "tasks.tuning",
+    "train": "tasks.common.cli.commands",
+    "evaluate": "tasks.common.cli.commands",
+    "predict": "tasks.common.cli.commands",
+    "compare": "tasks.common.cli.compare",
+    "tune": "tasks.common.cli.tune",
 }
 
 
 def main(arguments: list[str]) -> None:
     # Before tokenizers is loaded, which else warns whenever a process that prepares batches is forked off.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    from tasks.errors import UsageError, unknown
+    from tasks.common.errors import UsageError, unknown
 
     try:
         match arguments:
             case [] | ["-h" | "--help" | "help"] | [_, "-h" | "--help"] if arguments[:1] != ["demo"]:
                 overview()
             case ["demo", *flags]:
-                import_module("tasks.demo").demo(flags)
+                import_module("tasks.common.cli.demo").demo(flags)
             case [task, *_] if task not in TASKS:
                 raise unknown("task", task, [*TASKS, "demo"])
             case [task]:

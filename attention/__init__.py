@@ -1,17 +1,27 @@
 """Attention: what a decoder looks at, and how."""
 
+from attention.alignment_metrics import coverage, diagonality, entropy
 from attention.base import Attention, Blind, Drawn, Glance, Lookup, NoAttention, Segments
 from attention.doubly_stochastic import doubly_stochastic_loss
 from attention.guided import guided_loss
 from attention.hard import Gumbel, Reinforce, Sampled
 from attention.hierarchical import TwoLevels
+from attention.locality import LocalMonotonic, LocalPredictive, MonotonicRegion, RegionName, build_region
 from attention.losses import NO_LOSSES, LookLosses
-from attention.measures import coverage, diagonality, entropy
 from attention.multihead import MultiHead
-from attention.regions import LocalMonotonic, LocalPredictive, MonotonicRegion, RegionName, build_region
 from attention.repetition import coverage_loss
+from attention.score_functions import (
+    Additive,
+    Concat,
+    Cosine,
+    Dot,
+    General,
+    Location,
+    ScaledDot,
+    ScoreName,
+    build_score,
+)
 from attention.scored import Draw, Hierarchy, Region, Score, ScoredAttention
-from attention.scores import Additive, Concat, Cosine, Dot, General, Location, ScaledDot, ScoreName, build_score
 
 __all__ = [
     "NO_LOSSES",

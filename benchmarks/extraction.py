@@ -18,7 +18,7 @@ from collections.abc import Callable
 import torch
 
 from encoders.base import Source
-from tasks import frozen
+from tasks.common.data import precompute as frozen
 from tasks.image_captioning import PRESETS, Task
 from tasks.image_captioning.task import ImageEncoderConfig
 

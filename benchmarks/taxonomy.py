@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from decoders.base import Decoder
 from encoders.base import Memory
-from tasks.config import AttentionConfig
-from tasks.model import build_decoder
+from tasks.common.config import AttentionConfig
+from tasks.common.model import build_decoder
 from tasks.translation.presets import multi30k
 
 VARIANTS = {

@@ -26,15 +26,15 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from decoders.hypothesis import SearchConfig
+from decoders.search_config import SearchConfig
 from encoders.base import Source
-from tasks.config import AttentionConfig, DecoderConfig
-from tasks.data import Batch, BatchConfig
-from tasks.evaluation import Writer
-from tasks.model import count_parameters
-from tasks.text import VocabularyConfig
-from tasks.text_to_text import TextEncoderConfig
-from tasks.training import Training
+from tasks.common.config import AttentionConfig, DecoderConfig
+from tasks.common.data.tables import Batch, BatchConfig
+from tasks.common.inference.evaluation import Writer
+from tasks.common.model import count_parameters
+from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.text_task import TextEncoderConfig
+from tasks.common.training.trainer import Training
 from tasks.translation import PRESETS, Config, Task
 
 WARM_UP = 3

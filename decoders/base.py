@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from attention.base import Drawn
-from decoders.hypothesis import Hypothesis, SearchConfig
+from decoders.search_config import Hypothesis, SearchConfig
 from encoders.base import Memory
 
 

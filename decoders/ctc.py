@@ -7,7 +7,7 @@ from torch.nn import functional
 from torchaudio.functional import forced_align
 
 from decoders.base import BOS, EOS, PAD, Constraint, Decoder
-from decoders.hypothesis import Hypothesis, SearchConfig
+from decoders.search_config import Hypothesis, SearchConfig
 from encoders.base import Memory
 
 NEVER = float("-inf")

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from decoders.autoregressive import Stepwise
 from decoders.base import Readout, State
-from decoders.stepwise import Stepwise
 from encoders.base import Memory
 
 

@@ -7,8 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from decoders.autoregressive import Stepwise
 from decoders.base import Readout, State
-from decoders.stepwise import Stepwise
 from encoders.base import Memory
 
 Carried = tuple[Float[Tensor, "1 rows dim"], Float[Tensor, "1 rows dim"]]  # hidden and cell of an LSTM

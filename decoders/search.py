@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from decoders.base import BOS, EOS, PAD, UNK, Constraint, Readout
-from decoders.hypothesis import Hypothesis, SearchConfig
+from decoders.search_config import Hypothesis, SearchConfig
 from encoders.base import Memory
 
 NEVER = float("-inf")

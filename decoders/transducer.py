@@ -10,8 +10,8 @@ from torchaudio.functional import rnnt_loss
 
 from decoders.base import BOS, EOS, PAD, UNK, Constraint, Decoder
 from decoders.ctc import MULTIPLIER, NEVER, is_word, refuse
-from decoders.hypothesis import Hypothesis, SearchConfig
-from decoders.lstm import RecurrentDecoder
+from decoders.recurrent import RecurrentDecoder
+from decoders.search_config import Hypothesis, SearchConfig
 from encoders.base import Memory
 
 

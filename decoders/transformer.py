@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from attention import NO_LOSSES, Attention, Drawn, Glance, LookLosses, Lookup, NoAttention, Reinforce
 from attention.positions import PositionName, build_positions
 from attention.self_attention import Cache, FeedForward, SelfAttention
+from decoders.autoregressive import Stepwise
 from decoders.base import Readout, State
-from decoders.stepwise import Stepwise
 from encoders.base import Memory
 
 

@@ -3,8 +3,8 @@
 from encoders.base import Encoder, FrontEnd, Memory, Reader, Source, Unchanged
 from encoders.convolutional import Convolutional
 from encoders.pooling import Attentive, Mean
-from encoders.pretrained import Pretrained
-from encoders.pretrained_speech import load_speech_model, rebuild_speech_model
+from encoders.pretrained.base import Pretrained
+from encoders.pretrained.speech import load_speech_model, rebuild_speech_model
 from encoders.recurrent import Recurrent
 from encoders.speech import Convolutions, SpeechEncoder
 from encoders.text import TextEncoder

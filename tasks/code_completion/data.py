@@ -9,12 +9,12 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from tasks import cache
-from tasks.code_completion import cutting
-from tasks.code_completion.cutting import Cut, Example, detokenised, examples, masked_examples
-from tasks.data import SPLITS, split_of
-from tasks.errors import UsageError
-from tasks.pairs import find_pairs, load_pairs, text_lines
+from tasks.code_completion import examples as cutting
+from tasks.code_completion.examples import Cut, Example, detokenised, examples, masked_examples
+from tasks.common.data import cache
+from tasks.common.data.parallel_text import find_pairs, load_pairs, text_lines
+from tasks.common.data.tables import SPLITS, split_of
+from tasks.common.errors import UsageError
 
 HELD_OUT = 1000  # examples of validation and test, at most
 OTHERS = {"test", "tests", "idlelib", "lib2to3", "pydoc_data"}  # folders of the standard library that are not read

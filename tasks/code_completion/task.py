@@ -14,10 +14,10 @@ import datasets
 import numpy as np
 from rapidfuzz import fuzz
 
-from tasks.code_completion.cutting import Cut
 from tasks.code_completion.data import load_code
-from tasks.metrics import Metric, Statistics, mean, scores
-from tasks.text_to_text import TextToText, TextToTextConfig
+from tasks.code_completion.examples import Cut
+from tasks.common.metrics.base import Metric, Statistics, mean, scores
+from tasks.common.text_task import TextToText, TextToTextConfig
 
 QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 NAME = re.compile(r"[^\W\d]\w*")

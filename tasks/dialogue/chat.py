@@ -8,13 +8,13 @@ from typing import Annotated
 import torch
 import tyro
 
-from decoders.hypothesis import SearchConfig
-from tasks.command_line import parse
+from decoders.search_config import SearchConfig
+from tasks.common.cli.arguments import parse
+from tasks.common.data.parallel_text import problem
+from tasks.common.inference.evaluation import Writer
+from tasks.common.inference.loading import open_runs, read_config, reranking, run_named
+from tasks.common.training.logging import console
 from tasks.dialogue.task import Dialogue
-from tasks.evaluation import Writer
-from tasks.pairs import problem
-from tasks.progress import console
-from tasks.runs import open_runs, read_config, reranking, run_named
 
 QUIT = ("quit", "exit", "bye")
 SILENCE = "…"  # where the model has nothing to say

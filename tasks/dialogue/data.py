@@ -8,10 +8,10 @@ import chatterbot_corpus
 import yaml
 from datasets import Dataset
 
-from tasks.data import SPLITS, read_table, report_bad_rows, split_of
-from tasks.errors import UsageError, unknown
-from tasks.pairs import problem, text_lines
-from tasks.text import one_line
+from tasks.common.data.parallel_text import problem, text_lines
+from tasks.common.data.tables import SPLITS, read_table, report_bad_rows, split_of
+from tasks.common.errors import UsageError, unknown
+from tasks.common.text.tokenizer import one_line
 
 TURN = "¶"  # between the turns of a source; a sign, so that every kind of vocabulary makes a token of it
 END = "__eou__"  # behind each turn in DailyDialog's files

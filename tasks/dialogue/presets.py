@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from decoders.hypothesis import SearchConfig
-from tasks.config import AttentionConfig, DecoderConfig
-from tasks.data import BatchConfig
+from decoders.search_config import SearchConfig
+from tasks.common.config import AttentionConfig, DecoderConfig
+from tasks.common.data.tables import BatchConfig
+from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.text_task import TextEncoderConfig
+from tasks.common.training.optimization import LearningConfig
 from tasks.dialogue.task import DialogueConfig
-from tasks.learning import LearningConfig
-from tasks.text import VocabularyConfig
-from tasks.text_to_text import TextEncoderConfig
 
 
 def tiny() -> DialogueConfig:

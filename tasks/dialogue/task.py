@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import datasets
 from sacrebleu.metrics.bleu import BLEU
 
+from tasks.common.metrics.base import sacrebleu_metric
+from tasks.common.task import Task
+from tasks.common.text.words import distinct, length_ratio, words
+from tasks.common.text_task import TextToText, TextToTextConfig
 from tasks.dialogue.data import TURN, load_exchanges
-from tasks.metrics import sacrebleu_metric
-from tasks.task import Task
-from tasks.text_to_text import TextToText, TextToTextConfig
-from tasks.wording import distinct, length_ratio, words
 
 SPACELESS = ("chinese", "japanese", "thai", "traditionalchinese")
 

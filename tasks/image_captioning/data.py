@@ -6,12 +6,21 @@ from typing import Any
 
 from datasets import Dataset, Image
 
-from tasks.captioned import Found, MediaError, captions_of, content, grouped, read_captioned, read_features, read_json
-from tasks.data import SPLITS, read_table
-from tasks.errors import UsageError
-from tasks.handwriting import drawn_scenes
-from tasks.images import problem
-from tasks.scenes import describe
+from tasks.common.data.captioned_media import (
+    Found,
+    MediaError,
+    captions_of,
+    content,
+    grouped,
+    read_captioned,
+    read_features,
+    read_json,
+)
+from tasks.common.data.images import problem
+from tasks.common.data.tables import SPLITS, read_table
+from tasks.common.errors import UsageError
+from tasks.toy_world.images import drawn_scenes
+from tasks.toy_world.scenes import describe
 
 
 def find_scenes(split: str, count: int) -> Dataset:

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from decoders.hypothesis import SearchConfig
-from tasks.config import AttentionConfig, DecoderConfig
-from tasks.data import BatchConfig
+from decoders.search_config import SearchConfig
+from tasks.common.config import AttentionConfig, DecoderConfig
+from tasks.common.data.tables import BatchConfig
+from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.training.optimization import LearningConfig
 from tasks.image_captioning.task import ImageConfig, ImageEncoderConfig
-from tasks.learning import LearningConfig
-from tasks.text import VocabularyConfig
 
 
 def tiny() -> ImageConfig:

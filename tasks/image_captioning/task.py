@@ -15,20 +15,20 @@ from decoders.base import EOS
 from encoders.base import Encoder, Source, Unchanged
 from encoders.image import GROUPS, ConvNet, ImageEncoder, groupable
 from encoders.pooling import build_pooling
-from encoders.pretrained_image import PretrainedImage, load_image_model, rebuild_image_model
-from tasks import cache
-from tasks.captioned import checked, content, identity, read_features, with_targets
-from tasks.captions import caption_metrics, diversity
-from tasks.config import Config, ReaderConfig
-from tasks.errors import UsageError, at_least
+from encoders.pretrained.image import PretrainedImage, load_image_model, rebuild_image_model
+from tasks.common.analysis.plots import draw_alignment, draw_looking
+from tasks.common.config import Config, ReaderConfig
+from tasks.common.data import cache
+from tasks.common.data.captioned_media import checked, content, identity, read_features, with_targets
+from tasks.common.data.images import AugmentConfig, open_picture, problem, read_picture
+from tasks.common.data.inputs import pieces_of
+from tasks.common.errors import UsageError, at_least
+from tasks.common.metrics.captions import caption_metrics, diversity
+from tasks.common.model import build_reader
+from tasks.common.task import Piece, Task
+from tasks.common.text.normalization import Normalisation
+from tasks.common.text.tokenizer import Vocabulary
 from tasks.image_captioning.data import PictureLook, find, find_scenes
-from tasks.images import AugmentConfig, open_picture, problem, read_picture
-from tasks.inputs import pieces_of
-from tasks.model import build_reader
-from tasks.pictures import draw_alignment, draw_looking
-from tasks.task import Piece, Task
-from tasks.text import Vocabulary
-from tasks.transcripts import Normalisation
 
 SHOWN = 256  # pixels a side, of a picture in a picture
 

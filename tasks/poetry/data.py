@@ -8,11 +8,11 @@ from typing import Any, Literal
 from datasets import Dataset
 from pypinyin.phrases_dict import phrases_dict
 
-from tasks.data import SPLITS, read_table, report_bad_rows, split_of
-from tasks.errors import UsageError, unknown
-from tasks.pairs import problem
+from tasks.common.data.parallel_text import problem
+from tasks.common.data.tables import SPLITS, read_table, report_bad_rows, split_of
+from tasks.common.errors import UsageError, unknown
+from tasks.common.text.tokenizer import one_line
 from tasks.poetry.verse import LINE, lines_of
-from tasks.text import one_line
 
 Given = Literal["lines", "first", "title"]
 TITLES, BODIES = ("title", "rhythmic", "chapter"), ("lines", "paragraphs", "content")  # as collections call them

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from decoders.base import Constraint
-from tasks.errors import UsageError
-from tasks.metrics import Metric, Statistics, mean, scores, share
+from tasks.common.errors import UsageError
+from tasks.common.metrics.base import Metric, Statistics, mean, scores, share
+from tasks.common.text.words import distinct
+from tasks.common.text_task import TextToText, TextToTextConfig
 from tasks.poetry.data import Given, load_verse
-from tasks.poetry.form import Form, Signs
 from tasks.poetry.verse import LINE, alternates, lines_of, rhyme, size
-from tasks.text_to_text import TextToText, TextToTextConfig
-from tasks.wording import distinct
+from tasks.poetry.verse_constraint import Form, Signs
 
 ALTERNATING = 4  # characters from which on a line's tones can
 

@@ -12,12 +12,12 @@ import torch
 from datasets import Audio, Dataset, Features, List, Value
 from jaxtyping import Float
 
-from tasks import cache
-from tasks.data import SPLITS, read_metadata, read_table, report_bad_rows
-from tasks.errors import UsageError, unknown
+from tasks.common.data import cache
+from tasks.common.data.tables import SPLITS, read_metadata, read_table, report_bad_rows
+from tasks.common.errors import UsageError, unknown
 from tasks.speech_recognition.features import FRAMES, RATE, change_speed
 from tasks.speech_recognition.sound import SHORTEST, SoundError, problem, read_sound
-from tasks.speech_recognition.voices import spoken_scenes
+from tasks.toy_world.speech import spoken_scenes
 
 VERSION = 1  # of what is kept on disk; a change of the features' computation needs another
 FASTEST = 40  # characters a second that nobody speaks

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchaudio.functional import resample
 from torchaudio.transforms import MelSpectrogram
 
-from tasks.errors import at_least, check
+from tasks.common.errors import at_least, check
 
 RATE = 16_000  # Hz, of all sound inside
 FRAMES = 100  # a second

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from decoders.hypothesis import SearchConfig
-from tasks.config import AttentionConfig, DecoderConfig
-from tasks.data import BatchConfig
-from tasks.learning import LearningConfig
+from decoders.search_config import SearchConfig
+from tasks.common.config import AttentionConfig, DecoderConfig
+from tasks.common.data.tables import BatchConfig
+from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.training.optimization import LearningConfig
 from tasks.speech_recognition.features import AugmentConfig, FeatureConfig
 from tasks.speech_recognition.task import SpeechConfig, SpeechEncoderConfig
-from tasks.text import VocabularyConfig
 
 
 def tiny() -> SpeechConfig:

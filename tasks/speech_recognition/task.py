@@ -16,21 +16,21 @@ from torch import Tensor
 
 from decoders.base import EOS
 from encoders.base import Encoder, Reader, Source, Unchanged
-from encoders.pretrained_speech import PretrainedSpeech, load_speech_model, rebuild_speech_model
+from encoders.pretrained.speech import PretrainedSpeech, load_speech_model, rebuild_speech_model
 from encoders.speech import Convolutions, SpeechEncoder
-from tasks import cache
-from tasks.config import Config, ReaderConfig
-from tasks.errors import UsageError, at_least
-from tasks.metrics import word_error_metrics
-from tasks.model import build_reader
-from tasks.pictures import draw_listening
-from tasks.progress import console
+from tasks.common.analysis.plots import draw_listening
+from tasks.common.config import Config, ReaderConfig
+from tasks.common.data import cache
+from tasks.common.errors import UsageError, at_least
+from tasks.common.metrics.base import word_error_metrics
+from tasks.common.model import build_reader
+from tasks.common.task import Piece, Task
+from tasks.common.text.normalization import Normalisation, normalise
+from tasks.common.text.tokenizer import Vocabulary
+from tasks.common.training.logging import console
 from tasks.speech_recognition.data import Extractor, find, find_scenes, load_recordings, read_frames
 from tasks.speech_recognition.features import FRAMES, RATE, AugmentConfig, FeatureConfig, LogMel, Normaliser, augment
 from tasks.speech_recognition.sound import SoundError, cut_at_silence, problem, read_sound
-from tasks.task import Piece, Task
-from tasks.text import Vocabulary
-from tasks.transcripts import Normalisation, normalise
 
 WORST = 20  # utterances in the listing
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import datasets
 
-from tasks import cache
-from tasks.errors import UsageError, unknown
+from tasks.common.data import cache
+from tasks.common.errors import UsageError, unknown
 
 SHARES = {"test": 0.05, "validation": 0.05}  # of all docstrings, at most
 SUMMARY = range(3, 31)  # words a summary may have

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import datasets
 
-from tasks.metrics import Metric
-from tasks.pairs import load_pairs
+from tasks.common.data.parallel_text import load_pairs
+from tasks.common.metrics.base import Metric
+from tasks.common.text.tokenizer import one_line
+from tasks.common.text.words import first_words, length_ratio, novelty, rouge_metrics, words
+from tasks.common.text_task import TextToText, TextToTextConfig
 from tasks.summarization.docstrings import load_docstrings
-from tasks.text import one_line
-from tasks.text_to_text import TextToText, TextToTextConfig
-from tasks.wording import first_words, length_ratio, novelty, rouge_metrics, words
 
 
 @dataclass(frozen=True, kw_only=True)

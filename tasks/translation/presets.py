@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from tasks.config import AttentionConfig, DecoderConfig
-from tasks.data import BatchConfig
-from tasks.learning import LearningConfig
-from tasks.text import VocabularyConfig
-from tasks.text_to_text import TextEncoderConfig
+from tasks.common.config import AttentionConfig, DecoderConfig
+from tasks.common.data.tables import BatchConfig
+from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.text_task import TextEncoderConfig
+from tasks.common.training.optimization import LearningConfig
 from tasks.translation.task import TranslationConfig
 
 

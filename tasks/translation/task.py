@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import datasets
 
-from tasks import scenes
-from tasks.metrics import translation_metrics
-from tasks.pairs import load_pairs
-from tasks.task import Task
-from tasks.text_to_text import TextToText, TextToTextConfig
+from tasks.common.data.parallel_text import load_pairs
+from tasks.common.metrics.base import translation_metrics
+from tasks.common.task import Task
+from tasks.common.text_task import TextToText, TextToTextConfig
+from tasks.toy_world import scenes
 
 
 @dataclass(frozen=True, kw_only=True)

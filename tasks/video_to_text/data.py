@@ -8,10 +8,18 @@ from typing import Any
 
 from datasets import Dataset, Video
 
-from tasks.captioned import Found, MediaError, captions_of, content, grouped, read_captioned, read_features
-from tasks.data import SPLITS, read_table
-from tasks.errors import UsageError
-from tasks.moving import moving_scenes
+from tasks.common.data.captioned_media import (
+    Found,
+    MediaError,
+    captions_of,
+    content,
+    grouped,
+    read_captioned,
+    read_features,
+)
+from tasks.common.data.tables import SPLITS, read_table
+from tasks.common.errors import UsageError
+from tasks.toy_world.videos import moving_scenes
 from tasks.video_to_text.frames import FrameConfig, pack_frames, read_frames
 
 SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mpg", ".mov")

@@ -20,9 +20,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from tasks.captioned import MediaError
-from tasks.errors import at_least, check
-from tasks.images import SMALLEST, AugmentConfig, altered, cut_out, open_picture
+from tasks.common.data.captioned_media import MediaError
+from tasks.common.data.images import SMALLEST, AugmentConfig, altered, cut_out, open_picture
+from tasks.common.errors import at_least, check
 
 PACKED = b"\x93NUMPY"  # how the bytes of frames begin that are kept as they are
 USUAL_RATE = 25.0  # frames a second, where a video does not say when its frames are shown

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from decoders.hypothesis import SearchConfig
-from tasks.config import AttentionConfig, DecoderConfig
-from tasks.data import BatchConfig
-from tasks.learning import LearningConfig
-from tasks.text import VocabularyConfig
+from decoders.search_config import SearchConfig
+from tasks.common.config import AttentionConfig, DecoderConfig
+from tasks.common.data.tables import BatchConfig
+from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.training.optimization import LearningConfig
 from tasks.video_to_text.frames import FrameConfig, VideoAugmentConfig
 from tasks.video_to_text.task import VideoConfig, VideoEncoderConfig
 

@@ -16,22 +16,22 @@ from decoders.base import EOS
 from encoders.base import Encoder, FrontEnd, Source, Unchanged
 from encoders.image import GROUPS, ConvNet, groupable
 from encoders.pooling import build_pooling
-from encoders.pretrained_image import PretrainedImage, load_image_model, rebuild_image_model
-from encoders.pretrained_video import PretrainedVideo, is_video_model, load_video_model, rebuild_video_model
+from encoders.pretrained.image import PretrainedImage, load_image_model, rebuild_image_model
+from encoders.pretrained.video import PretrainedVideo, is_video_model, load_video_model, rebuild_video_model
 from encoders.video import FrameCNN, Reading, SpatioTemporal, TwoStream, VideoEncoder
-from tasks import cache
-from tasks.captioned import checked, content, identity, read_features, with_targets
-from tasks.captions import caption_metrics, diversity
-from tasks.config import Config, ReaderConfig
-from tasks.errors import UsageError, at_least
-from tasks.inputs import pieces_of
-from tasks.metrics import word_error_metrics
-from tasks.model import build_reader
-from tasks.moving import write_video
-from tasks.pictures import draw_alignment, draw_watching, draw_watching_places
-from tasks.task import Piece, Task
-from tasks.text import Vocabulary
-from tasks.transcripts import Normalisation, normalise
+from tasks.common.analysis.plots import draw_alignment, draw_watching, draw_watching_places
+from tasks.common.config import Config, ReaderConfig
+from tasks.common.data import cache
+from tasks.common.data.captioned_media import checked, content, identity, read_features, with_targets
+from tasks.common.data.inputs import pieces_of
+from tasks.common.errors import UsageError, at_least
+from tasks.common.metrics.base import word_error_metrics
+from tasks.common.metrics.captions import caption_metrics, diversity
+from tasks.common.model import build_reader
+from tasks.common.task import Piece, Task
+from tasks.common.text.normalization import Normalisation, normalise
+from tasks.common.text.tokenizer import Vocabulary
+from tasks.toy_world.videos import write_video
 from tasks.video_to_text.data import SUFFIXES, VideoLook, find, find_scenes
 from tasks.video_to_text.frames import FrameConfig, VideoAugmentConfig, augmented, read_frames
 

@@ -1,0 +1,1 @@
+"""Pretrained encoders: frozen or fine-tuned front ends."""

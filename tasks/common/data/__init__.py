@@ -1,0 +1,1 @@
+"""Tables, media, batches and caches."""

@@ -1,0 +1,322 @@
+"""Pretrained speech models: they answer as their library does, padding changes nothing, and a run needs no original."""
+
+import json
+import pickle
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchaudio
+import transformers
+from torch.nn.utils.rnn import pad_sequence
+from torch.testing import assert_close
+
+from encoders.base import Source
+from encoders.pretrained.speech import HOP, RATE, PretrainedSpeech, load_speech_model, rebuild_speech_model
+from encoders.recurrent import Recurrent
+from encoders.speech import SpeechEncoder
+from tasks.common.data.precompute import fingerprint
+
+DIM = 16
+MELS, POSITIONS = 8, 30
+SAMPLES = [25 * HOP, 9 * HOP, 14 * HOP]
+TORCHAUDIO = torchaudio.pipelines.WAV2VEC2_BASE._params | {
+    "extractor_conv_layer_config": [
+        (DIM, 10, 5),
+        (DIM, 3, 2),
+        (DIM, 3, 2),
+        (DIM, 3, 2),
+        (DIM, 3, 2),
+        (DIM, 2, 2),
+        (DIM, 2, 2),
+    ],
+    "encoder_embed_dim": DIM,
+    "encoder_pos_conv_kernel": 4,
+    "encoder_pos_conv_groups": 2,
+    "encoder_num_layers": 2,
+    "encoder_num_heads": 2,
+    "encoder_ff_interm_features": DIM,
+    "aux_num_out": 5,
+}
+
+
+def waveform_config(kind: str, norm: str):
+    config = {
+        "wav2vec2": transformers.Wav2Vec2Config,
+        "hubert": transformers.HubertConfig,
+        "wavlm": transformers.WavLMConfig,
+    }[kind]
+    return config(
+        hidden_size=DIM,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=DIM,
+        conv_dim=[DIM] * 7,
+        num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2,
+        feat_extract_norm=norm,
+        do_stable_layer_norm=norm == "layer",
+        layerdrop=0.5,
+    )
+
+
+def save_waveform(folder: Path, kind: str, norm: str, normalise: bool = True) -> str:
+    transformers.AutoModel.from_config(waveform_config(kind, norm)).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor(do_normalize=normalise).save_pretrained(folder)
+    return str(folder)
+
+
+def save_whisper(folder: Path) -> str:
+    config = transformers.WhisperConfig(
+        vocab_size=8,
+        num_mel_bins=MELS,
+        d_model=DIM,
+        encoder_layers=2,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=DIM,
+        decoder_ffn_dim=DIM,
+        max_source_positions=POSITIONS,
+        max_target_positions=4,
+        dropout=0.1,
+        encoder_layerdrop=0.5,
+        pad_token_id=0,
+        bos_token_id=0,
+        eos_token_id=0,
+        decoder_start_token_id=0,
+        suppress_tokens=None,
+        begin_suppress_tokens=None,
+    )
+    transformers.WhisperModel(config).half().save_pretrained(folder)  # as many are
+    transformers.WhisperFeatureExtractor(feature_size=MELS).save_pretrained(folder)
+    return str(folder)
+
+
+@dataclass
+class TinyBundle(torchaudio.pipelines.Wav2Vec2Bundle):
+    """A bundle whose weights are made up instead of downloaded."""
+
+    def _get_state_dict(self, dl_kwargs):
+        return torchaudio.models.wav2vec2_model(**self._params).state_dict()
+
+
+@pytest.fixture
+def make_model(tmp_path, monkeypatch):
+    """Saves a tiny random model and loads it."""
+
+    def make(kind: str) -> PretrainedSpeech:
+        family, _, norm = kind.partition("-")
+        if family == "whisper":
+            return load_speech_model(save_whisper(tmp_path))
+        if family == "torchaudio":
+            parameters = TORCHAUDIO | {"extractor_mode": f"{norm}_norm", "encoder_layer_norm_first": norm == "layer"}
+            bundle = TinyBundle("nowhere", parameters, RATE, norm == "layer", "Wav2Vec2")
+            monkeypatch.setattr(torchaudio.pipelines, "TINY", bundle, raising=False)
+            return load_speech_model("torchaudio:TINY")
+        return load_speech_model(save_waveform(tmp_path, family, norm))
+
+    return make
+
+
+KINDS = [
+    "whisper",
+    *(f"{family}-{norm}" for family in ("wav2vec2", "hubert", "wavlm", "torchaudio") for norm in ("group", "layer")),
+]
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def sound(samples: int) -> np.ndarray:
+    return (0.1 * torch.randn(samples) + 0.01).numpy()
+
+
+def batch(model: PretrainedSpeech, sounds: list[np.ndarray], rubbish: float = 0.0) -> Source:
+    frames = [torch.from_numpy(model.extract(samples)) for samples in sounds]
+    values = pad_sequence(frames, batch_first=True, padding_value=rubbish)
+    return Source(values, torch.arange(values.size(1)) < torch.tensor([len(rows) for rows in frames])[:, None])
+
+
+# ── Frames and states ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@every_kind
+def test_extraction_gives_a_hundred_frames_a_second_and_always_the_same(kind, make_model):
+    model = make_model(kind)
+    for samples, frames in ((1600, 10), (1601, 11), (1759, 11), (1760, 11), (7, 3)):
+        wave = sound(samples)
+        rows = model.extract(wave)
+        assert rows.shape == (frames, model.features)
+        assert rows.dtype == np.float32
+        assert np.array_equal(rows, pickle.loads(pickle.dumps(model.extractor))(wave))
+
+
+@every_kind
+def test_padding_changes_no_real_state(kind, make_model):
+    model = make_model(kind)
+    sounds = [sound(samples) for samples in SAMPLES]
+    states, mask = model(batch(model, sounds, rubbish=100.0))
+    assert states.shape == (*mask.shape, model.dim)
+    for row, samples in enumerate(sounds):
+        single, real = model(batch(model, [samples]))
+        assert real.all()
+        assert mask[row].sum() == single.size(1)
+        assert mask[row, : single.size(1)].all()
+        assert_close(states[row, : single.size(1)], single[0], atol=2e-5, rtol=1e-4)
+
+
+@every_kind
+def test_lengths_agree_with_the_mask(kind, make_model):
+    model = make_model(kind)
+    for frames in range(3, 14):
+        mask = model(batch(model, [sound(HOP * frames)]))[1]
+        assert model.lengths(torch.tensor([frames])).tolist() == [mask.size(1)]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.partition("-")[0] in ("wav2vec2", "hubert", "wavlm")])
+def test_a_waveform_model_answers_as_transformers_does(kind, make_model, tmp_path):
+    model = make_model(kind)
+    wave = sound(SAMPLES[0])
+    theirs = transformers.AutoModel.from_pretrained(tmp_path).eval()
+    inputs = transformers.AutoFeatureExtractor.from_pretrained(tmp_path)(wave, sampling_rate=RATE, return_tensors="pt")
+    assert_close(torch.from_numpy(model.extract(wave)).flatten(), inputs.input_values[0])
+    assert_close(model(batch(model, [wave]))[0], theirs(inputs.input_values).last_hidden_state)
+
+
+def test_whisper_answers_as_transformers_does_where_that_pads_nothing(make_model, tmp_path):
+    model = make_model("whisper")
+    wave = sound(2 * POSITIONS * HOP)
+    theirs = transformers.AutoModel.from_pretrained(tmp_path).float().eval().get_encoder()
+    features = transformers.AutoFeatureExtractor.from_pretrained(tmp_path)(
+        wave, sampling_rate=RATE, return_tensors="pt", padding=False
+    )
+    assert_close(torch.from_numpy(model.extract(wave)).T[None], features.input_features)
+    assert_close(model(batch(model, [wave]))[0], theirs(features.input_features).last_hidden_state)
+
+
+@pytest.mark.parametrize("norm", ["group", "layer"])
+def test_a_bundle_answers_as_torchaudio_does(norm, make_model, monkeypatch):
+    torch.manual_seed(1)
+    model = make_model(f"torchaudio-{norm}")
+    torch.manual_seed(1)
+    theirs = torchaudio.pipelines.TINY.get_model()
+    wave = sound(SAMPLES[0])
+    getattr(theirs, "model", theirs).aux = None
+    assert_close(model(batch(model, [wave]))[0], theirs(torch.from_numpy(wave)[None])[0])
+
+
+def test_samples_are_left_as_they_are_where_the_model_learned_from_them_so(tmp_path):
+    model = load_speech_model(save_waveform(tmp_path, "wav2vec2", "layer", normalise=False))
+    wave = sound(SAMPLES[0])
+    assert np.array_equal(model.extract(wave).flatten(), wave)
+
+
+def test_whisper_refuses_sound_that_it_has_no_positions_for(make_model):
+    model = make_model("whisper")
+    with pytest.raises(ValueError, match=r"the sound lasts 0\.61 s, and this model reads 0\.6 s at most: cut it"):
+        model.extract(sound(2 * POSITIONS * HOP + 1))
+
+
+# ── Learning ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@every_kind
+def test_frozen_it_gives_the_same_in_training_and_learns_nothing(kind, make_model):
+    model = make_model(kind)
+    encoder = SpeechEncoder(model, lambda dim, layers, top: Recurrent(dim, 3, num_layers=layers)).train()
+    source = batch(model, [sound(SAMPLES[0])])
+    assert not any(module.training for module in model.modules())
+    assert torch.equal(model(source)[0], model(source)[0])
+    encoder(source).summary.sum().backward()
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@every_kind
+def test_thawed_it_learns_with_all_its_parameters_and_with_dropout(kind, make_model):
+    model = make_model(kind)
+    model.freeze(False)
+    source = batch(model, [sound(samples) for samples in SAMPLES])
+    states = model(source)[0]
+    assert not torch.equal(states, model(source)[0])
+    states.square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is not None) == ("embed_positions" not in name), name
+
+
+@every_kind
+def test_frozen_again_it_is_what_it_was(kind, make_model):
+    model = make_model(kind)
+    source = batch(model, [sound(SAMPLES[0])])
+    before = model(source)[0]
+    model.freeze(False)
+    model.freeze(True)
+    assert torch.equal(model.train()(source)[0], before)
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+# ── Loading, rebuilding ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@every_kind
+def test_a_model_is_rebuilt_from_json_and_its_weights(kind, make_model):
+    model = make_model(kind)
+    other = rebuild_speech_model(json.loads(json.dumps(model.describe())))
+    assert fingerprint(other) != fingerprint(model)
+    other.load_state_dict(model.state_dict())
+    assert fingerprint(other) == fingerprint(model)
+    wave = sound(SAMPLES[0])
+    assert torch.equal(other(batch(other, [wave]))[0], model(batch(model, [wave]))[0])
+
+
+def test_the_fingerprint_changes_with_a_weight_and_with_the_extraction(make_model, tmp_path):
+    model = make_model("wav2vec2-layer")
+    before = fingerprint(model)
+    assert fingerprint(load_speech_model(str(tmp_path))) == before
+    transformers.Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(tmp_path)
+    assert fingerprint(load_speech_model(str(tmp_path))) != before
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] += 1e-3
+    assert fingerprint(model) != before
+
+
+def test_loading_writes_nothing(make_model, capfd):
+    make_model("hubert-group")
+    make_model("whisper")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_is_no_speech_model_is_refused_in_one_line(tmp_path):
+    transformers.BertConfig().save_pretrained(tmp_path)
+    for name, reason in (
+        (str(tmp_path), "it is a bert; allowed are wav2vec2, hubert, wavlm and whisper"),
+        (str(tmp_path / "nothing"), ""),
+        ("torchaudio:NOTHING", "torchaudio has no such model.* it has HUBERT_ASR_LARGE, .*WAV2VEC2_BASE"),
+        ("torchaudio:WAVLM_BASE", "torchaudio has no such model"),
+    ):
+        with pytest.raises(ValueError, match=f"the speech model {name} can't be loaded: {reason}") as caught:
+            load_speech_model(name)
+        assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_missing_are_not_made_up(tmp_path):
+    save_waveform(tmp_path, "wav2vec2", "layer")
+    config = transformers.AutoConfig.from_pretrained(tmp_path)
+    config.num_hidden_layers = 3
+    config.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"can't be loaded: it has no weights for encoder\.layers\.2"):
+        load_speech_model(str(tmp_path))
+
+
+def test_another_sample_rate_is_refused(tmp_path):
+    save_waveform(tmp_path, "wav2vec2", "layer")
+    transformers.Wav2Vec2FeatureExtractor(sampling_rate=8000).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="it reads sound of 8000 Hz; allowed is 16000"):
+        load_speech_model(str(tmp_path))
+
+
+def test_without_transformers_it_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ValueError, match=r"pip install 'multimodal-seq2seq\[pretrained\]'"):
+        load_speech_model(str(tmp_path))

@@ -1,0 +1,309 @@
+"""The command line: what it prints and writes, and that every mistake is one line on standard error and exit code 2."""
+
+import csv
+import functools
+import io
+import itertools
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sacrebleu
+from matplotlib.image import imread
+
+import run
+from tasks.common.cli.demo import SENSES
+from tasks.toy_world import scenes
+from tasks.translation import PRESETS
+
+SENTENCES = ["eine rote Sieben über einer blauen Zwei", "hier ist eine kleine Vier."]
+TINY = ["--train.epochs", "1", "--search.max-length", "12"]
+
+
+@pytest.fixture(autouse=True)
+def _small_world_in_an_empty_folder(tmp_path, monkeypatch) -> None:
+    """The embedded world with few scenes, so that a training takes a second or two."""
+    monkeypatch.chdir(tmp_path)
+    for split, count in {"train": 256, "validation": 20, "test": 24}.items():
+        monkeypatch.setitem(scenes.COUNTS, split, count)
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory) -> Callable[..., str]:
+    """Trains a tiny run with some flags, once, and returns its folder."""
+
+    @functools.cache
+    def make(*flags: str) -> str:
+        folder = str(tmp_path_factory.mktemp("run"))
+        run.main(["translation", "train", "tiny", "--run", folder, *TINY, *flags])
+        return folder
+
+    return make
+
+
+def call(capsys, *arguments: str) -> list[str]:
+    """The lines that a command of translation writes on standard output."""
+    capsys.readouterr()
+    run.main(["translation", *arguments])
+    return capsys.readouterr().out.split("\n")[:-1]
+
+
+def refused(capsys, *arguments: str) -> str:
+    """The one line that tells of a mistake."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as leaving:
+        run.main([*arguments])
+    out, err = capsys.readouterr()
+    assert (leaving.value.code, out) == (2, "")
+    assert re.fullmatch(r"error: [^\n]+\n", err), err
+    assert not re.search(r"[─│╭╮╰╯]|---", err), f"a frame, that tyro drew: {err}"
+    return err
+
+
+def is_picture(path: Path) -> bool:
+    return path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n") and bool(imread(path).std() > 0)
+
+
+def test_the_overview_lists_tasks_commands_and_presets(capsys):
+    run.main([])
+    assert {*run.TASKS, *run.COMMANDS, *PRESETS, "demo"} <= set(re.findall(r"\w+", capsys.readouterr().out))
+
+
+@pytest.mark.parametrize("command", run.COMMANDS)
+def test_every_command_lists_its_flags(command, capsys):
+    with pytest.raises(SystemExit, match=r"^0?$"):
+        run.main(["translation", command, "--help"])
+    assert "--" in capsys.readouterr().out
+
+
+def test_predict_reads_arguments_files_and_standard_input_and_keeps_empty_lines_in_place(train, capsys, monkeypatch):
+    first, second = call(capsys, "predict", train(), *SENTENCES)
+    assert first and second
+    content = "\r\n".join([SENTENCES[0], "", SENTENCES[1]]).encode()
+    Path("input.de").write_bytes(content)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    for source in ("input.de", "-"):
+        assert call(capsys, "predict", train(), source) == [first, "", second]
+
+
+def test_predict_writes_an_empty_line_for_each_of_nothing_but_empty_lines(train, capsys):
+    Path("input.de").write_text("\n \n")
+    assert call(capsys, "predict", train(), "input.de") == ["", ""]
+
+
+@pytest.mark.parametrize("typed, told", [("articel.txt", True), ("folder/", True), ("Ende.", False), ("a.b c", False)])
+def test_a_file_that_is_not_there_is_told_of_and_read_as_text(typed, told, train, capsys):
+    run.main(["translation", "predict", train(), typed])
+    assert (f"there is no file {typed}" in capsys.readouterr().err) == told
+
+
+def test_predict_takes_a_sentence_that_is_longer_than_a_files_name_can_be(train, capsys):
+    assert len(call(capsys, "predict", train(), " und ".join([SENTENCES[0]] * 10))) == 1
+
+
+def test_predict_writes_the_n_best_of_each_input_best_first_with_ranks_and_scores(train, capsys):
+    lines = call(capsys, "predict", train(), *SENTENCES, "--n-best", "3", "--scores")
+    ranks, scores, texts = zip(*(line.split("\t") for line in lines), strict=True)
+    assert ranks == ("1", "2", "3") * 2
+    for three in (slice(0, 3), slice(3, 6)):
+        assert list(scores[three]) == sorted(scores[three], key=float, reverse=True)
+        assert len(set(texts[three])) == 3
+    assert list(texts[::3]) == call(capsys, "predict", train(), *SENTENCES)
+
+
+def test_predict_draws_a_picture_for_each_input(train, capsys):
+    assert len(call(capsys, "predict", train(), *SENTENCES, "--picture", "pictures")) == 2
+    assert sorted(path.name for path in Path("pictures").iterdir() if is_picture(path)) == ["0001.png", "0002.png"]
+
+
+def test_samples_depend_on_their_seed(train, capsys):
+    drawn = [call(capsys, "predict", train(), "x", "--sample", "--n-best", "8", "--seed", seed) for seed in "112"]
+    assert len(drawn[0]) == 8 and drawn[0] == drawn[1] != drawn[2]
+
+
+def test_evaluate_leaves_scores_hypotheses_and_a_picture(train, capsys):
+    printed = call(capsys, "evaluate", train())
+    folder = Path(train()) / "evaluation"
+    report = json.loads((folder / "test.json").read_text())
+    assert report.keys() >= {"split", "examples", "metrics", "signature", "hypotheses"}
+    assert (report["split"], report["examples"], report["hypotheses"]) == ("test", 24, "test.txt")
+    assert report["metrics"].keys() == report["signature"].keys() == {"bleu", "bleu_lowercase", "chrf", "ter"}
+    streams = itertools.zip_longest(*scenes.text_pairs("test")["references"])
+    written = (folder / "test.txt").read_text().split("\n")[:-1]
+    assert report["metrics"]["bleu"] == pytest.approx(sacrebleu.corpus_bleu(written, [*streams]).score)
+    assert any(f"{report['metrics']['bleu']:.2f}" in line and report["signature"]["bleu"] in line for line in printed)
+    assert is_picture(folder / "test.png")
+
+
+def test_evaluate_against_another_run_needs_its_hypotheses_and_tests_the_difference(train, capsys):
+    other, command = train("--train.seed", "2"), ["evaluate", train(), "--split", "validation"]
+    assert "evaluate that run on validation first" in refused(capsys, "translation", *command, "--against", other)
+    call(capsys, "evaluate", other, "--split", "validation")
+    assert any(f"against {other}, p =" in line for line in call(capsys, *command, "--against", other))
+    ours, theirs = (json.loads(Path(name, "evaluation/validation.json").read_text()) for name in (train(), other))
+    assert ours["against"]["run"] == other
+    for name, score in ours["metrics"].items():
+        assert ours["against"][name]["difference"] == pytest.approx(score - theirs["metrics"][name])
+        assert 0 < ours["against"][name]["p"] <= 1
+
+
+def test_runs_with_the_same_vocabulary_write_together(train, capsys):
+    alone = call(capsys, "predict", train(), *SENTENCES)
+    assert call(capsys, "predict", train(), *SENTENCES, "--ensemble", train()) == alone
+    other, stranger = train("--train.seed", "2"), train("--vocabulary.size", "20")
+    assert len(call(capsys, "predict", train(), *SENTENCES, "--ensemble", other)) == 2
+    assert "24 examples" in call(capsys, "evaluate", train(), "--ensemble", other)[0]
+    assert "another vocabulary" in refused(capsys, "translation", "evaluate", train(), "--ensemble", stranger)
+
+
+def test_compare_makes_a_table_and_pictures_and_trains_nothing_twice(capsys):
+    command = ["compare", "tiny", "--vary", "attention=general,none", "--run", "runs", *TINY]
+    assert call(capsys, *command) == Path("runs/compare.md").read_text().split("\n")[:-1]
+    first, second = csv.DictReader(Path("runs/compare.csv").read_text().splitlines())
+    assert (first["variant"], second["variant"]) == ("attention=general", "attention=none")
+    assert re.fullmatch(r"[+-]\d+\.\d\d, p [01]\.\d{3}", second["against the first"])
+    assert float(first["MB kept of 32 examples"]) > 0 and 0 < float(first["coverage"]) <= 1
+    assert float(first["entropy, bits"]) > 0 and second["entropy, bits"] == second["diagonality"] == ""
+    assert all(is_picture(Path("runs", name)) for name in ("by_length.png", "curves.png"))
+    times = {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/best.safetensors")}
+    call(capsys, *command)
+    assert len(times) == 2 and all(path.stat().st_mtime_ns == time for path, time in times.items())
+
+
+def test_tune_searches_goes_on_where_it_stopped_and_puts_the_best_first(capsys):
+    flags = ["--search", "train.lr=1e-4..1e-2", "--search", "decoder.hidden=8..16", "--search", "attention=dot,none"]
+    command = ["tune", "tiny", *flags, "--run", "runs", *TINY]
+    call(capsys, *command, "--trials", "1")
+    assert call(capsys, *command, "--trials", "3") == Path("runs/tune.md").read_text().split("\n")[:-1]
+    rows = list(csv.DictReader(Path("runs/tune.csv").read_text().splitlines()))
+    assert sorted(row["trial"] for row in rows) == ["0", "1", "2"]
+    assert len({row["train.lr"] for row in rows}) == 3  # a search that goes on tries something else
+    scores = [float(row["bleu"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    for row in rows:
+        config = json.loads(Path("runs", f"trial-{row['trial']}", "config.json").read_text())["config"]
+        assert config["train"]["lr"] == pytest.approx(float(row["train.lr"]), rel=1e-3)
+        assert 1e-4 <= config["train"]["lr"] <= 1e-2
+        assert config["decoder"]["hidden"] == int(row["decoder.hidden"]) and 8 <= config["decoder"]["hidden"] <= 16
+        assert config["attention"]["score"] == row["attention"]
+
+
+def test_a_search_over_something_else_needs_another_folder_and_the_best_flags_can_be_typed(capsys):
+    command = ["translation", "tune", "tiny", "--search", "decoder.gate=true", "--search", "attention=dot", *TINY]
+    run.main([*command, "--trials", "1", "--run", "runs"])
+    assert "best: --decoder.gate --attention.score dot (" in capsys.readouterr().err
+    other = ["translation", "tune", "tiny", "--search", "decoder.gate=true,false", "--run", "runs", *TINY]
+    assert "a search over decoder.gate=true attention=dot" in refused(capsys, *other)
+    assert "true and false" in refused(capsys, "translation", "tune", "tiny", "--search", "decoder.gate=0", *TINY)
+
+
+def test_a_search_goes_past_trials_whose_sizes_do_not_go_together(capsys):
+    command = ["tune", "tiny", "--search", "attention.heads=3,2", "--run", "runs", *TINY, "--trials", "1"]
+    call(capsys, *command)
+    (row,) = csv.DictReader(Path("runs/tune.csv").read_text().splitlines())
+    assert row["attention.heads"] == "2"
+    with pytest.raises(SystemExit) as leaving:
+        run.main(["translation", "tune", "tiny", "--search", "attention.heads=3,5", "--trials", "2", *TINY])
+    assert leaving.value.code == 2
+    first, *_, last = capsys.readouterr().err.strip().split("\n")
+    assert first.startswith("trial 0: attention.heads=") and last.startswith("error: none of 10 trials")
+
+
+@pytest.mark.parametrize("place", [[], ["--run", "runs/demo"]], ids=["default place", "named place"])
+def test_the_demo_prints_a_table_and_draws_a_gallery(place, capsys):
+    run.main(["demo", "--preset", "tiny", *place])
+    out = capsys.readouterr().out
+    assert re.search(r"translation.*\b24\b.*bleu \d", out) and "image_captioning" in out and "cider" in out
+    assert "translation" in Path("runs/demo/demo.md").read_text()
+    gallery = Path("runs/demo/gallery")
+    assert all(is_picture(gallery / f"{task}-{number}.png") for task in SENSES for number in (1, 2, 3))
+    assert all((gallery / name).is_file() for name in ("image_captioning-1-input.png", "video_to_text-3-input.mp4"))
+    assert is_picture(gallery / "one scene.png")
+
+
+MISTAKES = [  # what is typed, T for translation, where RUN and NONE are trained runs, and what the line has to say
+    ("translatoin train", ["task", "did you mean 'translation'"]),
+    ("demo --preset tinny", ["preset", "did you mean 'tiny'"]),
+    ("T trian", ["command", "'trian'", "did you mean 'train'"]),
+    ("T", ["needs a command", "train, evaluate, predict, compare, tune"]),
+    ("T train tinny", ["preset", "did you mean 'tiny'"]),
+    ("T train tiny --train.epochz 1", ["--train.epochz", "--train.epochs"]),
+    ("T train tiny --train.epochs many", ["--train.epochs", "'many'"]),
+    ("T train tiny --attention.score genral", ["'genral'", "--attention.score", "general"]),
+    ("T train tiny --train.lr -1", ["train.lr", "-1", "above 0"]),
+    ("T train tiny --attention.heads 0", ["heads"]),
+    ("T train tiny --encoder.layers 0 --train.epochs 1", ["layers"]),
+    ("T train tiny --decoder.embedding -1", ["embedding"]),
+    ("T train tiny --vocabulary.min-frequency -1", ["min-frequency"]),
+    ("T train tiny --resume --run new", ["--resume", "no run in new", "--run"]),
+    ("T train tiny --run RUN", ["holds a run already", "--resume", "--run"]),
+    ("T train tiny --run RUN/config.json", ["config.json", "folder"]),
+    ("T evaluate nowhere", ["no run in nowhere", "train"]),
+    ("T evaluate RUN --split tset", ["split", "did you mean 'test'"]),
+    ("T evaluate RUN --against nowhere", ["nowhere", "evaluate that run"]),
+    ("T predict", ["predict needs the folder of a run"]),
+    ("T predict RUN", ["nothing to predict from", "standard input"]),
+    ("T predict RUN x --n-best 3 --beam 2", ["n-best is 3", "1 to the beam, 2"]),
+    ("T predict RUN x --length-penalty nan", ["length-penalty"]),
+    ("T predict NONE eine --coverage-penalty 1", ["coverage-penalty"]),
+    ("T predict NONE x --picture pictures", ["--picture", "no attention"]),
+    ("T train tiny --encoder.limit 400", ["encoder.limit is 400", "--batch.max-frames"]),
+    ("T compare tiny", ["--vary is missing"]),
+    ("T compare tiny --vary attention", ["--vary attention:", "equals sign"]),
+    ("T compare tiny --vary attention=none=dot", ["--vary attention=none=dot"]),
+    ("T compare tiny --vary attenton=none", ["'attenton'", "did you mean 'attention'"]),
+    ("T compare tiny --vary attention=none,nine", ["'nine'", "--attention.score"]),
+    *((f"T compare --vary attention=none --seeds {seeds}", ["--seeds"]) for seeds in ("1,x", "-1", "1,", "1.5", "²")),
+    ("T compare tiny --vary attention=none --split tset", ["split", "did you mean 'test'"]),
+    ("T tune tiny", ["--search is missing"]),
+    ("T tune tiny --search train.lr", ["--search train.lr", "FLAG=LOW..HIGH"]),
+    ("T tune tiny --search train.lr=1e-2..1e-4", ["--search train.lr=1e-2..1e-4", "larger"]),
+    ("T tune tiny --search train.lr=a..b", ["--search train.lr=a..b", "numbers"]),
+    ("T tune tiny --search train.lr=1,,2", ["empty value"]),
+    ("T tune tiny --search trian.lr=1,2", ["'trian.lr'", "did you mean 'train'"]),
+]
+
+
+@pytest.mark.parametrize("typed, words", MISTAKES, ids=[typed for typed, _ in MISTAKES])
+def test_a_mistake_is_one_line_that_names_it(typed, words, train, capsys):
+    names = {"T": lambda: "translation", "RUN": train, "NONE": lambda: train("--attention.score", "none")}
+    line = refused(capsys, *re.sub(r"\b(T|RUN|NONE)\b", lambda name: names[name[0]](), typed).split())
+    assert [word for word in words if word not in line] == []
+
+
+def config(task: str = "translation", **settings) -> str:
+    return json.dumps({"task": task, "config": settings})
+
+
+DAMAGES = {  # of a run: a file, what then stands in it (None: it is gone), and what the line has to say
+    "other task": ("config.json", config("speech_recognition"), ["'speech_recognition'", "'translation'"]),
+    "unknown setting": ("config.json", config(train={"colour": "red"}), ["config.json", "'colour'"]),
+    "impossible setting": ("config.json", config(train={"epochs": 0}), ["config.json", "train.epochs is 0"]),
+    "setting of another type": ("config.json", config(decoder={"hidden": "wide"}), ["config.json"]),
+    "setting that is no choice": ("config.json", config(decoder={"cell": "gruu"}), ["config.json"]),
+    "list for a config": ("config.json", "[]", ["config.json"]),
+    "half a config": ("config.json", "{", ["config.json"]),
+    "no config": ("config.json", None, ["config.json is missing"]),
+    "empty vocabulary": ("vocabulary.json", "{}", ["vocabulary.json"]),
+    "hollow vocabulary": ("vocabulary.json", '{"target": {}}', ["vocabulary.json"]),
+    "half a vocabulary": ("vocabulary.json", '{"target', ["vocabulary.json"]),
+    "no vocabulary": ("vocabulary.json", None, ["vocabulary.json is missing"]),
+    "truncated weights": ("best.safetensors", lambda own, other: own[:5000], ["best.safetensors"]),
+    "other weights": ("best.safetensors", lambda own, other: other, ["best.safetensors", "config.json", "attention"]),
+    "no weights": ("best.safetensors", None, ["best.safetensors is missing"]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_run_is_one_line_that_names_the_file(damage, train, capsys):
+    name, content, words = DAMAGES[damage]
+    file = Path(shutil.copytree(train(), "copy"), name)
+    if callable(content):
+        file.write_bytes(content(file.read_bytes(), Path(train("--attention.score", "none"), name).read_bytes()))
+    else:
+        file.unlink() if content is None else file.write_text(content)
+    line = refused(capsys, "translation", "predict", "copy", "x")
+    assert [word for word in words if word not in line] == []

@@ -1,0 +1,142 @@
+"""A frozen encoder: computed once, kept on disk, noticed when it changes, thawed when its time has come."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+
+import run
+from encoders.pretrained.base import Pretrained
+from tasks.common.data import cache
+from tasks.common.data import precompute as frozen
+from tasks.common.data.precompute import fingerprint
+from tasks.common.training.optimization import LearningConfig, build_optimizer, initialise, pretrained, set_rates
+from tasks.speech_recognition import Task
+from tasks.speech_recognition.presets import tiny
+
+
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory) -> str:
+    """A tiny Whisper with random weights."""
+    place = str(tmp_path_factory.mktemp("whisper"))
+    torch.manual_seed(1)
+    sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2}
+    sizes |= {"decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "num_mel_bins": 20}
+    tokens = {"vocab_size": 8, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+    WhisperModel(WhisperConfig(**sizes, **tokens, dropout=0.1)).save_pretrained(place)
+    WhisperFeatureExtractor(feature_size=20).save_pretrained(place)
+    return place
+
+
+@pytest.fixture
+def task(whisper) -> Task:
+    config = tiny()
+    config = dataclasses.replace(config, scenes=15, encoder=dataclasses.replace(config.encoder, pretrained=whisper))
+    task = Task(config)
+    task.fit(task.load("train"))
+    return task
+
+
+def test_encoded_examples_are_what_the_front_end_returns_and_stay_in_their_order(task, monkeypatch):
+    examples = task.load("train")
+    body = task.body
+    assert isinstance(body, Pretrained)
+    encoded = frozen.encode(task, body, examples)
+    assert encoded["target"] == examples["target"]
+    for row in (0, 7, 14):
+        with torch.no_grad():
+            states, mask = body(task.collate_sources([examples[row]["source"]], training=False))
+        source = task.read([encoded[row]["source"]], training=True)
+        assert source.encoded
+        assert_close(source.values, states, rtol=1e-2, atol=1e-2)  # kept in half precision
+        assert encoded[row]["length"] == int(mask.sum())
+    monkeypatch.setattr(type(body), "forward", None)
+    assert frozen.encode(task, body, examples)["source"] == encoded["source"]
+
+
+def test_a_change_of_the_encoder_or_of_the_data_is_noticed(task):
+    examples = task.load("validation")
+    once = frozen.encode(task, task.body, examples)["source"][0]
+    other = task.load("test")
+    assert frozen.encode(task, task.body, other)["source"][0] != once
+    with torch.no_grad():
+        task.body.body.layer_norm.bias += 1
+    again = frozen.encode(task, task.body, examples)["source"][0]
+    assert_close(cache.unpack(again), cache.unpack(once) + 1, rtol=1e-2, atol=1e-2)
+
+
+def test_the_model_gives_the_same_for_raw_and_for_encoded_sources(task):
+    model = task.build_model().eval()
+    examples = task.load("validation")
+    encoded = frozen.encode(task, task.body, examples)
+    raw, kept = (model.encoder(task.read(part["source"][:1], training=False)) for part in (examples, encoded))
+    assert_close(kept.states, raw.states, rtol=1e-2, atol=1e-2)
+
+
+def test_what_came_trained_is_spared_and_has_a_rate_of_its_own(task):
+    model = task.build_model()
+    (body,) = pretrained(model)
+    before = fingerprint(body)
+    initialise(model, "xavier")
+    assert fingerprint(body) == before
+    config = LearningConfig(lr=1e-2, encoder_lr=1e-3, unfreeze_at=10, schedule="constant")
+    optimizer = build_optimizer(model, config)
+    for update, rate in ((0, 0.0), (9, 0.0), (10, 1e-4), (14, 5e-4), (19, 1e-3), (30, 1e-3)):
+        set_rates(model, optimizer, config, update, 100, 0)
+        rates = {group["lr"] for group in optimizer.param_groups if group["pretrained"]}
+        assert len(rates) == 1
+        assert rates.pop() == pytest.approx(rate)
+        assert {group["lr"] for group in optimizer.param_groups if not group["pretrained"]} == {1e-2}
+        assert body.frozen == (rate == 0.0)
+
+
+def test_without_a_rate_the_optimizer_does_not_know_what_came_trained(task):
+    model = task.build_model()
+    known = {
+        id(parameter)
+        for group in build_optimizer(model, LearningConfig()).param_groups
+        for parameter in group["params"]
+    }
+    assert not known & {id(parameter) for parameter in task.body.parameters()}
+    assert known
+
+
+@pytest.mark.parametrize(
+    "flags", [[], ["--train.encoder-lr", "1e-3", "--train.unfreeze-at", "2"]], ids=["frozen", "thawed"]
+)
+def test_a_run_is_rebuilt_from_its_folder_alone(flags, whisper, tmp_path, monkeypatch, capsys):
+    import shutil
+
+    monkeypatch.chdir(tmp_path)
+    place = shutil.copytree(whisper, tmp_path / "whisper")
+    command = ["speech_recognition", "train", "tiny", "--run", "run", "--encoder.pretrained", str(place)]
+    run.main([*command, "--scenes", "30", "--train.epochs", "2", "--batch.sentences", "8", *flags])
+    weights = {name: tensor for name, tensor in load(Path("run/best.safetensors")).items() if "front.body" in name}
+    came = load(place / "model.safetensors")
+    changed = any(
+        not torch.equal(tensor, came[f"encoder.{name.split('front.body.')[1]}"]) for name, tensor in weights.items()
+    )
+    assert changed == bool(flags)
+    shutil.rmtree(place)
+    run.main(["speech_recognition", "evaluate", "run", "--beam", "1"])
+    assert json.loads(Path("run/evaluation/test.json").read_text())["examples"] == 3
+
+
+def load(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def test_a_model_that_cannot_be_loaded_is_told_in_one_line(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as leaving:
+        run.main(["speech_recognition", "train", "tiny", "--encoder.pretrained", str(tmp_path / "nothing")])
+    assert leaving.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "--encoder.pretrained" in error

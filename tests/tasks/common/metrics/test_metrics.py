@@ -1,0 +1,232 @@
+"""Metrics: they are sacreBLEU's, any part of a test set can be scored from its sums, and chance is told from skill."""
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import sacrebleu
+from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.significance import PairedTest
+
+from tasks.common.metrics.base import Bootstrap, Metric, translation_metrics
+
+METRICS = {metric.name: metric for metric in translation_metrics("en")}
+SCORERS = {"bleu": BLEU, "bleu_lowercase": lambda: BLEU(lowercase=True), "chrf": CHRF, "ter": TER}
+CORPUS = {
+    "bleu": sacrebleu.corpus_bleu,
+    "bleu_lowercase": lambda *texts: sacrebleu.corpus_bleu(*texts, lowercase=True),
+    "chrf": sacrebleu.corpus_chrf,
+    "ter": sacrebleu.corpus_ter,
+}
+WORDS = [
+    "a",
+    "the",
+    "small",
+    "large",
+    "red",
+    "blue",
+    "seven",
+    "two",
+    "above",
+    "of",
+    "and,",
+    "Tür",
+    "我们",
+    "co-op",
+    "x.",
+]
+EXAMPLES = 150
+
+every_metric = pytest.mark.parametrize("name", METRICS)
+
+
+def sentence(draw: random.Random) -> str:
+    return " ".join(draw.choices(WORDS, k=draw.randrange(3, 13))) + draw.choice((".", "", " ?"))
+
+
+def sentences(seed: int, count: int = EXAMPLES) -> list[str]:
+    draw = random.Random(seed)
+    return [sentence(draw) for _ in range(count)]
+
+
+def system(truth: Sequence[str], errors: float, seed: int) -> list[str]:
+    """A translator that gets this share of the words wrong."""
+    draw = random.Random(f"system {seed}")
+    return [" ".join(draw.choice(WORDS) if draw.random() < errors else word for word in text.split()) for text in truth]
+
+
+TRUTH = sentences(1)
+HYPOTHESES = system(TRUTH, 0.3, seed=1)
+REFERENCES = {
+    "one": [[text] for text in TRUTH],
+    "three": [list(given) for given in zip(TRUTH, system(TRUTH, 0.2, 2), system(TRUTH, 0.5, 3), strict=True)],
+    "one to three": [[text, *sentences(row, row % 3)] for row, text in enumerate(TRUTH)],
+}
+every_number_of_references = pytest.mark.parametrize("references", REFERENCES.values(), ids=REFERENCES)
+
+
+def streams(references: list[list[str]]) -> list[list[str | None]]:
+    """References as sacreBLEU wants them: the first of each sentence, the second of each, and so on."""
+    numbers = range(max(map(len, references)))
+    return [[given[number] if number < len(given) else None for given in references] for number in numbers]
+
+
+def statistics(metric: Metric, errors: float, seed: int, truth: Sequence[str] = TRUTH) -> np.ndarray:
+    return metric.statistics(system(truth, errors, seed), [[text] for text in truth])
+
+
+# ── Scores ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@every_metric
+@every_number_of_references
+def test_scores_are_those_of_sacrebleu(name, references):
+    expected = CORPUS[name](HYPOTHESES, streams(references)).score
+    assert METRICS[name](HYPOTHESES, references) == pytest.approx(expected, abs=1e-9)
+    assert 0 < expected < 100
+
+
+@every_metric
+def test_a_perfect_translation_is_told_from_an_empty_one(name):
+    best, worst = (0.0, 100.0) if name == "ter" else (100.0, 0.0)
+    assert METRICS[name](TRUTH, REFERENCES["three"]) == pytest.approx(best)
+    assert METRICS[name]([""] * EXAMPLES, REFERENCES["one"]) == pytest.approx(worst)
+
+
+@pytest.mark.parametrize("name", ["bleu", "bleu_lowercase", "chrf"])
+def test_a_missing_reference_is_worth_what_a_repeated_one_is(name):
+    repeated = [given + given[:1] * (3 - len(given)) for given in REFERENCES["one to three"]]
+    assert METRICS[name](HYPOTHESES, REFERENCES["one to three"]) == pytest.approx(METRICS[name](HYPOTHESES, repeated))
+
+
+def test_case_counts_for_bleu_and_not_for_its_lowercase_form():
+    shouted = [text.upper() for text in TRUTH]
+    assert METRICS["bleu"](shouted, REFERENCES["one"]) < 50
+    assert METRICS["bleu_lowercase"](shouted, REFERENCES["one"]) == pytest.approx(100)
+
+
+@every_metric
+@every_number_of_references
+def test_signatures_are_those_of_sacrebleu(name, references):
+    scorer = SCORERS[name]()
+    scorer.corpus_score(HYPOTHESES, streams(references))
+    signature = METRICS[name].signature(references)
+    assert signature == str(scorer.get_signature())
+    numbers = {len(given) for given in references}
+    assert signature.startswith("nrefs:var|" if len(numbers) > 1 else f"nrefs:{numbers.pop()}|")
+    assert f"version:{sacrebleu.__version__}" in signature
+
+
+@every_metric
+def test_a_signature_is_that_of_the_references_given_whatever_was_scored_before(name):
+    signatures = {metric: METRICS[name].signature(REFERENCES[metric]) for metric in REFERENCES}
+    METRICS[name](HYPOTHESES, REFERENCES["three"])
+    assert METRICS[name].signature(REFERENCES["one"]) == signatures["one"]
+    assert len(set(signatures.values())) == 3
+
+
+@every_metric
+@every_number_of_references
+def test_a_sum_over_some_sentences_gives_their_score(name, references):
+    metric = METRICS[name]
+    table = metric.statistics(HYPOTHESES, references)
+    rows = random.Random(5).sample(range(EXAMPLES), 40)
+    expected = metric([HYPOTHESES[row] for row in rows], [references[row] for row in rows])
+    assert len(table) == EXAMPLES
+    assert metric.pool(table[rows].sum(axis=0)) == pytest.approx(expected)
+
+
+@every_metric
+def test_better_goes_the_metrics_own_way_and_anything_is_better_than_nothing(name):
+    better = METRICS[name].criterion.better
+    assert better(20.0, 10.0) == (name != "ter")
+    assert better(10.0, 20.0) == (name == "ter")
+    assert not better(10.0, 10.0)
+    assert better(0.0, None)
+
+
+# ── Chance ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@every_metric
+def test_an_interval_has_the_score_in_it_and_its_seed_repeats_it(name):
+    metric = METRICS[name]
+    table = statistics(metric, 0.3, seed=1)
+    low, high = Bootstrap(EXAMPLES).interval(metric, table)
+    assert low < metric.pool(table.sum(axis=0)) < high
+    assert Bootstrap(EXAMPLES).interval(metric, table) == (low, high)
+    assert Bootstrap(EXAMPLES, seed=6).interval(metric, table) != (low, high)
+
+
+def test_four_times_as_many_sentences_halve_an_interval():
+    metric, truth = METRICS["chrf"], sentences(2, 4 * EXAMPLES)
+    table = statistics(metric, 0.3, seed=1, truth=truth)
+    widths = []
+    for rows in (table[:EXAMPLES], table):
+        low, high = Bootstrap(len(rows)).interval(metric, rows)
+        widths.append(high - low)
+    assert widths[0] / widths[1] == pytest.approx(2, rel=0.25)
+
+
+@every_metric
+def test_a_system_does_not_differ_from_itself(name):
+    table = statistics(METRICS[name], 0.3, seed=1)
+    result = Bootstrap(EXAMPLES).compare(METRICS[name], table, table)
+    assert result["difference"] == 0
+    assert result["interval"] == [0, 0]
+    assert result["p"] == pytest.approx(1)
+
+
+@every_metric
+def test_a_clearly_better_system_is_found_better(name):
+    metric = METRICS[name]
+    good, bad = statistics(metric, 0.2, seed=1), statistics(metric, 0.4, seed=2)
+    result = Bootstrap(EXAMPLES).compare(metric, good, bad)
+    assert result["difference"] == pytest.approx(metric.pool(good.sum(axis=0)) - metric.pool(bad.sum(axis=0)))
+    assert metric.criterion.better(result["difference"], 0.0)
+    low, high = result["interval"]
+    assert low < result["difference"] < high
+    assert low > 0 or high < 0
+    assert result["p"] < 0.05
+    mirrored = Bootstrap(EXAMPLES).compare(metric, bad, good)
+    assert mirrored["difference"] == pytest.approx(-result["difference"])
+    assert mirrored["p"] == result["p"]
+
+
+def test_systems_of_the_same_skill_are_rarely_found_different():
+    metric, bootstrap = METRICS["bleu"], Bootstrap(EXAMPLES, samples=200)
+    pairs = [(statistics(metric, 0.3, seed), statistics(metric, 0.3, -seed)) for seed in range(1, 31)]
+    found = [bootstrap.compare(metric, *pair)["p"] < 0.05 for pair in pairs]
+    assert sum(found) <= 5  # 1.5 are expected; more than 5 come in 0.3 % of such experiments
+
+
+def peer(metric: str, errors: float) -> tuple[dict, float, list[np.ndarray]]:
+    """Our comparison of a system with a slightly worse one, sacreBLEU's p, and both systems' resampled scores."""
+    better, worse = system(TRUTH, 0.3, 1), system(TRUTH, errors, 2)
+    systems = [("baseline", worse), ("system", better)]
+    scores = PairedTest(systems, {"it": SCORERS[metric]()}, [TRUTH], test_type="bs", n_samples=1000)()[1]
+    own = METRICS[metric]
+    tables = [own.statistics(texts, REFERENCES["one"]) for texts in (better, worse)]
+    bootstrap = Bootstrap(EXAMPLES)
+    result = bootstrap.compare(own, *tables)
+    *_, (_, expected) = scores.values()
+    return result, expected.p_value, [bootstrap.scores(own, table) for table in tables]
+
+
+@pytest.mark.parametrize("name", ["bleu", "chrf"])
+@pytest.mark.parametrize("errors", [0.32, 0.34])
+def test_resampled_scores_are_those_of_sacrebleu(name, errors):
+    result, expected, (better, worse) = peer(name, errors)
+    # sacreBLEU's own reading of the same draws: sacrebleu.significance._paired_bs_test.
+    distances = np.abs(better - worse)
+    exceeding = (distances - distances.mean() > abs(result["difference"])).sum()
+    assert (exceeding + 1) / 1001 == pytest.approx(expected, abs=0.003)
+
+
+def test_a_language_without_spaces_is_scored_by_its_own_tokenizer():
+    bleu = translation_metrics("zh")[0]
+    sentence = "一个小的红色的七在一个大的蓝色的二上面"
+    assert bleu([sentence], [[sentence]]) == pytest.approx(100.0)
+    assert 0 < bleu([sentence], [[sentence.replace("红", "绿")]]) < 100
+    assert "tok:zh" in bleu.signature([[sentence]])

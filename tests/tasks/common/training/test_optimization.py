@@ -1,0 +1,255 @@
+"""Learning: starting values are drawn as published, and what changes during training changes as its formula says."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from attention import ScoredAttention, build_score
+from decoders import RecurrentDecoder
+from encoders import Recurrent, TextEncoder
+from tasks.common.model import Seq2Seq
+from tasks.common.training.optimization import (
+    LearningConfig,
+    build_optimizer,
+    initialise,
+    learning_rate,
+    truth_probability,
+)
+
+INPUT, HIDDEN, OUTPUT = 30, 50, 70
+GATES = {nn.LSTM: 4, nn.GRU: 3, nn.RNN: 1}
+
+
+def single_matrices(model: nn.Module) -> list[Tensor]:
+    """The matrices of linear layers, and those of each gate of recurrent ones."""
+    found = []
+    for module in model.modules():
+        weights = [weight for name, weight in module.named_parameters(recurse=False) if weight.dim() == 2]
+        if not isinstance(module, nn.Embedding):
+            found += [gate for weight in weights for gate in weight.data.chunk(GATES.get(type(module), 1))]
+    return found
+
+
+def layers() -> nn.Module:
+    return nn.ModuleList([nn.Linear(INPUT, OUTPUT), *(cell(INPUT, HIDDEN, 2, bidirectional=True) for cell in GATES)])
+
+
+def translator(score: str = "cosine", cell: str = "lstm", tied: bool = True) -> Seq2Seq:
+    encoder = TextEncoder(nn.Embedding(200, 24), Recurrent(24, 10, cell=cell, num_layers=2))
+    attention = ScoredAttention(build_score(score, 20, encoder.dim, 8), encoder.dim)
+    return Seq2Seq(encoder, RecurrentDecoder(nn.Embedding(300, 16), attention, 20, encoder.dim, cell=cell, tied=tied))
+
+
+# ── Starting values ─────────────────────────────────────────────────────────────────────────────────────────
+
+BOUNDS = {
+    "xavier": lambda rows, columns: math.sqrt(6 / (rows + columns)),
+    "he": lambda rows, columns: math.sqrt(6 / columns),
+    "uniform": lambda rows, columns: 0.08,
+}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_uniform_starts_fill_every_gate_up_to_their_bound(name):
+    model = layers()
+    initialise(model, name)
+    for matrix in single_matrices(model):
+        bound = BOUNDS[name](*matrix.shape)
+        assert 0.98 * bound < matrix.abs().max() <= bound
+        assert matrix.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.06)
+        assert abs(matrix.mean()) < 0.1 * bound
+
+
+def test_an_orthogonal_start_makes_every_gate_turn_without_stretching():
+    model = layers()
+    initialise(model, "orthogonal")
+    for matrix in single_matrices(model):
+        narrow = matrix if matrix.size(0) <= matrix.size(1) else matrix.T
+        assert_close(narrow @ narrow.T, torch.eye(narrow.size(0)), atol=1e-5, rtol=0)
+
+
+def test_gates_are_drawn_one_by_one_and_not_alike():
+    model = layers()
+    initialise(model, "orthogonal")
+    matrices = [matrix for matrix in single_matrices(model) if matrix.shape == (HIDDEN, HIDDEN)]
+    assert len(matrices) == (4 + 3 + 1) * 2 * 2  # gates, layers and directions
+    assert not any(torch.equal(one, other) for one, other in itertools.combinations(matrices, 2))
+
+
+@pytest.mark.parametrize("name", [*BOUNDS, "orthogonal"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_biases_are_zero_but_for_open_forget_gates(name, cell):
+    model = translator(cell=cell)
+    initialise(model, name)
+    for path, module in model.named_modules():
+        biases = [bias for label, bias in module.named_parameters(recurse=False) if label.startswith("bias")]
+        if isinstance(module, nn.LSTM):
+            size = module.hidden_size
+            total = sum(biases)  # torch adds two biases to the same sum
+            assert torch.equal(total, torch.tensor([0.0, 1.0, 0.0, 0.0]).repeat_interleave(size)), path
+        else:
+            assert all(torch.equal(bias, torch.zeros_like(bias)) for bias in biases), path
+
+
+@pytest.mark.parametrize("name", [*BOUNDS, "orthogonal"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_embeddings_are_normal_also_where_they_are_the_output_matrix(name, tied):
+    model = translator(tied=tied)
+    initialise(model, name)
+    for embedding in (model.encoder.embedding, model.decoder.embedding):
+        assert embedding.weight.std().item() == pytest.approx(embedding.embedding_dim**-0.5, rel=0.05)
+        assert embedding.weight.abs().max() > 2.5 * embedding.embedding_dim**-0.5
+    output = model.decoder.output.weight
+    assert (output is model.decoder.embedding.weight) == tied
+    assert tied or output.std().item() != pytest.approx(16**-0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("score", ["general", "concat", "additive"])
+def test_no_matrix_of_a_whole_model_is_forgotten(score):
+    model = translator(score)
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    initialise(model, "uniform")
+    matrices = {name: weight for name, weight in model.named_parameters() if weight.dim() > 1}
+    assert not any(torch.equal(weight, before[name]) for name, weight in matrices.items())
+    assert all(weight.abs().max() <= 0.08 for name, weight in matrices.items() if "embedding" not in name)
+
+
+def test_what_is_no_matrix_and_no_bias_keeps_its_value():
+    model = translator("cosine")
+    initialise(model, "xavier")
+    assert model.decoder.attention.score.log_temperature.item() == pytest.approx(math.log(10))
+
+
+def test_the_default_start_is_torchs_own():
+    model = translator()
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    initialise(model, "default")
+    assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
+
+
+# ── Learning rate ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rates(updates: list[int], total: int = 1000, drops: int = 0, **settings) -> list[float]:
+    """As shares of the highest rate."""
+    config = LearningConfig(lr=0.004, **settings)
+    return [learning_rate(config, update, total, drops) / 0.004 for update in updates]
+
+
+@pytest.mark.parametrize("schedule", ["plateau", "cosine", "inverse_sqrt", "constant"])
+def test_every_schedule_warms_up_in_a_straight_line_to_its_highest_rate(schedule):
+    shares = rates(list(range(100)), schedule=schedule, warmup=100)
+    assert shares == pytest.approx([(update + 1) / 100 for update in range(100)])
+    assert max(rates(list(range(1000)), schedule=schedule, warmup=100)) == pytest.approx(1)
+    assert rates([0], schedule=schedule) == pytest.approx([1])
+
+
+def test_a_plateau_multiplies_the_rate_and_time_does_not():
+    assert rates([0, 500, 5000], schedule="plateau") == [1, 1, 1]
+    dropped = [rates([500], drops=drops, schedule="plateau", plateau_factor=0.3)[0] for drops in range(3)]
+    assert dropped == pytest.approx([1, 0.3, 0.09])
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "inverse_sqrt", "constant"])
+def test_other_schedules_do_not_care_for_plateaus(schedule):
+    assert rates([10, 500], drops=3, schedule=schedule) == rates([10, 500], schedule=schedule)
+
+
+def test_a_cosine_falls_from_the_warm_up_to_zero_and_stays_there():
+    shares = rates([100, 325, 550, 775, 1000, 2000], schedule="cosine", warmup=100)
+    assert shares == pytest.approx([1, (2 + math.sqrt(2)) / 4, 0.5, (2 - math.sqrt(2)) / 4, 0, 0])
+    falling = rates(list(range(100, 1001)), schedule="cosine", warmup=100)
+    assert falling == sorted(falling, reverse=True)
+
+
+def test_an_inverse_square_root_halves_when_updates_quadruple():
+    assert rates([99, 399, 1599, 9999], schedule="inverse_sqrt", warmup=100) == pytest.approx([1, 1 / 2, 1 / 4, 1 / 10])
+    assert rates([0, 3, 99], schedule="inverse_sqrt") == pytest.approx([1, 1 / 2, 1 / 10])
+
+
+def test_a_constant_stays():
+    assert rates([0, 999, 10**6], schedule="constant") == [1, 1, 1]
+
+
+# ── Scheduled sampling ──────────────────────────────────────────────────────────────────────────────────────
+
+SCHEDULES = ("linear", "exponential", "inverse_sigmoid")
+
+
+def shares(schedule: str, half: int, updates: list[int], floor: float = 0.0) -> list[float]:
+    config = LearningConfig(scheduled_sampling=schedule, sampling_half=half, sampling_floor=floor)
+    return [truth_probability(config, update) for update in updates]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("half", [1, 2, 3, 100, 5000, 1_000_000])
+def test_all_schedules_meet_in_one_half(schedule, half):
+    assert shares(schedule, half, [half]) == pytest.approx([0.5])
+
+
+@pytest.mark.parametrize("schedule, least", [("linear", 1), ("exponential", 1), ("inverse_sigmoid", 0.99)])
+def test_the_truth_is_all_that_is_read_at_first(schedule, least):
+    for half in (1000, 5000, 1_000_000):
+        (first,) = shares(schedule, half, [0])
+        assert least <= first <= 1
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("half", [1, 100, 5000])
+def test_the_share_of_the_truth_only_falls_and_is_a_share(schedule, half):
+    falling = shares(schedule, half, [step * half // 20 for step in range(400)])
+    assert falling == sorted(falling, reverse=True)
+    assert falling[0] > falling[20] > falling[60]
+    assert all(0 <= share <= 1 for share in falling)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("floor", [0.0, 0.25, 0.6, 1.0])
+def test_the_share_of_the_truth_keeps_its_floor(schedule, floor):
+    assert min(shares(schedule, 1000, list(range(0, 10_000, 100)), floor)) >= floor
+    assert shares(schedule, 1000, [10**9], floor) == pytest.approx([floor])
+
+
+def test_without_scheduled_sampling_the_truth_is_always_read():
+    assert shares("none", 1, [0, 1, 10**9]) == [1, 1, 1]
+
+
+# ── Optimiser and mistakes ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_trainable_parameter_is_learned_once_and_vectors_do_not_decay():
+    model = translator()
+    model.encoder.embedding.weight.requires_grad_(False)
+    optimizer = build_optimizer(model, LearningConfig(lr=0.02, weight_decay=0.03))
+    learned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    expected = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert sorted(map(id, learned)) == sorted(map(id, expected))
+    for group in optimizer.param_groups:
+        assert group["lr"] == 0.02
+        assert all(group["weight_decay"] == (0.03 if parameter.dim() > 1 else 0) for parameter in group["params"])
+
+
+ILLEGAL = {
+    "epochs": (0, -1),
+    "lr": (0.0, -1e-3, math.nan, math.inf),
+    "accumulate": (0,),
+    "label_smoothing": (-0.1, 1.0),
+    "sampling_half": (0,),
+    "sampling_floor": (-0.1, 1.1),
+    "plateau_factor": (0.0, 1.0),
+    "clip": (-1.0,),  # would turn every gradient around
+    "warmup": (-1,),  # would make every rate negative
+    "weight_decay": (-0.1,),
+    "workers": (-1,),
+}
+
+
+@pytest.mark.parametrize("name, value", [(name, value) for name, values in ILLEGAL.items() for value in values])
+def test_illegal_values_are_refused_by_the_name_of_their_flag(name, value):
+    with pytest.raises(ValueError, match=f"train.{name.replace('_', '-')} is {value}; allowed is"):
+        LearningConfig(**{name: value})

@@ -1,0 +1,220 @@
+"""Training: a stopped run goes on as if nothing had happened, processes share the work, and bad losses are told."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tasks.common.data.tables import BatchConfig
+from tasks.common.errors import UsageError
+from tasks.common.training.optimization import LearningConfig
+from tasks.common.training.trainer import Training
+from tasks.toy_world.scenes import text_pairs
+from tasks.translation import PRESETS, Task
+
+ROOT = Path(__file__).parent.parent
+# Dropout is on, since its draws are part of what a resumed run must repeat.
+SMALL = ["--batch.sentences", "40", "--encoder.dropout", "0.1", "--decoder.dropout", "0.1"]
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Parallel files with the beginning of the embedded world."""
+    folder = tmp_path_factory.mktemp("data")
+    for split, count in (("train", 1200), ("validation", 60)):
+        pairs = text_pairs(split, count=count)
+        for column, language in (("source", "de"), ("target", "en")):
+            (folder / f"{split}.{language}").write_text("\n".join(pairs[column]) + "\n", encoding="utf-8")
+    return str(folder)
+
+
+def command(run: Path, *flags: str) -> list[str]:
+    return [sys.executable, "run.py", "translation", "train", "tiny", "--run", str(run), *flags]
+
+
+def start(arguments: list[str]) -> subprocess.Popen[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    return subprocess.Popen(arguments, cwd=ROOT, env=environment, text=True, stderr=subprocess.PIPE)
+
+
+def finish(process: subprocess.Popen[str], code: int = 0) -> str:
+    told = process.communicate(timeout=240)[1]
+    assert process.returncode == code, told
+    return told
+
+
+def records(run: Path) -> list[dict]:
+    """metrics.jsonl without what time makes different."""
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [
+        {key: value for key, value in json.loads(line).items() if key not in ("seconds", "tokens_per_second")}
+        for line in lines
+    ]
+
+
+def assert_same_weights(one: Path, other: Path, tolerance: float = 0.0) -> None:
+    left, right = load_file(one / "best.safetensors"), load_file(other / "best.safetensors")
+    assert left.keys() == right.keys()
+    for name in left:
+        torch.testing.assert_close(left[name], right[name], rtol=0.0, atol=tolerance)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "uninterrupted"
+    finish(start(command(run, "--data", data, *SMALL)))
+    return run
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_run_resumes_to_the_same_weights_as_one_never_stopped(
+    uninterrupted: Path, data: str, tmp_path: Path, number: signal.Signals
+):
+    run = tmp_path / "stopped"
+    process = start(command(run, "--data", data, *SMALL, "--train.save-every", "7"))
+    saved = run / "last" / "training.safetensors"
+    while not saved.is_file():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    process.send_signal(number)
+    told = finish(process, -number if number == signal.SIGKILL else 128 + number)
+    assert number == signal.SIGKILL or "go on with --resume" in told
+    assert len(records(run)) < len(records(uninterrupted)), "it was stopped too late to prove anything"
+    finish(start(command(run, "--resume")))
+    assert records(run) == records(uninterrupted)
+    assert_same_weights(run, uninterrupted)
+
+
+def test_a_finished_run_has_nothing_to_resume(uninterrupted: Path):
+    before = (uninterrupted / "metrics.jsonl").read_bytes()
+    assert "nothing to resume" in finish(start(command(uninterrupted, "--resume")))
+    assert (uninterrupted / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_stopped_where_an_evaluation_is_due_does_not_miss_it(data: str, tmp_path: Path):
+    run = tmp_path / "stopped"
+    flags = ["--data", data, "--train.evaluate-every", "1", "--train.patience", "0", "--train.epochs", "1"]
+    process = start(command(run, *flags))
+    while not (run / "metrics.jsonl").is_file() or len(records(run)) < 2:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    finish(process, 128 + signal.SIGTERM)
+    assert [record["update"] for record in records(run)] == list(range(1, len(records(run)) + 1))
+    with pytest.raises(AssertionError, match=r"--resume: this flag would make it another run"):
+        finish(start(command(run, "--resume", "--batch.sentences", "7")))
+
+
+def test_batches_prepared_by_workers_train_the_same_model(data: str, uninterrupted: Path, tmp_path: Path):
+    run = tmp_path / "workers"
+    finish(start(command(run, "--data", data, *SMALL, "--train.workers", "1")))
+    assert_same_weights(run, uninterrupted)
+
+
+def test_two_processes_train_and_evaluate_like_one(data: str, tmp_path: Path):
+    flags = ["--data", data, "--batch.sentences", "50", "--train.epochs", "1"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    finish(start(command(one, *flags, "--train.accumulate", "2")))
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    told = finish(start([*launch, *command(two, *flags)[1:]]))
+    assert "2 x cpu" in told
+    assert_same_weights(one, two, tolerance=1e-5)
+    alone, together = (records(run)[-1]["validation"] for run in (one, two))
+    assert alone == pytest.approx(together, rel=1e-5)
+
+
+@pytest.fixture
+def small_task(data: str) -> Callable[..., Task]:
+    def build(**changes: object) -> Task:
+        learning = dataclasses.replace(LearningConfig(epochs=1, lr=5e-3, average=0), **changes)
+        return Task(dataclasses.replace(PRESETS["tiny"](), data=data, batch=BatchConfig(sentences=60), train=learning))
+
+    return build
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_rows(small_task: Callable[..., Task], tmp_path: Path):
+    with pytest.raises(UsageError, match=r"the loss became (nan|inf) on the training rows \d+, \d+"):
+        Training(small_task(lr=1e30, clip=0.0), tmp_path, resume=False).run()
+    assert not (tmp_path / "best.safetensors").exists()
+
+
+def test_training_stops_when_the_time_is_over_and_counts_as_finished(small_task: Callable[..., Task], tmp_path: Path):
+    training = Training(small_task(epochs=1000, minutes=0.01), tmp_path, resume=False)
+    training.run()
+    assert training.is_over() and training.progress.epoch < 1000
+    assert (tmp_path / "best.safetensors").is_file()
+
+
+def test_training_stops_early_and_the_rate_falls_when_the_score_stays(small_task: Callable[..., Task], tmp_path: Path):
+    # A rate this small changes nothing that greedy search would see.
+    task = small_task(epochs=50, lr=1e-12, patience=3, plateau_patience=1, evaluate_every=1)
+    training = Training(task, tmp_path, resume=False)
+    training.run()
+    assert training.progress.update == 4
+    assert [record["lr"] for record in records(tmp_path)] == pytest.approx([1e-12, 1e-12, 1e-12, 5e-13])
+
+
+def test_the_best_checkpoints_are_averaged_when_that_is_better(small_task: Callable[..., Task], tmp_path: Path):
+    training = Training(small_task(epochs=2, average=2, evaluate_every=10), tmp_path, resume=False)
+    training.run()
+    assert len(training.progress.kept) == 2
+    assert not list((tmp_path / "checkpoints").iterdir())
+    training.task.restore(json.loads((tmp_path / "vocabulary.json").read_text(encoding="utf-8")))
+    model = training.task.build_model()
+    missing = model.load_state_dict(load_file(tmp_path / "best.safetensors"), strict=False)
+    assert not missing.unexpected_keys
+    training.model.load_state_dict(model.state_dict())
+    assert training.scores()["bleu"] >= training.progress.best - 1e-6
+
+
+def test_a_finished_run_that_is_trained_further_averages_what_is_new(
+    small_task: Callable[..., Task], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    Training(small_task(epochs=1, average=3, evaluate_every=10), tmp_path, resume=False).run()
+    capfd.readouterr()
+    Training(small_task(epochs=2, average=3, evaluate_every=10), tmp_path, resume=True).run()
+    assert "average of 2 checkpoints" in capfd.readouterr().err
+    assert [record["update"] for record in records(tmp_path)] == [10, 20, 30, 40]
+
+
+def test_what_is_too_long_is_left_out_and_too_short_a_limit_is_told(small_task: Callable[..., Task], tmp_path: Path):
+    task = small_task()
+    limited = dataclasses.replace(task.config, batch=BatchConfig(sentences=60, max_length=12))
+    training = Training(Task(limited), tmp_path / "short", resume=False)
+    assert 0 < training.batches.left_out < 1200
+    assert max(max(training.batches.lengths[row]) for batch in training.batches.epoch(0) for row in batch) == 12
+    nothing = dataclasses.replace(limited, batch=BatchConfig(max_length=1))
+    with pytest.raises(UsageError, match=r"longer than --batch\.max-frames or --batch\.max-length"):
+        Training(Task(nothing), tmp_path / "nothing", resume=False)
+
+
+def test_half_precision_on_a_cpu_is_refused(small_task: Callable[..., Task], tmp_path: Path):
+    with pytest.raises(UsageError, match=r"bf16 needs a GPU"):
+        Training(small_task(precision="bf16"), tmp_path, resume=False)
+
+
+def test_scheduled_sampling_trains(small_task: Callable[..., Task], tmp_path: Path):
+    Training(small_task(epochs=2, scheduled_sampling="inverse_sigmoid", sampling_half=5), tmp_path, resume=False).run()
+    first, second = records(tmp_path)
+    assert second["loss"] < first["loss"]
+
+
+def test_tensorboard_gets_what_the_log_gets(small_task: Callable[..., Task], tmp_path: Path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    Training(small_task(tensorboard=True), tmp_path, resume=False).run()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    record = records(tmp_path)[0]
+    assert events.Scalars("validation/bleu")[0].value == pytest.approx(record["validation"]["bleu"], rel=1e-5)
+    assert events.Scalars("loss")[0].step == record["update"]

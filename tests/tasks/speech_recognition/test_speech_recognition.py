@@ -1,0 +1,335 @@
+"""Speech recognition as it is used: every form of data, every decoder, bad files, long recordings, subtitles."""
+
+import csv
+import functools
+import io
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from datasets import Audio, Dataset
+from matplotlib.image import imread
+
+import run
+from tasks.common.errors import UsageError
+from tasks.speech_recognition import Task
+from tasks.speech_recognition.presets import tiny
+from tasks.toy_world import speech as voices
+from tasks.toy_world.speech import speak
+
+RATE = 16_000
+TEXTS = ["red seven", "red two", "white seven", "white two"]
+SHORT = ["--scenes", "24", "--train.epochs", "1", "--search.max-length", "12"]
+
+
+@pytest.fixture(scope="session")
+def spoken() -> dict[str, np.ndarray]:
+    return {text: speak(text, "gmw/en-US+m3") for text in TEXTS}
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path, spoken) -> Path:
+    """The audiofolder convention, in several formats."""
+    place = tmp_path / "data"
+    for split, ending in (("train", "wav"), ("val", "flac"), ("test", "ogg")):
+        (place / split).mkdir(parents=True)
+        rows = []
+        for number, (text, samples) in enumerate(spoken.items()):
+            soundfile.write(place / split / f"{number}.{ending}", samples, RATE)
+            rows.append({"file_name": f"{number}.{ending}", "text": f"{text.title()}!"})
+        (place / split / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return place
+
+
+def load(split: str = "train", **changes) -> Dataset:
+    return Task(tiny_config(**changes)).load(split)
+
+
+def tiny_config(**changes):
+    import dataclasses
+
+    return dataclasses.replace(tiny(), **changes)
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory) -> Callable[..., str]:
+    """Trains a tiny run with some flags, once, and returns its folder."""
+
+    @functools.cache
+    def make(*flags: str) -> str:
+        place = str(tmp_path_factory.mktemp("run"))
+        run.main(["speech_recognition", "train", "tiny", "--run", place, *SHORT, *flags])
+        return place
+
+    return make
+
+
+def call(capsys, *arguments: str) -> list[str]:
+    capsys.readouterr()
+    run.main(["speech_recognition", *arguments])
+    return capsys.readouterr().out.split("\n")[:-1]
+
+
+def refused(capsys, *arguments: str) -> str:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as leaving:
+        run.main(["speech_recognition", *arguments])
+    out, err = capsys.readouterr()
+    assert (leaving.value.code, out) == (2, "")
+    assert re.fullmatch(r"error: [^\n]+\n", err), err
+    return err
+
+
+# ── Data ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_features_made_in_this_process_leave_it_all_its_threads(folder):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert len(load(data=str(folder))) == len(TEXTS)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_an_audiofolder_is_read_with_its_transcripts_made_plain(folder, spoken):
+    for split in ("train", "validation", "test"):
+        examples = load(split, data=str(folder))
+        assert examples["target"] == TEXTS
+        assert examples["references"] == [[text] for text in TEXTS]
+        for length, samples in zip(examples["length"], spoken.values(), strict=True):
+            assert length == pytest.approx(len(samples) / RATE * 100, abs=2)
+    assert load(data=str(folder), transcript="raw")["target"] == [f"{text.title()}!" for text in TEXTS]
+
+
+def test_metadata_may_be_a_csv_with_another_column_of_text(folder):
+    (folder / "train" / "metadata.jsonl").unlink()
+    (folder / "train" / "metadata.csv").write_text("file_name,words\n0.wav,red\n1.wav,blue\n")
+    assert load(data=str(folder), text="words")["target"] == ["red", "blue"]
+    with pytest.raises(UsageError, match="--text names"):
+        load(data=str(folder), text="word")
+
+
+def test_librispeechs_folders_are_read(tmp_path, spoken):
+    for split in ("train-clean-100", "dev-clean"):
+        chapter = tmp_path / "LibriSpeech" / split / "19" / "198"
+        chapter.mkdir(parents=True)
+        for number, samples in enumerate(spoken.values()):
+            soundfile.write(chapter / f"19-198-{number:04}.flac", samples, RATE)
+        lines = [f"19-198-{number:04} {text.upper()}\n" for number, text in enumerate(TEXTS)]
+        (chapter / "19-198.trans.txt").write_text("".join(lines))
+    for split in ("train", "validation"):
+        assert load(split, data=str(tmp_path / "LibriSpeech"))["target"] == TEXTS
+    with pytest.raises(UsageError, match="no test split"):
+        load("test", data=str(tmp_path / "LibriSpeech"))
+
+
+def test_a_table_with_sound_inside_is_read_as_the_hubs_are(tmp_path, spoken):
+    contents = []
+    for samples in spoken.values():
+        file = io.BytesIO()
+        soundfile.write(file, samples, RATE, format="flac")
+        contents.append({"bytes": file.getvalue(), "path": None})
+    (tmp_path / "hub").mkdir()
+    table = Dataset.from_dict({"audio": contents, "sentence": TEXTS}).cast_column("audio", Audio(decode=False))
+    table.to_parquet(tmp_path / "hub" / "train.parquet")
+    assert load(data=str(tmp_path / "hub"))["target"] == TEXTS
+
+
+def test_features_made_elsewhere_are_read_as_they_are(tmp_path):
+    (tmp_path / "npy" / "train").mkdir(parents=True)
+    matrix = np.random.default_rng(0).standard_normal((50, 13)).astype(np.float16)
+    np.save(tmp_path / "npy" / "train" / "0.npy", matrix)
+    (tmp_path / "npy" / "train" / "metadata.jsonl").write_text('{"file_name": "0.npy", "text": "one one"}\n')
+    task = Task(tiny_config(data=str(tmp_path / "npy")))
+    examples = task.load("train")
+    task.fit(examples)
+    assert (task.width, task.longest, examples["length"]) == (13, 50, [50])
+    values = task.collate_sources(examples["source"], training=False).values[0].double().numpy()
+    expected = (matrix.astype(float) - matrix.mean(axis=0, dtype=float)) / matrix.std(axis=0, dtype=float)
+    np.testing.assert_allclose(values, expected, atol=1e-4)
+
+
+def test_all_bad_rows_are_told_together_and_can_be_left_out(folder, spoken):
+    train = folder / "train"
+    (train / "1.wav").write_bytes(b"")
+    (train / "2.wav").write_text("this is a text, whatever its name says")
+    soundfile.write(train / "silent.wav", np.zeros(RATE), RATE)
+    soundfile.write(train / "short.wav", spoken["red seven"][:160], RATE)
+    broken = np.full(RATE, np.nan, dtype=np.float32)
+    soundfile.write(train / "nan.wav", broken, RATE, subtype="FLOAT")
+    np.save(train / "other.npy", np.ones((50, 13), dtype=np.float32))
+    rows = [{"file_name": f"{name}.wav", "text": "one"} for name in ("silent", "short", "nan", "missing")]
+    rows += [{"file_name": "other.npy", "text": "one"}]
+    rows += [{"file_name": "0.wav", "text": " "}, {"file_name": "0.wav", "text": "much too much " * 20}]
+    with (train / "metadata.jsonl").open("a") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(UsageError) as raised:
+        load(data=str(folder))
+    told = str(raised.value)
+    assert "9 of 11 rows are bad" in told
+    for part in ("1.wav", "0 bytes", "2.wav", "silent", "0.01 s", "not finite", "does not exist", "13 features"):
+        assert part in told
+    assert "--skip-bad" in told
+    assert load(data=str(folder), skip_bad=True)["target"] == ["red seven", "white two"]
+
+
+def test_features_are_computed_once_and_again_when_a_file_changes(folder, spoken, monkeypatch):
+    from tasks.speech_recognition import data
+
+    once = load(data=str(folder))["source"]
+    read = data.read_sound
+    monkeypatch.setattr(data, "read_sound", None)
+    assert load(data=str(folder))["source"] == once
+    monkeypatch.setattr(data, "read_sound", read)
+    soundfile.write(folder / "train" / "0.wav", spoken["white two"], RATE)
+    again = load(data=str(folder))["source"]
+    assert again[0] == once[3]
+    assert again[1:] == once[1:]
+
+
+def test_each_speed_is_kept_and_training_draws_among_them(folder):
+    import dataclasses
+
+    config = tiny_config(data=str(folder))
+    task = Task(dataclasses.replace(config, augment=dataclasses.replace(config.augment, speeds=(0.9, 1.0, 1.1))))
+    examples = task.load("train")
+    task.fit(examples)
+    assert {len(source) for source in examples["source"]} == {3}
+    assert {len(source) for source in task.load("validation")["source"]} == {1}
+    drawn = {task.collate_sources(examples["source"][:1], training=True).values.size(1) for _ in range(40)}
+    assert len(drawn) == 3
+    fixed = {task.collate_sources(task.load("test")["source"][:1], training=False).values.size(1) for _ in range(5)}
+    assert len(fixed) == 1
+
+
+# ── Models ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+DECODERS = ("attention", "ctc", "transducer", "transducer_attention")
+VARIANTS = {
+    "joint": [],
+    "attention alone": ["--decoder.ctc", "0", "--attention.guidance", "1"],
+    "monotonic": ["--attention.area", "monotonic", "--attention.heads", "2"],
+    "location": ["--attention.score", "location", "--train.scheduled-sampling", "linear", "--train.sampling-half", "2"],
+    "no attention": ["--attention.score", "none"],
+    **{kind: ["--decoder.kind", kind] for kind in DECODERS[1:]},
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_model_trains_writes_and_is_evaluated(name, train, capsys, tmp_path):
+    folder = train(*VARIANTS[name])
+    soundfile.write("one.wav", speak("a red seven", "gmw/en-US+m3"), RATE)
+    lines = call(capsys, "predict", folder, "one.wav", "--beam", "2", "--n-best", "2")
+    assert 1 <= len(lines) <= 2
+    printed = "\n".join(call(capsys, "evaluate", folder, "--split", "validation", "--beam", "2"))
+    report = json.loads((Path(folder) / "evaluation" / "validation.json").read_text())
+    assert {"wer", "cer", "mer", "substitutions", "deletions", "insertions"} == set(report["metrics"])
+    assert "text:plain" in printed
+    assert report["real_time_factor"] > 0
+    assert "wrong words" in (Path(folder) / "evaluation" / "validation.listing.txt").read_text()
+
+
+@pytest.mark.parametrize("name", ["joint", "ctc", "transducer"])
+def test_a_picture_shows_the_sound_and_what_was_heard_where(name, train, capsys):
+    soundfile.write("one.wav", speak("a red seven above a blue two", "gmw/en-US+m3"), RATE)
+    call(capsys, "predict", train(*VARIANTS[name]), "one.wav", "--picture", "pictures")
+    assert imread("pictures/0001.png").std() > 0.05
+
+
+def test_without_attention_there_is_no_picture(train, capsys):
+    soundfile.write("one.wav", speak("a red seven", "gmw/en-US+m3"), RATE)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as leaving:
+        run.main(["speech_recognition", "predict", train(*VARIANTS["no attention"]), "one.wav", "--picture", "p"])
+    assert leaving.value.code == 2
+    assert "no attention" in capsys.readouterr().err
+
+
+def test_options_that_a_decoder_cannot_follow_are_refused(train, capsys):
+    soundfile.write("one.wav", speak("a red seven", "gmw/en-US+m3"), RATE)
+    for kind in ("ctc", "transducer"):
+        assert "--sample" in refused(capsys, "predict", train(*VARIANTS[kind]), "one.wav", "--sample")
+    folder = train(*VARIANTS["ctc"])
+    assert "--ensemble" in refused(capsys, "predict", folder, "one.wav", "--ensemble", train(*VARIANTS["ctc"]))
+
+
+def test_compare_puts_the_four_models_side_by_side(capsys):
+    flags = ["--vary", "decoder=attention,ctc", "--run", "runs", *SHORT, "--scenes", "24"]
+    call(capsys, "compare", "tiny", *flags)
+    first, second = csv.DictReader(Path("runs/compare.csv").read_text().splitlines())
+    assert (first["variant"], second["variant"]) == ("decoder=attention", "decoder=ctc")
+    assert {"wer", "cer", "parameters", "minutes", "real-time factor"} <= set(first)
+
+
+# ── Prediction ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_inputs_and_outputs_stay_side_by_side_whatever_an_input_is(train, capsys, folder, monkeypatch):
+    Path("text.wav").write_text("no sound")
+    soundfile.write("silent.wav", np.zeros(RATE), RATE)
+    files = [str(folder / "train" / "0.wav"), "text.wav", "missing.mp3", "silent.wav", str(folder / "test" / "1.ogg")]
+    capsys.readouterr()
+    run.main(["speech_recognition", "predict", train(), *files])
+    out, err = capsys.readouterr()
+    lines = out.split("\n")[:-1]
+    assert len(lines) == 5
+    assert lines[1] == lines[2] == lines[3] == ""
+    assert lines[0]
+    assert all(part in err for part in ("text.wav is no sound", "missing.mp3 does not exist", "silent.wav is silent"))
+    alone = call(capsys, "predict", train(), files[0])
+    assert alone == lines[:1]
+    content = Path(files[0]).read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert call(capsys, "predict", train(), "-") == alone
+    assert len(call(capsys, "predict", train(), str(folder / "test"))) == 5  # four recordings and their table
+
+
+def test_a_long_recording_is_cut_at_its_pauses_and_subtitled(train, capsys, spoken):
+    pause = 0.001 * np.random.default_rng(1).standard_normal(int(0.8 * RATE)).astype(np.float32)
+    parts = [part for samples in list(spoken.values()) * 4 for part in (samples, pause)]
+    soundfile.write("long.wav", np.concatenate(parts), RATE)
+    seconds = sum(map(len, parts)) / RATE
+    text = call(capsys, "predict", train(), "long.wav")
+    assert len(text) == 1
+    subtitles = call(capsys, "predict", train(), "long.wav", "--format", "srt")
+    stamps = [line for line in subtitles if "-->" in line]
+    assert len(stamps) > 2
+    ends = [stamp_seconds(part) for line in stamps for part in line.split(" --> ")]
+    assert ends == sorted(ends)
+    assert ends[-1] <= seconds + 0.01
+    assert call(capsys, "predict", train(), "long.wav", "--format", "vtt")[0] == "WEBVTT"
+    assert "one recording" in refused(capsys, "predict", train(), "long.wav", "long.wav", "--format", "srt")
+
+
+def stamp_seconds(stamp: str) -> float:
+    hours, minutes, seconds = stamp.replace(",", ".").split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def test_features_of_another_width_are_refused(train, capsys):
+    np.save("other.npy", np.ones((50, 13), dtype=np.float32))
+    capsys.readouterr()
+    run.main(["speech_recognition", "predict", train(), "other.npy"])
+    out, err = capsys.readouterr()
+    assert out == "\n"
+    assert "13 features a frame" in err
+
+
+def test_the_world_is_spoken_as_often_as_asked_for():
+    assert len(load(scenes=30)) == 30
+    assert len(load("validation", scenes=30)) == 2
+    assert len(load("test", scenes=30)) == 3
+    assert voices.SPEAKERS.keys() == {"train", "validation", "test"}

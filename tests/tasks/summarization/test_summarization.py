@@ -1,0 +1,121 @@
+"""Summarization: docstrings as data, and documents of every length as a user has them."""
+
+import json
+from collections import Counter
+
+import pytest
+
+import run
+from tasks.common.errors import UsageError
+from tasks.common.text.words import words
+from tasks.summarization import PRESETS, Config, Task
+from tasks.summarization.docstrings import docstrings, load_docstrings, owned
+
+CODE = '''
+"""Short module line.
+
+Long enough text that tells about the module in more than ten words, surely."""
+
+def one():
+    """Do one thing with care.
+
+    The rest of it goes over
+    several lines, and has a good number of words in it.
+    """
+
+def two():
+    """A first line that goes on
+    in the second one is no summary.
+
+    Whatever comes behind it in however many words there may be of them."""
+
+class Three:
+    """Too short.
+
+    The rest would be long enough by any measure that one could think of here."""
+'''
+PACKAGES = PRESETS["tiny"]().packages
+
+
+def test_a_docstrings_first_line_sums_up_the_rest():
+    found = docstrings(CODE.encode())
+    assert [target for _, target in found] == ["Short module line.", "Do one thing with care."]
+    assert found[1][0] == "The rest of it goes over several lines, and has a good number of words in it."
+
+
+@pytest.mark.parametrize("code", [b"def (", b"\0\1\2", b"\xff\xfe", b""])
+def test_what_is_no_python_has_no_docstrings(code):
+    assert docstrings(code) == []
+
+
+def test_a_split_is_made_of_whole_packages_within_its_share():
+    sizes = Counter({f"package{number}": number for number in range(1, 60)})
+    owners = owned(sizes)
+    for split in ("test", "validation"):
+        share = sum(sizes[name] for name, owner in owners.items() if owner == split) / sizes.total()
+        assert 0.02 < share <= 0.05
+
+
+def test_splits_share_no_text():
+    splits = {split: load_docstrings(split, PACKAGES) for split in ("train", "validation", "test")}
+    texts = {split: set(examples["source"]) for split, examples in splits.items()}
+    assert min(map(len, texts.values())) > 5
+    assert not texts["train"] & (texts["validation"] | texts["test"]) and not texts["validation"] & texts["test"]
+
+
+def test_a_package_that_is_not_there_is_named():
+    with pytest.raises(UsageError, match="unknown package 'ritch'; did you mean 'rich'"):
+        load_docstrings("train", ["ritch"])
+    with pytest.raises(UsageError, match="leave nothing for test"):
+        load_docstrings("test", ["jiwer"])
+    with pytest.raises(UsageError, match="leave nothing for train"):
+        load_docstrings("train", ["_soundfile_data"])  # which has no docstring at all
+
+
+def test_the_lead_has_as_many_words_as_references_have():
+    task = Task(PRESETS["tiny"]())
+    examples = task.load("validation")
+    lead = task.baselines(examples)["lead"]
+    mean = sum(len(words(target)) for target in examples["target"]) / len(examples)
+    assert all(source.startswith(line) for source, line in zip(examples["source"], lead, strict=True))
+    assert {len(words(line)) for line in lead} == {round(mean)}
+
+
+def test_only_the_beginning_of_a_long_document_is_read():
+    task = Task(PRESETS["tiny"]())
+    task.fit(task.load("validation"))
+    limit = task.config.encoder.limit
+    text = "a word and another one " * 5000
+    assert task.source_lengths([text, "a word"]) == [limit + 1, len(task.source_vocabulary.encode(["a word"])[0]) + 1]
+    assert task.source_tokens([text])[0] == task.source_vocabulary.encode([text])[0][:limit]
+
+
+def test_it_trains_evaluates_and_predicts_from_tables(tmp_path, capsys):
+    rows = [
+        {"article": f"{word} " * 12 + "and so on.", "summary": f"About {word}."} for word in ("cats", "dogs", "owls")
+    ]
+    for split in ("train", "validation", "test"):
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows * 4))
+    place = tmp_path / "run"
+    flags = ["--data", str(tmp_path), "--source", "article", "--vocabulary.size", "320"]
+    run.main(["summarization", "train", "tiny", *flags, "--run", str(place)])
+    run.main(["summarization", "evaluate", str(place)])
+    report = json.loads((place / "evaluation" / "test.json").read_text())
+    assert {"rouge1", "rouge2", "rougeL", "length_ratio", "novel_1grams"} <= set(report["metrics"])
+    assert report["baselines"]["lead"]["rougeL"] > 0
+    document, binary = tmp_path / "document.txt", tmp_path / "binary"
+    document.write_text("cats cats\ncats and so on.\n" * 4000)  # 100 kB, in many lines, is one document
+    binary.write_bytes(bytes(range(256)))
+    capsys.readouterr()
+    run.main(["summarization", "predict", str(place), str(document), str(binary), "", "猫 cats кошки"])
+    out, err = capsys.readouterr()
+    lines = out.split("\n")
+    assert len(lines) == 5 and lines[0] and not lines[1] and not lines[2]
+    assert "input 2 holds a NUL character" in err and "input 3 is empty" in err
+
+
+def test_columns_that_are_not_there_are_named(tmp_path):
+    for split in ("train", "validation"):
+        (tmp_path / f"{split}.jsonl").write_text('{"text": "x", "title": "y"}\n')
+    with pytest.raises(UsageError, match=r"unknown column 'document'; .*text, title"):
+        Task(Config(data=str(tmp_path))).load("train")

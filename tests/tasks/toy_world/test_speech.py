@@ -1,0 +1,82 @@
+"""The embedded world, spoken: the same seed gives the same sound, and no voice speaks in two splits."""
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+
+from tasks.common.data import cache
+from tasks.toy_world import scenes
+from tasks.toy_world import speech as voices
+from tasks.toy_world.scenes import describe
+from tasks.toy_world.speech import ACCENTS, RATE, SPEAKERS, speak, spoken_scenes
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def sound(content: bytes) -> np.ndarray:
+    samples, rate = soundfile.read(io.BytesIO(content), dtype="float32")
+    assert rate == RATE
+    return samples
+
+
+def test_the_same_words_are_the_same_samples_whatever_was_said_before():
+    first = speak("a red seven", "gmw/en-US+m3", rate=180, pitch=40)
+    speak("an orange one", "gmw/en-029+f2", rate=150, pitch=60)
+    assert np.array_equal(speak("a red seven", "gmw/en-US+m3", rate=180, pitch=40), first)
+
+
+def test_rate_pitch_and_voice_are_heard():
+    plain = speak("a red seven above a blue two", "gmw/en-US+m3", rate=150, pitch=50)
+    assert len(speak("a red seven above a blue two", "gmw/en-US+m3", rate=200, pitch=50)) < 0.9 * len(plain)
+    for other in (
+        speak("a red seven above a blue two", "gmw/en-US+m3", rate=150, pitch=20),
+        speak("a red seven above a blue two", "gmw/en-US+f2", rate=150, pitch=50),
+    ):
+        size = min(len(other), len(plain))
+        assert not np.allclose(other[:size], plain[:size], atol=0.05)
+
+
+def test_a_voice_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="no voice 'gmw/nobody'"):
+        speak("a red seven", "gmw/nobody")
+
+
+def test_every_voice_speaks_without_clipping():
+    for speaker in (name for names in SPEAKERS.values() for name in names):
+        samples = speak("an orange seven", f"gmw/{ACCENTS[0]}+{speaker}")
+        assert 0.5 < len(samples) / RATE < 3
+        assert 0.05 < np.abs(samples).max() <= 1
+
+
+def test_no_voice_speaks_in_two_splits():
+    speakers = [name for names in SPEAKERS.values() for name in names]
+    assert len(speakers) == len(set(speakers))
+
+
+def test_a_row_depends_on_split_seed_and_number_alone(monkeypatch, tmp_path):
+    once = list(spoken_scenes("train", 6)["bytes"])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
+    monkeypatch.setattr(cache, "ALONE", 2)  # three processes
+    assert list(spoken_scenes("train", 6)["bytes"]) == once
+    assert list(spoken_scenes("train", 4)["bytes"]) == once[:4]
+    assert list(spoken_scenes("train", 4, seed=2)["bytes"]) != once[:4]
+
+
+def test_what_was_spoken_before_comes_from_the_disk(monkeypatch):
+    once = list(spoken_scenes("test", 3)["bytes"])
+    monkeypatch.setattr(voices, "speak", None)
+    assert list(spoken_scenes("test", 3)["bytes"]) == once
+
+
+def test_texts_describe_the_scenes_of_the_split_and_sound_like_speech():
+    spoken = spoken_scenes("validation", 5)
+    for scene, row in zip(scenes.scenes("validation", 5), spoken, strict=True):
+        assert row["text"] in describe(scene, "en")
+        samples = sound(row["bytes"])
+        assert 0.3 < len(samples) / RATE / len(row["text"].split()) * 2 < 2
+        assert 0.05 < np.abs(samples).max() <= 1

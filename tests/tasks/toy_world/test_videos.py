@@ -1,0 +1,87 @@
+"""The embedded world in motion: it does what is told, is the same scenes as elsewhere, and can be written as a file."""
+
+import io
+import random
+
+import numpy as np
+import pytest
+
+from tasks.toy_world.images import SIDE
+from tasks.toy_world.scenes import Thing, scenes
+from tasks.toy_world.videos import FRAMES, SHORTEST, Motion, film, moving_scenes, narrate, ways, write_video
+from tasks.video_to_text.frames import FrameConfig, read_frames
+
+
+def test_every_way_is_what_it_is_called_and_stays_inside():
+    seen = set()
+    for seed in range(600):
+        generator = random.Random(seed)
+        shape = generator.randint(11, 27), generator.randint(5, 20)
+        corner = generator.randint(0, SIDE - shape[0]), generator.randint(0, SIDE - shape[1])
+        move = ways(corner, shape, generator)
+        places = np.array(move.corners)
+        assert len(places) == FRAMES
+        assert tuple(places[0]) == corner
+        assert (places >= 0).all()
+        assert (places + shape <= SIDE).all()
+        steps = np.diff(places, axis=0)
+        seen.add(move.motion)
+        if move.motion.direction is None:
+            assert not steps.any()
+            continue
+        axis = 0 if move.motion.direction in ("up", "down") else 1
+        sign = -1 if move.motion.direction in ("up", "left") else 1
+        assert not steps[:, 1 - axis].any()
+        along = sign * steps[:, axis]
+        assert along[0] > 0
+        edge = places[:, axis].min() if sign < 0 else SIDE - shape[axis] - places[:, axis].max()
+        if move.motion.bounces:
+            assert along[-1] < 0
+            assert edge <= 4  # it reaches it between two frames
+            assert along[along < 0].sum() <= -SHORTEST // 2
+        else:
+            assert (along >= 0).all()
+            assert along.sum() >= SHORTEST
+            assert edge >= 1
+    assert len(seen) == 9  # staying, and four directions with and without a bounce
+
+
+def test_a_scene_is_told_in_every_order_and_the_plain_one_first():
+    things = [Thing(7, "red", "small"), Thing(2, "orange", "large"), Thing(0, "blue", "medium")]
+    motions = [Motion("left", bounces=True), Motion(), Motion("up")]
+    told = narrate(things, motions)
+    assert told[0] == "a red seven moves left and bounces, an orange two stays while a blue zero moves up"
+    assert "An orange two is staying while a blue zero is moving up." in narrate(things[1:], motions[1:])
+    assert len(told) == len(set(told)) == 12
+    assert narrate(things[:1], motions[:1]) == [
+        "a red seven moves left and bounces",
+        "A red seven is moving left and bouncing.",
+    ]
+
+
+def test_the_same_generator_films_the_same():
+    scene = scenes("train", 3)[2]
+    first, second, other = (film(scene, "train", random.Random(seed)) for seed in (1, 1, 2))
+    assert first[0].shape == (FRAMES, SIDE, SIDE, 3)
+    np.testing.assert_array_equal(first[0], second[0])
+    assert first[1] == second[1]
+    assert (first[0] != other[0]).any()
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_its_scenes_are_those_of_the_other_modalities_in_their_order(split):
+    table = moving_scenes(split, 6)
+    for scene, captions in zip(scenes(split, 6), table["captions"], strict=True):
+        words = [
+            word for word in captions[0].replace(",", "").split() if word in {thing.colour for thing in scene.things}
+        ]
+        assert words == [thing.colour for thing in scene.things]
+    assert moving_scenes(split, 6)["bytes"] == table["bytes"]
+
+
+def test_a_video_file_shows_what_was_drawn(tmp_path):
+    frames = np.load(io.BytesIO(moving_scenes("test", 1)[0]["bytes"]))
+    write_video(frames, tmp_path / "inside" / "a.mp4")
+    read = read_frames(str(tmp_path / "inside" / "a.mp4"), FrameConfig(count=0), None)
+    assert read.shape == frames.shape
+    assert np.abs(read.astype(int) - frames).mean() < 3

@@ -1,0 +1,304 @@
+"""Video to text as it is used: every form of data, bad files, what is kept, pictures, the metrics of each kind."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset, DatasetDict, Features, List, Value, Video
+from matplotlib.image import imread
+from PIL import Image
+from torch.testing import assert_close
+from transformers import ResNetConfig, ResNetModel, ViTImageProcessor
+
+import run
+from tasks.common.data import precompute as frozen
+from tasks.common.errors import UsageError
+from tasks.toy_world.videos import write_video
+from tasks.video_to_text import Task
+from tasks.video_to_text.frames import FrameConfig
+from tasks.video_to_text.presets import PRESETS, tiny
+
+CAPTIONS = [["A red one.", "one in red"], ["A blue one.", "it's blue"], ["Green!", "all green"]]
+COLOURS = [(200, 0, 0), (0, 0, 200), (0, 200, 0)]
+SHORT = ["--train.epochs", "1", "--vocabulary.min-frequency", "1", "--search.max-length", "8"]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def film(folder: Path, names: list[str]) -> None:
+    """Three videos of two, three and four frames."""
+    for number, name in enumerate(names):
+        write_video(np.full((2 + number, 32, 48, 3), COLOURS[number], dtype=np.uint8), folder / f"{name}.mp4")
+
+
+def lines(path: Path, rows: list[dict]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """The videofolder convention."""
+    place = tmp_path / "data"
+    for split in ("train", "val", "test"):
+        film(place / split, ["0", "1", "2"])
+        rows = [{"file_name": f"{number}.mp4", "captions": given} for number, given in enumerate(CAPTIONS)]
+        lines(place / split / "metadata.jsonl", rows)
+    return place
+
+
+def config(**changes):
+    return dataclasses.replace(tiny(), **changes)
+
+
+def load(data: object, split: str = "train", **changes) -> Dataset:
+    return Task(config(data=str(data), **changes)).load(split)
+
+
+# ── Where data come from ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_folder_is_read_with_its_lengths_in_frames(folder):
+    examples = load(folder)
+    assert examples["references"][:] == CAPTIONS
+    assert examples["target"][:] == [["a red one", "one in red"], ["a blue one", "it's blue"], ["green", "all green"]]
+    assert examples["length"][:] == [2, 3, 4]
+    assert load(folder, "validation", frames=FrameConfig(count=3))["length"][:] == [2, 3, 3]
+
+
+def test_msrvtts_annotations(tmp_path):
+    film(tmp_path / "vtt" / "TrainValVideo", ["video0", "video1", "video2"])
+    splits = ["train", "validate", "train"]
+    content = {
+        "videos": [{"video_id": f"video{n}", "split": splits[n], "id": n} for n in range(3)],
+        "sentences": [{"video_id": f"video{n}", "caption": text} for n in range(3) for text in CAPTIONS[n]],
+    }
+    (tmp_path / "vtt" / "train_val_videodatainfo.json").write_text(json.dumps(content))
+    assert load(tmp_path / "vtt")["references"][:] == [CAPTIONS[0], CAPTIONS[2]]
+    assert load(tmp_path / "vtt", "validation")["references"][:] == CAPTIONS[1:2]
+    with pytest.raises(UsageError, match="no videos of the test split"):
+        load(tmp_path / "vtt", "test")
+
+
+@pytest.mark.parametrize("listing", ["AllVideoDescriptions.txt", "video_corpus.csv"])
+def test_msvds_descriptions_and_both_ways_to_split_them(tmp_path, listing):
+    names = ["a_b_1_9", "c_0_4", "-d_3_5"]
+    film(tmp_path / "msvd" / "YouTubeClips", names)
+    pairs = [(names[n], text) for n in range(3) for text in CAPTIONS[n]]
+    if listing.endswith("txt"):
+        text = "# a note\n" + "".join(f"{name} {caption}\n" for name, caption in pairs)
+    else:
+        rows = [(*name.rsplit("_", 2), "English", caption) for name, caption in pairs] + [("c", 0, 4, "German", "blau")]
+        text = "VideoID,Start,End,Language,Description\n" + "".join(",".join(map(str, row)) + "\n" for row in rows)
+    (tmp_path / "msvd" / listing).write_text(text)
+    with pytest.raises(UsageError, match=r"which clips are the train split\?"):
+        load(tmp_path / "msvd")
+    mapping = [f"{name} vid{number}\n" for name, number in zip(names, (3, 1201, 1400), strict=True)]
+    (tmp_path / "msvd" / "youtube_mapping.txt").write_text("".join(mapping))
+    assert load(tmp_path / "msvd")["references"][:] == CAPTIONS[:1]
+    assert load(tmp_path / "msvd", "validation")["references"][:] == CAPTIONS[1:2]
+    (tmp_path / "msvd" / "train_list.txt").write_text("\n".join(names[1:]))
+    assert load(tmp_path / "msvd")["references"][:] == CAPTIONS[1:]
+
+
+def test_a_data_set_of_the_hubs_kind(tmp_path, folder):
+    videos = [{"path": None, "bytes": (folder / "train" / f"{n}.mp4").read_bytes()} for n in range(3)]
+    features = Features({"clip": Video(decode=False), "caption": List(Value("string"))})
+    table = Dataset.from_dict({"clip": videos, "caption": CAPTIONS}, features=features)
+    DatasetDict({"train": table.cast_column("clip", Video())}).save_to_disk(str(tmp_path / "saved"))
+    examples = load(tmp_path / "saved")
+    assert examples["references"][:] == CAPTIONS
+    task = Task(config(data="x"))
+    task.fit(examples)
+    source = task.collate_sources(examples["source"][:], training=False)
+    assert source.values.shape == (3, 4, 3, 32, 32)
+    assert source.mask.sum(dim=1).tolist() == [2, 3, 4]
+    for row, colour in enumerate(COLOURS):
+        assert_close(source.values[row, 0].float().mean(dim=(1, 2)), torch.tensor(colour).float(), atol=6, rtol=0)
+
+
+def test_features_of_frames_and_folders_of_frames_in_place_of_videos(tmp_path):
+    for split in ("train", "val"):
+        (tmp_path / "features" / split).mkdir(parents=True)
+        rows = []
+        for number, given in enumerate(CAPTIONS):
+            np.save(tmp_path / "features" / split / f"{number}.npy", np.random.rand(2 + number, 6).astype(np.float16))
+            rows.append({"file_name": f"{number}.npy", "captions": given})
+        lines(tmp_path / "features" / split / "metadata.jsonl", rows)
+    run.main(["video_to_text", "train", "tiny", "--data", "features", "--run", "run", *SHORT])
+    run.main(["video_to_text", "evaluate", "run", "--split", "validation"])
+    run.main(["video_to_text", "predict", "run", "features/val/1.npy", "--picture", "pictures"])
+    assert imread("pictures/0001.png").size > 0
+    frames = tmp_path / "frames" / "train"
+    for number in range(3):
+        (frames / str(number)).mkdir(parents=True)
+        for place in range(2 + number):
+            Image.new("RGB", (30, 20), COLOURS[number]).save(frames / str(number) / f"{place}.png")
+    lines(frames / "metadata.jsonl", [{"file_name": str(n), "captions": CAPTIONS[n]} for n in range(3)])
+    assert load(tmp_path / "frames")["length"][:] == [2, 3, 4]
+
+
+def test_bad_rows_are_told_together(folder):
+    train = folder / "train"
+    (train / "0.mp4").write_bytes(b"")
+    (train / "1.mp4").write_text("no video")
+    with pytest.raises(
+        UsageError, match=r"2 of 3 rows are bad.*\(0\.mp4\) is empty.*\(1\.mp4\) is no video.*--skip-bad"
+    ):
+        load(folder)
+    assert load(folder, skip_bad=True)["references"][:] == CAPTIONS[2:]
+
+
+def test_what_is_kept_is_never_decoded_again(folder, monkeypatch):
+    plain, kept = FrameConfig(count=3), FrameConfig(count=3, keep=True)
+    decoded, held = (Task(config(data=str(folder), frames=frames)) for frames in (plain, kept))
+    sources = [task.load("train")["source"][:] for task in (decoded, held)]
+    for task in (decoded, held):
+        task.width = 0
+    gold = decoded.collate_sources(sources[0], training=False)
+    monkeypatch.setattr("av.open", None)
+    again = held.collate_sources(held.load("train")["source"][:], training=False)
+    assert torch.equal(again.values, gold.values)
+    assert torch.equal(again.mask, gold.mask)
+
+
+# ── Encoders ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def resnet(tmp_path) -> str:
+    torch.manual_seed(1)
+    ResNetModel(ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1])).save_pretrained(
+        tmp_path / "resnet"
+    )
+    size = {"height": 32, "width": 32}
+    ViTImageProcessor(size=size, image_mean=[0.4] * 3, image_std=[0.2] * 3).save_pretrained(tmp_path / "resnet")
+    return str(tmp_path / "resnet")
+
+
+def test_frozen_features_are_computed_once_and_a_run_needs_no_pretrained_folder(folder, resnet, capsys):
+    flags = ["--data", str(folder), "--encoder.pretrained", resnet, "--encoder.size", "32"]
+    run.main(["video_to_text", "train", "tiny", *flags, "--run", "run", *SHORT])
+    (Path(resnet) / "config.json").unlink()
+    capsys.readouterr()
+    run.main(["video_to_text", "predict", "run", str(folder / "test" / "0.mp4")])
+    assert capsys.readouterr().out.count("\n") == 1
+    with pytest.raises(SystemExit):
+        run.main(["video_to_text", "train", "tiny", *flags, "--run", "other", *SHORT])
+    assert "can't be loaded" in capsys.readouterr().err
+
+
+def test_the_model_gives_the_same_for_raw_and_for_encoded_videos(folder, resnet):
+    encoder = dataclasses.replace(tiny().encoder, pretrained=resnet, size=())
+    task = Task(config(data=str(folder), encoder=encoder))
+    examples = task.load("train")
+    task.fit(examples)
+    model = task.build_model().eval()
+    encoded = frozen.encode(task, model.encoder.front, examples)
+    assert encoded["length"][:] == [2, 3, 4]
+    raw, kept = (model.encoder(task.read(part["source"][:], training=False)) for part in (examples, encoded))
+    assert_close(kept.states, raw.states, rtol=1e-2, atol=1e-2)
+    other = Task(config(data=str(folder), encoder=encoder, frames=FrameConfig(count=2)))
+    other.fit(other.load("train"))
+    assert frozen.encode(other, model.encoder.front, other.load("train"))["length"][:] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--encoder.reading", "mean", "--attention.score", "none"],
+        ["--encoder.reading", "frames", "--decoder.kind", "s2vt"],
+        ["--encoder.front", "spatiotemporal", "--decoder.ctc", "0.3", "--vocabulary.kind", "character"],
+        ["--encoder.reading", "frames", "--attention.heads", "2"],
+        ["--encoder.reading", "regions", "--encoder.front", "spatiotemporal"],
+        ["--encoder.reading", "regions", "--encoder.front", "two_stream", "--encoder.window", "4"],
+        ["--augment.stutter", "0.2", "--augment.crop", "0.1", "--frames.keep"],
+    ],
+)
+def test_every_way_to_read_a_video_trains_and_writes(flags, capsys):
+    run.main(["video_to_text", "train", "tiny", "--run", "run", "--train.epochs", "1", "--scenes", "32", *flags])
+    run.main(["video_to_text", "evaluate", "run", "--split", "validation", "--beam", "2"])
+    assert "cider" in capsys.readouterr().out
+
+
+# ── Through the command line ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def trained(folder) -> str:
+    run.main(["video_to_text", "train", "tiny", "--data", str(folder), "--run", "run", *SHORT])
+    return "run"
+
+
+def test_predict_reads_files_and_folders_and_says_what_it_cannot(trained, folder, capsys):
+    (folder / "test" / "z.mp4").write_text("text")
+    frames = folder / "frames"
+    frames.mkdir()
+    Image.new("RGB", (48, 32), COLOURS[0]).save(frames / "1.png")
+    Image.new("RGB", (48, 32), COLOURS[0]).save(frames / "2.png")
+    capsys.readouterr()
+    run.main(["video_to_text", "predict", trained, str(folder / "test"), str(frames), str(folder / "test" / "0.mp4")])
+    out, err = capsys.readouterr()
+    written = out.split("\n")[
+        :-1
+    ]  # 0.mp4, 1.mp4, 2.mp4, metadata.jsonl, z.mp4, the folder of frames, and the first again
+    assert len(written) == 7
+    assert written[3] == written[4] == ""
+    assert written[0] == written[6]
+    assert "z.mp4 is no video that can be read" in " ".join(err.split())
+
+
+def test_predict_draws_the_strip_of_frames(trained, folder):
+    run.main(["video_to_text", "predict", trained, str(folder / "test" / "2.mp4"), "--picture", "pictures"])
+    assert imread("pictures/0001.png").shape[1] > 300
+
+
+def test_predict_draws_the_strip_once_for_each_word_where_regions_are_looked_at(folder):
+    flags = ["--encoder.reading", "regions", "--encoder.front", "spatiotemporal"]
+    run.main(["video_to_text", "train", "tiny", "--data", str(folder), "--run", "run", *SHORT, *flags])
+    run.main(["video_to_text", "predict", "run", str(folder / "test" / "2.mp4"), "--picture", "pictures"])
+    assert imread("pictures/0001.png").size > 0
+
+
+def test_regions_of_a_pretrained_network_are_refused(folder, resnet, capsys):
+    flags = ["--data", str(folder), "--encoder.pretrained", resnet, "--encoder.reading", "regions"]
+    with pytest.raises(SystemExit):
+        run.main(["video_to_text", "train", "tiny", *flags, "--run", "run", *SHORT])
+    assert "needs an encoder from scratch" in capsys.readouterr().err
+
+
+def test_a_model_without_attention_has_no_picture(folder, capsys):
+    flags = ["--encoder.reading", "frames", "--decoder.kind", "s2vt"]
+    run.main(["video_to_text", "train", "tiny", "--data", str(folder), "--run", "run", *SHORT, *flags])
+    with pytest.raises(SystemExit):
+        run.main(["video_to_text", "predict", "run", str(folder / "test" / "2.mp4"), "--picture", "pictures"])
+    assert "no attention" in capsys.readouterr().err
+
+
+def test_lips_are_scored_by_words(folder):
+    for split in ("train", "val", "test"):
+        rows = [{"file_name": f"{number}.mp4", "text": given[0]} for number, given in enumerate(CAPTIONS)]
+        lines(folder / split / "metadata.jsonl", rows)
+    run.main(["video_to_text", "train", "tiny", "--data", str(folder), "--run", "run", "--score", "words", *SHORT])
+    run.main(["video_to_text", "evaluate", "run"])
+    report = json.loads(Path("run/evaluation/test.json").read_text())
+    assert {"wer", "cer"} <= set(report["metrics"])
+    assert report["diversity"] == {}
+
+
+def test_sizes_that_the_network_cannot_halve_are_refused():
+    task = Task(config(encoder=dataclasses.replace(tiny().encoder, size=(32, 36))))
+    task.fit(task.load("train"))
+    with pytest.raises(UsageError, match=r"32 × 36; .* multiples of 8"):
+        task.build_model()
+
+
+def test_every_preset_is_a_whole_configuration():
+    for name, preset in PRESETS.items():
+        assert preset.__doc__, name
+        assert (preset().score == "words") == (name == "grid")
