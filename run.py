@@ -38,7 +38,7 @@ COMMANDS = {  # where each is written; loaded when called, since torch takes its
 def main(arguments: list[str]) -> None:
     # Before tokenizers is loaded, which else warns whenever a process that prepares batches is forked off.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    from tasks.common.errors import UsageError, unknown
+    from tasks.common.errors import UsageError, unknown_name
 
     try:
         match arguments:
@@ -47,11 +47,11 @@ def main(arguments: list[str]) -> None:
             case ["demo", *flags]:
                 import_module("tasks.common.cli.demo").demo(flags)
             case [task, *_] if task not in TASKS:
-                raise unknown("task", task, [*TASKS, "demo"])
+                raise unknown_name("task", task, [*TASKS, "demo"])
             case [task]:
                 raise UsageError(f"{task} needs a command: {', '.join(commands_of(task))}")
             case [task, command, *_] if command not in commands_of(task):
-                raise unknown("command", command, commands_of(task))
+                raise unknown_name("command", command, commands_of(task))
             case [task, command, *rest]:
                 getattr(import_module(commands_of(task)[command]), command)(task, rest)
     except UsageError as error:

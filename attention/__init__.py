@@ -1,14 +1,14 @@
 """Attention: what a decoder looks at, and how."""
 
 from attention.alignment_metrics import coverage, diagonality, entropy
-from attention.base import Attention, Blind, Drawn, Glance, Lookup, NoAttention, Segments
+from attention.base import Attention, AttentionOutput, FixedContext, KeyValues, NoContext, SampleInfo, Segments
 from attention.doubly_stochastic import doubly_stochastic_loss
-from attention.guided import guided_loss
-from attention.hard import Gumbel, Reinforce, Sampled
-from attention.hierarchical import TwoLevels
-from attention.locality import LocalMonotonic, LocalPredictive, MonotonicRegion, RegionName, build_region
-from attention.losses import NO_LOSSES, LookLosses
-from attention.multihead import MultiHead
+from attention.guided import guided_attention_loss
+from attention.hard import CategoricalSelector, GumbelSelector, ReinforceLoss
+from attention.hierarchical import HierarchicalSoftmax
+from attention.locality import LocalityName, LocalM, LocalP, MonotonicGaussian, build_locality
+from attention.losses import NO_ATTENTION_LOSSES, AttentionLossWeights
+from attention.multihead import MultiHeadAttention
 from attention.repetition import coverage_loss
 from attention.score_functions import (
     Additive,
@@ -16,12 +16,12 @@ from attention.score_functions import (
     Cosine,
     Dot,
     General,
-    Location,
+    LocationSensitive,
     ScaledDot,
     ScoreName,
     build_score,
 )
-from attention.scored import Draw, Hierarchy, Region, Score, ScoredAttention
+from attention.scored import Locality, Score, ScoredAttention, SegmentAttention, Selector
 
 __all__ = [
     "NO_LOSSES",

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 
-def guided_loss(
+def guided_attention_loss(
     weights: Float[Tensor, "batch target source"],
     targets: Bool[Tensor, "batch target"],
     sources: Bool[Tensor, "batch source"],

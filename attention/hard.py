@@ -11,28 +11,28 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attention.base import Drawn
-from attention.scored import Draw
+from attention.base import SampleInfo
+from attention.scored import Selector
 
 Energies = Float[Tensor, "batch queries source"]
 Weights = Float[Tensor, "batch queries source"]
 
 
-class Sampled(Draw):
-    """Draws by the probabilities themselves; :class:`Reinforce` is what learns from it."""
+class CategoricalSelector(Selector):
+    """Draws by the probabilities themselves; :class:`ReinforceLoss` is what learns from it."""
 
-    def forward(self, energies: Energies) -> tuple[Weights, Drawn | None]:
+    def forward(self, energies: Energies) -> tuple[Weights, SampleInfo | None]:
         if not self.training:
-            return at(energies.argmax(dim=-1, keepdim=True), energies), None
+            return one_hot(energies.argmax(dim=-1, keepdim=True), energies), None
         logarithms = energies.log_softmax(dim=-1)
         probabilities = logarithms.exp()
         place = probabilities.detach().flatten(0, 1).multinomial(1).unflatten(0, energies.shape[:2])
         surprise = -logarithms.masked_fill(logarithms.isneginf(), 0.0)
-        drawn = Drawn(logarithms.gather(-1, place).squeeze(-1), (probabilities * surprise).sum(dim=-1))
-        return at(place, energies), drawn
+        sample = SampleInfo(logarithms.gather(-1, place).squeeze(-1), (probabilities * surprise).sum(dim=-1))
+        return one_hot(place, energies), sample
 
 
-class Gumbel(Draw):
+class GumbelSelector(Selector):
     """Straight-through Gumbel-softmax (Jang et al. 2017, Maddison et al. 2017).
 
     ``temperature`` of the softmax that stands for the draw in the backward pass: low is near the draw, and noisy.
@@ -42,18 +42,18 @@ class Gumbel(Draw):
         super().__init__()
         self.temperature = temperature
 
-    def forward(self, energies: Energies) -> tuple[Weights, Drawn | None]:
+    def forward(self, energies: Energies) -> tuple[Weights, SampleInfo | None]:
         if not self.training:
-            return at(energies.argmax(dim=-1, keepdim=True), energies), None
+            return one_hot(energies.argmax(dim=-1, keepdim=True), energies), None
         return functional.gumbel_softmax(energies, tau=self.temperature, hard=True), None
 
 
-def at(place: Tensor, energies: Energies) -> Weights:
+def one_hot(place: Tensor, energies: Energies) -> Weights:
     """One at each query's ``place`` (batch, queries, 1), zero elsewhere."""
     return torch.zeros_like(energies).scatter_(-1, place, 1.0)
 
 
-class Reinforce(nn.Module):
+class ReinforceLoss(nn.Module):
     """What draws of positions are answerable for, as a loss (Williams 1992, Xu et al. 2015).
 
     A draw's reward is the log-likelihood of what it could change: of its own word, and of all later ones where contexts
@@ -71,20 +71,20 @@ class Reinforce(nn.Module):
 
     def forward(
         self,
-        gains: Float[Tensor, "batch target"],
-        drawn: Drawn,
+        token_log_probs: Float[Tensor, "batch target"],
+        sample: SampleInfo,
         real: Bool[Tensor, "batch target"],
         *,
-        onward: bool,
+        affects_future: bool,
     ) -> Float[Tensor, ""]:
         """A term whose gradient is that of the draws, summed over real words, and whose value is zero.
 
-        ``gains``: the words' log-likelihoods. ``onward``: a draw also changes what is written after it.
+        ``token_log_probs``: the words' log-likelihoods. ``affects_future``: a draw also changes what is written after it.
         """
-        excess = ((gains.detach() - self.baseline) * real).to(drawn.log_probability.dtype)
-        reward = excess.flip(1).cumsum(dim=1).flip(1) if onward else excess
+        excess = ((token_log_probs.detach() - self.baseline) * real).to(sample.log_prob.dtype)
+        reward = excess.flip(1).cumsum(dim=1).flip(1) if affects_future else excess
         if self.training:
-            mean = (gains.detach() * real).sum() / real.sum().clamp(min=1)
+            mean = (token_log_probs.detach() * real).sum() / real.sum().clamp(min=1)
             self.baseline.lerp_(mean.to(self.baseline.dtype), 1 - self.momentum)
-        loss = -((reward * drawn.log_probability + self.entropy * drawn.entropy) * real).sum()
+        loss = -((reward * sample.log_prob + self.entropy * sample.entropy) * real).sum()
         return loss - loss.detach()

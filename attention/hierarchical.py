@@ -9,13 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attention.base import Segments
-from attention.scored import Hierarchy, Score
+from attention.scored import Score, SegmentAttention
 from encoders.base import Memory
 
 DEFAULT = 8  # states in a segment, where nobody says
 
 
-class TwoLevels(Hierarchy):
+class HierarchicalSoftmax(SegmentAttention):
     """p(state) = p(segment) p(state | segment), each a softmax by a score of its own (after Nallapati et al. 2016).
 
     A segment's key is made of the mean of its states. Written as log-weights, a softmax over all states gives

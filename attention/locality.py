@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
-from attention.scored import Region
+from attention.scored import Locality
 
 Queries = Float[Tensor, "batch queries query"]
 Mask = Bool[Tensor, "batch source"]
@@ -25,13 +25,13 @@ Past = Float[Tensor, "batch queries 2 source"] | None
 LogWeights = Float[Tensor, "batch queries source"]
 Centres = Shaped[Tensor, "#batch queries 1"]  # positions, from 0 to the last real one, and not only whole ones
 
-RegionName = Literal["local_m", "local_p", "monotonic"]
+LocalityName = Literal["local_m", "local_p", "monotonic"]
 
 
-class LocalMonotonic(Region):
+class LocalM(Locality):
     """local-m: source and target run side by side, so the t-th word looks at the positions from t - D to t + D."""
 
-    remembers = True
+    has_state = True
 
     def __init__(self, width: int | float):
         """``width``: D, in states of the encoder."""
@@ -43,10 +43,10 @@ class LocalMonotonic(Region):
             looks = torch.arange(queries.size(1), device=mask.device)[:, None]
         else:
             looks = past[:, :, 1].sum(dim=-1, keepdim=True).round()  # each of them weighed one in all
-        return within(torch.minimum(looks, last(mask)), mask, self.width)
+        return window_mask(torch.minimum(looks, last_position(mask)), mask, self.width)
 
 
-class LocalPredictive(Region):
+class LocalP(Locality):
     """local-p: a Gaussian of deviation D / 2, cut off at D, around S sigmoid(v . tanh(W q)), S the last position."""
 
     def __init__(self, query_dim: int, hidden_dim: int, width: int | float):
@@ -58,11 +58,11 @@ class LocalPredictive(Region):
 
     def forward(self, queries: Queries, mask: Mask, past: Past) -> LogWeights:
         share = torch.sigmoid(self.position(torch.tanh(self.query(queries))))  # (batch, queries, 1)
-        centre = last(mask) * precise(share)
-        return within(centre, mask, self.width) + gaussian(centre, mask, self.width / 2)
+        centre = last_position(mask) * at_least_float32(share)
+        return window_mask(centre, mask, self.width) + gaussian(centre, mask, self.width / 2)
 
 
-class MonotonicRegion(Region):
+class MonotonicGaussian(Locality):
     """A window that moves on with every look, and never back.
 
     Its centre is where the last look was on average, plus exp(v . tanh(W q)) positions, so one at the start of
@@ -70,8 +70,8 @@ class MonotonicRegion(Region):
     score down outside of it.
     """
 
-    remembers = True
-    sequential = True
+    has_state = True
+    is_sequential = True
 
     def __init__(self, query_dim: int, hidden_dim: int, width: int | float):
         super().__init__()
@@ -82,10 +82,10 @@ class MonotonicRegion(Region):
     def forward(self, queries: Queries, mask: Mask, past: Past) -> LogWeights:
         stride = self.stride(torch.tanh(self.query(queries))).exp()  # (batch, queries, 1)
         before = -1.0 if past is None else (past[:, :, 0] * positions(mask)).sum(dim=-1, keepdim=True)
-        return gaussian(torch.minimum(before + precise(stride), last(mask)), mask, self.width / 2)
+        return gaussian(torch.minimum(before + at_least_float32(stride), last_position(mask)), mask, self.width / 2)
 
 
-def precise(numbers: Tensor) -> Tensor:
+def at_least_float32(numbers: Tensor) -> Tensor:
     """In float32 at least: half precision cannot count beyond some hundred positions."""
     return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
 
@@ -94,12 +94,12 @@ def positions(mask: Mask) -> Int[Tensor, " source"]:
     return torch.arange(mask.size(1), device=mask.device)
 
 
-def last(mask: Mask) -> Int[Tensor, "batch 1 1"]:
+def last_position(mask: Mask) -> Int[Tensor, "batch 1 1"]:
     """The position of each sentence's last real state."""
     return mask.sum(dim=1)[:, None, None] - 1
 
 
-def within(centre: Centres, mask: Mask, width: int | float) -> LogWeights:
+def window_mask(centre: Centres, mask: Mask, width: int | float) -> LogWeights:
     """0 up to ``width`` positions from the centre, or at the nearest position if that is farther; -inf beyond."""
     far = (positions(mask) - centre).abs() > max(width, 0.5)
     return torch.zeros_like(far, dtype=torch.float32).masked_fill(far, float("-inf"))
@@ -110,12 +110,12 @@ def gaussian(centre: Centres, mask: Mask, deviation: float) -> LogWeights:
     return -((positions(mask) - centre) ** 2) / (2 * deviation**2)
 
 
-def build_region(name: RegionName, query_dim: int, hidden_dim: int, width: int | float) -> Region:
+def build_locality(name: LocalityName, query_dim: int, hidden_dim: int, width: int | float) -> Locality:
     """The region called ``name``; ``hidden_dim`` is the size of the perceptron by which a query moves it."""
     match name:
         case "local_m":
-            return LocalMonotonic(width)
+            return LocalM(width)
         case "local_p":
-            return LocalPredictive(query_dim, hidden_dim, width)
+            return LocalP(query_dim, hidden_dim, width)
         case "monotonic":
-            return MonotonicRegion(query_dim, hidden_dim, width)
+            return MonotonicGaussian(query_dim, hidden_dim, width)

@@ -6,12 +6,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from attention.doubly_stochastic import doubly_stochastic_loss
-from attention.guided import guided_loss
+from attention.guided import guided_attention_loss
 from attention.repetition import coverage_loss
 
 
 @dataclass(frozen=True)
-class LookLosses:
+class AttentionLossWeights:
     """Weights of the losses: ``guidance`` towards the diagonal (Tachibana et al. 2018), ``doubly_stochastic`` towards
     the whole source (Xu et al. 2015), ``coverage`` away from what was looked at before (See et al. 2017)."""
 
@@ -28,7 +28,7 @@ class LookLosses:
         """Their weighted sum over the real targets; zero if none has a weight."""
         loss = weights.new_zeros(())
         if self.guidance:
-            loss = loss + self.guidance * guided_loss(weights, targets, sources)
+            loss = loss + self.guidance * guided_attention_loss(weights, targets, sources)
         if self.doubly_stochastic:
             loss = loss + self.doubly_stochastic * doubly_stochastic_loss(weights, targets, sources)
         if self.coverage:
@@ -36,4 +36,4 @@ class LookLosses:
         return loss
 
 
-NO_LOSSES = LookLosses()
+NO_ATTENTION_LOSSES = AttentionLossWeights()

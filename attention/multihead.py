@@ -5,11 +5,11 @@ from dataclasses import replace
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from attention.base import Attention, Drawn, Glance, Lookup
+from attention.base import Attention, AttentionOutput, KeyValues, SampleInfo
 from encoders.base import Memory
 
 
-class MultiHead(Attention):
+class MultiHeadAttention(Attention):
     """Projects queries, keys and values, lets ``head`` attend in each subspace, and joins the heads' contexts.
 
     The heads are folded into the batch, so any attention that weighs, with any score, can be the head and need not
@@ -27,43 +27,43 @@ class MultiHead(Attention):
         self.head = head
         self.num_heads = num_heads
         self.dim = memory_dim
-        self.remembers, self.sequential = head.remembers, head.sequential
+        self.has_state, self.is_sequential = head.has_state, head.is_sequential
         self.query = nn.Linear(query_dim, query_dim, bias=False)
         self.key = nn.Linear(memory_dim, memory_dim, bias=False)
         self.value = nn.Linear(memory_dim, memory_dim, bias=False)
         self.joined = nn.Linear(memory_dim, memory_dim, bias=False)
 
-    def start(self, memory: Memory) -> Lookup:
+    def start(self, memory: Memory) -> KeyValues:
         folded = Memory(
-            self.fold(self.key(memory.states)),
+            self.split_heads(self.key(memory.states)),
             memory.mask.repeat_interleave(self.num_heads, dim=0),
-            self.fold(memory.summary[:, None]).squeeze(1),
+            self.split_heads(memory.summary[:, None]).squeeze(1),
             None if memory.segments is None else memory.segments.repeat_interleave(self.num_heads, dim=0),
         )
         lookup = self.head.start(folded)
-        return replace(lookup, values=self.fold(self.value(memory.states)), heads=self.num_heads)
+        return replace(lookup, values=self.split_heads(self.value(memory.states)), heads=self.num_heads)
 
     def attend(
         self,
         queries: Float[Tensor, "batch queries query"],
-        lookup: Lookup,
+        lookup: KeyValues,
         past: Float[Tensor, "batch queries heads 2 source"] | None = None,
-    ) -> Glance:
+    ) -> AttentionOutput:
         own = None if past is None else past.transpose(1, 2).flatten(0, 1)
-        glance = self.head.attend(self.fold(self.query(queries)), lookup, own)
-        context = self.joined(self.unfold(glance.context))
+        glance = self.head.attend(self.split_heads(self.query(queries)), lookup, own)
+        context = self.joined(self.merge_heads(glance.context))
         weights, past = (
             None if each is None else each.unflatten(0, (-1, self.num_heads)) for each in (glance.weights, glance.past)
         )
         weights = None if weights is None else weights.mean(dim=1)
-        drawn = glance.drawn
-        if drawn is not None:  # each head draws for itself
-            heads = [part.unflatten(0, (-1, self.num_heads)).unbind(1) for part in drawn.parts()]
-            drawn = Drawn.together([Drawn(*head) for head in zip(*heads, strict=True)])
-        return Glance(context, weights, None if past is None else past.transpose(1, 2), drawn)
+        sample = glance.sample
+        if sample is not None:  # each head draws for itself
+            heads = [part.unflatten(0, (-1, self.num_heads)).unbind(1) for part in sample.parts()]
+            sample = SampleInfo.together([SampleInfo(*head) for head in zip(*heads, strict=True)])
+        return AttentionOutput(context, weights, None if past is None else past.transpose(1, 2), sample)
 
-    def fold(self, states: Float[Tensor, "batch length dim"]) -> Float[Tensor, "rows length subspace"]:
+    def split_heads(self, states: Float[Tensor, "batch length dim"]) -> Float[Tensor, "rows length subspace"]:
         return states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2).flatten(0, 1)
 
-    def unfold(self, states: Float[Tensor, "rows length subspace"]) -> Float[Tensor, "batch length dim"]:
+    def merge_heads(self, states: Float[Tensor, "rows length subspace"]) -> Float[Tensor, "batch length dim"]:
         return states.unflatten(0, (-1, self.num_heads)).transpose(1, 2).flatten(2)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 PositionName = Literal["sinusoidal", "learned", "rotary"]
-LONGEST = 1024  # learned positions; all beyond share the last one
+MAX_POSITIONS = 1024  # learned positions; all beyond share the last one
 
 
 class Sinusoidal(nn.Module):
@@ -26,21 +26,21 @@ class Learned(nn.Module):
 
     def __init__(self, dim: int):
         super().__init__()
-        self.vectors = nn.Parameter(0.02 * torch.randn(LONGEST, dim))
+        self.vectors = nn.Parameter(0.02 * torch.randn(MAX_POSITIONS, dim))
 
     def forward(self, states: Float[Tensor, "batch length dim"], first: int = 0) -> Float[Tensor, "batch length dim"]:
-        places = torch.arange(first, first + states.size(1), device=states.device).clamp(max=LONGEST - 1)
+        places = torch.arange(first, first + states.size(1), device=states.device).clamp(max=MAX_POSITIONS - 1)
         return states + self.vectors[places]
 
 
-class Unpositioned(nn.Module):
+class NoPositions(nn.Module):
     """Adds nothing: positions come in elsewhere."""
 
     def forward(self, states: Float[Tensor, "batch length dim"], first: int = 0) -> Float[Tensor, "batch length dim"]:
         return states
 
 
-def rotated(vectors: Float[Tensor, "rows heads length dim"], first: int) -> Float[Tensor, "rows heads length dim"]:
+def apply_rotary(vectors: Float[Tensor, "rows heads length dim"], first: int) -> Float[Tensor, "rows heads length dim"]:
     """Rotary positions (Su et al. 2021): each pair of features is turned by an angle that grows with the position.
 
     So the product of a query and a key depends on how far they stand apart, and on nothing else of their positions.
@@ -67,4 +67,4 @@ def build_positions(name: PositionName, dim: int) -> nn.Module:
         case "learned":
             return Learned(dim)
         case "rotary":
-            return Unpositioned()
+            return NoPositions()

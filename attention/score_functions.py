@@ -74,10 +74,10 @@ class General(Score):
 
     def __init__(self, query_dim: int, memory_dim: int):
         super().__init__()
-        self.matrix = nn.Linear(memory_dim, query_dim, bias=False)
+        self.weight = nn.Linear(memory_dim, query_dim, bias=False)
 
     def keys(self, states: States) -> Keys:
-        return self.matrix(states)
+        return self.weight(states)
 
     def forward(self, queries: Queries, keys: Keys, past: Past = None) -> Energies:
         return queries @ keys.mT
@@ -90,17 +90,17 @@ class Additive(Score):
         super().__init__()
         self.query = nn.Linear(query_dim, hidden_dim, bias=False)
         self.key = nn.Linear(memory_dim, hidden_dim)
-        self.vector = nn.Linear(hidden_dim, 1, bias=False)
+        self.v = nn.Linear(hidden_dim, 1, bias=False)
 
     def keys(self, states: States) -> Keys:
         return self.key(states)
 
     def forward(self, queries: Queries, keys: Keys, past: Past = None) -> Energies:
         hidden = torch.tanh(self.query(queries)[:, :, None] + keys[:, None])  # (batch, queries, source, hidden)
-        return self.vector(hidden).squeeze(-1)
+        return self.v(hidden).squeeze(-1)
 
 
-class Location(Additive):
+class LocationSensitive(Additive):
     """v . tanh(W q + U k + V f + b), with f = F * [last weights; sum of all weights].
 
     Two sounds of the same word have like states; what tells them apart is which one was written already. ``filters``
@@ -108,7 +108,7 @@ class Location(Additive):
     2018), also the sum of all looks. At the first look there are none, and f is zero.
     """
 
-    sequential = True
+    is_sequential = True
 
     def __init__(self, query_dim: int, memory_dim: int, hidden_dim: int, *, filters: int = 10, width: int = 31):
         super().__init__(query_dim, memory_dim, hidden_dim)
@@ -120,7 +120,7 @@ class Location(Additive):
         if past is not None:
             located = self.filters(past.flatten(0, 1).to(keys.dtype)).mT.unflatten(0, past.shape[:2])
             hidden = hidden + self.location(located)
-        return self.vector(torch.tanh(hidden)).squeeze(-1)
+        return self.v(torch.tanh(hidden)).squeeze(-1)
 
 
 class Concat(Score):
@@ -133,16 +133,16 @@ class Concat(Score):
     def __init__(self, query_dim: int, memory_dim: int, hidden_dim: int):
         super().__init__()
         self.query_dim = query_dim
-        self.joined = nn.Linear(query_dim + memory_dim, hidden_dim, bias=False)
-        self.vector = nn.Linear(hidden_dim, 1, bias=False)
+        self.proj = nn.Linear(query_dim + memory_dim, hidden_dim, bias=False)
+        self.v = nn.Linear(hidden_dim, 1, bias=False)
 
     def keys(self, states: States) -> Keys:
-        return functional.linear(states, self.joined.weight[:, self.query_dim :])
+        return functional.linear(states, self.proj.weight[:, self.query_dim :])
 
     def forward(self, queries: Queries, keys: Keys, past: Past = None) -> Energies:
-        projected = functional.linear(queries, self.joined.weight[:, : self.query_dim])
+        projected = functional.linear(queries, self.proj.weight[:, : self.query_dim])
         hidden = torch.tanh(projected[:, :, None] + keys[:, None])  # (batch, queries, source, hidden)
-        return self.vector(hidden).squeeze(-1)
+        return self.v(hidden).squeeze(-1)
 
 
 def build_score(name: ScoreName, query_dim: int, memory_dim: int, hidden_dim: int) -> Score:
@@ -161,4 +161,4 @@ def build_score(name: ScoreName, query_dim: int, memory_dim: int, hidden_dim: in
         case "additive":
             return Additive(query_dim, memory_dim, hidden_dim)
         case "location":
-            return Location(query_dim, memory_dim, hidden_dim)
+            return LocationSensitive(query_dim, memory_dim, hidden_dim)

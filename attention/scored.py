@@ -16,17 +16,17 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from attention.base import Attention, Drawn, Glance, Lookup, Segments
+from attention.base import Attention, AttentionOutput, KeyValues, SampleInfo, Segments
 from encoders.base import Memory
 
 
 class Score(nn.Module, ABC):
     """How well each query fits each key. It only scores: no mask, no softmax.
 
-    ``sequential``: it also reads ``past``, the last weights and the sum of all; None at the first look.
+    ``is_sequential``: it also reads ``past``, the last weights and the sum of all; None at the first look.
     """
 
-    sequential: bool = False
+    is_sequential: bool = False
 
     def keys(self, states: Float[Tensor, "batch source dim"]) -> Float[Tensor, "batch source key"]:
         """What can be computed from the memory alone, once for each sentence."""
@@ -42,14 +42,14 @@ class Score(nn.Module, ABC):
         """Energies, any real number."""
 
 
-class Region(nn.Module, ABC):
+class Locality(nn.Module, ABC):
     """Where a query may look: log-weights that are added to any score's energies, before the softmax.
 
-    ``remembers``: it needs ``past``. ``sequential``: and that before it can say where the next query looks.
+    ``has_state``: it needs ``past``. ``is_sequential``: and that before it can say where the next query looks.
     """
 
-    remembers: bool = False
-    sequential: bool = False
+    has_state: bool = False
+    is_sequential: bool = False
 
     @abstractmethod
     def forward(
@@ -64,7 +64,7 @@ class Region(nn.Module, ABC):
         """
 
 
-class Hierarchy(nn.Module, ABC):
+class SegmentAttention(nn.Module, ABC):
     """Segments first, and then the states inside them."""
 
     @abstractmethod
@@ -81,20 +81,20 @@ class Hierarchy(nn.Module, ABC):
         """The states' log-weights, from their energies, which are -inf on padding, and stay so there."""
 
 
-class Draw(nn.Module, ABC):
+class Selector(nn.Module, ABC):
     """How one position is picked from the softmax of the energies."""
 
     @abstractmethod
     def forward(
         self, energies: Float[Tensor, "batch queries source"]
-    ) -> tuple[Float[Tensor, "batch queries source"], Drawn | None]:
+    ) -> tuple[Float[Tensor, "batch queries source"], SampleInfo | None]:
         """Weights that are one at the position drawn, and what the draw has to answer for in training."""
 
 
 class ScoredAttention(Attention):
     """Attention by a score: the softmax of its energies weighs the states (Bahdanau et al. 2015).
 
-    ``hierarchy``, ``region`` and ``draw``, where given, each change one thing about that; any goes with any.
+    ``segment_attention``, ``locality`` and ``selector``, where given, each change one thing about that; any goes with any.
     """
 
     def __init__(
@@ -102,47 +102,47 @@ class ScoredAttention(Attention):
         score: Score,
         dim: int,
         *,
-        hierarchy: Hierarchy | None = None,
-        region: Region | None = None,
-        draw: Draw | None = None,
+        segment_attention: SegmentAttention | None = None,
+        locality: Locality | None = None,
+        selector: Selector | None = None,
     ):
         super().__init__()
         self.score = score
-        self.hierarchy = hierarchy
-        self.region = region
-        self.draw = draw
+        self.segment_attention = segment_attention
+        self.locality = locality
+        self.selector = selector
         self.dim = dim
-        self.sequential = score.sequential or (region is not None and region.sequential)
-        self.remembers = self.sequential or (region is not None and region.remembers)
+        self.is_sequential = score.is_sequential or (locality is not None and locality.is_sequential)
+        self.has_state = self.is_sequential or (locality is not None and locality.has_state)
 
-    def start(self, memory: Memory) -> Lookup:
-        segments = None if self.hierarchy is None else self.hierarchy.start(memory)
-        return Lookup(self.score.keys(memory.states), memory.states, memory.mask, segments=segments)
+    def start(self, memory: Memory) -> KeyValues:
+        segments = None if self.segment_attention is None else self.segment_attention.start(memory)
+        return KeyValues(self.score.keys(memory.states), memory.states, memory.mask, segments=segments)
 
     def attend(
         self,
         queries: Float[Tensor, "batch queries query"],
-        lookup: Lookup,
+        lookup: KeyValues,
         past: Float[Tensor, "batch queries 2 source"] | None = None,
-    ) -> Glance:
+    ) -> AttentionOutput:
         energies = self.score(queries, lookup.keys, past)
         # Half precision sums a softmax badly over long sources, so it is done in float32 at least.
         energies = energies.to(torch.promote_types(energies.dtype, torch.float32))
         energies = energies.masked_fill(~lookup.mask[:, None], float("-inf"))
-        if self.hierarchy is not None and lookup.segments is not None:
-            energies = self.hierarchy(queries, energies, lookup.segments)
-        if self.region is not None:
-            energies = energies + self.region(queries, lookup.mask, past)
-        weights, drawn = (energies.softmax(dim=-1), None) if self.draw is None else self.draw(energies)
-        past = self.remembered(weights, past)
+        if self.segment_attention is not None and lookup.segments is not None:
+            energies = self.segment_attention(queries, energies, lookup.segments)
+        if self.locality is not None:
+            energies = energies + self.locality(queries, lookup.mask, past)
+        weights, sample = (energies.softmax(dim=-1), None) if self.selector is None else self.selector(energies)
+        past = self.update_state(weights, past)
         weights = weights.to(lookup.values.dtype)
-        return Glance(weights @ lookup.values, weights, past, drawn)
+        return AttentionOutput(weights @ lookup.values, weights, past, sample)
 
-    def remembered(
+    def update_state(
         self, weights: Float[Tensor, "batch queries source"], past: Float[Tensor, "batch queries 2 source"] | None
     ) -> Float[Tensor, "batch queries 2 source"] | None:
         """``past`` after these looks: without one, each query's looks before are the queries before."""
-        if not self.remembers:
+        if not self.has_state:
             return None
         total = weights.cumsum(dim=1) if past is None else past[:, :, 1] + weights
         return torch.stack([weights, total], dim=2)

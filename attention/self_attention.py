@@ -5,9 +5,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attention.positions import rotated
+from attention.positions import apply_rotary
 
-Cache = tuple[Float[Tensor, "rows heads _ _"], Float[Tensor, "rows heads _ _"]]  # keys and values so far
+KVCache = tuple[Float[Tensor, "rows heads _ _"], Float[Tensor, "rows heads _ _"]]  # keys and values so far
 
 
 class SelfAttention(nn.Module):
@@ -38,15 +38,15 @@ class SelfAttention(nn.Module):
         *,
         mask: Bool[Tensor, "rows length"] | None = None,
         causal: bool = False,
-        past: Cache | None = None,
-    ) -> tuple[Float[Tensor, "rows length dim"], Cache]:
+        past: KVCache | None = None,
+    ) -> tuple[Float[Tensor, "rows length dim"], KVCache]:
         """``mask``: which are real. ``causal``: each sees none after it. ``past``: of those before."""
         queries, keys, values = (
             part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in self.project(states).chunk(3, dim=-1)
         )
         if self.rotary:
             first = 0 if past is None else past[0].size(2)
-            queries, keys = rotated(queries, first), rotated(keys, first)
+            queries, keys = apply_rotary(queries, first), apply_rotary(keys, first)
         if past is not None:
             keys, values = torch.cat([past[0], keys], dim=2), torch.cat([past[1], values], dim=2)
         seen = functional.scaled_dot_product_attention(
@@ -65,9 +65,9 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int, dropout: float):
         super().__init__()
-        self.inner = nn.Linear(dim, 4 * dim)
-        self.outer = nn.Linear(4 * dim, dim)
+        self.fc1 = nn.Linear(dim, 4 * dim)
+        self.fc2 = nn.Linear(4 * dim, dim)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, states: Float[Tensor, "rows length dim"]) -> Float[Tensor, "rows length dim"]:
-        return self.outer(self.dropout(functional.relu(self.inner(states))))
+        return self.fc2(self.dropout(functional.relu(self.fc1(states))))

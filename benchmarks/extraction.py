@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import torch
 
-from encoders.base import Source
+from encoders.base import SourceBatch
 from tasks.common.data import precompute as frozen
 from tasks.image_captioning import PRESETS, Task
 from tasks.image_captioning.task import ImageEncoderConfig
@@ -40,16 +40,16 @@ def main() -> None:
     task = Task(dataclasses.replace(PRESETS["flickr8k"](), data=options.data, encoder=encoder))
     examples = task.load("train").select(range(options.pictures))
     task.fit(examples)
-    front = task.build_model().encoder.front
+    frontend = task.build_model().encoder.frontend
     starts = range(0, options.pictures, frozen.SENTENCES)
     batches = [task.collate_sources(examples["source"][i : i + frozen.SENTENCES], training=False) for i in starts]
 
     @torch.inference_mode()
-    def forward(sources: list[Source]) -> None:
+    def forward(sources: list[SourceBatch]) -> None:
         for source in sources:
-            front(source)
+            frontend(source)
 
-    front.eval()
+    frontend.eval()
     forward(batches[:1])  # the first pass of all is slower
     plain: list[float] = []
     whole: list[float] = []
@@ -58,8 +58,8 @@ def main() -> None:
         plain.append(seconds(lambda: forward(batches)))
         with tempfile.TemporaryDirectory() as empty:
             os.environ["XDG_CACHE_HOME"] = empty
-            whole.append(seconds(lambda: frozen.encode(task, front, examples)))
-            again.append(seconds(lambda: frozen.encode(task, front, examples)))
+            whole.append(seconds(lambda: frozen.encode(task, frontend, examples)))
+            again.append(seconds(lambda: frozen.encode(task, frontend, examples)))
     rates = [options.pictures / statistics.median(times) for times in (plain, whole)]
     print(f"{torch.get_num_threads()} threads, {options.pictures} pictures, medians of {options.rounds} rounds")
     print(f"the encoder alone: {rates[0]:.1f} pictures/s")

@@ -81,7 +81,7 @@ def write_inputs(folder, pairs, options):
     """Write JoeyNMT's data files and its configuration into `folder` and return the path of the configuration."""
     values = vars(options) | {
         "folder": folder,
-        "source_words": options.source_vocabulary - SPECIALS,
+        "source_words": options.source_tokenizer - SPECIALS,
         "target_words": options.target_vocabulary - SPECIALS,
         "updates": options.warmup + options.steps + 1,
     }
@@ -142,7 +142,7 @@ def time_decoding(model, data, options):
     return len(words) / elapsed
 
 
-def measure(options, pairs):
+def run_variant(options, pairs):
     """Build JoeyNMT's data and model from `pairs`, time both tasks and return the report."""
     import joeynmt
     import torch
@@ -192,7 +192,7 @@ def main():
             import joeynmt.training  # noqa: F401
         except ImportError as error:
             parser.exit(2, f"joeynmt_peer: JoeyNMT cannot be imported ({error}); install it with: {INSTALL}\n")
-        report = measure(options, pairs)
+        report = run_variant(options, pairs)
     print(json.dumps(report))
 
 

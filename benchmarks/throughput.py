@@ -27,14 +27,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from decoders.search_config import SearchConfig
-from encoders.base import Source
+from encoders.base import SourceBatch
 from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.tables import Batch, BatchConfig
-from tasks.common.inference.evaluation import Writer
+from tasks.common.inference.evaluation import Predictor
 from tasks.common.model import count_parameters
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
-from tasks.common.training.trainer import Training
+from tasks.common.training.trainer import Trainer
 from tasks.translation import PRESETS, Config, Task
 
 WARM_UP = 3
@@ -68,16 +68,16 @@ class Ours:
     """One configuration, prepared once and measured in several rounds."""
 
     def __init__(self, config: Config, folder: Path):
-        self.training = Training(Task(config), folder, resume=False)
+        self.training = Trainer(Task(config), folder, resume=False)
         self.flops = self.flops_a_token()
 
     def flops_a_token(self) -> float:
         """Operations of forward and backward, for one real target token, in a batch of mean length without padding."""
         training, batches = self.training, self.training.batches
         source, target = (max(1, round(length)) for length in batches.lengths.float().mean(dim=0).tolist())
-        words = torch.randint(4, len(training.task.source_vocabulary), (80, source))
-        tokens = torch.randint(4, len(training.task.vocabulary), (80, target + 1))
-        batch = Batch(Source(words, torch.ones_like(words, dtype=torch.bool)), tokens, [])
+        words = torch.randint(4, len(training.task.source_tokenizer), (80, source))
+        tokens = torch.randint(4, len(training.task.tokenizer), (80, target + 1))
+        batch = Batch(SourceBatch(words, torch.ones_like(words, dtype=torch.bool)), tokens, [])
         # The counter does not see into oneDNN's fused LSTM, but into the same products written out.
         with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
             training.model(batch).backward()
@@ -101,7 +101,7 @@ class Ours:
         sources = self.training.examples.select(range(sentences))["source"]
         config = SearchConfig(beam=5, min_length=length, max_length=length)
         started = time.perf_counter()
-        Writer(self.training.task, [self.training.model]).write_all(sources, config)
+        Predictor(self.training.task, [self.training.model]).generate_all(sources, config)
         return sentences / (time.perf_counter() - started)
 
 

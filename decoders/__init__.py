@@ -1,11 +1,11 @@
 """Decoders: what writes a sentence from a Memory, and how the best sentence is searched for."""
 
-from decoders.autoregressive import Stepwise
-from decoders.base import BOS, EOS, PAD, UNK, Decoder, Readout, State
+from decoders.autoregressive import AutoregressiveDecoder
+from decoders.base import BOS, EOS, PAD, UNK, Decoder, DecoderOutput, DecoderState
 from decoders.ctc import CTC
-from decoders.ensemble import Ensemble, Memories
-from decoders.joint_ctc import Joint
-from decoders.pointer_generator import Copying
+from decoders.ensemble import Ensemble, EnsembleMemory
+from decoders.joint_ctc import JointCTCAttention
+from decoders.pointer_generator import PointerGenerator
 from decoders.recurrent import RecurrentDecoder
 from decoders.s2vt import S2VT
 from decoders.search import beam_search, sample

@@ -7,29 +7,29 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from attention.base import Drawn
+from attention.base import SampleInfo
 from decoders.search_config import Hypothesis, SearchConfig
 from encoders.base import Memory
 
 
 @dataclass(frozen=True)
-class Readout:
+class DecoderOutput:
     """What a decoder has to say before the vocabulary, and where it looked (None: it does not attend).
 
     Kept apart from the logits because training multiplies only the real tokens' features with the vocabulary.
-    ``drawn``: what its looks have to answer for, where they were drawn (attention/hard.py).
+    ``sample``: what its looks have to answer for, where they were drawn (attention/hard.py).
     """
 
     features: Float[Tensor, "batch target dim"]
     weights: Float[Tensor, "batch target source"] | None
-    drawn: Drawn | None = None
+    sample: SampleInfo | None = None
 
 
-class State(ABC):
+class DecoderState(ABC):
     """All that a decoder remembers between two steps, for a grid of hypotheses: sentences × beam."""
 
     @abstractmethod
-    def select(self, rows: Int[Tensor, "sentences beam"]) -> "State":
+    def select(self, rows: Int[Tensor, "sentences beam"]) -> "DecoderState":
         """The state in which the hypothesis ``rows[i, j]`` of before is the ``j``-th of sentence ``i``.
 
         Hypotheses are counted through, sentence by sentence. All in one line of ``rows`` must belong to one
@@ -50,16 +50,21 @@ Constraint = Callable[[Tensor, Tensor, Tensor], None]
 class Decoder(nn.Module, ABC):
     """Writes sentences from memories: how it aligns, learns and is searched is its own affair.
 
-    Most are :class:`Stepwise`; those that read the source frame by frame (CTC, transducers) are not.
+    Most are :class:`AutoregressiveDecoder`; those that read the source frame by frame (CTC, transducers) are not.
     """
 
     @abstractmethod
     def loss(
-        self, tokens: Int[Tensor, "batch target"], memory: Memory, *, label_smoothing: float = 0.0, truth: float = 1.0
+        self,
+        tokens: Int[Tensor, "batch target"],
+        memory: Memory,
+        *,
+        label_smoothing: float = 0.0,
+        teacher_forcing: float = 1.0,
     ) -> Float[Tensor, ""]:
         """What training makes small, in nats, summed over the sentences.
 
-        ``tokens`` are sentences between begin and end, padded. ``label_smoothing`` and ``truth`` (see
+        ``tokens`` are sentences between begin and end, padded. ``label_smoothing`` and ``teacher_forcing`` (see
         Stepwise.unroll) concern decoders that predict the next token; others leave them aside.
         """
 

@@ -10,7 +10,7 @@ from decoders.base import BOS, EOS, PAD, Constraint, Decoder
 from decoders.search_config import Hypothesis, SearchConfig
 from encoders.base import Memory
 
-NEVER = float("-inf")
+NEG_INF = float("-inf")
 MULTIPLIER = 6364136223846793005  # of the keys by which a search tells prefixes apart (Knuth's, modulo 2^64)
 
 
@@ -31,10 +31,15 @@ class CTC(Decoder):
         """Of each frame's entries, in float32. Begin and end of sentence are never written: -inf."""
         logits = self.output(self.dropout(memory.states)).float()
         unwritten = torch.tensor([BOS, EOS], device=logits.device)
-        return logits.index_fill(-1, unwritten, NEVER).log_softmax(dim=-1)
+        return logits.index_fill(-1, unwritten, NEG_INF).log_softmax(dim=-1)
 
     def loss(
-        self, tokens: Int[Tensor, "batch target"], memory: Memory, *, label_smoothing: float = 0.0, truth: float = 1.0
+        self,
+        tokens: Int[Tensor, "batch target"],
+        memory: Memory,
+        *,
+        label_smoothing: float = 0.0,
+        teacher_forcing: float = 1.0,
     ) -> Float[Tensor, ""]:
         """-log p(sentence | memory). A sentence too long for its frames counts nothing."""
         return sentence_losses(self.log_probabilities(memory), tokens, is_word(tokens), memory.mask).sum()
@@ -43,22 +48,22 @@ class CTC(Decoder):
     def search(
         self, memory: Memory, config: SearchConfig, constraint: Constraint | None = None
     ) -> list[list[Hypothesis]]:
-        """The best path with a beam of 1, else the best prefixes; see ``best_path`` and ``best_prefixes``.
+        """The best path with a beam of 1, else the best prefixes; see ``greedy_search`` and ``prefix_beam_search``.
 
         An empty sentence is possible, whatever ``min_length``. A score is the sentence's log-probability: with no
         end of sentence to be tempted by, no length penalty is applied.
         """
-        refuse(config, constraint)
+        check_frame_synchronous(config, constraint)
         log_probabilities = self.log_probabilities(memory)
         if config.beam == 1:
-            written, scores = best_path(log_probabilities, memory.mask, config.max_length)
+            written, scores = greedy_search(log_probabilities, memory.mask, config.max_length)
         else:
-            written, scores = best_prefixes(log_probabilities, memory.mask, config.beam, config.max_length)
+            written, scores = prefix_beam_search(log_probabilities, memory.mask, config.beam, config.max_length)
         return [
             [
                 Hypothesis([token for token in line if token != PAD], score)
                 for line, score in zip(lines[: config.n_best], row[: config.n_best], strict=True)
-                if score > NEVER
+                if score > NEG_INF
             ]
             for lines, row in zip(written.tolist(), scores.tolist(), strict=True)
         ]
@@ -78,17 +83,17 @@ class CTC(Decoder):
             repeats = int((words[1:] == words[:-1]).sum())
             if 0 < len(words) <= frames - repeats:
                 path, _ = forced_align(log_probabilities[row : row + 1, :frames], words[None], blank=PAD)
-                number = begins(path)[0].cumsum(dim=0) - 1  # of the word that a frame belongs to
+                number = label_onsets(path)[0].cumsum(dim=0) - 1  # of the word that a frame belongs to
                 carrying = (path[0] != PAD).nonzero().squeeze(1)
                 weights[row, number[carrying], carrying] = 1.0
         return weights / weights.sum(dim=-1, keepdim=True).clamp(min=1.0)
 
 
-def refuse(config: SearchConfig, constraint: Constraint | None) -> None:
+def check_frame_synchronous(config: SearchConfig, constraint: Constraint | None) -> None:
     """Raise ValueError for options that only token-by-token decoders can follow."""
     refused = {
         "sample": config.sample,
-        "block-ngrams": config.block_ngrams > 0,
+        "block-ngrams": config.no_repeat_ngram > 0,
         "coverage-penalty": config.coverage_penalty > 0,
         "ctc-weight": config.ctc_weight is not None,
         "form": constraint is not None,
@@ -106,7 +111,7 @@ def is_word(tokens: Int[Tensor, "*positions"]) -> Bool[Tensor, "*positions"]:
     return (tokens != PAD) & (tokens != BOS) & (tokens != EOS)
 
 
-def begins(path: Int[Tensor, "batch source"]) -> Bool[Tensor, "batch source"]:
+def label_onsets(path: Int[Tensor, "batch source"]) -> Bool[Tensor, "batch source"]:
     """Where a path writes a token that it did not write in the frame before."""
     return (path != PAD) & (path != functional.pad(path[:, :-1], (1, 0), value=PAD))
 
@@ -131,7 +136,7 @@ def sentence_losses(
     )
 
 
-def best_path(
+def greedy_search(
     log_probabilities: Float[Tensor, "batch source vocab"], mask: Bool[Tensor, "batch source"], max_length: int
 ) -> tuple[Int[Tensor, "batch 1 source"], Float[Tensor, "batch 1"]]:
     """What the most probable entries of the frames write, cut at ``max_length`` words: greedy.
@@ -142,13 +147,13 @@ def best_path(
     blank, words = log_probabilities[..., PAD], log_probabilities[..., EOS + 1 :]
     best, word = words.max(dim=-1)
     path = torch.where((best > blank) & mask, word + EOS + 1, PAD)
-    first = begins(path)
+    first = label_onsets(path)
     first &= first.cumsum(dim=1) <= max_length
     scores = -sentence_losses(log_probabilities, path, first, mask)
     return torch.where(first, path, PAD)[:, None], scores[:, None]
 
 
-def best_prefixes(
+def prefix_beam_search(
     log_probabilities: Float[Tensor, "batch source vocab"],
     mask: Bool[Tensor, "batch source"],
     beam: int,
@@ -166,7 +171,7 @@ def best_prefixes(
     """
     batch_size, num_frames, _ = log_probabilities.shape
     blanks = log_probabilities[..., PAD].masked_fill(~mask, 0.0)  # padding is one sure blank after the other
-    gains = log_probabilities.masked_fill(~mask[..., None], NEVER)
+    gains = log_probabilities.masked_fill(~mask[..., None], NEG_INF)
     # Twice the beam is enough to lose nothing: of a prefix' best tokens, one may be its own last, and fewer than the
     # beam may lead to prefixes that are there already.
     words = gains[..., EOS + 1 :]
@@ -177,7 +182,7 @@ def best_prefixes(
     blank = gains.new_zeros(
         batch_size, 1
     )  # log-probabilities of paths to each prefix that end in a blank, (batch, beam)
-    nonblank = torch.full_like(blank, NEVER)
+    nonblank = torch.full_like(blank, NEG_INF)
     last = words.new_full((batch_size, 1), PAD)
     key, parent, length = torch.ones_like(last), torch.zeros_like(last), torch.zeros_like(last)
     steps: list[tuple[Tensor, Tensor]] = []  # from which prefix each came, and by which token
@@ -186,10 +191,10 @@ def best_prefixes(
         width = total.size(1)
 
         # A prefix stays: by a blank, by its last token once more, or because its parent, also in the beam, grows to it.
-        grew_from = (parent[:, :, None] == key[:, None]) & (total > NEVER)[..., None]  # (batch, beam, parents)
+        grew_from = (parent[:, :, None] == key[:, None]) & (total > NEG_INF)[..., None]  # (batch, beam, parents)
         free = torch.where(last[:, :, None] == last[:, None], blank[:, None], total[:, None])
-        arriving = free.masked_fill(~grew_from, NEVER).amax(dim=2)
-        stays_nonblank = torch.logaddexp(nonblank, arriving) + gains[:, frame].gather(1, last)
+        prefix_alpha = free.masked_fill(~grew_from, NEG_INF).amax(dim=2)
+        stays_nonblank = torch.logaddexp(nonblank, prefix_alpha) + gains[:, frame].gather(1, last)
         stays_blank = total + blanks[:, frame, None]
 
         # Or it grows by one of the frame's best tokens, unless that prefix is there already, or too long.
@@ -197,7 +202,7 @@ def best_prefixes(
         repeats = token == last[..., None]
         grows = torch.where(repeats, blank[..., None], total[..., None]) + word_gains[:, None, frame]
         present = (grew_from[..., None] & repeats[:, :, None]).any(dim=1)  # (batch, parents, choices)
-        grows = grows.masked_fill(present | (length == max_length)[..., None], NEVER)
+        grows = grows.masked_fill(present | (length == max_length)[..., None], NEG_INF)
 
         candidates = torch.cat([torch.logaddexp(stays_blank, stays_nonblank), grows.flatten(1)], dim=1)
         best, index = candidates.topk(min(beam, candidates.size(1)))
@@ -206,7 +211,7 @@ def best_prefixes(
         token = words[:, frame].gather(1, choice % choices).masked_fill(~grown, PAD)
         steps.append((origin, token))
 
-        blank = stays_blank.gather(1, origin).masked_fill(grown, NEVER)
+        blank = stays_blank.gather(1, origin).masked_fill(grown, NEG_INF)
         nonblank = torch.where(grown, best, stays_nonblank.gather(1, origin))
         last = torch.where(grown, token, last.gather(1, origin))
         length = length.gather(1, origin) + grown

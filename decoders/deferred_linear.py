@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-class LateLinear:
+class DeferredGradLinear:
     """``linear(x, weight, bias)`` for the steps of one teacher-forced pass.
 
     Differentiated as written, a loop multiplies a narrow gradient with a narrow input at every step, and adds a whole

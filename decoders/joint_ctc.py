@@ -7,14 +7,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from decoders.autoregressive import Stepwise
-from decoders.base import BOS, EOS, PAD, Constraint, Readout, State
+from decoders.autoregressive import AutoregressiveDecoder
+from decoders.base import BOS, EOS, PAD, Constraint, DecoderOutput, DecoderState
 from decoders.ctc import CTC, is_word
 from decoders.search_config import Hypothesis, SearchConfig
 from encoders.base import Memory
 
-NEVER = float("-inf")
-LEAST = -1e10  # the logarithm of what is impossible: finite, so that it can be weighed, subtracted and ranked
+NEG_INF = float("-inf")
+LOG_ZERO = -1e10  # the logarithm of what is impossible: finite, so that it can be weighed, subtracted and ranked
 TINY = torch.finfo(torch.float64).tiny
 
 
@@ -34,7 +34,7 @@ class Frames:
     def of(
         cls, log_probabilities: Float[Tensor, "sentences source vocab"], mask: Bool[Tensor, "sentences source"]
     ) -> "Frames":
-        log_probabilities = log_probabilities.double().clamp(min=LEAST).masked_fill(~mask[..., None], LEAST)
+        log_probabilities = log_probabilities.double().clamp(min=LOG_ZERO).masked_fill(~mask[..., None], LOG_ZERO)
         peaks = log_probabilities.amax(dim=1, keepdim=True)
         probabilities = (log_probabilities - peaks).exp().masked_fill(~mask[..., None], 0.0)
         return cls(log_probabilities.transpose(1, 2).contiguous(), probabilities, peaks, mask)
@@ -49,7 +49,7 @@ class Frames:
 
 
 @dataclass(frozen=True)
-class Prefixes(State):
+class CTCPrefixState(DecoderState):
     """CTC's forward variables of the hypotheses, in float64 logarithms, for a grid of sentences × beam.
 
     ``nonblank[..., t]`` and ``blank[..., t]``: the probability that the first t frames write the hypothesis and end
@@ -63,27 +63,27 @@ class Prefixes(State):
     probability: Float[Tensor, "sentences beam"]
 
     @classmethod
-    def start(cls, frames: Frames) -> "Prefixes":
+    def start(cls, frames: Frames) -> "CTCPrefixState":
         """The empty hypothesis, which only blanks have written so far."""
         blank = functional.pad(frames.log_probabilities[:, None, PAD].cumsum(dim=-1), (1, 0))
         last = torch.full(blank.shape[:2], BOS, device=blank.device)
-        return cls(frames, torch.full_like(blank, NEVER), blank, last, blank[..., 0])
+        return cls(frames, torch.full_like(blank, NEG_INF), blank, last, blank[..., 0])
 
-    def select(self, rows: Int[Tensor, "sentences beam"]) -> "Prefixes":
+    def select(self, rows: Int[Tensor, "sentences beam"]) -> "CTCPrefixState":
         sentences = rows[:, 0] // self.last.size(1)
         everyone = sentences.size(0) == self.last.size(0)
         chosen = (each.flatten(0, 1)[rows] for each in (self.nonblank, self.blank, self.last, self.probability))
-        return Prefixes(self.frames if everyone else self.frames.select(sentences), *chosen)
+        return CTCPrefixState(self.frames if everyone else self.frames.select(sentences), *chosen)
 
-    def extend(self, tokens: Int[Tensor, "sentences beam"]) -> "Prefixes":
+    def extend(self, tokens: Int[Tensor, "sentences beam"]) -> "CTCPrefixState":
         """The hypotheses, each with one more token. Padding, begin and end write nothing."""
         gains = self.gains(tokens)
-        arriving = self.arriving(tokens)
-        nonblank = run(arriving, gains)
+        prefix_alpha = self.prefix_alpha(tokens)
+        nonblank = run(prefix_alpha, gains)
         blank = run(nonblank[..., :-1], self.frames.log_probabilities[:, None, PAD])
-        probability = (arriving + gains).logsumexp(dim=-1).clamp(min=LEAST)
+        probability = (prefix_alpha + gains).logsumexp(dim=-1).clamp(min=LOG_ZERO)
         word = is_word(tokens)
-        return Prefixes(
+        return CTCPrefixState(
             self.frames,
             torch.where(word[..., None], nonblank, self.nonblank),
             torch.where(word[..., None], blank, self.blank),
@@ -98,9 +98,11 @@ class Prefixes(State):
         """
         # The sum over frames of what arrives times what the token adds, as one product of probabilities. Each factor
         # is divided by its largest; what then underflows is e^-700 times less probable than the hypothesis.
-        arriving = torch.logaddexp(self.nonblank, self.blank)[..., :-1].masked_fill(~self.frames.mask[:, None], NEVER)
-        peaks = arriving.amax(dim=-1, keepdim=True).clamp(min=LEAST)
-        sums = (arriving - peaks).exp() @ self.frames.probabilities  # (sentences, beam, vocab)
+        prefix_alpha = torch.logaddexp(self.nonblank, self.blank)[..., :-1].masked_fill(
+            ~self.frames.mask[:, None], NEG_INF
+        )
+        peaks = prefix_alpha.amax(dim=-1, keepdim=True).clamp(min=LOG_ZERO)
+        sums = (prefix_alpha - peaks).exp() @ self.frames.probabilities  # (sentences, beam, vocab)
         extended = sums.clamp(min=TINY).log() + peaks + self.frames.peaks
         # The last token counts once more only after a blank.
         repeated = (self.blank[..., :-1] + self.gains(self.last)).logsumexp(dim=-1, keepdim=True)
@@ -108,21 +110,21 @@ class Prefixes(State):
         end = self.frames.mask.sum(dim=1)[:, None, None]
         whole = torch.logaddexp(self.nonblank, self.blank).take_along_dim(end, dim=2)
         extended[..., EOS] = whole.squeeze(2)
-        extended[..., [PAD, BOS]] = LEAST
-        return extended.clamp(min=LEAST) - self.probability[..., None]
+        extended[..., [PAD, BOS]] = LOG_ZERO
+        return extended.clamp(min=LOG_ZERO) - self.probability[..., None]
 
     def gains(self, tokens: Int[Tensor, "sentences beam"]) -> Float[Tensor, "sentences beam source"]:
         """Each frame's log-probability of a hypothesis' token."""
         return self.frames.log_probabilities.take_along_dim(tokens[..., None], dim=1)
 
-    def arriving(self, tokens: Int[Tensor, "sentences beam"]) -> Float[Tensor, "sentences beam source"]:
+    def prefix_alpha(self, tokens: Int[Tensor, "sentences beam"]) -> Float[Tensor, "sentences beam source"]:
         """Before each frame: the hypothesis is written, in such a way that this token can follow in the frame."""
         anyhow = torch.logaddexp(self.nonblank, self.blank)
         return torch.where((tokens == self.last)[..., None], self.blank, anyhow)[..., :-1]
 
 
 def run(
-    arriving: Float[Tensor, "sentences beam source"], gains: Float[Tensor, "sentences #beam source"]
+    prefix_alpha: Float[Tensor, "sentences beam source"], gains: Float[Tensor, "sentences #beam source"]
 ) -> Float[Tensor, "sentences beam times"]:
     """The recurrence r_t = (r_{t-1} + arriving_t) gain_t from r_0 = 0, in logarithms and without a loop.
 
@@ -130,19 +132,19 @@ def run(
     they stay logarithms, and their differences need float64.
     """
     total = gains.cumsum(dim=-1)
-    return functional.pad(total + (arriving - (total - gains)).logcumsumexp(dim=-1), (1, 0), value=NEVER)
+    return functional.pad(total + (prefix_alpha - (total - gains)).logcumsumexp(dim=-1), (1, 0), value=NEG_INF)
 
 
 @dataclass(frozen=True)
-class JointState(State):
-    attention: State
-    prefixes: Prefixes
+class JointCTCState(DecoderState):
+    attention: DecoderState
+    prefixes: CTCPrefixState
 
-    def select(self, rows: Int[Tensor, "sentences beam"]) -> "JointState":
-        return JointState(self.attention.select(rows), self.prefixes.select(rows))
+    def select(self, rows: Int[Tensor, "sentences beam"]) -> "JointCTCState":
+        return JointCTCState(self.attention.select(rows), self.prefixes.select(rows))
 
 
-class Joint(Stepwise[JointState]):
+class JointCTCAttention(AutoregressiveDecoder[JointCTCState]):
     """A decoder with attention and a CTC output, which is ``weight`` of the loss and of the score.
 
     The score of a next token is (1 - weight) log p_attention(token | hypothesis) + weight (log p_ctc(hypothesis,
@@ -151,17 +153,24 @@ class Joint(Stepwise[JointState]):
     features are these scores, so that no search knows the difference; they are not normalised.
     """
 
-    def __init__(self, attention: Stepwise, ctc: CTC, weight: float):
+    def __init__(self, attention: AutoregressiveDecoder, ctc: CTC, weight: float):
         super().__init__()
         self.attention = attention
         self.ctc = ctc
         self.weight = weight
 
     def loss(
-        self, tokens: Int[Tensor, "batch target"], memory: Memory, *, label_smoothing: float = 0.0, truth: float = 1.0
+        self,
+        tokens: Int[Tensor, "batch target"],
+        memory: Memory,
+        *,
+        label_smoothing: float = 0.0,
+        teacher_forcing: float = 1.0,
     ) -> Float[Tensor, ""]:
         """(1 - weight) times attention's loss and weight times CTC's."""
-        attention = self.attention.loss(tokens, memory, label_smoothing=label_smoothing, truth=truth)
+        attention = self.attention.loss(
+            tokens, memory, label_smoothing=label_smoothing, teacher_forcing=teacher_forcing
+        )
         return (1 - self.weight) * attention + self.weight * self.ctc.loss(tokens, memory)
 
     def search(
@@ -170,7 +179,7 @@ class Joint(Stepwise[JointState]):
         """With ``config.ctc_weight``, if given, in place of the weight of training."""
         if config.ctc_weight is None:
             return super().search(memory, config, constraint)
-        weighed = Joint(self.attention, self.ctc, config.ctc_weight)
+        weighed = JointCTCAttention(self.attention, self.ctc, config.ctc_weight)
         return weighed.search(memory, replace(config, ctc_weight=None), constraint)
 
     def alignment(
@@ -179,16 +188,16 @@ class Joint(Stepwise[JointState]):
         """Attention's: see Stepwise.alignment."""
         return self.attention.alignment(tokens, memory)
 
-    def start(self, memory: Memory) -> JointState:
+    def start(self, memory: Memory) -> JointCTCState:
         frames = Frames.of(self.ctc.log_probabilities(memory), memory.mask)
-        return JointState(self.attention.start(memory), Prefixes.start(frames))
+        return JointCTCState(self.attention.start(memory), CTCPrefixState.start(frames))
 
-    def step(self, tokens: Int[Tensor, " rows"], state: JointState) -> tuple[Readout, JointState]:
+    def step(self, tokens: Int[Tensor, " rows"], state: JointCTCState) -> tuple[DecoderOutput, JointCTCState]:
         readout, attention = self.attention.step(tokens, state.attention)
         prefixes = state.prefixes.extend(tokens.view(state.prefixes.last.shape))
         ctc = prefixes.scores().flatten(0, 1)[:, None]
         scores = (1 - self.weight) * self.attention.scores(readout.features) + self.weight * ctc
-        return Readout(scores.float(), readout.weights), JointState(attention, prefixes)
+        return DecoderOutput(scores.float(), readout.weights), JointCTCState(attention, prefixes)
 
     def logits(self, features: Float[Tensor, "*positions vocab"]) -> Float[Tensor, "*positions vocab"]:
         return features

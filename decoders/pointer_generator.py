@@ -7,23 +7,23 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from decoders.autoregressive import Stepwise, smoothed
-from decoders.base import Readout, State
+from decoders.autoregressive import AutoregressiveDecoder, label_smoothed
+from decoders.base import DecoderOutput, DecoderState
 from encoders.base import Memory
 
 
 @dataclass(frozen=True)
-class CopyingState(State):
-    writer: State
+class PointerGeneratorState(DecoderState):
+    generator: DecoderState
     tokens: Int[Tensor, "sentences source"]  # what stands at each position, once a sentence
     hypotheses: int
 
-    def select(self, rows: Int[Tensor, "sentences beam"]) -> "CopyingState":
+    def select(self, rows: Int[Tensor, "sentences beam"]) -> "PointerGeneratorState":
         sentences = rows[:, 0] // (self.hypotheses // len(self.tokens))
-        return CopyingState(self.writer.select(rows), self.tokens[sentences], rows.numel())
+        return PointerGeneratorState(self.generator.select(rows), self.tokens[sentences], rows.numel())
 
 
-class Copying(Stepwise[CopyingState]):
+class PointerGenerator(AutoregressiveDecoder[PointerGeneratorState]):
     """Mixes the vocabulary's distribution with that of attention over the source's tokens:
 
         p(w) = g p_vocabulary(w) + (1 - g) sum of a_s over the positions s where w stands,   g = sigmoid(v . r + b),
@@ -35,33 +35,42 @@ class Copying(Stepwise[CopyingState]):
     of every word it needs the right token alone.
     """
 
-    def __init__(self, writer: Stepwise, readout_dim: int):
-        """``writer``: a decoder whose attention weighs the source."""
+    def __init__(self, generator: AutoregressiveDecoder, readout_dim: int):
+        """``generator``: a decoder whose attention weighs the source."""
         super().__init__()
-        self.writer = writer
-        self.gate = nn.Linear(readout_dim, 1)
-        self.losses, self.onward = writer.losses, writer.onward
-        self.reinforce = writer.reinforce
+        self.generator = generator
+        self.context_gate = nn.Linear(readout_dim, 1)
+        self.attention_losses, self.context_affects_future = (
+            generator.attention_losses,
+            generator.context_affects_future,
+        )
+        self.reinforce_loss = generator.reinforce_loss
 
-    def start(self, memory: Memory) -> CopyingState:
-        tokens = standing(memory)
-        return CopyingState(self.writer.start(memory), tokens, len(tokens))
+    def start(self, memory: Memory) -> PointerGeneratorState:
+        tokens = source_token_ids(memory)
+        return PointerGeneratorState(self.generator.start(memory), tokens, len(tokens))
 
-    def step(self, tokens: Int[Tensor, " rows"], state: CopyingState) -> tuple[Readout, CopyingState]:
-        readout, writer = self.writer.step(tokens, state.writer)
+    def step(
+        self, tokens: Int[Tensor, " rows"], state: PointerGeneratorState
+    ) -> tuple[DecoderOutput, PointerGeneratorState]:
+        readout, generator = self.generator.step(tokens, state.generator)
         beam = len(tokens) // len(state.tokens)
         features = self.mixed(readout, state.tokens.repeat_interleave(beam, dim=0))
-        return Readout(features, readout.weights, readout.drawn), CopyingState(writer, state.tokens, len(tokens))
+        return DecoderOutput(features, readout.weights, readout.sample), PointerGeneratorState(
+            generator, state.tokens, len(tokens)
+        )
 
-    def forward(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Readout:
-        readout = self.writer(tokens, memory)
-        return Readout(self.mixed(readout, standing(memory)), readout.weights, readout.drawn)
+    def forward(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> DecoderOutput:
+        readout = self.generator(tokens, memory)
+        return DecoderOutput(self.mixed(readout, source_token_ids(memory)), readout.weights, readout.sample)
 
-    def mixed(self, readout: Readout, standing: Int[Tensor, "rows source"]) -> Float[Tensor, "rows target vocab"]:
+    def mixed(
+        self, readout: DecoderOutput, source_token_ids: Int[Tensor, "rows source"]
+    ) -> Float[Tensor, "rows target vocab"]:
         """log p of every token."""
         assert readout.weights is not None, "only attention that weighs can be copied by"
-        written = self.writer.logits(readout.features).float().log_softmax(dim=-1)
-        places = standing[:, None].expand_as(readout.weights)
+        written = self.generator.logits(readout.features).float().log_softmax(dim=-1)
+        places = source_token_ids[:, None].expand_as(readout.weights)
         copied = torch.zeros_like(written).scatter_add(-1, places, readout.weights.float())
         return self.mixture(readout.features, written, copied)
 
@@ -69,38 +78,40 @@ class Copying(Stepwise[CopyingState]):
         self, features: Float[Tensor, "*positions dim"], written: Tensor, copied: Tensor
     ) -> Float[Tensor, "*positions vocab"]:
         """The logarithm of both together, from the one's logarithm and the other's probability."""
-        gate = self.gate(features).float()
+        context_gate = self.context_gate(features).float()
         copied = copied.clamp(min=torch.finfo(copied.dtype).tiny).log()
-        return torch.logaddexp(functional.logsigmoid(gate) + written, functional.logsigmoid(-gate) + copied)
+        return torch.logaddexp(
+            functional.logsigmoid(context_gate) + written, functional.logsigmoid(-context_gate) + copied
+        )
 
-    def taught(
+    def teacher_forced_log_probs(
         self,
         tokens: Int[Tensor, "batch target"],
         memory: Memory,
         real: Bool[Tensor, "batch written"],
-        truth: float,
+        teacher_forcing: float,
         label_smoothing: float,
-    ) -> tuple[Readout, Float[Tensor, " words"], Float[Tensor, " words"]]:
+    ) -> tuple[DecoderOutput, Float[Tensor, " words"], Float[Tensor, " words"]]:
         right = tokens[:, 1:][real][:, None]
-        if truth < 1.0:  # what was written has to be known for all words, so it is there already
-            readout = self.unroll(tokens[:, :-1], memory, truth)
+        if teacher_forcing < 1.0:  # what was written has to be known for all words, so it is there already
+            readout = self.unroll(tokens[:, :-1], memory, teacher_forcing)
             mixed = readout.features[real]
             known = mixed.gather(1, right).squeeze(1)
-            return readout, known, smoothed(known, mixed, label_smoothing)
-        readout = self.writer(tokens[:, :-1], memory)
+            return readout, known, label_smoothed(known, mixed, label_smoothing)
+        readout = self.generator(tokens[:, :-1], memory)
         assert readout.weights is not None, "only attention that weighs can be copied by"
         features = readout.features[real]
-        written = self.writer.logits(features).float().log_softmax(dim=-1)
-        there = standing(memory)[real.nonzero()[:, 0]] == right  # (words, source)
+        written = self.generator.logits(features).float().log_softmax(dim=-1)
+        there = source_token_ids(memory)[real.nonzero()[:, 0]] == right  # (words, source)
         copied = (readout.weights[real].float() * there).sum(dim=-1, keepdim=True)
         known = self.mixture(features, written.gather(1, right), copied).squeeze(1)
-        return readout, known, smoothed(known, written, label_smoothing)
+        return readout, known, label_smoothed(known, written, label_smoothing)
 
     def logits(self, features: Float[Tensor, "*positions vocab"]) -> Float[Tensor, "*positions vocab"]:
         return features
 
 
-def standing(memory: Memory) -> Int[Tensor, "batch source"]:
+def source_token_ids(memory: Memory) -> Int[Tensor, "batch source"]:
     """The token at each of the source's positions."""
     assert memory.tokens is not None, "only text can be copied"
     return memory.tokens

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.recurrent import CELLS, Cell
+from encoders.recurrent import CELLS, CellName
 
 Linear = Callable[..., Tensor]  # functional.linear, or what stands for it in a loop
 Hidden = tuple[Float[Tensor, "layers rows dim"], ...]  # (hidden, cell) of an LSTM, (hidden,) of the others
@@ -18,11 +18,11 @@ class RecurrentCell(nn.Module):
     """A stacked LSTM, GRU or RNN whose input has two parts: what is known beforehand and what is fed back.
 
     The weights are those of torch's own module. What is known, the target words of a teacher-forced sentence, is
-    multiplied with them for all steps at once, outside of the loop: ``product``, then ``step`` by step.
+    multiplied with them for all steps at once, outside of the loop: ``project_inputs``, then ``step`` by step.
     Without a fed part ``run`` takes the whole sentence in one fused call. ``step`` and ``run`` agree.
     """
 
-    def __init__(self, cell: Cell, known_dim: int, fed_dim: int, hidden_dim: int, num_layers: int, dropout: float):
+    def __init__(self, cell: CellName, known_dim: int, fed_dim: int, hidden_dim: int, num_layers: int, dropout: float):
         super().__init__()
         between = dropout if num_layers > 1 else 0.0
         self.rnn = CELLS[cell](known_dim + fed_dim, hidden_dim, num_layers, batch_first=True, dropout=between)
@@ -36,14 +36,14 @@ class RecurrentCell(nn.Module):
         states, last = self.rnn(inputs, hidden if self.num_states == 2 else hidden[0])
         return states, last if self.num_states == 2 else (last,)
 
-    def product(self, known: Float[Tensor, "*positions known"]) -> Float[Tensor, "*positions gates"]:
+    def project_inputs(self, known: Float[Tensor, "*positions known"]) -> Float[Tensor, "*positions gates"]:
         """The known inputs' part of the first layer's gates, with the bias of the inputs."""
         weight, _, bias, _ = self.weights(0)
         return functional.linear(known, weight[:, : self.known_dim], bias)
 
     def step(
         self,
-        product: Float[Tensor, "rows gates"],
+        project_inputs: Float[Tensor, "rows gates"],
         fed: Float[Tensor, "rows fed"] | None,
         hidden: Hidden,
         linear: Linear = functional.linear,
@@ -54,10 +54,10 @@ class RecurrentCell(nn.Module):
             input_weight, hidden_weight, input_bias, hidden_bias = self.weights(layer)
             if layer > 0:
                 below = functional.dropout(carried[-1][0], self.rnn.dropout, self.training)
-                product = linear(below, input_weight, input_bias)
+                project_inputs = linear(below, input_weight, input_bias)
             elif fed is not None:
-                product = product + linear(fed, input_weight[:, self.known_dim :])
-            carried.append(STEPS[self.kind](product, linear(own[0], hidden_weight, hidden_bias), *own))
+                project_inputs = project_inputs + linear(fed, input_weight[:, self.known_dim :])
+            carried.append(CELL_STEPS[self.kind](project_inputs, linear(own[0], hidden_weight, hidden_bias), *own))
         return carried[-1][0], tuple(torch.stack(states) for states in zip(*carried, strict=True))
 
     def weights(self, layer: int) -> list[Any]:
@@ -86,4 +86,4 @@ def rnn_step(inputs: Tensor, recurrent: Tensor, _: Tensor) -> tuple[Tensor]:
     return (torch.tanh(inputs + recurrent),)
 
 
-STEPS: dict[str, Any] = {"lstm": lstm_step, "gru": gru_step, "rnn": rnn_step}
+CELL_STEPS: dict[str, Any] = {"lstm": lstm_step, "gru": gru_step, "rnn": rnn_step}

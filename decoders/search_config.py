@@ -14,7 +14,7 @@ class SearchConfig:
     """A score is divided by length to this power (0: plain log-probabilities, which favour short sentences)."""
     coverage_penalty: float = 0.0
     """GNMT's beta (Wu et al. 2016): what it costs to leave parts of the source unattended."""
-    block_ngrams: int = 0
+    no_repeat_ngram: int = 0
     """No n-gram of this length is written twice (0: allowed)."""
     min_length: int = 1
     max_length: int = 128
@@ -44,7 +44,7 @@ class SearchConfig:
             "coverage_penalty": (self.coverage_penalty >= 0, "0 or more"),
             "max_length": (self.max_length >= 1, "1 or more"),
             "min_length": (0 <= self.min_length <= self.max_length, f"0 to max_length, {self.max_length}"),
-            "block_ngrams": (self.block_ngrams >= 0, "0 or more"),
+            "block_ngrams": (self.no_repeat_ngram >= 0, "0 or more"),
             "temperature": (self.temperature > 0, "above 0"),
             "top_k": (self.top_k >= 0, "0 or more"),
             "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),

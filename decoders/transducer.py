@@ -9,7 +9,7 @@ from torch.nn import functional
 from torchaudio.functional import rnnt_loss
 
 from decoders.base import BOS, EOS, PAD, UNK, Constraint, Decoder
-from decoders.ctc import MULTIPLIER, NEVER, is_word, refuse
+from decoders.ctc import MULTIPLIER, NEG_INF, check_frame_synchronous, is_word
 from decoders.recurrent import RecurrentDecoder
 from decoders.search_config import Hypothesis, SearchConfig
 from encoders.base import Memory
@@ -47,7 +47,7 @@ class Transducer(Decoder):
         """Log-probabilities in float32. Begin and end of sentence are never written: -inf."""
         output = self.predictor.output
         # Forbidden in the bias, not in the logits: over a whole lattice they are too large to be touched once more.
-        bias = output.bias.index_fill(0, torch.tensor([BOS, EOS], device=output.bias.device), NEVER)
+        bias = output.bias.index_fill(0, torch.tensor([BOS, EOS], device=output.bias.device), NEG_INF)
         logits = functional.linear((frames + readouts).tanh_(), output.weight, bias)
         return logits.float().log_softmax(dim=-1)
 
@@ -67,7 +67,12 @@ class Transducer(Decoder):
         return torch.cat([scores[..., PAD, None], scores.gather(-1, following)], dim=-1)
 
     def loss(
-        self, tokens: Int[Tensor, "batch target"], memory: Memory, *, label_smoothing: float = 0.0, truth: float = 1.0
+        self,
+        tokens: Int[Tensor, "batch target"],
+        memory: Memory,
+        *,
+        label_smoothing: float = 0.0,
+        teacher_forcing: float = 1.0,
     ) -> Float[Tensor, ""]:
         """-log p(sentence | memory). Empty sentences have one, and so have those longer than their frames."""
         words, lengths = cut(tokens)
@@ -85,8 +90,8 @@ class Transducer(Decoder):
         # How the sentence's log-probability follows the word's in a cell is the word's probability to be written there.
         with torch.inference_mode(False), torch.enable_grad():
             lattice = lattice.clone().requires_grad_()
-            losses = sentence_losses(lattice, lengths, memory.mask.sum(dim=1))
-            (gradient,) = torch.autograd.grad(losses.sum(), lattice)
+            attention_losses = sentence_losses(lattice, lengths, memory.mask.sum(dim=1))
+            (gradient,) = torch.autograd.grad(attention_losses.sum(), lattice)
         written = -gradient[:, :, :-1, 1].transpose(1, 2)  # (batch, longest, source)
         written = functional.pad(written, (0, 0, 0, tokens.size(1) - 2 - words.size(1)))
         # float32 makes the sums one only to about a thousandth in long sentences.
@@ -105,38 +110,42 @@ class Transducer(Decoder):
         A beam of 1 is greedy. An empty sentence is possible, whatever ``min_length``. A score is the sentence's
         log-probability, as far as its ways were kept in the beam; no length penalty is applied.
         """
-        refuse(config, constraint)
+        check_frame_synchronous(config, constraint)
         frames, num_frames = self.frames(memory), memory.mask.sum(dim=1)
-        live = torch.arange(len(num_frames), device=frames.device)  # which sentences are not done
-        found: list[list[Hypothesis]] = [[] for _ in live]
-        best = frames.new_full((len(live), config.n_best), NEVER, dtype=torch.float32)  # finished scores of the live
-        beam = Beam.start(len(live), frames.device)
+        active = torch.arange(len(num_frames), device=frames.device)  # which sentences are not done
+        found: list[list[Hypothesis]] = [[] for _ in active]
+        best = frames.new_full(
+            (len(active), config.n_best), NEG_INF, dtype=torch.float32
+        )  # finished scores of the live
+        beam = Beam.start(len(active), frames.device)
         _, state = self.predictor.step(beam.last.flatten(), self.predictor.start(memory))
         for step in range(frames.size(1) + config.max_length):
-            row = torch.arange(len(live), device=frames.device)[:, None]
+            row = torch.arange(len(active), device=frames.device)[:, None]
             frame = frames[row, (step - beam.length).clamp(max=frames.size(1) - 1)]  # (sentences, beam, joint)
             gains = self.scores(frame, state.readout.view_as(frame))
-            gains[..., UNK] = NEVER
-            gains[..., EOS + 1 :].masked_fill_((beam.length == config.max_length)[..., None], NEVER)
+            gains[..., UNK] = NEG_INF
+            gains[..., EOS + 1 :].masked_fill_((beam.length == config.max_length)[..., None], NEG_INF)
             origin = row * beam.total.size(1)
             beam, parents = beam.extend(gains, config.beam)
             origin = origin + parents
 
-            finished = (step + 1 - beam.length == num_frames[:, None]) & (beam.total > NEVER)
+            finished = (step + 1 - beam.length == num_frames[:, None]) & (beam.total > NEG_INF)
             if finished.any():
-                owners = live[:, None].expand_as(finished)[finished]
+                source_index = active[:, None].expand_as(finished)[finished]
                 for each in zip(
-                    owners.tolist(), beam.path[finished].tolist(), beam.total[finished].tolist(), strict=True
+                    source_index.tolist(), beam.path[finished].tolist(), beam.total[finished].tolist(), strict=True
                 ):
                     sentence, path, score = each
                     found[sentence].append(Hypothesis([token for token in path if token != PAD], score))
-                best = torch.cat([best, beam.total.masked_fill(~finished, NEVER)], dim=1).topk(config.n_best).values
-                beam.total.masked_fill_(finished, NEVER)
-                undone = (beam.total.logsumexp(dim=1) > best[:, -1]).nonzero().squeeze(1)
-                if len(undone) == 0:
+                best = torch.cat([best, beam.total.masked_fill(~finished, NEG_INF)], dim=1).topk(config.n_best).values
+                beam.total.masked_fill_(finished, NEG_INF)
+                unfinished = (beam.total.logsumexp(dim=1) > best[:, -1]).nonzero().squeeze(1)
+                if len(unfinished) == 0:
                     break
-                beam = beam.select(undone)
-                live, best, frames, num_frames, origin = (x[undone] for x in (live, best, frames, num_frames, origin))
+                beam = beam.select(unfinished)
+                active, best, frames, num_frames, origin = (
+                    x[unfinished] for x in (active, best, frames, num_frames, origin)
+                )
 
             # Who has written a blank has nothing new to read.
             token = beam.path[..., -1].flatten()
@@ -179,11 +188,11 @@ class Beam:
         other are not added up (Graves 2012 does, at more cost).
         """
         totals = self.total[..., None] + gains
-        grew_from = (self.parent[:, None] == self.key[..., None]) & (self.total > NEVER)[:, None]
+        grew_from = (self.parent[:, None] == self.key[..., None]) & (self.total > NEG_INF)[:, None]
         last = self.last[:, None].expand_as(grew_from)  # (sentences, parents, beam)
-        arriving = totals.gather(2, last).masked_fill(~grew_from, NEVER).amax(dim=1)
-        totals.scatter_(2, torch.where(grew_from, last, BOS), NEVER)  # where no parent grows: what is never written
-        totals[..., PAD] = torch.logaddexp(totals[..., PAD], arriving)
+        prefix_alpha = totals.gather(2, last).masked_fill(~grew_from, NEG_INF).amax(dim=1)
+        totals.scatter_(2, torch.where(grew_from, last, BOS), NEG_INF)  # where no parent grows: what is never written
+        totals[..., PAD] = torch.logaddexp(totals[..., PAD], prefix_alpha)
 
         vocab = totals.size(2)
         total, index = totals.flatten(1).topk(min(width, totals.size(1) * vocab))

@@ -7,11 +7,20 @@ from typing import cast
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from attention import NO_LOSSES, Attention, Drawn, Glance, LookLosses, Lookup, NoAttention, Reinforce
+from attention import (
+    NO_ATTENTION_LOSSES,
+    Attention,
+    AttentionLossWeights,
+    AttentionOutput,
+    FixedContext,
+    KeyValues,
+    ReinforceLoss,
+    SampleInfo,
+)
 from attention.positions import PositionName, build_positions
-from attention.self_attention import Cache, FeedForward, SelfAttention
-from decoders.autoregressive import Stepwise
-from decoders.base import Readout, State
+from attention.self_attention import FeedForward, KVCache, SelfAttention
+from decoders.autoregressive import AutoregressiveDecoder
+from decoders.base import DecoderOutput, DecoderState
 from encoders.base import Memory
 
 
@@ -20,8 +29,8 @@ class LayerState:
     """What a layer remembers: keys and values of the tokens so far (None before the first), the memory, once a
     sentence, and what its attention remembers."""
 
-    lookup: Lookup
-    written: Cache | None = None
+    lookup: KeyValues
+    written: KVCache | None = None
     past: Float[Tensor, "rows 1 ..."] | None = None
 
     def select(self, rows: Int[Tensor, "sentences beam"]) -> "LayerState":
@@ -29,22 +38,22 @@ class LayerState:
         flat = rows.flatten()
         hypotheses = self.lookup.batch_size if self.written is None else self.written[0].size(0)
         return LayerState(
-            self.lookup.follow(rows, hypotheses),
+            self.lookup.reorder(rows, hypotheses),
             None if self.written is None else (self.written[0][flat], self.written[1][flat]),
             None if self.past is None else self.past[flat],
         )
 
 
 @dataclass(frozen=True)
-class TransformerState(State):
+class TransformerDecoderState(DecoderState):
     layers: tuple[LayerState, ...]
     length: int = 0  # tokens read
 
-    def select(self, rows: Int[Tensor, "sentences beam"]) -> "TransformerState":
+    def select(self, rows: Int[Tensor, "sentences beam"]) -> "TransformerDecoderState":
         return replace(self, layers=tuple(layer.select(rows) for layer in self.layers))
 
 
-class TransformerDecoder(Stepwise[TransformerState]):
+class TransformerDecoder(AutoregressiveDecoder[TransformerDecoderState]):
     """Attention alone (Vaswani et al. 2017), with norms before what they normalise, as in encoders/transformer.py.
 
     Each layer looks at the memory by an attention of its own, and that may be any: with many heads and scaled dot
@@ -60,10 +69,10 @@ class TransformerDecoder(Stepwise[TransformerState]):
         *,
         num_heads: int,
         positions: PositionName = "sinusoidal",
-        tied: bool = True,
+        tie_embeddings: bool = True,
         dropout: float = 0.0,
-        losses: LookLosses = NO_LOSSES,
-        reinforce: Reinforce | None = None,
+        attention_losses: AttentionLossWeights = NO_ATTENTION_LOSSES,
+        reinforce_loss: ReinforceLoss | None = None,
     ):
         """``attentions``: one a layer, for queries of ``dim`` features."""
         super().__init__()
@@ -78,36 +87,44 @@ class TransformerDecoder(Stepwise[TransformerState]):
         )
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
-        readout_dim = embedding_dim if tied else dim
+        readout_dim = embedding_dim if tie_embeddings else dim
         self.combine = nn.Identity() if readout_dim == dim else nn.Linear(dim, readout_dim)
         self.output = nn.Linear(readout_dim, embedding.num_embeddings)
-        if tied:
+        if tie_embeddings:
             self.output.weight = embedding.weight
-        self.losses = losses
-        self.reinforce = reinforce
+        self.attention_losses = attention_losses
+        self.reinforce_loss = reinforce_loss
 
-    def start(self, memory: Memory) -> TransformerState:
-        return TransformerState(tuple(LayerState(layer.attention.start(memory)) for layer in self.stack))
+    def start(self, memory: Memory) -> TransformerDecoderState:
+        return TransformerDecoderState(tuple(LayerState(layer.attention.start(memory)) for layer in self.stack))
 
-    def step(self, tokens: Int[Tensor, " rows"], state: TransformerState) -> tuple[Readout, TransformerState]:
+    def step(
+        self, tokens: Int[Tensor, " rows"], state: TransformerDecoderState
+    ) -> tuple[DecoderOutput, TransformerDecoderState]:
         return self.read(tokens[:, None], state)
 
-    def forward(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Readout:
+    def forward(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> DecoderOutput:
         return self.read(tokens, self.start(memory))[0]
 
-    def read(self, tokens: Int[Tensor, "rows target"], state: TransformerState) -> tuple[Readout, TransformerState]:
+    def read(
+        self, tokens: Int[Tensor, "rows target"], state: TransformerDecoderState
+    ) -> tuple[DecoderOutput, TransformerDecoderState]:
         """All of a sentence's tokens from the start, or the next one of each hypothesis."""
         states = self.scale(self.project(self.embedding(tokens)))
         states = self.dropout(self.positions(states, state.length))
-        glances: list[Glance] = []
+        attended_layers: list[AttentionOutput] = []
         following: list[LayerState] = []
         for layer, own in zip(self.stack, state.layers, strict=True):
-            states, glance, after = layer(states, own)
-            glances.append(glance)
+            states, attended, after = layer(states, own)
+            attended_layers.append(attended)
             following.append(after)
         features = self.dropout(self.combine(self.norm(states)))
-        readout = Readout(features, glances[-1].weights, Drawn.together([glance.drawn for glance in glances]))
-        return readout, TransformerState(tuple(following), state.length + tokens.size(1))
+        readout = DecoderOutput(
+            features,
+            attended_layers[-1].weights,
+            SampleInfo.together([attended.sample for attended in attended_layers]),
+        )
+        return readout, TransformerDecoderState(tuple(following), state.length + tokens.size(1))
 
     @property
     def stack(self) -> "list[DecoderLayer]":
@@ -124,7 +141,7 @@ class DecoderLayer(nn.Module):
     def __init__(self, attention: Attention, dim: int, num_heads: int, *, rotary: bool, dropout: float):
         super().__init__()
         # What does not look at its queries would leave a norm of theirs without a gradient.
-        of_queries = nn.Identity() if isinstance(attention, NoAttention) else nn.LayerNorm(dim)
+        of_queries = nn.Identity() if isinstance(attention, FixedContext) else nn.LayerNorm(dim)
         self.norms = nn.ModuleList([nn.LayerNorm(dim), of_queries, nn.LayerNorm(dim)])
         self.self_attention = SelfAttention(dim, num_heads, rotary=rotary, dropout=dropout)
         self.attention = attention
@@ -134,15 +151,15 @@ class DecoderLayer(nn.Module):
 
     def forward(
         self, states: Float[Tensor, "rows target dim"], state: LayerState
-    ) -> tuple[Float[Tensor, "rows target dim"], Glance, LayerState]:
+    ) -> tuple[Float[Tensor, "rows target dim"], AttentionOutput, LayerState]:
         written, cache = self.self_attention(self.norms[0](states), causal=True, past=state.written)
         states = states + self.dropout(written)
         queries = self.norms[1](states)
         if states.size(1) == 1:
-            glance = self.attention.attend_each(queries.squeeze(1), state.lookup, state.past)
+            attended = self.attention.attend_step(queries.squeeze(1), state.lookup, state.past)
         else:
-            glance = self.attention.attend_along(queries, state.lookup)
-        states = states + self.dropout(self.context(glance.context))
+            attended = self.attention.attend_sequence(queries, state.lookup)
+        states = states + self.dropout(self.context(attended.context))
         states = states + self.dropout(self.feed_forward(self.norms[2](states)))
-        past = None if glance.past is None else glance.past[:, -1:]
-        return states, glance, LayerState(state.lookup, cache, past)
+        past = None if attended.past is None else attended.past[:, -1:]
+        return states, attended, LayerState(state.lookup, cache, past)

@@ -9,21 +9,21 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceBatch:
     """A batch of raw inputs, padded to one length.
 
     ``values`` are token ids (batch, source), feature frames (batch, source, features), pixels ... whatever the
     encoder of the modality reads; ``mask`` is True where an input is real and False where it is padding.
-    ``encoded``: the values are what the encoder's frozen front end returned, computed once and kept.
+    ``precomputed``: the values are what the encoder's frozen front end returned, computed once and kept.
     """
 
     values: Tensor
     mask: Bool[Tensor, "batch source"]
-    encoded: bool = False
+    precomputed: bool = False
 
     def to(self, device: torch.device) -> "Source":
         values, mask = (tensor.to(device, non_blocking=True) for tensor in (self.values, self.mask))
-        return Source(values, mask, self.encoded)
+        return SourceBatch(values, mask, self.precomputed)
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class Encoder(nn.Module, ABC):
     reads_text: bool = False
 
     @abstractmethod
-    def forward(self, source: Source) -> Memory:
+    def forward(self, source: SourceBatch) -> Memory:
         """Encode ``source``; padding must never change what a real position gets."""
 
 
-class FrontEnd(nn.Module, ABC):
+class Frontend(nn.Module, ABC):
     """What reads the raw values first: sound, pictures or features in, states of ``dim`` numbers out.
 
     A front end may be trained from scratch, or come trained (encoders/pretrained.py).
@@ -72,15 +72,15 @@ class FrontEnd(nn.Module, ABC):
     dim: int
 
     @abstractmethod
-    def forward(self, source: Source) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
+    def forward(self, source: SourceBatch) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
         """States and their mask; padding must never change what a real position gets."""
 
-    def lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+    def output_lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         """How many states sources of so many frames become."""
         return frames
 
 
-class Reader(nn.Module, ABC):
+class SequenceEncoder(nn.Module, ABC):
     """What makes a memory of a sequence of vectors, whatever they stand for; its states have ``dim`` features."""
 
     dim: int
@@ -90,12 +90,12 @@ class Reader(nn.Module, ABC):
         """As many states as there were. Real positions must come before padding in each row."""
 
 
-class Unchanged(FrontEnd):
+class IdentityFrontend(Frontend):
     """No front end: each row of features, a frame or a region, is a state."""
 
     def __init__(self, features: int):
         super().__init__()
         self.dim = features
 
-    def forward(self, source: Source) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
+    def forward(self, source: SourceBatch) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
         return source.values, source.mask

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from attention.positions import Learned
-from encoders.base import Memory, Reader
-from encoders.pooling import Mean
+from encoders.base import Memory, SequenceEncoder
+from encoders.pooling import MeanPooling
 
 
-class Convolutional(Reader):
+class ConvS2SEncoder(SequenceEncoder):
     """Gated convolutions with residual connections, and learned positions (Gehring et al. 2017, ConvS2S).
 
     A layer of ``width`` 3 sees one state to either side, n layers n states; all of a sequence is computed at once.
@@ -32,7 +32,7 @@ class Convolutional(Reader):
         self.positions = Learned(dim)
         self.layers = nn.ModuleList(nn.Conv1d(dim, 2 * dim, width, padding=width // 2) for _ in range(num_layers))
         self.dropout = nn.Dropout(dropout)
-        self.pooling = pooling or Mean()
+        self.pooling = pooling or MeanPooling()
         self.dim = dim
 
     def forward(self, states: Float[Tensor, "batch source features"], mask: Bool[Tensor, "batch source"]) -> Memory:

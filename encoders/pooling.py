@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 States = Float[Tensor, "batch source dim"]
 Mask = Bool[Tensor, "batch source"]
-SummaryName = Literal["own", "attentive"]
+PoolingName = Literal["own", "attentive"]
 
 
-class Mean(nn.Module):
+class MeanPooling(nn.Module):
     """The mean of the real states; zero where there are none."""
 
     def forward(self, states: States, mask: Mask) -> Float[Tensor, "batch dim"]:
@@ -19,7 +19,7 @@ class Mean(nn.Module):
         return (states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
 
 
-class Attentive(nn.Module):
+class AttentivePooling(nn.Module):
     """The sum of the states by the softmax of v . tanh(W h): which of them matter is learned (Lin et al. 2017)."""
 
     def __init__(self, dim: int):
@@ -33,6 +33,6 @@ class Attentive(nn.Module):
         return (weights[:, None] @ states).squeeze(1)
 
 
-def build_pooling(name: SummaryName, dim: int) -> nn.Module | None:
+def build_pooling(name: PoolingName, dim: int) -> nn.Module | None:
     """None for ``own``: what the encoder makes its summary of when left to itself."""
-    return Attentive(dim) if name == "attentive" else None
+    return AttentivePooling(dim) if name == "attentive" else None

@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from encoders.base import Memory, Reader
+from encoders.base import Memory, SequenceEncoder
 
-Cell = Literal["lstm", "gru", "rnn"]
+CellName = Literal["lstm", "gru", "rnn"]
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
-class Recurrent(Reader):
+class RecurrentEncoder(SequenceEncoder):
     """LSTM (Hochreiter & Schmidhuber 1997), GRU (Cho et al. 2014) or Elman RNN, one or two directions a layer.
 
     The backward direction is an RNN of its own that reads each row from its last real position to its first. So
@@ -27,7 +27,7 @@ class Recurrent(Reader):
         input_dim: int,
         hidden_dim: int,
         *,
-        cell: Cell = "lstm",
+        cell: CellName = "lstm",
         num_layers: int = 1,
         bidirectional: bool = True,
         dropout: float = 0.0,
@@ -53,13 +53,13 @@ class Recurrent(Reader):
             onward, *backward = cast(nn.ModuleList, layer)
             inputs = self.dropout(states) if number else states
             outputs = [onward(inputs)[0]]
-            outputs += [rnn(flip(inputs, mask))[0] for rnn in backward]
+            outputs += [rnn(reverse_padded(inputs, mask))[0] for rnn in backward]
             summary = [output.take_along_dim(last, dim=1).squeeze(1) for output in outputs]
-            states = torch.cat([outputs[0], *(flip(output, mask) for output in outputs[1:])], dim=-1)
+            states = torch.cat([outputs[0], *(reverse_padded(output, mask) for output in outputs[1:])], dim=-1)
         return Memory(states, mask, self.pooling(states, mask) if self.pooling else torch.cat(summary, dim=-1))
 
 
-def flip(
+def reverse_padded(
     states: Float[Tensor, "batch source dim"], mask: Bool[Tensor, "batch source"]
 ) -> Float[Tensor, "batch source dim"]:
     """Reverse the real positions of each row and leave its padding at the end."""

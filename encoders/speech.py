@@ -8,12 +8,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.base import Encoder, FrontEnd, Memory, Reader, Source
+from encoders.base import Encoder, Frontend, Memory, SequenceEncoder, SourceBatch
 
 Length = TypeVar("Length", int, Tensor)
 
 
-class Convolutions(FrontEnd):
+class ConvSubsampling(Frontend):
     """Convolutions over time and frequency, 3×3, each of which halves both (Zhang et al. 2017)."""
 
     def __init__(self, features: int, channels: int, num_layers: int):
@@ -24,10 +24,10 @@ class Convolutions(FrontEnd):
             for layer in range(num_layers)
         )
         for _ in self.layers:
-            features = halved(features)
+            features = ceil_half(features)
         self.dim = channels * features if num_layers else features
 
-    def forward(self, source: Source) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
+    def forward(self, source: SourceBatch) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
         # With the channels last in memory the layers take half the time on a CPU, and flattening copies nothing. The
         # weights can stay as they are: a layer follows the layout of its input.
         states = source.values[:, None].to(memory_format=torch.channels_last)  # (batch, channels, frames, features)
@@ -37,9 +37,9 @@ class Convolutions(FrontEnd):
             mask = mask[:, ::2]  # the middle of the kernel stands on every second frame
         return states.permute(0, 2, 3, 1).flatten(2), mask
 
-    def lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+    def output_lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         for _ in self.layers:
-            frames = halved(frames)
+            frames = ceil_half(frames)
         return frames
 
 
@@ -52,8 +52,8 @@ class SpeechEncoder(Encoder):
 
     def __init__(
         self,
-        front: FrontEnd,
-        build: Callable[[int, int, bool], Reader],
+        frontend: Frontend,
+        build: Callable[[int, int, bool], SequenceEncoder],
         *,
         num_layers: int = 3,
         pyramid: int = 0,
@@ -66,9 +66,9 @@ class SpeechEncoder(Encoder):
         if not 0 <= pyramid < num_layers:
             raise ValueError(f"pyramid is {pyramid} of {num_layers} layers; allowed is 0 to {num_layers - 1}")
         super().__init__()
-        self.front = front
+        self.frontend = frontend
         self.dropout = nn.Dropout(dropout)
-        input_dim, readers = front.dim, []
+        input_dim, readers = frontend.dim, []
         for layers in [1] * pyramid + [num_layers - pyramid]:  # pairs are joined between two of these
             readers.append(build(input_dim, layers, len(readers) == pyramid))
             input_dim = 2 * readers[-1].dim
@@ -76,28 +76,28 @@ class SpeechEncoder(Encoder):
         self.upper = nn.ModuleList(upper)
         self.dim = readers[-1].dim
 
-    def forward(self, source: Source) -> Memory:
-        """``source.values``: Float[Tensor, "batch frames features"], or the front end's states if ``encoded``."""
-        states, mask = (source.values, source.mask) if source.encoded else self.front(source)
+    def forward(self, source: SourceBatch) -> Memory:
+        """``source.values``: Float[Tensor, "batch frames features"], or the front end's states if ``precomputed``."""
+        states, mask = (source.values, source.mask) if source.precomputed else self.frontend(source)
         memory = self.bottom(states, mask)
-        for reader in self.upper:
-            memory = reader(*joined_pairs(self.dropout(memory.states), memory.mask))
+        for sequence_encoder in self.upper:
+            memory = sequence_encoder(*stack_pairs(self.dropout(memory.states), memory.mask))
         return Memory(self.dropout(memory.states), memory.mask, self.dropout(memory.summary))
 
-    def lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+    def output_lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         """How many states so many frames become, which bounds the transcripts that can be aligned to them."""
-        frames = self.front.lengths(frames)
+        frames = self.frontend.output_lengths(frames)
         for _ in self.upper:
-            frames = halved(frames)
+            frames = ceil_half(frames)
         return frames
 
 
-def halved(length: Length) -> Length:
+def ceil_half(length: Length) -> Length:
     """Half of a length, rounded up: the last of an odd number is kept."""
     return (length + 1) // 2
 
 
-def joined_pairs(
+def stack_pairs(
     states: Float[Tensor, "batch source dim"], mask: Bool[Tensor, "batch source"]
 ) -> tuple[Float[Tensor, "batch pairs 2*dim"], Bool[Tensor, "batch pairs"]]:
     """Neighbours side by side; a pair is real if its first is, and a missing second is zero."""

@@ -7,8 +7,8 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.base import Encoder, Memory, Reader, Source
-from encoders.recurrent import flip
+from encoders.base import Encoder, Memory, SequenceEncoder, SourceBatch
+from encoders.recurrent import reverse_padded
 
 
 class TextEncoder(Encoder):
@@ -19,39 +19,39 @@ class TextEncoder(Encoder):
     The states stay in the order of the sentence, so an alignment reads the same either way.
 
     The memory's segments are the text's sentences: each ends with one of the tokens ``ends``, if any are given. Its
-    tokens are the source's, as ``meanings`` translates them into the target's vocabulary; the same, if not given.
+    tokens are the source's, as ``target_vocab_ids`` translates them into the target's vocabulary; the same, if not given.
     """
 
     reads_text = True
-    meanings: Tensor | None
+    target_vocab_ids: Tensor | None
 
     def __init__(
         self,
         embedding: nn.Embedding,
-        reader: Reader,
+        sequence_encoder: SequenceEncoder,
         *,
         reverse: bool = False,
         dropout: float = 0.0,
         ends: Sequence[int] = (),
-        meanings: Int[Tensor, " vocab"] | None = None,
+        target_vocab_ids: Int[Tensor, " vocab"] | None = None,
     ):
         super().__init__()
         self.embedding = embedding
-        self.reader = reader
+        self.sequence_encoder = sequence_encoder
         self.reverse = reverse
         self.dropout = nn.Dropout(dropout)
         self.ends = tuple(ends)
-        self.register_buffer("meanings", meanings, persistent=False)
-        self.dim = reader.dim
+        self.register_buffer("meanings", target_vocab_ids, persistent=False)
+        self.dim = sequence_encoder.dim
 
-    def forward(self, source: Source) -> Memory:
+    def forward(self, source: SourceBatch) -> Memory:
         """``source.values``: Int[Tensor, "batch source"], token ids."""
         inputs = self.dropout(self.embedding(source.values))  # (batch, source, embedding)
         if self.reverse:
-            inputs = flip(inputs, source.mask)
-        memory = self.reader(inputs, source.mask)
-        states = flip(memory.states, source.mask) if self.reverse else memory.states
-        tokens = source.values if self.meanings is None else self.meanings[source.values]
+            inputs = reverse_padded(inputs, source.mask)
+        memory = self.sequence_encoder(inputs, source.mask)
+        states = reverse_padded(memory.states, source.mask) if self.reverse else memory.states
+        tokens = source.values if self.target_vocab_ids is None else self.target_vocab_ids[source.values]
         return Memory(
             self.dropout(states),
             memory.mask,

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from attention.positions import PositionName, build_positions
 from attention.self_attention import FeedForward, SelfAttention
-from encoders.base import Memory, Reader
-from encoders.pooling import Mean
+from encoders.base import Memory, SequenceEncoder
+from encoders.pooling import MeanPooling
 
 
-class Transformer(Reader):
+class TransformerEncoder(SequenceEncoder):
     """Self-attention and a feed-forward network, in layers (Vaswani et al. 2017).
 
     Norms come before what they normalise (Wang et al. 2019), so no long warm-up is needed, and once more at the end.
@@ -34,22 +34,23 @@ class Transformer(Reader):
         self.scale = nn.LayerNorm(dim)
         self.positions = build_positions(positions, dim)
         self.layers = nn.ModuleList(
-            TransformerLayer(dim, num_heads, rotary=positions == "rotary", dropout=dropout) for _ in range(num_layers)
+            TransformerEncoderLayer(dim, num_heads, rotary=positions == "rotary", dropout=dropout)
+            for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
-        self.pooling = pooling or Mean()
+        self.pooling = pooling or MeanPooling()
         self.dim = dim
 
     def forward(self, states: Float[Tensor, "batch source features"], mask: Bool[Tensor, "batch source"]) -> Memory:
         states = self.dropout(self.positions(self.scale(self.project(states))))
-        for layer in cast("list[TransformerLayer]", self.layers):
+        for layer in cast("list[TransformerEncoderLayer]", self.layers):
             states = layer(states, mask)
         states = self.norm(states)
         return Memory(states, mask, self.pooling(states, mask))
 
 
-class TransformerLayer(nn.Module):
+class TransformerEncoderLayer(nn.Module):
     """Self-attention and a feed-forward network, each added to what came in (He et al. 2016)."""
 
     def __init__(self, dim: int, num_heads: int, *, rotary: bool, dropout: float):

@@ -9,35 +9,35 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.base import Encoder, FrontEnd, Memory, Reader, Source
-from encoders.image import ConvNet
-from encoders.pooling import Mean
+from encoders.base import Encoder, Frontend, Memory, SequenceEncoder, SourceBatch
+from encoders.image import SmallResNet
+from encoders.pooling import MeanPooling
 
-Reading = Literal["mean", "frames", "sequence", "regions"]
+FrameAggregation = Literal["mean", "frames", "sequence", "regions"]
 
 
-class FrameCNN(FrontEnd):
+class FrameCNN(Frontend):
     """Any front end for pictures, on each frame by itself. Padding is never computed.
 
     A frame's state is the mean of its regions, as published for networks that were trained on photographs; or, where
     ``regions`` says how many there are, all of them side by side: then it is known what is where.
     """
 
-    def __init__(self, front: FrontEnd, *, regions: int | None = None):
+    def __init__(self, frontend: Frontend, *, regions: int | None = None):
         super().__init__()
-        self.front = front
+        self.frontend = frontend
         self.regions = regions
-        self.dim = front.dim * (regions or 1)
+        self.dim = frontend.dim * (regions or 1)
 
-    def forward(self, source: Source) -> tuple[Float[Tensor, "batch frames dim"], Bool[Tensor, "batch frames"]]:
+    def forward(self, source: SourceBatch) -> tuple[Float[Tensor, "batch frames dim"], Bool[Tensor, "batch frames"]]:
         """``source.values``: UInt8[Tensor, "batch frames 3 height width"]."""
         pictures = source.values[source.mask]  # (real frames, 3, height, width)
-        regions, _ = self.front(Source(pictures, source.mask.new_ones(len(pictures), 1)))
+        regions, _ = self.frontend(SourceBatch(pictures, source.mask.new_ones(len(pictures), 1)))
         states = regions.flatten(1) if self.regions else regions.mean(dim=1)  # (real frames, dim)
-        return scattered(states, source.mask), source.mask
+        return scatter_to_padded(states, source.mask), source.mask
 
 
-class TwoStream(FrontEnd):
+class TwoStream(Frontend):
     """What is there and how it moves, each seen by a network of its own (Simonyan & Zisserman 2014).
 
     Frames are taken ``window`` at a time, and become one state. One network sees the first of them; the other sees how
@@ -45,16 +45,16 @@ class TwoStream(FrontEnd):
     Wang et al. 2016). What both make of a region stands side by side.
     """
 
-    def __init__(self, still: ConvNet, moving: ConvNet, *, regions: int, window: int):
-        """``still`` sees 3 colours, ``moving`` ``window - 1``; both make ``regions`` of a picture."""
+    def __init__(self, spatial: SmallResNet, temporal: SmallResNet, *, regions: int, window: int):
+        """``spatial`` sees 3 colours, ``temporal`` ``window - 1``; both make ``regions`` of a picture."""
         super().__init__()
-        self.still = still
-        self.moving = moving
+        self.spatial = spatial
+        self.temporal = temporal
         self.regions = regions
         self.window = window
-        self.dim = (still.dim + moving.dim) * regions
+        self.dim = (spatial.dim + temporal.dim) * regions
 
-    def forward(self, source: Source) -> tuple[Float[Tensor, "batch windows dim"], Bool[Tensor, "batch windows"]]:
+    def forward(self, source: SourceBatch) -> tuple[Float[Tensor, "batch windows dim"], Bool[Tensor, "batch windows"]]:
         """``source.values``: UInt8[Tensor, "batch frames 3 height width"]."""
         missing = -source.mask.size(1) % self.window
         seen = functional.pad(source.mask, (0, missing)).unflatten(1, (-1, self.window))
@@ -63,22 +63,22 @@ class TwoStream(FrontEnd):
         seen, frames = seen[mask], frames[mask].float()  # (real windows, window), with (3, height, width) each
         brightness = frames.mean(dim=2)
         changes = (brightness[:, 1:] - brightness[:, :-1]) / 255 * seen[:, 1:, None, None]
-        grids = [self.still.look(frames[:, 0] / 127.5 - 1), self.moving.look(changes)]
+        grids = [self.spatial.forward_features(frames[:, 0] / 127.5 - 1), self.temporal.forward_features(changes)]
         states = torch.cat(grids, dim=1).flatten(2).transpose(1, 2)  # (real windows, regions, features)
-        return scattered(states.flatten(1), mask), mask
+        return scatter_to_padded(states.flatten(1), mask), mask
 
-    def lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+    def output_lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         return (frames + self.window - 1) // self.window
 
 
-def scattered(
+def scatter_to_padded(
     states: Float[Tensor, "real dim"], mask: Bool[Tensor, "batch length"]
 ) -> Float[Tensor, "batch length dim"]:
     """What was computed of the real positions alone, at their places, with zeros between."""
     return states.new_zeros(*mask.shape, states.size(1)).masked_scatter(mask[..., None], states)
 
 
-class SpatioTemporal(FrontEnd):
+class Conv3dFrontend(Frontend):
     """3-D convolutions over time and space, for what is in the movement: lips (Assael et al. 2016).
 
     What does not move is taken away first: each pixel is measured from its mean over the video, as a cepstrum is, and
@@ -102,7 +102,7 @@ class SpatioTemporal(FrontEnd):
         self.regions = (size[0] // shrinkage) * (size[1] // shrinkage)
         self.dim = channels[-1] * self.regions
 
-    def forward(self, source: Source) -> tuple[Float[Tensor, "batch frames dim"], Bool[Tensor, "batch frames"]]:
+    def forward(self, source: SourceBatch) -> tuple[Float[Tensor, "batch frames dim"], Bool[Tensor, "batch frames"]]:
         """``source.values``: UInt8[Tensor, "batch frames 3 height width"]."""
         real = source.mask[:, None, :, None, None]
         pixels = source.values.float().transpose(1, 2)  # (batch, 3, frames, height, width)
@@ -128,52 +128,52 @@ class VideoEncoder(Encoder):
 
     def __init__(
         self,
-        front: FrontEnd,
+        frontend: Frontend,
         hidden_dim: int,
         *,
-        reading: Reading = "sequence",
+        frame_aggregation: FrameAggregation = "sequence",
         regions: int = 1,
-        reader: Reader | None = None,
+        sequence_encoder: SequenceEncoder | None = None,
         dropout: float = 0.0,
         pooling: nn.Module | None = None,
     ):
         """``regions``: how many the front end puts side by side in a state, told apart where they are looked at.
-        ``reader``: of states of ``hidden_dim`` features, for a sequence. ``pooling``: makes the summary of the states
+        ``sequence_encoder``: of states of ``hidden_dim`` features, for a sequence. ``pooling``: makes the summary of the states
         otherwise, their mean unless given. Raises ValueError for a sequence without a reader."""
-        if reading == "sequence" and reader is None:
+        if frame_aggregation == "sequence" and sequence_encoder is None:
             raise ValueError("a video that is read as a sequence needs a reader")
         super().__init__()
-        self.front = front
-        self.reading = reading
-        self.regions = regions if reading == "regions" else 1
-        self.norm = nn.LayerNorm(front.dim // self.regions)
-        self.project = nn.Linear(front.dim // self.regions, hidden_dim)
-        if reading == "regions":
+        self.frontend = frontend
+        self.frame_aggregation = frame_aggregation
+        self.regions = regions if frame_aggregation == "regions" else 1
+        self.norm = nn.LayerNorm(frontend.dim // self.regions)
+        self.project = nn.Linear(frontend.dim // self.regions, hidden_dim)
+        if frame_aggregation == "regions":
             self.places = nn.Parameter(0.02 * torch.randn(regions, hidden_dim))
             self.time = nn.Linear(1, hidden_dim)
         self.dropout = nn.Dropout(dropout)
-        self.reader = reader if reading == "sequence" else None
-        self.pooling = pooling or Mean()
-        self.dim = hidden_dim if self.reader is None else self.reader.dim
+        self.sequence_encoder = sequence_encoder if frame_aggregation == "sequence" else None
+        self.pooling = pooling or MeanPooling()
+        self.dim = hidden_dim if self.sequence_encoder is None else self.sequence_encoder.dim
 
-    def forward(self, source: Source) -> Memory:
-        """``source.values``: what the front end reads, or its states if ``encoded``."""
-        states, mask = (source.values, source.mask) if source.encoded else self.front(source)
+    def forward(self, source: SourceBatch) -> Memory:
+        """``source.values``: what the front end reads, or its states if ``precomputed``."""
+        states, mask = (source.values, source.mask) if source.precomputed else self.frontend(source)
         states = states.unflatten(2, (self.regions, -1)).flatten(1, 2)  # (batch, states * regions, features)
         mask = mask.repeat_interleave(self.regions, dim=1)
         states = self.project(self.dropout(self.norm(states)))
-        if self.reading == "regions":
+        if self.frame_aggregation == "regions":
             states = states + self.whereabouts(mask).to(states.dtype)
         states = functional.relu(states)
-        if self.reader is not None:
-            memory = self.reader(self.dropout(states), mask)
+        if self.sequence_encoder is not None:
+            memory = self.sequence_encoder(self.dropout(states), mask)
         else:
             summary = self.pooling(states, mask)
             memory = Memory(states, mask, summary)
-            if self.reading == "mean":
+            if self.frame_aggregation == "mean":
                 memory = Memory(summary[:, None], mask[:, :1], summary)
         frames = None
-        if self.reading == "regions":
+        if self.frame_aggregation == "regions":
             frames = (torch.arange(mask.size(1), device=mask.device) // self.regions).expand_as(mask)
         return Memory(self.dropout(memory.states), memory.mask, self.dropout(memory.summary), frames)
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from decoders import BOS, EOS, PAD, Readout, State, Stepwise
+from decoders import BOS, EOS, PAD, AutoregressiveDecoder, DecoderOutput, DecoderState
 from encoders import Memory
 
 RUBBISH = 100.0  # padding is filled with it, so that whoever looks at padding is caught
 
 
 @dataclass(frozen=True)
-class TableState(State):
+class TableState(DecoderState):
     last: Tensor  # (rows, 2): the last two tokens
     bias: Tensor  # (rows, vocab)
 
@@ -22,7 +22,7 @@ class TableState(State):
         return TableState(self.last[rows.flatten()], self.bias[rows.flatten()])
 
 
-class Table(Stepwise):
+class Table(AutoregressiveDecoder):
     """A toy: what comes next depends on the last two tokens and, through the memory's summary, on the sentence."""
 
     def __init__(self, vocab: int, *, ending: float = 0.0):
@@ -40,11 +40,11 @@ class Table(Stepwise):
     def start(self, memory: Memory) -> TableState:
         return TableState(torch.full((memory.summary.size(0), 2), PAD), memory.summary)
 
-    def step(self, tokens: Tensor, state: TableState) -> tuple[Readout, TableState]:
+    def step(self, tokens: Tensor, state: TableState) -> tuple[DecoderOutput, TableState]:
         self.rows.append(tokens.size(0))
         last = torch.stack([state.last[:, 1], tokens], dim=1)
         energies = self.table[last[:, 0], last[:, 1]] + state.bias
-        return Readout(energies[:, None], None), TableState(last, state.bias)
+        return DecoderOutput(energies[:, None], None), TableState(last, state.bias)
 
     def logits(self, features: Tensor) -> Tensor:
         return features

@@ -6,22 +6,22 @@ from abc import ABC, abstractmethod
 from types import ModuleType
 from typing import Any
 
-from encoders.base import FrontEnd
+from encoders.base import Frontend
 
 
-class Pretrained(FrontEnd, ABC):
+class PretrainedFrontend(Frontend, ABC):
     """A body that comes trained. It is frozen at first: see ``freeze``.
 
     ``extractor`` knows how the inputs that it reads are made of raw ones, and needs no body for it: so it can be sent
-    to other processes. ``describe`` of it gives all that its answer depends on, in JSON's types.
+    to other processes. ``to_config`` of it gives all that its answer depends on, in JSON's types.
     """
 
     library: str
     extractor: Any
 
-    def __init__(self, body: Any, dim: int):
+    def __init__(self, backbone: Any, dim: int):
         super().__init__()
-        self.body = body.float()  # whatever the precision that it was saved in
+        self.backbone = backbone.float()  # whatever the precision that it was saved in
         self.dim = dim
         self.frozen = False
         self.freeze(True)
@@ -37,25 +37,25 @@ class Pretrained(FrontEnd, ABC):
             self.requires_grad_(not frozen)
             self.train(not frozen)
 
-    def train(self, mode: bool = True) -> "Pretrained":
+    def train(self, mode: bool = True) -> "PretrainedFrontend":
         return super().train(mode and not self.frozen)
 
     @abstractmethod
-    def architecture(self) -> dict[str, Any]:
+    def backbone_settings(self) -> dict[str, Any]:
         """What its library builds the body from, in JSON's types."""
 
-    def describe(self) -> dict[str, Any]:
+    def to_config(self) -> dict[str, Any]:
         """All that ``rebuild`` needs beside the weights, in JSON's types."""
-        return {"library": self.library, "model": self.architecture(), "extractor": self.extractor.describe()}
+        return {"library": self.library, "model": self.backbone_settings(), "extractor": self.extractor.to_config()}
 
 
-def configuration(body: Any) -> dict[str, Any]:
+def backbone_config(backbone: Any) -> dict[str, Any]:
     """A body's configuration, without what it says of the place and the version that it came from."""
-    config = json.loads(body.config.to_json_string(use_diff=False))
+    config = json.loads(backbone.config.to_json_string(use_diff=False))
     return {key: value for key, value in config.items() if key not in ("_name_or_path", "transformers_version")}
 
 
-def silent_transformers() -> ModuleType:
+def import_transformers() -> ModuleType:
     """The library, kept from writing anything between the lines of a training.
 
     Raises ValueError if it is not installed.

@@ -12,45 +12,45 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from encoders.base import Source
-from encoders.pretrained.base import Pretrained, configuration, silent_transformers
+from encoders.base import SourceBatch
+from encoders.pretrained.base import PretrainedFrontend, backbone_config, import_transformers
 
 CHUNK = 8  # pictures whose activations are held at a time, with checkpointing
 
 
 @dataclass(frozen=True)
-class Pixels:
-    """How a model wants its pixels: pictures of ``size`` × ``size``, each channel less ``mean``, over ``deviation``."""
+class ImagePreprocessing:
+    """How a model wants its pixels: pictures of ``size`` × ``size``, each channel less ``mean``, over ``std``."""
 
     size: int
     mean: tuple[float, ...]
-    deviation: tuple[float, ...]
+    std: tuple[float, ...]
 
-    def describe(self) -> dict[str, Any]:
+    def to_config(self) -> dict[str, Any]:
         return asdict(self)
 
 
-class PretrainedVision(Pretrained):
+class PretrainedVision(PretrainedFrontend):
     """What models of pictures and of videos share: how they normalise pixels, and how they learn.
 
     The statistics of batch normalisation stay as they came, also when the body learns: a small batch of other
-    pictures would only spoil them. With ``checkpointing`` (Chen et al. 2016) a body that learns keeps no activations
+    pictures would only spoil them. With ``grad_checkpointing`` (Chen et al. 2016) a body that learns keeps no activations
     but computes them again for the gradient, CHUNK pictures at a time: a third more work for a fraction of the memory.
     """
 
-    extractor: Pixels
+    extractor: ImagePreprocessing
     mean: Tensor
-    deviation: Tensor
+    std: Tensor
 
-    def __init__(self, body: Any, extractor: Pixels, *, checkpointing: bool):
-        super().__init__(body, dim=0)
+    def __init__(self, backbone: Any, extractor: ImagePreprocessing, *, grad_checkpointing: bool):
+        super().__init__(backbone, dim=0)
         self.extractor = extractor
-        self.checkpointing = checkpointing
-        for name, values in (("mean", extractor.mean), ("deviation", extractor.deviation)):
+        self.grad_checkpointing = grad_checkpointing
+        for name, values in (("mean", extractor.mean), ("deviation", extractor.std)):
             self.register_buffer(name, 255 * torch.tensor(values)[:, None, None], persistent=False)
 
     @abstractmethod
-    def look(self, pixels: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch states dim"]:
+    def forward_features(self, pixels: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch states dim"]:
         """The states of normalised pictures or clips."""
 
     def train(self, mode: bool = True) -> "PretrainedVision":
@@ -60,28 +60,30 @@ class PretrainedVision(Pretrained):
                 module.eval()
         return self
 
-    def normalised(self, pixels: UInt8[Tensor, "*batch 3 height width"]) -> Float[Tensor, "*batch 3 height width"]:
-        return (pixels - self.mean) / self.deviation
+    def normalize(self, pixels: UInt8[Tensor, "*batch 3 height width"]) -> Float[Tensor, "*batch 3 height width"]:
+        return (pixels - self.mean) / self.std
 
-    def look_thriftily(self, pixels: Float[Tensor, "batch ..."], chunk: int) -> Float[Tensor, "batch states dim"]:
-        """``look``, with no more than ``chunk`` of the batch's activations in memory if ``checkpointing``."""
-        if self.checkpointing and not self.frozen and torch.is_grad_enabled():
-            return torch.cat([checkpoint(self.look, part, use_reentrant=False) for part in pixels.split(chunk)])
-        return self.look(pixels)
+    def checkpointed_forward(self, pixels: Float[Tensor, "batch ..."], chunk: int) -> Float[Tensor, "batch states dim"]:
+        """``forward_features``, with no more than ``chunk`` of the batch's activations in memory if ``grad_checkpointing``."""
+        if self.grad_checkpointing and not self.frozen and torch.is_grad_enabled():
+            return torch.cat(
+                [checkpoint(self.forward_features, part, use_reentrant=False) for part in pixels.split(chunk)]
+            )
+        return self.forward_features(pixels)
 
 
 class PretrainedImage(PretrainedVision):
     """A grid of convolutional states, row by row, or a Transformer's patches. Reads uint8 pixels."""
 
-    def __init__(self, body: Any, extractor: Pixels, *, checkpointing: bool = False):
-        super().__init__(body, extractor, checkpointing=checkpointing)
+    def __init__(self, backbone: Any, extractor: ImagePreprocessing, *, grad_checkpointing: bool = False):
+        super().__init__(backbone, extractor, grad_checkpointing=grad_checkpointing)
         with torch.no_grad():  # the surest way to know what comes out
-            self.regions, self.dim = self.look(torch.zeros(1, 3, extractor.size, extractor.size)).shape[1:]
+            self.regions, self.dim = self.forward_features(torch.zeros(1, 3, extractor.size, extractor.size)).shape[1:]
 
-    def forward(self, source: Source) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
+    def forward(self, source: SourceBatch) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
         """``source.values``: UInt8[Tensor, "batch 3 size size"], with one place a picture in the mask."""
-        pixels = self.normalised(source.values).contiguous(memory_format=torch.channels_last)
-        states = self.look_thriftily(pixels, CHUNK)
+        pixels = self.normalize(source.values).contiguous(memory_format=torch.channels_last)
+        states = self.checkpointed_forward(pixels, CHUNK)
         return states, source.mask.expand(-1, states.size(1))
 
 
@@ -90,16 +92,16 @@ class TransformersImage(PretrainedImage):
 
     library = "transformers"
 
-    def look(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch regions dim"]:
-        resizable = "interpolate_pos_encoding" in inspect.signature(self.body.forward).parameters
+    def forward_features(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch regions dim"]:
+        resizable = "interpolate_pos_encoding" in inspect.signature(self.backbone.forward).parameters
         options = {"interpolate_pos_encoding": True} if resizable else {}
-        states = self.body(pixel_values=pixels, **options).last_hidden_state
+        states = self.backbone(pixel_values=pixels, **options).last_hidden_state
         if states.dim() == 4:
             return states.flatten(2).transpose(1, 2)
         return states[:, -(math.isqrt(states.size(1)) ** 2) :]  # patches, without what stands in front of them
 
-    def architecture(self) -> dict[str, Any]:
-        return configuration(self.body)
+    def backbone_settings(self) -> dict[str, Any]:
+        return backbone_config(self.backbone)
 
 
 class TorchvisionImage(PretrainedImage):
@@ -107,18 +109,18 @@ class TorchvisionImage(PretrainedImage):
 
     library = "torchvision"
 
-    def __init__(self, name: str, body: Any, extractor: Pixels, *, checkpointing: bool = False):
+    def __init__(self, name: str, backbone: Any, extractor: ImagePreprocessing, *, grad_checkpointing: bool = False):
         self.name = name
-        super().__init__(body, extractor, checkpointing=checkpointing)
+        super().__init__(backbone, extractor, grad_checkpointing=grad_checkpointing)
 
-    def look(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch regions dim"]:
-        return self.body(pixels).flatten(2).transpose(1, 2)
+    def forward_features(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch regions dim"]:
+        return self.backbone(pixels).flatten(2).transpose(1, 2)
 
-    def architecture(self) -> dict[str, Any]:
+    def backbone_settings(self) -> dict[str, Any]:
         return {"name": self.name}
 
 
-def load_image_model(name: str, size: int | None = None, *, checkpointing: bool = False) -> PretrainedImage:
+def load_image_model(name: str, size: int | None = None, *, grad_checkpointing: bool = False) -> PretrainedImage:
     """A model with its weights: by its id on the hub, its folder, or as ``torchvision:resnet50``.
 
     ``size``: the side of its pictures in pixels (None: what it was trained on). Raises ValueError, in one line, for
@@ -127,56 +129,56 @@ def load_image_model(name: str, size: int | None = None, *, checkpointing: bool 
     library, _, model = name.rpartition(":")
     try:
         if library == "torchvision":
-            return load_torchvision(model, size, checkpointing)
-        return load_transformers(name, size, checkpointing)
+            return load_torchvision(model, size, grad_checkpointing)
+        return load_transformers(name, size, grad_checkpointing)
     except Exception as error:  # of files, of the network, of code that is not ours
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(f"the image model {name} can't be loaded: {reason}") from error
 
 
-def rebuild_image_model(description: dict[str, Any], *, checkpointing: bool = False) -> PretrainedImage:
-    """What ``Pretrained.describe`` described, with random weights: those of a trained run are loaded afterwards."""
+def image_model_from_config(description: dict[str, Any], *, grad_checkpointing: bool = False) -> PretrainedImage:
+    """What ``PretrainedFrontend.to_config`` described, with random weights: those of a trained run are loaded afterwards."""
     model, pixels = description["model"], description["extractor"]
-    extractor = Pixels(pixels["size"], tuple(pixels["mean"]), tuple(pixels["deviation"]))
+    extractor = ImagePreprocessing(pixels["size"], tuple(pixels["mean"]), tuple(pixels["deviation"]))
     if description["library"] == "torchvision":
-        body = torchvision_body(model["name"], None)
-        return TorchvisionImage(model["name"], body, extractor, checkpointing=checkpointing)
-    transformers = silent_transformers()
-    body = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(**model))
-    return TransformersImage(trimmed(body), extractor, checkpointing=checkpointing)
+        backbone = torchvision_body(model["name"], None)
+        return TorchvisionImage(model["name"], backbone, extractor, grad_checkpointing=grad_checkpointing)
+    transformers = import_transformers()
+    backbone = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(**model))
+    return TransformersImage(trimmed(backbone), extractor, grad_checkpointing=grad_checkpointing)
 
 
-def load_transformers(name: str, size: int | None, checkpointing: bool) -> PretrainedImage:
-    body = load_body(name)
-    return TransformersImage(trimmed(body), pixels_of(name, size), checkpointing=checkpointing)
+def load_transformers(name: str, size: int | None, grad_checkpointing: bool) -> PretrainedImage:
+    backbone = load_body(name)
+    return TransformersImage(trimmed(backbone), load_preprocessing(name, size), grad_checkpointing=grad_checkpointing)
 
 
 def load_body(name: str) -> Any:
     """A model of transformers with all its weights. Raises ValueError if some are missing."""
-    body, report = silent_transformers().AutoModel.from_pretrained(name, output_loading_info=True)
+    backbone, report = import_transformers().AutoModel.from_pretrained(name, output_loading_info=True)
     missing = [key for key in report["missing_keys"] if "pooler" not in key]
     if missing:
         raise ValueError(f"it has no weights for {missing[0]} and {len(missing) - 1} others")
-    return body
+    return backbone
 
 
-def pixels_of(name: str, size: int | None) -> Pixels:
+def load_preprocessing(name: str, size: int | None) -> ImagePreprocessing:
     """What the processor of a model says of its pixels. Raises ValueError if it says nothing."""
-    settings = silent_transformers().AutoImageProcessor.from_pretrained(name).to_dict()
+    settings = import_transformers().AutoImageProcessor.from_pretrained(name).to_dict()
     settings |= settings.get("data_config") or {}  # of timm
     if "image_mean" not in settings and "mean" not in settings:
         raise ValueError("it does not say how its pixels are normalised, so it is no image model")
-    mean, deviation = (tuple(settings.get(f"image_{key}") or settings[key]) for key in ("mean", "std"))
-    return Pixels(size or trained_size(settings), mean, deviation)
+    mean, std = (tuple(settings.get(f"image_{key}") or settings[key]) for key in ("mean", "std"))
+    return ImagePreprocessing(size or trained_size(settings), mean, std)
 
 
-def trimmed(body: Any) -> Any:
+def trimmed(backbone: Any) -> Any:
     """The part of a model that sees, without a pooler that nobody reads."""
-    body = getattr(body, "vision_model", body)
-    pooler = getattr(body, "pooler", None)
+    backbone = getattr(backbone, "vision_model", backbone)
+    pooler = getattr(backbone, "pooler", None)
     if pooler is not None and any(True for _ in pooler.parameters()):
-        body.pooler = None
-    return body
+        backbone.pooler = None
+    return backbone
 
 
 def trained_size(settings: dict[str, Any]) -> int:
@@ -189,13 +191,13 @@ def trained_size(settings: dict[str, Any]) -> int:
     return int(found or 224)
 
 
-def load_torchvision(name: str, size: int | None, checkpointing: bool) -> PretrainedImage:
+def load_torchvision(name: str, size: int | None, grad_checkpointing: bool) -> PretrainedImage:
     from torchvision.models import get_model_weights
 
     weights = get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
     settings = weights.transforms()
-    pixels = Pixels(size or settings.crop_size[0], tuple(settings.mean), tuple(settings.std))
-    return TorchvisionImage(name, torchvision_body(name, weights), pixels, checkpointing=checkpointing)
+    pixels = ImagePreprocessing(size or settings.crop_size[0], tuple(settings.mean), tuple(settings.std))
+    return TorchvisionImage(name, torchvision_body(name, weights), pixels, grad_checkpointing=grad_checkpointing)
 
 
 def torchvision_body(name: str, weights: Any) -> nn.Module:

@@ -10,10 +10,10 @@ from pathlib import Path
 from datasets import Dataset
 
 from tasks.code_completion import examples as cutting
-from tasks.code_completion.examples import Cut, Example, detokenised, examples, masked_examples
+from tasks.code_completion.examples import Cut, Example, detokenize_code, examples, masked_examples
 from tasks.common.data import cache
-from tasks.common.data.parallel_text import find_pairs, load_pairs, text_lines
-from tasks.common.data.tables import SPLITS, split_of
+from tasks.common.data.parallel_text import find_pairs, load_pairs, read_lines
+from tasks.common.data.tables import SPLITS, split_by_hash
 from tasks.common.errors import UsageError
 
 HELD_OUT = 1000  # examples of validation and test, at most
@@ -21,7 +21,7 @@ OTHERS = {"test", "tests", "idlelib", "lib2to3", "pydoc_data"}  # folders of the
 OTHERS |= {"site-packages", "dist-packages"}
 
 
-def load_code(data: str | None, split: str, source: str, target: str, cut: Cut, skip_bad: bool) -> Dataset:
+def load_code(data: str | None, split: str, source: str, target: str, cut: Cut, skip_invalid: bool) -> Dataset:
     """Columns source, target and references of a split; where they are cut from files, also head and tail: what stands
     before and behind the target in its top-level statement (empty in training).
 
@@ -31,7 +31,7 @@ def load_code(data: str | None, split: str, source: str, target: str, cut: Cut, 
     if data is None:
         root = Path(sysconfig.get_paths()["stdlib"])
         files = [file for file in sorted(root.rglob("*.py")) if not OTHERS & {*file.relative_to(root).parts}]
-        own = [file for file in files if split_of(file.relative_to(root).parts[0]) == split]
+        own = [file for file in files if split_by_hash(file.relative_to(root).parts[0]) == split]
         return cut_files(own, cut, split, f"{root}, {split}")
     folder = Path(data)
     for name in SPLITS[split]:
@@ -42,18 +42,20 @@ def load_code(data: str | None, split: str, source: str, target: str, cut: Cut, 
             return cut_files(inside, cut, split, str(folder / name))
     files = python_files(folder)
     if files:  # by content, so that no copy of a file is in two splits
-        own = [file for file in files if split_of(file.read_bytes().hex()) == split]
+        own = [file for file in files if split_by_hash(file.read_bytes().hex()) == split]
         return cut_files(own, cut, split, f"{folder}, {split}")
-    return load_held_out(data, split, source, target, skip_bad)
+    return load_held_out(data, split, source, target, skip_invalid)
 
 
-def load_held_out(data: str, split: str, source: str, target: str, skip_bad: bool) -> Dataset:
+def load_held_out(data: str, split: str, source: str, target: str, skip_invalid: bool) -> Dataset:
     """Pairs; where there is no validation split, as in CoNaLa, it is a tenth of the training pairs."""
-    load = partial(load_pairs, data, source=source, target=target, skip_bad=skip_bad, tidy=detokenised)
+    load = partial(load_pairs, data, source=source, target=target, skip_invalid=skip_invalid, tidy=detokenize_code)
     if split == "test" or find_pairs(data, "validation", source, target) is not None:
         return load(split)
     pairs = load("train")
-    rows = [row for row, text in enumerate(pairs["source"]) if (split_of(text) == "validation") == (split != "train")]
+    rows = [
+        row for row, text in enumerate(pairs["source"]) if (split_by_hash(text) == "validation") == (split != "train")
+    ]
     return pairs.select(rows)
 
 
@@ -73,7 +75,7 @@ def cut_files(files: Sequence[Path], cut: Cut, split: str, where: str) -> Datase
 
 def cut_lines(listed: Path, cut: Cut, split: str) -> Dataset:
     """Examples from CodeXGLUE's form, a file a line, kept until it changes."""
-    texts = Dataset.from_dict({"line": text_lines(listed.read_bytes())})
+    texts = Dataset.from_dict({"line": read_lines(listed.read_bytes())})
     return chosen(kept(texts, cut_masked, [listed], cut, split), split, str(listed))
 
 

@@ -51,7 +51,7 @@ def examples(code: str, cut: Cut, split: str) -> Iterator[Example]:
                 yield {"source": source, "target": target, "head": head, "tail": tail}
 
 
-def detokenised(text: str) -> str:
+def detokenize_code(text: str) -> str:
     """Code as CodeXGLUE writes it into a line, in lines again. Its literals stay masked, and indentation is lost."""
     if "<EOL>" not in text and not text.startswith("<s>"):
         return text
@@ -61,7 +61,7 @@ def detokenised(text: str) -> str:
 def masked_examples(line: str, cut: Cut, split: str) -> Iterator[Example]:
     """The same of a file in CodeXGLUE's form, whose tokens stand between spaces."""
     draw = drawn_by(line)
-    lines = [each.strip() for each in detokenised(line).split("\n")]
+    lines = [each.strip() for each in detokenize_code(line).split("\n")]
     for row, text in enumerate(lines):
         column = place(draw, [match.start() for match in re.finditer(r"\S+", text)], cut, split)
         if column is not None:

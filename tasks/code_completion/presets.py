@@ -8,7 +8,7 @@ from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.tables import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
-from tasks.common.training.optimization import LearningConfig
+from tasks.common.training.optimization import TrainConfig
 
 
 def tiny() -> CodeCompletionConfig:
@@ -19,7 +19,7 @@ def tiny() -> CodeCompletionConfig:
         attention=AttentionConfig(score="general"),
         decoder=DecoderConfig(hidden=32, embedding=16, dropout=0.0, copy=True),
         batch=BatchConfig(sentences=256, max_length=40),
-        train=LearningConfig(epochs=1, lr=1e-2, average=0),
+        train=TrainConfig(epochs=1, lr=1e-2, average=0),
         search=SearchConfig(max_length=30, beam=2),
     )
 
@@ -32,7 +32,7 @@ def demo() -> CodeCompletionConfig:
         attention=AttentionConfig(score="general"),
         decoder=DecoderConfig(hidden=256, embedding=192, dropout=0.2, copy=True),
         batch=BatchConfig(sentences=64, frames=8000, max_length=60),
-        train=LearningConfig(epochs=3, lr=2e-3, schedule="cosine", warmup=300, average=0),
+        train=TrainConfig(epochs=3, lr=2e-3, schedule="cosine", warmup=300, average=0),
         search=SearchConfig(max_length=60),
     )
 
@@ -49,7 +49,7 @@ def codexglue() -> CodeCompletionConfig:
         attention=AttentionConfig(score="general"),
         decoder=DecoderConfig(hidden=1024, embedding=512, dropout=0.1, copy=True),
         batch=BatchConfig(sentences=128, tokens=8000, frames=50_000, max_frames=401, max_length=100),
-        train=LearningConfig(epochs=5, lr=1e-3, schedule="cosine", warmup=4000, average=0, workers=4),
+        train=TrainConfig(epochs=5, lr=1e-3, schedule="cosine", warmup=4000, average=0, workers=4),
         search=SearchConfig(max_length=100),
     )
 
@@ -63,7 +63,7 @@ def conala() -> CodeCompletionConfig:
         target="snippet",
         vocabulary=VocabularyConfig(kind="byte", size=3000),
         batch=BatchConfig(sentences=32, max_length=100),
-        train=LearningConfig(epochs=30, lr=1e-3, schedule="cosine", warmup=200, average=4),
+        train=TrainConfig(epochs=30, lr=1e-3, schedule="cosine", warmup=200, average=4),
         search=SearchConfig(max_length=100),
     )
 

@@ -16,15 +16,15 @@ from rapidfuzz import fuzz
 
 from tasks.code_completion.data import load_code
 from tasks.code_completion.examples import Cut
-from tasks.common.metrics.base import Metric, Statistics, mean, scores
-from tasks.common.text_task import TextToText, TextToTextConfig
+from tasks.common.metrics.base import Metric, SentenceStats, mean, scores
+from tasks.common.text_task import TextTask, TextTaskConfig
 
 QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 NAME = re.compile(r"[^\W\d]\w*")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodeCompletionConfig(TextToTextConfig):
+class CodeCompletionConfig(TextTaskConfig):
     source: str = "input"
     """Of a table of pairs: the column with what stands before."""
     target: str = "gt"
@@ -33,10 +33,10 @@ class CodeCompletionConfig(TextToTextConfig):
     """Where lines are cut: before a token (rest), before the line itself (line), or either."""
 
 
-class CodeCompletion(TextToText[CodeCompletionConfig]):
-    end_matters = True
+class CodeCompletion(TextTask[CodeCompletionConfig]):
+    reads_end = True
     picky = True
-    whole_files = True
+    reads_whole_files = True
 
     def __init__(self, config: CodeCompletionConfig):
         super().__init__(config)
@@ -46,12 +46,12 @@ class CodeCompletion(TextToText[CodeCompletionConfig]):
             Metric("identifiers", identifier_statistics, f1),
         )
 
-    def metrics_of(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
+    def metrics_for(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
         if "head" not in examples.column_names:
             return self.metrics
         around = list(zip(examples["head"], examples["tail"], strict=True))
 
-        def parse_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+        def parse_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
             return scores(
                 float(parses(f"{head}{text}\n{tail}")) for text, (head, tail) in zip(hypotheses, around, strict=True)
             )
@@ -60,15 +60,15 @@ class CodeCompletion(TextToText[CodeCompletionConfig]):
 
     def load(self, split: str) -> datasets.Dataset:
         config = self.config
-        return load_code(config.data, split, config.source, config.target, config.cut, config.skip_bad)
+        return load_code(config.data, split, config.source, config.target, config.cut, config.skip_invalid)
 
-    def source_of(self, text: str) -> str:
+    def parse_source(self, text: str) -> str:
         """Everything counts, also the spaces after which the cursor stands; only line ends are made alike."""
         return text.replace("\r\n", "\n")
 
     def written(self, tokens: Sequence[int]) -> str:
         """With its indentation."""
-        return re.sub(r"[\r\n]+", " ", self.vocabulary.decode(tokens)).rstrip()
+        return re.sub(r"[\r\n]+", " ", self.tokenizer.decode(tokens)).rstrip()
 
     def possible(self, source: str, text: str) -> bool:
         """Whether the line can be Python behind its source: brackets and quotes, and what may follow what."""
@@ -80,7 +80,7 @@ class CodeCompletion(TextToText[CodeCompletionConfig]):
         return {"repeat the last line": [whole.rpartition("\n")[2] for whole in wholes]}
 
 
-def exact_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+def exact_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
     """Whether a reference is met, however it is spaced."""
     return scores(
         float(text.split() in [right.split() for right in given])
@@ -88,7 +88,7 @@ def exact_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[st
     )
 
 
-def edit_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+def edit_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
     """1 - (insertions + deletions) / both lengths, to the nearest reference; spaces at both ends do not count."""
     return scores(
         max(fuzz.ratio(text.strip(), right.strip()) for right in given) / 100
@@ -96,7 +96,7 @@ def edit_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str
     )
 
 
-def identifier_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+def identifier_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
     """Names in both, in the hypothesis, in the (first) reference; each as often as it stands there."""
     rows = []
     for text, given in zip(hypotheses, references, strict=True):

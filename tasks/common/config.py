@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from attention.locality import RegionName
+from attention.locality import LocalityName
 from attention.positions import PositionName
 from attention.score_functions import ScoreName
 from decoders.recurrent import Order, Start
 from decoders.search_config import SearchConfig
-from encoders.pooling import SummaryName
-from encoders.recurrent import Cell
+from encoders.pooling import PoolingName
+from encoders.recurrent import CellName
 from tasks.common.data.tables import BatchConfig
 from tasks.common.errors import UsageError, at_least, check
 from tasks.common.text.tokenizer import VocabularyConfig
-from tasks.common.training.optimization import LearningConfig
+from tasks.common.training.optimization import TrainConfig
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ class AttentionConfig:
     score: ScoreName | Literal["none"] = "additive"
     """How query and key are compared; location is additive and knows where it looked before (Chorowski et al. 2015);
     none is the plain fixed context vector."""
-    area: RegionName | Literal["global", "hard"] = "global"
+    area: LocalityName | Literal["global", "hard"] = "global"
     """Where to look: anywhere; near the position of the word that is written, or near one that the query predicts
     (local_m and local_p, Luong et al. 2015); in a window that moves on with every word (monotonic, Tjandra et al.
     2017); at one position, which is drawn (hard, Xu et al. 2015)."""
@@ -78,7 +78,7 @@ class DecoderConfig:
     """Beside attention, the weight of a CTC loss, and of CTC's score in the search (Watanabe et al. 2017)."""
     copy: bool = False
     """Words of a source that is text may be copied from where attention looks (See et al. 2017)."""
-    cell: Cell = "lstm"
+    cell: CellName = "lstm"
     hidden: int = 512
     layers: int = 1
     embedding: int = 256
@@ -109,7 +109,7 @@ class ReaderConfig:
 
     kind: Literal["recurrent", "transformer", "convolutional"] = "recurrent"
     """A recurrent network; self-attention alone (Vaswani et al. 2017); or gated convolutions (Gehring et al. 2017)."""
-    cell: Cell = "lstm"
+    cell: CellName = "lstm"
     hidden: int = 256
     """Features of a state; in a recurrent network, of each direction."""
     layers: int = 1
@@ -118,7 +118,7 @@ class ReaderConfig:
     """Of self-attention."""
     positions: PositionName = "sinusoidal"
     """How self-attention knows the order of states."""
-    summary: SummaryName = "own"
+    summary: PoolingName = "own"
     """What the decoder starts from: its own (a recurrent network's last states, else the mean), or a learned mean (Lin
     et al. 2017)."""
     dropout: float = 0.2
@@ -137,13 +137,13 @@ class Config:
 
     data: str | None = None
     """A folder or a hub id; without it the embedded world."""
-    skip_bad: bool = False
+    skip_invalid: bool = False
     """Leave bad rows out instead of stopping."""
     vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
     attention: AttentionConfig = field(default_factory=AttentionConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
-    train: LearningConfig = field(default_factory=LearningConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
 
 
@@ -161,9 +161,9 @@ def _build(kind: Any, value: Any) -> Any:
         return value if kind is None or value is None else _build(kind, value)
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        unknown = set(value) - set(hints)
-        if unknown:
-            raise ValueError(f"unknown setting {sorted(unknown)[0]!r}")
+        unknown_name = set(value) - set(hints)
+        if unknown_name:
+            raise ValueError(f"unknown setting {sorted(unknown_name)[0]!r}")
         return typing.cast(Any, kind)(**{name: _build(hints[name], inner) for name, inner in value.items()})
     if typing.get_origin(kind) is tuple:
         return tuple(value)

@@ -9,7 +9,7 @@ class UsageError(ValueError):
     """Says what was got, what is allowed, and which flag or file to change."""
 
 
-def unknown(kind: str, got: str, allowed: Iterable[str], hint: str = "") -> UsageError:
+def unknown_name(kind: str, got: str, allowed: Iterable[str], hint: str = "") -> UsageError:
     """The error for a name that does not exist, with the nearest name that does."""
     names = list(allowed)
     near = difflib.get_close_matches(got, names, n=1)

@@ -5,24 +5,35 @@ from torch import Tensor, nn
 
 from attention import (
     Attention,
-    Blind,
-    Gumbel,
-    LookLosses,
-    MultiHead,
-    NoAttention,
-    Reinforce,
-    Sampled,
+    AttentionLossWeights,
+    CategoricalSelector,
+    FixedContext,
+    GumbelSelector,
+    HierarchicalSoftmax,
+    MultiHeadAttention,
+    NoContext,
+    ReinforceLoss,
     ScoredAttention,
-    TwoLevels,
-    build_region,
+    build_locality,
     build_score,
 )
-from decoders import CTC, EOS, S2VT, Copying, Decoder, Joint, RecurrentDecoder, Stepwise, Transducer, TransformerDecoder
-from encoders.base import Encoder, Memory, Reader
-from encoders.convolutional import Convolutional
-from encoders.pooling import Attentive, build_pooling
-from encoders.recurrent import Recurrent
-from encoders.transformer import Transformer
+from decoders import (
+    CTC,
+    EOS,
+    S2VT,
+    AutoregressiveDecoder,
+    Decoder,
+    JointCTCAttention,
+    PointerGenerator,
+    RecurrentDecoder,
+    Transducer,
+    TransformerDecoder,
+)
+from encoders.base import Encoder, Memory, SequenceEncoder
+from encoders.convolutional import ConvS2SEncoder
+from encoders.pooling import AttentivePooling, build_pooling
+from encoders.recurrent import RecurrentEncoder
+from encoders.transformer import TransformerEncoder
 from tasks.common.config import AttentionConfig, Config, DecoderConfig, ReaderConfig
 from tasks.common.data.tables import Batch
 
@@ -35,31 +46,31 @@ class Seq2Seq(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
 
-    def forward(self, batch: Batch, *, label_smoothing: float = 0.0, truth: float = 1.0) -> Float[Tensor, ""]:
+    def forward(self, batch: Batch, *, label_smoothing: float = 0.0, teacher_forcing: float = 1.0) -> Float[Tensor, ""]:
         """The batch's loss, summed over its real target tokens: see Decoder.loss."""
-        memory = self.remember(batch)
-        return self.decoder.loss(batch.tokens, memory, label_smoothing=label_smoothing, truth=truth)
+        memory = self.encode(batch)
+        return self.decoder.loss(batch.tokens, memory, label_smoothing=label_smoothing, teacher_forcing=teacher_forcing)
 
-    def remember(self, batch: Batch) -> Memory:
+    def encode(self, batch: Batch) -> Memory:
         """A memory for each of the batch's target sentences; sources that have several are encoded once."""
         memory = self.encoder(batch.source)
-        return memory if batch.owners is None else memory.select(batch.owners)
+        return memory if batch.source_index is None else memory.select(batch.source_index)
 
-    def aligned(
+    def align(
         self, batch: Batch
     ) -> tuple[Float[Tensor, "batch target source"], Bool[Tensor, "batch target"], Bool[Tensor, "batch source"]] | None:
         """Where attention looks for each of the batch's words, and what of that is real; None if nothing attends."""
-        if not isinstance(self.decoder, Stepwise):
+        if not isinstance(self.decoder, AutoregressiveDecoder):
             return None
-        memory = self.remember(batch)
+        memory = self.encode(batch)
         weights = self.decoder.alignment(batch.tokens, memory)
         return None if weights is None else (weights, batch.tokens[:, 1:] > EOS, memory.mask)
 
 
-def build_reader(input_dim: int, config: ReaderConfig) -> Reader:
+def build_sequence_encoder(input_dim: int, config: ReaderConfig) -> SequenceEncoder:
     """The reader of ``config.kind``."""
     if config.kind == "recurrent":
-        return Recurrent(
+        return RecurrentEncoder(
             input_dim,
             config.hidden,
             cell=config.cell,
@@ -70,10 +81,10 @@ def build_reader(input_dim: int, config: ReaderConfig) -> Reader:
         )
     pooling = build_pooling(config.summary, config.hidden)
     if config.kind == "convolutional":
-        return Convolutional(
+        return ConvS2SEncoder(
             input_dim, config.hidden, num_layers=config.layers, dropout=config.dropout, pooling=pooling
         )
-    return Transformer(
+    return TransformerEncoder(
         input_dim,
         config.hidden,
         num_layers=config.layers,
@@ -86,30 +97,30 @@ def build_reader(input_dim: int, config: ReaderConfig) -> Reader:
 
 def build_attention(config: AttentionConfig, query_dim: int, memory_dim: int) -> Attention:
     if config.score == "none":
-        return NoAttention(memory_dim)
+        return FixedContext(memory_dim)
     heads = config.heads
     sizes = query_dim // heads, memory_dim // heads, config.hidden // heads  # of one head
     hierarchy = region = draw = None
     if config.structure == "hierarchical":  # a score that looks at its own past has one of states, not of segments
         score = "additive" if config.score == "location" else config.score
-        hierarchy = TwoLevels(build_score(score, *sizes), config.segment)
+        hierarchy = HierarchicalSoftmax(build_score(score, *sizes), config.segment)
     if config.area == "hard":
-        draw = Sampled() if config.estimator == "reinforce" else Gumbel(config.temperature)
+        draw = CategoricalSelector() if config.estimator == "reinforce" else GumbelSelector(config.temperature)
     elif config.area != "global":
-        region = build_region(config.area, sizes[0], sizes[2], config.window)
+        region = build_locality(config.area, sizes[0], sizes[2], config.window)
     score = build_score(config.score, *sizes)
     head = ScoredAttention(score, sizes[1], hierarchy=hierarchy, region=region, draw=draw)
-    return head if heads == 1 else MultiHead(head, query_dim, memory_dim, heads)
+    return head if heads == 1 else MultiHeadAttention(head, query_dim, memory_dim, heads)
 
 
-def build_reinforce(config: AttentionConfig) -> Reinforce | None:
+def build_reinforce_loss(config: AttentionConfig) -> ReinforceLoss | None:
     """What drawn looks learn by, where any are and need it."""
     drawn = config.area == "hard" and config.estimator == "reinforce"
-    return Reinforce(entropy=config.entropy) if drawn else None
+    return ReinforceLoss(entropy=config.entropy) if drawn else None
 
 
-def build_losses(config: AttentionConfig) -> LookLosses:
-    return LookLosses(config.guidance, config.doubly_stochastic, config.coverage)
+def build_attention_losses(config: AttentionConfig) -> AttentionLossWeights:
+    return AttentionLossWeights(config.guidance, config.doubly_stochastic, config.coverage)
 
 
 def build_transformer(embedding: nn.Embedding, memory_dim: int, config: Config) -> TransformerDecoder:
@@ -123,8 +134,8 @@ def build_transformer(embedding: nn.Embedding, memory_dim: int, config: Config) 
         positions=decoder.positions,
         tied=decoder.tied,
         dropout=decoder.dropout,
-        losses=build_losses(config.attention),
-        reinforce=build_reinforce(config.attention),
+        losses=build_attention_losses(config.attention),
+        reinforce=build_reinforce_loss(config.attention),
     )
 
 
@@ -133,7 +144,7 @@ def build_recurrent(embedding: nn.Embedding, memory_dim: int, config: Config) ->
     blind = decoder.kind == "transducer"
     return RecurrentDecoder(
         embedding,
-        Blind() if blind else build_attention(config.attention, decoder.hidden, memory_dim),
+        NoContext() if blind else build_attention(config.attention, decoder.hidden, memory_dim),
         decoder.hidden,
         memory_dim,
         cell=decoder.cell,
@@ -143,9 +154,9 @@ def build_recurrent(embedding: nn.Embedding, memory_dim: int, config: Config) ->
         start="zeros" if blind else decoder.start,
         tied=decoder.tied,
         dropout=decoder.dropout,
-        losses=build_losses(config.attention),
+        losses=build_attention_losses(config.attention),
         gate=decoder.gate,
-        reinforce=build_reinforce(config.attention),
+        reinforce=build_reinforce_loss(config.attention),
     )
 
 
@@ -159,7 +170,7 @@ def build_decoder(embedding: nn.Embedding, memory_dim: int, config: Config) -> D
         return CTC(memory_dim, embedding.num_embeddings, dropout=dropout)
     if kind == "s2vt":
         return S2VT(embedding, config.decoder.hidden, memory_dim, tied=config.decoder.tied, dropout=dropout)
-    if kind == "transducer_attention" and build_reinforce(config.attention) is not None:
+    if kind == "transducer_attention" and build_reinforce_loss(config.attention) is not None:
         raise ValueError(
             "REINFORCE needs the likelihood of each word, which a transducer does not have: choose "
             "--attention.estimator gumbel, or another --decoder.kind"
@@ -171,10 +182,10 @@ def build_decoder(embedding: nn.Embedding, memory_dim: int, config: Config) -> D
     if config.decoder.copy:
         if config.attention.score == "none":
             raise ValueError("--decoder.copy goes by where attention looks: choose another --attention.score than none")
-        decoder = Copying(decoder, decoder.output.in_features)
+        decoder = PointerGenerator(decoder, decoder.output.in_features)
     if not config.decoder.ctc:
         return decoder
-    return Joint(decoder, CTC(memory_dim, embedding.num_embeddings, dropout=dropout), config.decoder.ctc)
+    return JointCTCAttention(decoder, CTC(memory_dim, embedding.num_embeddings, dropout=dropout), config.decoder.ctc)
 
 
 def reads_summary(config: DecoderConfig) -> bool:
@@ -189,7 +200,7 @@ def build_model(encoder: Encoder, embedding: nn.Embedding, config: Config) -> Se
     """
     if config.decoder.copy and not encoder.reads_text:
         raise ValueError("--decoder.copy needs a source that is text: there are no words to copy here; leave it out")
-    pooled = any(isinstance(module, Attentive) for module in encoder.modules())
+    pooled = any(isinstance(module, AttentivePooling) for module in encoder.modules())
     if pooled and config.attention.score != "none" and not reads_summary(config.decoder):
         raise ValueError(
             "--encoder.summary attentive is for a decoder that starts from a summary: choose --decoder.kind attention "

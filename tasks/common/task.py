@@ -13,20 +13,20 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from decoders.base import PAD, Constraint
-from encoders.base import Encoder, Source
+from encoders.base import Encoder, SourceBatch
 from tasks.common.config import Config
 from tasks.common.data import cache
 from tasks.common.data.tables import Batch
 from tasks.common.errors import UsageError
-from tasks.common.metrics.base import Criterion, Metric
+from tasks.common.metrics.base import Metric, SelectionMetric
 from tasks.common.model import Seq2Seq, build_model
-from tasks.common.text.tokenizer import Vocabulary, frame, one_line, pad
+from tasks.common.text.tokenizer import Tokenizer, frame, pad, strip_newlines
 
 C = TypeVar("C", bound=Config)
 
 
 @dataclass(frozen=True)
-class Piece:
+class InputSegment:
     """Part of an input to ``predict``, or all of it: a source, and the seconds it spans, if it takes time."""
 
     source: Any
@@ -41,22 +41,24 @@ class Task(ABC, Generic[C]):
     """
 
     metrics: tuple[Metric, ...]  # the most important one first; set by the subclass' __init__
-    vocabulary: Vocabulary
-    seconds_per_frame: float | None = None  # of what source_lengths counts, where sources take time
+    tokenizer: Tokenizer
+    frame_duration_s: float | None = None  # of what source_lengths counts, where sources take time
     likelihood: bool = False  # whether how probable the references are says much, so that evaluate tells perplexity
     open_ended: bool = False  # whether too many sentences are right for any metric to tell how good one is
     picky: bool = False  # whether ``possible`` says no to anything
-    in_order: bool = False  # whether source and target run side by side, so that attention should be a diagonal
+    expects_monotonic_alignment: bool = (
+        False  # whether source and target run side by side, so that attention should be a diagonal
+    )
 
     def __init__(self, config: C):
         self.config = config
 
     @property
-    def criterion(self) -> Criterion:
+    def selection_metric(self) -> SelectionMetric:
         """What of the validation split picks the checkpoint: the first metric, or the loss."""
-        return Criterion("loss", higher_is_better=False) if self.open_ended else self.metrics[0].criterion
+        return SelectionMetric("loss", higher_is_better=False) if self.open_ended else self.metrics[0].selection_metric
 
-    def metrics_of(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
+    def metrics_for(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
         """The metrics, and those that need more of these very examples than their references."""
         return self.metrics
 
@@ -74,11 +76,11 @@ class Task(ABC, Generic[C]):
         """Learn from the training examples what the task must know before training: vocabularies, statistics."""
 
     @abstractmethod
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What ``fit`` has learned, ready for the run folder's vocabulary.json."""
 
     @abstractmethod
-    def restore(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """The reverse of ``state``."""
 
     @abstractmethod
@@ -90,22 +92,22 @@ class Task(ABC, Generic[C]):
         """How long each source is in what the encoder reads: tokens, frames."""
 
     @abstractmethod
-    def collate_sources(self, sources: Sequence[Any], training: bool) -> Source:
+    def collate_sources(self, sources: Sequence[Any], training: bool) -> SourceBatch:
         """Raw sources as one padded batch; ``training`` allows augmentation."""
 
-    def identify(self, source: Any) -> str:
+    def source_key(self, source: Any) -> str:
         """Another text if what ``read`` makes of the source may be other."""
         return repr(source)
 
-    def read(self, sources: Sequence[Any], training: bool) -> Source:
+    def read(self, sources: Sequence[Any], training: bool) -> SourceBatch:
         """Sources as one batch, be they raw or, as bytes, what a frozen encoder made of them (tasks/frozen.py)."""
         if isinstance(sources[0], bytes):
             states = cache.stack([cache.unpack(source) for source in sources])
-            return Source(states.values, states.mask, encoded=True)
+            return SourceBatch(states.values, states.mask, precomputed=True)
         return self.collate_sources(sources, training)
 
     @abstractmethod
-    def parse(self, arguments: Sequence[str]) -> list[list[Piece]]:
+    def parse(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
         """The inputs typed after ``predict``, each in one piece or cut into several in their order.
 
         No piece for an input that can't be used, after saying why.
@@ -117,7 +119,7 @@ class Task(ABC, Generic[C]):
 
     def written(self, tokens: Sequence[int]) -> str:
         """The line of text that a hypothesis stands for."""
-        return one_line(self.vocabulary.decode(tokens))
+        return strip_newlines(self.tokenizer.decode(tokens))
 
     def constraint(self, sources: Sequence[Any], form: str, device: torch.device) -> Constraint | None:
         """What the sentences for ``sources`` must keep to, if ``form`` asks for it (SearchConfig).
@@ -132,7 +134,7 @@ class Task(ABC, Generic[C]):
         """Whether ``text`` can stand there at all. Of a beam, or of several draws, what can comes before what can't."""
         return True
 
-    def turns_round(self, other: "Task") -> bool:
+    def is_reverse_of(self, other: "Task") -> bool:
         """Whether this task writes what the other one reads, from what that one writes."""
         return False
 
@@ -155,7 +157,7 @@ class Task(ABC, Generic[C]):
     def lengths(self, examples: datasets.Dataset) -> list[tuple[int, int]]:
         """Lengths of each source and of its (longest) target, in tokens with the end of sentence counted."""
         several = [as_list(target) for target in examples["target"]]
-        sizes = iter(self.vocabulary.encode([target for given in several for target in given]))
+        sizes = iter(self.tokenizer.encode([target for given in several for target in given]))
         targets = [max(len(next(sizes)) + 1 for _ in given) for given in several]
         known = "length" in examples.column_names
         sources = examples["length"] if known else self.source_lengths(examples["source"])
@@ -169,13 +171,13 @@ class Task(ABC, Generic[C]):
         count = self.config.batch.targets
         if training and count:
             several = [[given[pick] for pick in torch.randperm(len(given))[:count].tolist()] for given in several]
-        targets = self.vocabulary.encode([target for given in several for target in given], dropout)
-        owners = torch.tensor([place for place, given in enumerate(several) for _ in given])
+        targets = self.tokenizer.encode([target for given in several for target in given], dropout)
+        source_index = torch.tensor([place for place, given in enumerate(several) for _ in given])
         return Batch(
             self.read(columns["source"], training),
             pad([frame(ids) for ids in targets]),
             rows,
-            owners if len(owners) > len(rows) else None,
+            source_index if len(source_index) > len(rows) else None,
         )
 
     def build_model(self) -> Seq2Seq:
@@ -188,14 +190,14 @@ class Task(ABC, Generic[C]):
 
     def target_embedding(self, encoder: Encoder) -> nn.Embedding:
         """What target tokens are embedded with; a task whose source is text may share its encoder's."""
-        return nn.Embedding(len(self.vocabulary), self.config.decoder.embedding, padding_idx=PAD)
+        return nn.Embedding(len(self.tokenizer), self.config.decoder.embedding, padding_idx=PAD)
 
 
 def as_list(target: str | list[str]) -> list[str]:
     return [target] if isinstance(target, str) else target
 
 
-class Collated(Dataset[Batch]):
+class BatchDataset(Dataset[Batch]):
     """A data set whose items are whole batches, so that worker processes can prepare them."""
 
     def __init__(self, task: Task, examples: datasets.Dataset, batches: list[list[int]], seed: int):

@@ -15,15 +15,15 @@ import torch
 from torch import nn
 
 from decoders.base import EOS, PAD, UNK
-from encoders.base import Encoder, Source
+from encoders.base import Encoder, SourceBatch
 from encoders.text import TextEncoder
-from tasks.common.analysis.plots import draw_alignment
+from tasks.common.analysis.plots import plot_alignment
 from tasks.common.config import Config, ReaderConfig
-from tasks.common.data.parallel_text import problem, text_lines
+from tasks.common.data.parallel_text import problem, read_lines
 from tasks.common.errors import UsageError, at_least
-from tasks.common.model import build_reader
-from tasks.common.task import Piece, Task
-from tasks.common.text.tokenizer import Vocabulary, pad
+from tasks.common.model import build_sequence_encoder
+from tasks.common.task import InputSegment, Task
+from tasks.common.text.tokenizer import Tokenizer, pad
 from tasks.common.training.logging import console
 
 
@@ -42,7 +42,7 @@ class TextEncoderConfig(ReaderConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextToTextConfig(Config):
+class TextTaskConfig(Config):
     encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
 
     def __post_init__(self):
@@ -53,7 +53,7 @@ class TextToTextConfig(Config):
             )
 
 
-C = TypeVar("C", bound=TextToTextConfig)
+C = TypeVar("C", bound=TextTaskConfig)
 
 FILE_NAME = re.compile(r"[^\s<>]*[\w-](/|\.[A-Za-z]\w{0,5})")  # what a person means as one
 CHUNK = 4096  # sources whose tokens are made at a time
@@ -67,38 +67,38 @@ def is_file(name: str) -> bool:
         return False
 
 
-class TextToText(Task[C]):
-    source_vocabulary: Vocabulary
-    end_matters = False  # which end of a source that is too long is read
-    whole_files = False  # whether a file for predict is one source, or holds one a line
+class TextTask(Task[C]):
+    source_tokenizer: Tokenizer
+    reads_end = False  # which end of a source that is too long is read
+    reads_whole_files = False  # whether a file for predict is one source, or holds one a line
     likelihood = True
 
     def fit(self, examples: datasets.Dataset) -> None:
         sources, targets = examples["source"], examples["target"]
         if self.config.vocabulary.shared:
-            self.vocabulary = self.source_vocabulary = Vocabulary.train([*sources, *targets], self.config.vocabulary)
+            self.tokenizer = self.source_tokenizer = Tokenizer.train([*sources, *targets], self.config.vocabulary)
         else:
-            self.source_vocabulary = Vocabulary.train(sources, self.config.vocabulary)
-            self.vocabulary = Vocabulary.train(targets, self.config.vocabulary)
+            self.source_tokenizer = Tokenizer.train(sources, self.config.vocabulary)
+            self.tokenizer = Tokenizer.train(targets, self.config.vocabulary)
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         if self.config.vocabulary.shared:
-            return {"target": self.vocabulary.state()}
-        return {"source": self.source_vocabulary.state(), "target": self.vocabulary.state()}
+            return {"target": self.tokenizer.state_dict()}
+        return {"source": self.source_tokenizer.state(), "target": self.tokenizer.state_dict()}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self.vocabulary = Vocabulary.restore(state["target"])
-        self.source_vocabulary = Vocabulary.restore(state["source"]) if "source" in state else self.vocabulary
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.tokenizer = Tokenizer.from_state_dict(state["target"])
+        self.source_tokenizer = Tokenizer.from_state_dict(state["source"]) if "source" in state else self.tokenizer
 
     def build_encoder(self) -> Encoder:
         config = self.config.encoder
         return TextEncoder(
-            nn.Embedding(len(self.source_vocabulary), config.embedding, padding_idx=PAD),
-            build_reader(config.embedding, config),
+            nn.Embedding(len(self.source_tokenizer), config.embedding, padding_idx=PAD),
+            build_sequence_encoder(config.embedding, config),
             reverse=config.reverse,
             dropout=config.dropout,
-            ends=self.source_vocabulary.sentence_ends(),
-            meanings=None if self.config.vocabulary.shared else self.source_vocabulary.meanings(self.vocabulary),
+            ends=self.source_tokenizer.sentence_end_ids(),
+            meanings=None if self.config.vocabulary.shared else self.source_tokenizer.ids_in(self.tokenizer),
         )
 
     def target_embedding(self, encoder: Encoder) -> nn.Embedding:
@@ -111,21 +111,21 @@ class TextToText(Task[C]):
     def source_tokens(self, sources: Sequence[str], dropout: float = 0.0) -> list[list[int]]:
         """What the encoder reads of each source, without its end."""
         limit = self.config.encoder.limit
-        kept = slice(-limit, None) if self.end_matters else slice(limit or None)
+        kept = slice(-limit, None) if self.reads_end else slice(limit or None)
         found: list[list[int]] = []
         for start in range(0, len(sources), CHUNK):  # so that of long documents only what is read is ever held
-            found += [ids[kept] for ids in self.source_vocabulary.encode(sources[start : start + CHUNK], dropout)]
+            found += [ids[kept] for ids in self.source_tokenizer.encode(sources[start : start + CHUNK], dropout)]
         return found
 
     def source_lengths(self, sources: Sequence[str]) -> list[int]:
         return [len(ids) + 1 for ids in self.source_tokens(sources)]
 
-    def collate_sources(self, sources: Sequence[str], training: bool) -> Source:
+    def collate_sources(self, sources: Sequence[str], training: bool) -> SourceBatch:
         dropout = self.config.vocabulary.dropout if training else 0.0
         values = pad([[*ids, EOS] for ids in self.source_tokens(sources, dropout)])
-        return Source(values, values != PAD)
+        return SourceBatch(values, values != PAD)
 
-    def parse(self, arguments: Sequence[str]) -> list[list[Piece]]:
+    def parse(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
         inputs: list[str] = []
         for argument in arguments:
             if argument == "-":
@@ -139,16 +139,18 @@ class TextToText(Task[C]):
                 if FILE_NAME.fullmatch(argument):
                     console.print(f"there is no file {argument}: it is read as the text itself", markup=False)
                 inputs.append(argument)
-        sources = [self.source_of(text) for text in inputs]
-        return [[Piece(source)] if self.usable(number, source) else [] for number, source in enumerate(sources, 1)]
+        sources = [self.parse_source(text) for text in inputs]
+        return [
+            [InputSegment(source)] if self.usable(number, source) else [] for number, source in enumerate(sources, 1)
+        ]
 
     def inputs(self, content: bytes) -> list[str]:
         """What a file holds: a source, or one a line."""
-        if not self.whole_files:
-            return text_lines(content)
+        if not self.reads_whole_files:
+            return read_lines(content)
         return [content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")]
 
-    def source_of(self, text: str) -> str:
+    def parse_source(self, text: str) -> str:
         """What a person typed, or a file holds, as a source."""
         return text.strip()
 
@@ -168,5 +170,5 @@ class TextToText(Task[C]):
         return True
 
     def render(self, source: str, hypothesis: list[int], weights: torch.Tensor, path: Path) -> None:
-        columns = self.source_vocabulary.pieces([*self.source_tokens([source])[0], EOS])
-        draw_alignment(weights, self.vocabulary.pieces([*hypothesis, EOS]), columns, path)
+        columns = self.source_tokenizer.pieces([*self.source_tokens([source])[0], EOS])
+        plot_alignment(weights, self.tokenizer.display_tokens([*hypothesis, EOS]), columns, path)

@@ -11,8 +11,8 @@ import tyro
 from decoders.search_config import SearchConfig
 from tasks.common.cli.arguments import parse
 from tasks.common.data.parallel_text import problem
-from tasks.common.inference.evaluation import Writer
-from tasks.common.inference.loading import open_runs, read_config, reranking, run_named
+from tasks.common.inference.evaluation import Predictor
+from tasks.common.inference.loading import load_runs, parse_run_argument, read_config, reranking
 from tasks.common.training.logging import console
 from tasks.dialogue.task import Dialogue
 
@@ -35,9 +35,9 @@ class ChatOptions:
 
 
 def chat(task: str, arguments: list[str]) -> None:
-    run, flags = run_named("chat", arguments, ChatOptions)
+    run, flags = parse_run_argument("chat", arguments, ChatOptions)
     options = parse(ChatOptions, flags, f"run.py {task} chat RUN", ChatOptions(read_config(task, run).search))
-    writer = reranking(open_runs(task, [run]), task, options.rerank, options.rerank_weight)
+    writer = reranking(load_runs(task, [run]), task, options.rerank, options.rerank_weight)
     torch.manual_seed(options.seed)
     console.print(f"{run} listens. An empty line begins a new conversation; {', '.join(QUIT)} or Ctrl-D ends it.")
     for reply in replies(writer, typed(), options.search):
@@ -56,7 +56,7 @@ def typed() -> Iterator[str]:
         yield text
 
 
-def replies(writer: Writer, turns: Iterator[str], search: SearchConfig) -> Iterator[str]:
+def replies(writer: Predictor, turns: Iterator[str], search: SearchConfig) -> Iterator[str]:
     """A reply to each turn, with what both have said since the last empty one in mind."""
     task = writer.task
     assert isinstance(task, Dialogue)

@@ -8,10 +8,10 @@ import chatterbot_corpus
 import yaml
 from datasets import Dataset
 
-from tasks.common.data.parallel_text import problem, text_lines
-from tasks.common.data.tables import SPLITS, read_table, report_bad_rows, split_of
-from tasks.common.errors import UsageError, unknown
-from tasks.common.text.tokenizer import one_line
+from tasks.common.data.parallel_text import problem, read_lines
+from tasks.common.data.tables import SPLITS, read_table, report_invalid_rows, split_by_hash
+from tasks.common.errors import UsageError, unknown_name
+from tasks.common.text.tokenizer import strip_newlines
 
 TURN = "¶"  # between the turns of a source; a sign, so that every kind of vocabulary makes a token of it
 END = "__eou__"  # behind each turn in DailyDialog's files
@@ -21,7 +21,7 @@ Conversation = list[str]
 
 
 def load_exchanges(
-    data: str | None, split: str, language: str, column: str, turns: int, backward: bool, skip_bad: bool
+    data: str | None, split: str, language: str, column: str, turns: int, backward: bool, skip_invalid: bool
 ) -> Dataset:
     """Columns source (the last ``turns`` turns), target (what was replied) and references of a split.
 
@@ -29,7 +29,7 @@ def load_exchanges(
     other way round. Raises UsageError for data that is missing or bad.
     """
     where = f"{data or language}, {split}"
-    good = checked(conversations(data, split, language, column), where, skip_bad)
+    good = checked(conversations(data, split, language, column), where, skip_invalid)
     replies: dict[str, list[str]] = defaultdict(list)
     for conversation in good:
         for place in range(1, len(conversation)):
@@ -47,33 +47,33 @@ def load_exchanges(
     return Dataset.from_list(rows)
 
 
-def checked(found: Iterable[Sequence[object]], where: str, skip_bad: bool) -> list[Conversation]:
+def checked(found: Iterable[Sequence[object]], where: str, skip_invalid: bool) -> list[Conversation]:
     """The conversations whose turns are all good."""
     problems: dict[int, str] = {}
     good: list[Conversation] = []
     total = 0
     for total, turns in enumerate(found, 1):
-        tidy = [one_line(turn).replace(TURN, " ") if isinstance(turn, str) else turn for turn in turns]
+        tidy = [strip_newlines(turn).replace(TURN, " ") if isinstance(turn, str) else turn for turn in turns]
         wrong = [(place, message) for place, message in enumerate(map(problem, tidy), 1) if message]
         if wrong:
             problems[total - 1] = f"(turn {wrong[0][0]}) {wrong[0][1]}"
         else:
             good.append([str(turn) for turn in tidy])
-    report_bad_rows(problems, total, where, skip_bad)
+    report_invalid_rows(problems, total, where, skip_invalid)
     return good
 
 
 def conversations(data: str | None, split: str, language: str, column: str) -> Iterable[Sequence[object]]:
     """The conversations of a split, as they stand there."""
     if data is None:
-        return [turns for turns in chatterbot(language) if split_of(turns[0]) == split]
+        return [turns for turns in chatterbot(language) if split_by_hash(turns[0]) == split]
     folder = Path(data)
     if (folder / "movie_lines.txt").is_file():
         return cornell(folder, split)
     for name in SPLITS[split]:
         for file in (folder / f"{name}.txt", folder / f"dialogues_{name}.txt", folder / name / f"dialogues_{name}.txt"):
             if file.is_file():
-                lines = text_lines(file.read_bytes())
+                lines = read_lines(file.read_bytes())
                 return [[turn for turn in line.split(END) if turn.strip()] for line in lines if line]
     table = read_table(data, split)
     if table is None:
@@ -82,7 +82,7 @@ def conversations(data: str | None, split: str, language: str, column: str) -> I
             "movie_lines.txt"
         )
     if column not in table.column_names:
-        raise unknown("column", column, table.column_names, "--column names the one that holds a list of turns")
+        raise unknown_name("column", column, table.column_names, "--column names the one that holds a list of turns")
     if not all(isinstance(turns, list) for turns in table[column]):
         raise UsageError(f"--column {column}: {data} holds no lists of turns there")
     return table[column]
@@ -93,7 +93,7 @@ def chatterbot(language: str) -> list[Conversation]:
     folder = Path(chatterbot_corpus.__file__).parent / "data"
     languages = sorted(path.name for path in folder.iterdir() if path.is_dir())
     if language not in languages:
-        raise unknown("language", language, languages)
+        raise unknown_name("language", language, languages)
     found: dict[tuple[str, ...], None] = {}
     for file in sorted((folder / language).rglob("*.yml")):
         for turns in yaml.safe_load(file.read_text(encoding="utf-8")).get("conversations") or []:
@@ -111,8 +111,8 @@ def cornell(folder: Path, split: str) -> list[Conversation]:
             said[fields[0]] = fields[4]
     found = []
     for line in (folder / "movie_conversations.txt").read_text(encoding="latin-1").splitlines():
-        *_, film, numbers = line.split(FIELD)
-        if split_of(film) == split:
+        *_, render_clip, numbers = line.split(FIELD)
+        if split_by_hash(render_clip) == split:
             turns = [said[number] for number in numbers.strip("[] ").replace("'", "").split(", ") if number in said]
             found.append(turns)
     return found

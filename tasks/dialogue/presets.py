@@ -7,7 +7,7 @@ from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.tables import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
-from tasks.common.training.optimization import LearningConfig
+from tasks.common.training.optimization import TrainConfig
 from tasks.dialogue.task import DialogueConfig
 
 
@@ -20,7 +20,7 @@ def tiny() -> DialogueConfig:
         attention=AttentionConfig(score="general"),
         decoder=DecoderConfig(hidden=64, embedding=32, dropout=0.0),
         batch=BatchConfig(sentences=16),
-        train=LearningConfig(epochs=1, lr=5e-3, average=0),
+        train=TrainConfig(epochs=1, lr=5e-3, average=0),
         search=SearchConfig(max_length=30),
     )
 
@@ -33,8 +33,8 @@ def demo() -> DialogueConfig:
         attention=AttentionConfig(score="general"),
         decoder=DecoderConfig(hidden=256, embedding=128, dropout=0.3),
         batch=BatchConfig(sentences=16, max_length=60),
-        train=LearningConfig(epochs=40, lr=1e-3, schedule="cosine", warmup=200, average=0),
-        search=SearchConfig(max_length=50, block_ngrams=3),
+        train=TrainConfig(epochs=40, lr=1e-3, schedule="cosine", warmup=200, average=0),
+        search=SearchConfig(max_length=50, no_repeat_ngram=3),
     )
 
 
@@ -42,14 +42,14 @@ def daily_dialog() -> DialogueConfig:
     """DailyDialog, 13,000 conversations of everyday life (Li et al. 2017): --data FOLDER, or the hub. Not yet run."""
     return DialogueConfig(
         data="li2017dailydialog/daily_dialog",
-        skip_bad=True,
+        skip_invalid=True,
         vocabulary=VocabularyConfig(size=10_000),
         encoder=TextEncoderConfig(hidden=256, embedding=256, dropout=0.3, limit=120),
         attention=AttentionConfig(score="general"),
         decoder=DecoderConfig(hidden=512, embedding=256, dropout=0.3),
         batch=BatchConfig(sentences=128, tokens=8000, frames=16_000),
-        train=LearningConfig(epochs=12, lr=1e-3, schedule="cosine", warmup=1000, average=0, workers=2),
-        search=SearchConfig(max_length=60, beam=10, block_ngrams=3),
+        train=TrainConfig(epochs=12, lr=1e-3, schedule="cosine", warmup=1000, average=0, workers=2),
+        search=SearchConfig(max_length=60, beam=10, no_repeat_ngram=3),
     )
 
 

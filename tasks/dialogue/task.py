@@ -9,14 +9,14 @@ from sacrebleu.metrics.bleu import BLEU
 from tasks.common.metrics.base import sacrebleu_metric
 from tasks.common.task import Task
 from tasks.common.text.words import distinct, length_ratio, words
-from tasks.common.text_task import TextToText, TextToTextConfig
+from tasks.common.text_task import TextTask, TextTaskConfig
 from tasks.dialogue.data import TURN, load_exchanges
 
 SPACELESS = ("chinese", "japanese", "thai", "traditionalchinese")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DialogueConfig(TextToTextConfig):
+class DialogueConfig(TextTaskConfig):
     language: str = "english"
     """What is spoken: without data, the part of chatterbot-corpus. BLEU counts characters of some languages."""
     column: str = "dialog"
@@ -32,9 +32,9 @@ class DialogueConfig(TextToTextConfig):
             raise ValueError(f"turns is {self.turns}; allowed is 1 or more")
 
 
-class Dialogue(TextToText[DialogueConfig]):
-    end_matters = True
-    whole_files = True
+class Dialogue(TextTask[DialogueConfig]):
+    reads_end = True
+    reads_whole_files = True
     open_ended = True
 
     def __init__(self, config: DialogueConfig):
@@ -45,10 +45,10 @@ class Dialogue(TextToText[DialogueConfig]):
     def load(self, split: str) -> datasets.Dataset:
         config = self.config
         return load_exchanges(
-            config.data, split, config.language, config.column, config.turns, config.backward, config.skip_bad
+            config.data, split, config.language, config.column, config.turns, config.backward, config.skip_invalid
         )
 
-    def source_of(self, text: str) -> str:
+    def parse_source(self, text: str) -> str:
         """A turn a line, the last one at the end."""
         return self.context([line for line in map(str.strip, text.splitlines()) if line])
 
@@ -56,7 +56,7 @@ class Dialogue(TextToText[DialogueConfig]):
         """What is read of a conversation so far."""
         return f" {TURN} ".join(turn.replace(TURN, " ") for turn in turns[-self.config.turns :])
 
-    def turns_round(self, other: Task) -> bool:
+    def is_reverse_of(self, other: Task) -> bool:
         config = other.config
         same = ("data", "language", "turns")
         return (

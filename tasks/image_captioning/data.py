@@ -7,26 +7,26 @@ from typing import Any
 from datasets import Dataset, Image
 
 from tasks.common.data.captioned_media import (
-    Found,
     MediaError,
+    ProbeResult,
     captions_of,
     content,
-    grouped,
-    read_captioned,
+    group_captions,
+    read_captioned_folder,
     read_features,
     read_json,
 )
 from tasks.common.data.images import problem
 from tasks.common.data.tables import SPLITS, read_table
 from tasks.common.errors import UsageError
-from tasks.toy_world.images import drawn_scenes
+from tasks.toy_world.images import toy_images
 from tasks.toy_world.scenes import describe
 
 
 def find_scenes(split: str, count: int) -> Dataset:
     """The embedded world in the form of ``find``: ``count`` pictures for training, fewer for validation and test."""
     number = {"train": count, "validation": -(-count // 20), "test": -(-count // 16)}[split]
-    chosen, table = drawn_scenes(split, number)
+    chosen, table = toy_images(split, number)
     pictures = [{"path": path, "bytes": content} for path, content in zip(table["path"], table["bytes"], strict=True)]
     return Dataset.from_dict({"source": pictures, "captions": [describe(scene, "en") for scene in chosen]})
 
@@ -34,7 +34,7 @@ def find_scenes(split: str, count: int) -> Dataset:
 def find(data: str, split: str, column: str) -> Dataset:
     """Columns source (path or bytes) and captions of a split, nothing read yet. Raises UsageError if there is none."""
     folder = Path(data)
-    own = read_captioned(data, split, column)
+    own = read_captioned_folder(data, split, column)
     if own is not None:
         return own
     for listing in [folder, folder / "dataset.json", *sorted(folder.glob("dataset_*.json"))]:
@@ -53,10 +53,10 @@ def find(data: str, split: str, column: str) -> Dataset:
     captions = captions_of(table, column, data)
     picture = next((name for name, kind in table.features.items() if isinstance(kind, Image)), None)
     if picture is not None:
-        return grouped(list(table.cast_column(picture, Image(decode=False))[picture]), captions)
+        return group_captions(list(table.cast_column(picture, Image(decode=False))[picture]), captions)
     if "file_name" not in table.column_names:
         raise UsageError(f"--data {data} has no column of pictures; it has {', '.join(table.column_names)}")
-    return grouped([{"path": str(folder / str(file)), "bytes": None} for file in table["file_name"]], captions)
+    return group_captions([{"path": str(folder / str(file)), "bytes": None} for file in table["file_name"]], captions)
 
 
 def karpathy(listing: Path, split: str) -> Dataset:
@@ -72,7 +72,7 @@ def karpathy(listing: Path, split: str) -> Dataset:
         return str(next((place / inner for place in places if (place / inner).is_file()), places[0] / inner))
 
     pictures = [{"path": path(image), "bytes": None} for image in images]
-    return grouped(pictures, [[sentence["raw"] for sentence in image["sentences"]] for image in images])
+    return group_captions(pictures, [[sentence["raw"] for sentence in image["sentences"]] for image in images])
 
 
 def coco(listing: Path) -> Dataset:
@@ -83,23 +83,23 @@ def coco(listing: Path) -> Dataset:
     for annotation in read_json(listing, "annotations"):
         captions.setdefault(annotation["image_id"], []).append(annotation["caption"])
     pictures = [{"path": str(folder / names.get(identity, "?")), "bytes": None} for identity in captions]
-    return grouped(pictures, list(captions.values()))
+    return group_captions(pictures, list(captions.values()))
 
 
-class PictureLook:
+class ImageProbe:
     """Whether a picture, or the features that stand for it, can be read."""
 
     keeps = False
 
-    def __call__(self, file: Mapping[str, Any]) -> Found:
+    def __call__(self, file: Mapping[str, Any]) -> ProbeResult:
         path = file["path"]
         if path and path.endswith(".npy"):
             try:
                 regions, width = read_features(path, "regions").shape
-                return Found(length=regions, width=width)
+                return ProbeResult(length=regions, width=width)
             except MediaError as error:
-                return Found(str(error))
-        return Found(problem(content(file)) or "")
+                return ProbeResult(str(error))
+        return ProbeResult(problem(content(file)) or "")
 
-    def describe(self) -> str:
+    def to_config(self) -> str:
         return "pictures"

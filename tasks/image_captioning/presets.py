@@ -6,7 +6,7 @@ from decoders.search_config import SearchConfig
 from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.tables import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
-from tasks.common.training.optimization import LearningConfig
+from tasks.common.training.optimization import TrainConfig
 from tasks.image_captioning.task import ImageConfig, ImageEncoderConfig
 
 
@@ -19,7 +19,7 @@ def tiny() -> ImageConfig:
         attention=AttentionConfig(score="general", hidden=32),
         decoder=DecoderConfig(hidden=32, embedding=16, dropout=0.0),
         batch=BatchConfig(sentences=16),
-        train=LearningConfig(epochs=2, lr=5e-3, average=0),
+        train=TrainConfig(epochs=2, lr=5e-3, average=0),
         search=SearchConfig(beam=2, max_length=30),
     )
 
@@ -34,7 +34,7 @@ def demo() -> ImageConfig:
         attention=AttentionConfig(score="location", hidden=128),
         decoder=DecoderConfig(hidden=192, embedding=64, tied=False, dropout=0.0),
         batch=BatchConfig(sentences=32),
-        train=LearningConfig(epochs=6, lr=3e-3, schedule="cosine", warmup=200, average=0, label_smoothing=0.0),
+        train=TrainConfig(epochs=6, lr=3e-3, schedule="cosine", warmup=200, average=0, label_smoothing=0.0),
         search=SearchConfig(max_length=40),
     )
 
@@ -52,7 +52,7 @@ def flickr8k() -> ImageConfig:
         attention=AttentionConfig(score="general"),
         decoder=DecoderConfig(hidden=512, embedding=256, gate=True, dropout=0.5),
         batch=BatchConfig(sentences=16, frames=20_000),
-        train=LearningConfig(epochs=12, lr=1e-3, schedule="cosine", warmup=300, average=4, patience=0),
+        train=TrainConfig(epochs=12, lr=1e-3, schedule="cosine", warmup=300, average=4, patience=0),
         search=SearchConfig(max_length=30),
     )
 
@@ -63,7 +63,7 @@ def flickr30k() -> ImageConfig:
         flickr8k(),
         data="nlphuji/flickr30k",
         vocabulary=VocabularyConfig(kind="word", size=10_000, min_frequency=4),
-        train=LearningConfig(epochs=15, lr=1e-3, schedule="cosine", warmup=1000, average=4, workers=4),
+        train=TrainConfig(epochs=15, lr=1e-3, schedule="cosine", warmup=1000, average=4, workers=4),
     )
 
 

@@ -12,23 +12,23 @@ import torch
 from torch import Tensor
 
 from decoders.base import EOS
-from encoders.base import Encoder, Source, Unchanged
-from encoders.image import GROUPS, ConvNet, ImageEncoder, groupable
+from encoders.base import Encoder, IdentityFrontend, SourceBatch
+from encoders.image import NUM_GROUPS, ImageEncoder, SmallResNet, are_valid_channels
 from encoders.pooling import build_pooling
-from encoders.pretrained.image import PretrainedImage, load_image_model, rebuild_image_model
-from tasks.common.analysis.plots import draw_alignment, draw_looking
+from encoders.pretrained.image import PretrainedImage, image_model_from_config, load_image_model
+from tasks.common.analysis.plots import plot_alignment, plot_image_attention
 from tasks.common.config import Config, ReaderConfig
 from tasks.common.data import cache
-from tasks.common.data.captioned_media import checked, content, identity, read_features, with_targets
-from tasks.common.data.images import AugmentConfig, open_picture, problem, read_picture
-from tasks.common.data.inputs import pieces_of
+from tasks.common.data.captioned_media import add_targets, checked, content, identity, read_features
+from tasks.common.data.images import AugmentConfig, load_pixels, open_image, problem
+from tasks.common.data.inputs import parse_file_inputs
 from tasks.common.errors import UsageError, at_least
 from tasks.common.metrics.captions import caption_metrics, diversity
-from tasks.common.model import build_reader
-from tasks.common.task import Piece, Task
-from tasks.common.text.normalization import Normalisation
-from tasks.common.text.tokenizer import Vocabulary
-from tasks.image_captioning.data import PictureLook, find, find_scenes
+from tasks.common.model import build_sequence_encoder
+from tasks.common.task import InputSegment, Task
+from tasks.common.text.normalization import TextNormalization
+from tasks.common.text.tokenizer import Tokenizer
+from tasks.image_captioning.data import ImageProbe, find, find_scenes
 
 SHOWN = 256  # pixels a side, of a picture in a picture
 
@@ -46,11 +46,11 @@ class ImageEncoderConfig(ReaderConfig):
     """What reads the regions, if it has any layers: see --encoder.layers."""
     layers: int = 0
     """Of what reads the regions; 0: the decoder looks at them as they are."""
-    checkpointing: bool = False
+    grad_checkpointing: bool = False
     """A pretrained encoder that learns computes its activations twice instead of keeping them."""
 
     def allowed(self) -> dict[str, tuple[bool, str]]:
-        channels = groupable(self.channels), f"one or more multiples of {GROUPS}"
+        channels = are_valid_channels(self.channels), f"one or more multiples of {NUM_GROUPS}"
         return super().allowed() | at_least(0, self, "size", "layers") | {"channels": channels}
 
 
@@ -60,7 +60,7 @@ class ImageConfig(Config):
     """Training pictures of the embedded world, where there is no --data."""
     caption: str = "captions"
     """The column with the captions."""
-    text: Normalisation = "plain"
+    text: TextNormalization = "plain"
     """What is learned: raw captions, lower-cased, or plain, without punctuation as well."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
@@ -72,24 +72,26 @@ class ImageCaptioning(Task[ImageConfig]):
     def __init__(self, config: ImageConfig):
         super().__init__(config)
         self.metrics = caption_metrics(exact=config.data is None)
-        self.description: dict[str, Any] | None = None  # of the pretrained encoder, in a run folder
+        self.pretrained_config: dict[str, Any] | None = None  # of the pretrained encoder, in a run folder
 
     @cached_property
-    def body(self) -> PretrainedImage | None:
+    def backbone(self) -> PretrainedImage | None:
         """The pretrained encoder, if one is asked for: as it came, or with the form that a run folder describes."""
         config = self.config.encoder
-        if self.description is not None:
-            return rebuild_image_model(self.description, checkpointing=config.checkpointing)
+        if self.pretrained_config is not None:
+            return image_model_from_config(self.pretrained_config, grad_checkpointing=config.grad_checkpointing)
         if config.pretrained is None:
             return None
         try:
-            return load_image_model(config.pretrained, config.size or None, checkpointing=config.checkpointing)
+            return load_image_model(
+                config.pretrained, config.size or None, grad_checkpointing=config.grad_checkpointing
+            )
         except ValueError as error:
             raise UsageError(f"--encoder.pretrained: {error}") from error
 
     @cached_property
     def side(self) -> int:
-        return self.body.extractor.size if self.body else self.config.encoder.size or 64
+        return self.backbone.extractor.size if self.backbone else self.config.encoder.size or 64
 
     def captions(self, split: str) -> datasets.Dataset:
         """Pictures and captions of a split as they are found."""
@@ -99,36 +101,36 @@ class ImageCaptioning(Task[ImageConfig]):
     def load(self, split: str) -> datasets.Dataset:
         config = self.config
         where = f"{config.data or 'the embedded world'}, {split}"
-        table = checked(self.captions(split), where, PictureLook(), config.skip_bad)
-        return with_targets(table, config.text, all_learned=config.data is not None)
+        table = checked(self.captions(split), where, ImageProbe(), config.skip_invalid)
+        return add_targets(table, config.text, all_learned=config.data is not None)
 
     def fit(self, examples: datasets.Dataset) -> None:
         self.width = examples[0]["width"]
         captions = [caption for given in examples["target"] for caption in given]
-        self.vocabulary = Vocabulary.train(captions, self.config.vocabulary)
+        self.tokenizer = Tokenizer.train(captions, self.config.vocabulary)
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         return {
-            "target": self.vocabulary.state(),
+            "target": self.tokenizer.state_dict(),
             "width": self.width,
-            "pretrained": None if self.body is None else self.body.describe(),
+            "pretrained": None if self.backbone is None else self.backbone.to_config(),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self.vocabulary = Vocabulary.restore(state["target"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.tokenizer = Tokenizer.from_state_dict(state["target"])
         self.width = state["width"]
-        self.description = state["pretrained"]
+        self.pretrained_config = state["pretrained"]
 
     def build_encoder(self) -> Encoder:
         config = self.config.encoder
         if self.width:
-            if self.body is not None:
+            if self.backbone is not None:
                 raise ValueError("--encoder.pretrained reads pictures, and the data are features: leave it out")
-            front, regions = Unchanged(self.width), None
-        elif self.body is not None:
-            front, regions = self.body, self.body.regions
+            frontend, regions = IdentityFrontend(self.width), None
+        elif self.backbone is not None:
+            frontend, regions = self.backbone, self.backbone.regions
         else:
-            front = ConvNet(config.channels)
+            frontend = SmallResNet(config.channels)
             if self.side % 2 ** len(config.channels):
                 raise ValueError(
                     f"encoder.size is {self.side}; with {len(config.channels)} numbers of channels allowed are "
@@ -136,11 +138,11 @@ class ImageCaptioning(Task[ImageConfig]):
                 )
             regions = (self.side // 2 ** len(config.channels)) ** 2
         return ImageEncoder(
-            front,
+            frontend,
             config.hidden,
             regions=regions,
             dropout=config.dropout,
-            reader=build_reader(config.hidden, config) if config.layers else None,
+            reader=build_sequence_encoder(config.hidden, config) if config.layers else None,
             pooling=None if config.layers else build_pooling(config.summary, config.hidden),
         )
 
@@ -148,21 +150,21 @@ class ImageCaptioning(Task[ImageConfig]):
         """In pictures, or in regions where pictures are features."""
         return [len(read_features(source["path"], "regions")) if self.width else 1 for source in sources]
 
-    def identify(self, source: dict[str, Any]) -> str:
+    def source_key(self, source: dict[str, Any]) -> str:
         return identity(source)
 
-    def collate_sources(self, sources: Sequence[dict[str, Any]], training: bool) -> Source:
+    def collate_sources(self, sources: Sequence[dict[str, Any]], training: bool) -> SourceBatch:
         if self.width:
             return cache.stack([read_features(source["path"], "regions") for source in sources])
         augment = self.config.augment if training else None
-        pixels = torch.stack([read_picture(content(source), self.side, augment) for source in sources])
-        return Source(pixels, torch.ones(len(sources), 1, dtype=torch.bool))
+        pixels = torch.stack([load_pixels(content(source), self.side, augment) for source in sources])
+        return SourceBatch(pixels, torch.ones(len(sources), 1, dtype=torch.bool))
 
     def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
         return diversity(hypotheses, lambda: self.captions("train")["captions"])
 
-    def parse(self, arguments: Sequence[str]) -> list[list[Piece]]:
-        return pieces_of(arguments, self.wrong)
+    def parse(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
+        return parse_file_inputs(arguments, self.wrong)
 
     def wrong(self, file: dict[str, Any]) -> str | None:
         """Why this model can't read a file, or None."""
@@ -175,9 +177,9 @@ class ImageCaptioning(Task[ImageConfig]):
         path.with_suffix(".png").write_bytes(source["bytes"])
 
     def render(self, source: dict[str, Any], hypothesis: list[int], weights: Tensor, path: Path) -> None:
-        words = self.vocabulary.pieces([*hypothesis, EOS])[: len(weights)]
+        words = self.tokenizer.display_tokens([*hypothesis, EOS])[: len(weights)]
         if self.width:
-            return draw_alignment(weights, words, [str(region + 1) for region in range(weights.size(1))], path)
-        picture = open_picture(content(source), SHOWN).resize((SHOWN, SHOWN))
+            return plot_alignment(weights, words, [str(region + 1) for region in range(weights.size(1))], path)
+        picture = open_image(content(source), SHOWN).resize((SHOWN, SHOWN))
         rows = math.isqrt(weights.size(1))
-        draw_looking(picture, weights.unflatten(1, (rows, -1)), words, path)
+        plot_image_attention(picture, weights.unflatten(1, (rows, -1)), words, path)

@@ -9,9 +9,9 @@ from datasets import Dataset
 from pypinyin.phrases_dict import phrases_dict
 
 from tasks.common.data.parallel_text import problem
-from tasks.common.data.tables import SPLITS, read_table, report_bad_rows, split_of
-from tasks.common.errors import UsageError, unknown
-from tasks.common.text.tokenizer import one_line
+from tasks.common.data.tables import SPLITS, read_table, report_invalid_rows, split_by_hash
+from tasks.common.errors import UsageError, unknown_name
+from tasks.common.text.tokenizer import strip_newlines
 from tasks.poetry.verse import LINE, lines_of
 
 Given = Literal["lines", "first", "title"]
@@ -21,14 +21,14 @@ PHRASE = 4  # characters of a set phrase; each half is a line
 Poem = dict[str, Any]  # title and lines
 
 
-def load_verse(data: str | None, split: str, given: Given, skip_bad: bool) -> Dataset:
+def load_verse(data: str | None, split: str, given: Given, skip_invalid: bool) -> Dataset:
     """Columns source, target and references of a split: what is ``given`` of a poem, and what is to be written.
 
     Lines stand in one line with a slash between. Raises UsageError for data that is missing or bad.
     """
     where = f"{data or 'set phrases'}, {split}"
     rows = []
-    for poem in checked(poems(data, split), where, given == "title", skip_bad):
+    for poem in checked(poems(data, split), where, given == "title", skip_invalid):
         lines = poem["lines"]
         places = range(1, len(lines)) if given == "lines" else [1] if given == "first" else [0]
         for place in places:
@@ -44,18 +44,20 @@ def load_verse(data: str | None, split: str, given: Given, skip_bad: bool) -> Da
 def poems(data: str | None, split: str) -> Iterable[Poem]:
     """The poems of a split, as they stand there."""
     if data is None:
-        return [poem for poem in phrases() if split_of(poem["lines"][0]) == split]
+        return [poem for poem in phrases() if split_by_hash(poem["lines"][0]) == split]
     folder = Path(data)
     own = any((folder / f"{name}.json").is_file() for names in SPLITS.values() for name in names)
     collected = collection(folder) if folder.is_dir() and not own else []
     if collected:
-        return [poem for poem in collected if split_of("".join(lines_of(str(poem["lines"][:1])))) == split]
+        return [poem for poem in collected if split_by_hash("".join(lines_of(str(poem["lines"][:1])))) == split]
     table = read_table(data, split)
     if table is None:
         raise UsageError(f"--data {data} has no {split} split: neither a table like {split}.jsonl, nor *.json of poems")
     body = next((name for name in BODIES if name in table.column_names), None)
     if body is None:
-        raise unknown("column", "lines", table.column_names, "one that is called " + " or ".join(BODIES) + " is needed")
+        raise unknown_name(
+            "column", "lines", table.column_names, "one that is called " + " or ".join(BODIES) + " is needed"
+        )
     title = next((name for name in TITLES if name in table.column_names), None)
     titles = table[title] if title else [""] * len(table)
     return [{"title": name, "lines": lines} for name, lines in zip(titles, table[body], strict=True)]
@@ -84,7 +86,7 @@ def phrases() -> list[Poem]:
     return [{"title": "", "lines": [phrase[:half], phrase[half:]]} for phrase in known]
 
 
-def checked(found: Iterable[Poem], where: str, titled: bool, skip_bad: bool) -> list[Poem]:
+def checked(found: Iterable[Poem], where: str, titled: bool, skip_invalid: bool) -> list[Poem]:
     """The poems that are good, without punctuation where they are Chinese. Gaps in old texts make a poem bad."""
     problems: dict[int, str] = {}
     good: list[Poem] = []
@@ -96,12 +98,12 @@ def checked(found: Iterable[Poem], where: str, titled: bool, skip_bad: bool) -> 
             continue
         wrong = next((message for message in map(problem, body) if message), None)
         wrong = wrong or ("has no title" if titled and problem(title) else None)
-        lines = [] if wrong else [line for text in body for line in lines_of(one_line(text))]
+        lines = [] if wrong else [line for text in body for line in lines_of(strip_newlines(text))]
         if not wrong and any("□" in line for line in lines):
             wrong = "has a gap (□)"
         if wrong or not lines:
             problems[total - 1] = wrong or "has no line"
         else:
-            good.append({"title": one_line(title) if isinstance(title, str) else "", "lines": lines})
-    report_bad_rows(problems, total, where, skip_bad)
+            good.append({"title": strip_newlines(title) if isinstance(title, str) else "", "lines": lines})
+    report_invalid_rows(problems, total, where, skip_invalid)
     return good

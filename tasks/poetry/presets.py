@@ -7,7 +7,7 @@ from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.tables import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
-from tasks.common.training.optimization import LearningConfig
+from tasks.common.training.optimization import TrainConfig
 from tasks.poetry.task import PoetryConfig
 
 DRAWN = SearchConfig(sample=True, temperature=0.8, top_p=0.95, form="rhyme")  # the most probable verse is dull
@@ -21,7 +21,7 @@ def tiny() -> PoetryConfig:
         attention=AttentionConfig(score="general"),
         decoder=DecoderConfig(hidden=32, embedding=16, dropout=0.0),
         batch=BatchConfig(sentences=512),
-        train=LearningConfig(epochs=1, lr=1e-2, average=0),
+        train=TrainConfig(epochs=1, lr=1e-2, average=0),
         search=DRAWN,
     )
 
@@ -34,7 +34,7 @@ def demo() -> PoetryConfig:
         attention=AttentionConfig(score="general"),
         decoder=DecoderConfig(hidden=128, embedding=128, dropout=0.3),
         batch=BatchConfig(sentences=128),
-        train=LearningConfig(epochs=10, lr=2e-3, schedule="cosine", warmup=200, average=0),
+        train=TrainConfig(epochs=10, lr=2e-3, schedule="cosine", warmup=200, average=0),
         search=DRAWN,
     )
 
@@ -43,13 +43,13 @@ def tang() -> PoetryConfig:
     """Tang quatrains, the next line from those so far: --data FOLDER with title, author and lines."""
     return PoetryConfig(
         data="tang_quatrains",
-        skip_bad=True,
+        skip_invalid=True,
         vocabulary=VocabularyConfig(kind="character", size=6000),
         encoder=TextEncoderConfig(hidden=128, embedding=128, dropout=0.2),
         attention=AttentionConfig(score="general"),
         decoder=DecoderConfig(hidden=256, embedding=128, dropout=0.2),
         batch=BatchConfig(sentences=128),
-        train=LearningConfig(epochs=5, lr=2e-3, schedule="cosine", warmup=300, average=0),
+        train=TrainConfig(epochs=5, lr=2e-3, schedule="cosine", warmup=300, average=0),
         search=DRAWN,
     )
 
@@ -57,7 +57,7 @@ def tang() -> PoetryConfig:
 def tang_poem() -> PoetryConfig:
     """The same poems as a whole, from their first line (or, with --given title, from their title)."""
     return replace(
-        tang(), given="first", train=LearningConfig(epochs=10, lr=2e-3, schedule="cosine", warmup=200, average=0)
+        tang(), given="first", train=TrainConfig(epochs=10, lr=2e-3, schedule="cosine", warmup=200, average=0)
     )
 
 

@@ -12,18 +12,18 @@ import torch
 
 from decoders.base import Constraint
 from tasks.common.errors import UsageError
-from tasks.common.metrics.base import Metric, Statistics, mean, scores, share
+from tasks.common.metrics.base import Metric, SentenceStats, mean, scores, share
 from tasks.common.text.words import distinct
-from tasks.common.text_task import TextToText, TextToTextConfig
+from tasks.common.text_task import TextTask, TextTaskConfig
 from tasks.poetry.data import Given, load_verse
 from tasks.poetry.verse import LINE, alternates, lines_of, rhyme, size
-from tasks.poetry.verse_constraint import Form, Signs
+from tasks.poetry.verse_constraint import VerseConstraint, VerseFeatures
 
 ALTERNATING = 4  # characters from which on a line's tones can
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoetryConfig(TextToTextConfig):
+class PoetryConfig(TextTaskConfig):
     given: Given = "lines"
     """The lines so far, for the next one; the first line, or the title, for all the others."""
     stanza: int = 4
@@ -38,25 +38,25 @@ class PoetryConfig(TextToTextConfig):
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed is 1 or more")
 
 
-class Poetry(TextToText[PoetryConfig]):
+class Poetry(TextTask[PoetryConfig]):
     open_ended = True
 
     def __init__(self, config: PoetryConfig):
         super().__init__(config)
         self.metrics = (Metric("form", form_statistics, mean), Metric("tones", tone_statistics, share))
 
-    def metrics_of(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
+    def metrics_for(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
         given = [self.lines_given(source) for source in examples["source"]]
 
-        def rhyme_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+        def rhyme_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
             return np.array([rhymes(*pair) for pair in zip(given, hypotheses, strict=True)], dtype=float)
 
         return (*self.metrics, Metric("rhyme", rhyme_statistics, share))
 
     def load(self, split: str) -> datasets.Dataset:
-        return load_verse(self.config.data, split, self.config.given, self.config.skip_bad)
+        return load_verse(self.config.data, split, self.config.given, self.config.skip_invalid)
 
-    def source_of(self, text: str) -> str:
+    def parse_source(self, text: str) -> str:
         return text.strip() if self.config.given == "title" else LINE.join(lines_of(text))
 
     def lines_given(self, source: str) -> list[str]:
@@ -72,14 +72,14 @@ class Poetry(TextToText[PoetryConfig]):
             [metre] * (1 if self.config.given == "lines" else max(1, self.config.stanza - len(lines)))
             for metre, lines in zip(metres, given, strict=True)
         ]
-        if self.vocabulary.of_bytes or not self.signs.sizes.any():
+        if self.tokenizer.of_bytes or not self.signs.sizes.any():
             raise UsageError(f"--form {form}: this run's vocabulary has no Chinese characters; set --form free")
-        return Form(self.signs.to(device), given, lengths, rhymed=form == "rhyme")
+        return VerseConstraint(self.signs.to(device), given, lengths, rhymed=form == "rhyme")
 
     @cached_property
-    def signs(self) -> Signs:
+    def signs(self) -> VerseFeatures:
         """Made once: thousands of characters are looked up in a dictionary of sounds."""
-        return Signs.of(self.vocabulary)
+        return VerseFeatures.of(self.tokenizer)
 
     def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
         """``copied lines``: in %, if the training data are still there."""
@@ -93,7 +93,7 @@ class Poetry(TextToText[PoetryConfig]):
         return found | {"copied lines": 100 * sum(line in known for line in written) / len(written)}
 
 
-def form_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+def form_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
     """Whether as many lines are written as in the reference, of as many characters each."""
 
     def shape(text: str) -> list[int]:
@@ -102,7 +102,7 @@ def form_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str
     return scores(float(shape(text) == shape(given[0])) for text, given in zip(hypotheses, references, strict=True))
 
 
-def tone_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+def tone_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
     """Lines whose tones alternate, and lines that are long enough to."""
     lines = [[line for line in text.split(LINE) if size(line) >= ALTERNATING] for text in hypotheses]
     return np.array([[sum(map(alternates, inside)), len(inside)] for inside in lines], dtype=float)

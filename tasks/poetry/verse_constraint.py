@@ -9,15 +9,15 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from decoders.base import EOS
-from decoders.search import NEVER
-from tasks.common.text.tokenizer import Vocabulary
+from decoders.search import NEG_INF
+from tasks.common.text.tokenizer import Tokenizer
 from tasks.poetry.verse import LINE, rhyme, size
 
 NO_RHYME = -1
 
 
 @dataclass(frozen=True)
-class Signs:
+class VerseFeatures:
     """What every entry of a vocabulary is to a line of verse."""
 
     sizes: Int[Tensor, " vocab"]  # Chinese characters; 0 for all that is not made of them alone
@@ -28,8 +28,8 @@ class Signs:
     line: int  # what parts lines
 
     @classmethod
-    def of(cls, vocabulary: Vocabulary) -> "Signs":
-        texts = vocabulary.pieces(range(len(vocabulary)))
+    def of(cls, vocabulary: Tokenizer) -> "VerseFeatures":
+        texts = vocabulary.display_tokens(range(len(vocabulary)))
         plain = [text.replace("·", "") for text in texts]
         sizes = [size(text) if size(text) == len(text) else 0 for text in plain]
         rhymes = [rhyme(text[-1]) if count else None for text, count in zip(plain, sizes, strict=True)]
@@ -43,19 +43,21 @@ class Signs:
             texts.index(LINE) if LINE in texts else EOS,
         )
 
-    def to(self, device: torch.device) -> "Signs":
+    def to(self, device: torch.device) -> "VerseFeatures":
         tensors = (self.sizes, self.rhymes, self.lasts, self.space, self.begins)
-        return Signs(*(tensor.to(device) for tensor in tensors), line=self.line)
+        return VerseFeatures(*(tensor.to(device) for tensor in tensors), line=self.line)
 
 
-class Form:
+class VerseConstraint:
     """Makes impossible, in place, what would break the form (decoders.base.Constraint).
 
     Each sentence has ``wanted`` characters in each line that is still to be written. Where ``rhymed``, every even line
     of the poem but the second ends on that one's rhyme, and on another character.
     """
 
-    def __init__(self, signs: Signs, given: Sequence[Sequence[str]], wanted: Sequence[Sequence[int]], rhymed: bool):
+    def __init__(
+        self, signs: VerseFeatures, given: Sequence[Sequence[str]], wanted: Sequence[Sequence[int]], rhymed: bool
+    ):
         """``given``: the lines that each sentence's poem has already."""
         device = signs.sizes.device
         self.signs, self.rhymed = signs, rhymed
@@ -93,7 +95,7 @@ class Form:
         last = line + 1 >= self.counts[sentences]
         allowed[:, signs.line] = full & ~last
         allowed[:, EOS] = full & last
-        log_probabilities.masked_fill_(~allowed, NEVER)
+        log_probabilities.masked_fill_(~allowed, NEG_INF)
 
     def asked(
         self, written: Int[Tensor, "rows length"], parted: Bool[Tensor, "rows length"], sentences: Int[Tensor, " rows"]

@@ -13,11 +13,11 @@ from datasets import Audio, Dataset, Features, List, Value
 from jaxtyping import Float
 
 from tasks.common.data import cache
-from tasks.common.data.tables import SPLITS, read_metadata, read_table, report_bad_rows
-from tasks.common.errors import UsageError, unknown
+from tasks.common.data.tables import SPLITS, read_metadata, read_table, report_invalid_rows
+from tasks.common.errors import UsageError, unknown_name
 from tasks.speech_recognition.features import FRAMES, RATE, change_speed
 from tasks.speech_recognition.sound import SHORTEST, SoundError, problem, read_sound
-from tasks.toy_world.speech import spoken_scenes
+from tasks.toy_world.speech import toy_recordings
 
 VERSION = 1  # of what is kept on disk; a change of the features' computation needs another
 FASTEST = 40  # characters a second that nobody speaks
@@ -33,13 +33,13 @@ class Extractor(Protocol):
 
     def __call__(self, samples: Float[np.ndarray, " samples"]) -> Float[np.ndarray, "frames features"]: ...
 
-    def describe(self) -> dict[str, Any]:
+    def to_config(self) -> dict[str, Any]:
         """All that the answer depends on beside the sound."""
         ...
 
 
 def load_recordings(
-    table: Dataset, where: str, extractor: Extractor, speeds: tuple[float, ...], skip_bad: bool
+    table: Dataset, where: str, extractor: Extractor, speeds: tuple[float, ...], skip_invalid: bool
 ) -> Dataset:
     """Columns source (the features of the sound at each of ``speeds``, as bytes), length in frames, and text.
 
@@ -55,7 +55,7 @@ def load_recordings(
         if (wrong := failure or mismatch(own, width, length, said))
     }
     named = {row: f"({Path(table[row]['audio']['path'] or '?').name}) {wrong}" for row, wrong in problems.items()}
-    report_bad_rows(named, len(table), where, skip_bad)
+    report_invalid_rows(named, len(table), where, skip_invalid)
     good = [row for row in range(len(table)) if row not in problems]
     if not good:
         raise UsageError(f"{where}: no row is left to use")
@@ -76,7 +76,7 @@ def mismatch(width: int, usual: int, length: int, text: object) -> str | None:
 
 def find_scenes(split: str, count: int) -> Dataset:
     """The embedded world in the form of ``find``: ``count`` utterances for training, fewer for validation and test."""
-    spoken = spoken_scenes(split, {"train": count, "validation": -(-count // 15), "test": -(-count // 10)}[split])
+    spoken = toy_recordings(split, {"train": count, "validation": -(-count // 15), "test": -(-count // 10)}[split])
     columns = zip(spoken["path"], spoken["bytes"], strict=True)
     audio = [{"path": path, "bytes": content} for path, content in columns]
     return Dataset.from_dict({"audio": audio, "text": list(spoken["text"])})
@@ -143,13 +143,13 @@ def transcript_column(table: Dataset, text: str, where: str) -> str:
         return text
     usual = next((name for name in TEXTS if text == TEXTS[0] and name in table.column_names), None)
     if usual is None:
-        raise unknown("column", text, table.column_names, f"--text names that of {where}")
+        raise unknown_name("column", text, table.column_names, f"--text names that of {where}")
     return usual
 
 
 def extract(table: Dataset, extractor: Extractor, speeds: tuple[float, ...]) -> Dataset:
     """Columns source, length, width and problem of each row, from the disk if they were computed before."""
-    identity = json.dumps([VERSION, extractor.describe(), speeds, fingerprint(table)], sort_keys=True)
+    identity = json.dumps([VERSION, extractor.to_config(), speeds, fingerprint(table)], sort_keys=True)
     key = hashlib.sha256(identity.encode()).hexdigest()[:24]
     return table.map(
         Extraction(extractor, speeds),

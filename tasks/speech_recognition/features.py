@@ -19,7 +19,7 @@ FRAMES = 100  # a second
 STEADY = 1e-3  # deviations below it are taken for it: a feature that hardly changes is not blown up
 FLOOR = 1e-6  # energies below it are taken for it, so that digital silence has a logarithm
 
-Normalisation = Literal["none", "utterance", "global", "both"]
+TextNormalization = Literal["none", "utterance", "global", "both"]
 Changed = tuple[Float[Tensor, "batch changed features"], Bool[Tensor, "batch changed"]]  # in length too
 
 
@@ -29,7 +29,7 @@ class FeatureConfig:
     """Bands of the mel scale."""
     window: float = 0.025
     """Seconds that a frame looks at; there are 100 frames a second."""
-    normalise: Normalisation = "utterance"
+    normalize_text: TextNormalization = "utterance"
     """Bring each feature to mean 0 and variance 1: over the utterance, which takes microphone and loudness away; over
     all training data, which keeps them; or first one and then the other."""
 
@@ -82,7 +82,7 @@ class LogMel:
         energies = self.transform(torch.from_numpy(samples))  # (mels, frames)
         return energies.clamp(min=FLOOR).log().T.contiguous().numpy()
 
-    def describe(self) -> dict[str, Any]:
+    def to_config(self) -> dict[str, Any]:
         settings = asdict(self.config)
         del settings["normalise"]  # comes later
         return {"extractor": "log-mel", "floor": FLOOR, **settings}
@@ -94,15 +94,15 @@ def change_speed(samples: Float[np.ndarray, " samples"], factor: float) -> Float
 
 
 @dataclass(frozen=True)
-class Normaliser:
+class FeatureNormalizer:
     """Mean-variance normalisation: by each utterance's own moments, by those of all training data, or both in turn."""
 
-    kind: Normalisation
+    kind: TextNormalization
     mean: Float[Tensor, " features"] | None = None
     deviation: Float[Tensor, " features"] | None = None
 
     @classmethod
-    def fit(cls, kind: Normalisation, utterances: Iterable[Float[np.ndarray, "_ features"]]) -> "Normaliser":
+    def fit(cls, kind: TextNormalization, utterances: Iterable[Float[np.ndarray, "_ features"]]) -> "FeatureNormalizer":
         """Go over the training data once, if the kind asks for it."""
         if kind in ("none", "utterance"):
             return cls(kind)
@@ -116,12 +116,12 @@ class Normaliser:
         deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
         return cls(kind, torch.from_numpy(mean).float(), torch.from_numpy(np.maximum(deviation, STEADY)).float())
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         numbers = None if self.mean is None or self.deviation is None else [self.mean.tolist(), self.deviation.tolist()]
         return {"kind": self.kind, "moments": numbers}
 
     @classmethod
-    def restore(cls, state: dict[str, Any]) -> "Normaliser":
+    def from_state_dict(cls, state: dict[str, Any]) -> "FeatureNormalizer":
         return cls(state["kind"], *map(torch.tensor, state["moments"] or ()))
 
     def __call__(

@@ -6,7 +6,7 @@ from decoders.search_config import SearchConfig
 from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.tables import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
-from tasks.common.training.optimization import LearningConfig
+from tasks.common.training.optimization import TrainConfig
 from tasks.speech_recognition.features import AugmentConfig, FeatureConfig
 from tasks.speech_recognition.task import SpeechConfig, SpeechEncoderConfig
 
@@ -21,7 +21,7 @@ def tiny() -> SpeechConfig:
         attention=AttentionConfig(score="general", hidden=32),
         decoder=DecoderConfig(hidden=32, embedding=16, dropout=0.0, ctc=0.3),
         batch=BatchConfig(sentences=16, frames=20_000, max_frames=1500),
-        train=LearningConfig(epochs=2, lr=5e-3, average=0),
+        train=TrainConfig(epochs=2, lr=5e-3, average=0),
         search=SearchConfig(beam=2, max_length=30),
     )
 
@@ -35,7 +35,7 @@ def demo() -> SpeechConfig:
         attention=AttentionConfig(score="location", hidden=128),
         decoder=DecoderConfig(hidden=128, embedding=64, dropout=0.1, ctc=0.3),
         batch=BatchConfig(sentences=32, frames=16_000, max_frames=1500),
-        train=LearningConfig(epochs=5, lr=3e-3, schedule="cosine", warmup=100, average=0),
+        train=TrainConfig(epochs=5, lr=3e-3, schedule="cosine", warmup=100, average=0),
         search=SearchConfig(max_length=40),
     )
 
@@ -55,7 +55,7 @@ def grid() -> SpeechConfig:
         attention=AttentionConfig(score="location", hidden=160),
         decoder=DecoderConfig(hidden=256, embedding=64, dropout=0.3, ctc=0.3),
         batch=BatchConfig(sentences=16, frames=16_000, max_frames=1500),
-        train=LearningConfig(epochs=90, lr=2e-3, schedule="cosine", warmup=200, average=4, patience=0),
+        train=TrainConfig(epochs=90, lr=2e-3, schedule="cosine", warmup=200, average=4, patience=0),
         search=SearchConfig(max_length=60),
     )
 
@@ -74,7 +74,7 @@ def an4() -> SpeechConfig:
         attention=AttentionConfig(score="location", hidden=128),
         decoder=DecoderConfig(hidden=256, embedding=64, dropout=0.3, ctc=0.5),
         batch=BatchConfig(sentences=8, frames=8_000, max_frames=1500),
-        train=LearningConfig(epochs=60, lr=1.5e-3, schedule="cosine", warmup=300, average=5, patience=0),
+        train=TrainConfig(epochs=60, lr=1.5e-3, schedule="cosine", warmup=300, average=5, patience=0),
         search=SearchConfig(max_length=100),
     )
 
@@ -91,7 +91,7 @@ def kerstin() -> SpeechConfig:
         attention=AttentionConfig(score="location", hidden=256),
         decoder=DecoderConfig(hidden=320, embedding=64, dropout=0.3, ctc=0.5),
         batch=BatchConfig(sentences=16, frames=16_000, max_frames=1500),
-        train=LearningConfig(epochs=60, lr=2e-3, schedule="cosine", warmup=300, average=4, patience=0),
+        train=TrainConfig(epochs=60, lr=2e-3, schedule="cosine", warmup=300, average=4, patience=0),
         search=SearchConfig(max_length=200),
     )
 
@@ -101,7 +101,7 @@ def kerstin_whisper() -> SpeechConfig:
     return replace(
         kerstin(),
         encoder=SpeechEncoderConfig(pretrained="openai/whisper-tiny.en", hidden=256, layers=2, pyramid=1, dropout=0.2),
-        train=LearningConfig(
+        train=TrainConfig(
             epochs=16, lr=1e-3, encoder_lr=2e-4, unfreeze_at=73, schedule="cosine", warmup=100, average=4, patience=0
         ),
     )
@@ -117,7 +117,7 @@ def librispeech100() -> SpeechConfig:
         attention=AttentionConfig(score="location", hidden=512),
         decoder=DecoderConfig(hidden=768, embedding=256, dropout=0.2, ctc=0.3),
         batch=BatchConfig(sentences=64, frames=60_000, max_length=400, max_frames=1700),
-        train=LearningConfig(epochs=40, lr=1e-3, schedule="cosine", warmup=2000, average=5, workers=4),
+        train=TrainConfig(epochs=40, lr=1e-3, schedule="cosine", warmup=2000, average=5, workers=4),
         search=SearchConfig(beam=8, max_length=300),
     )
 
@@ -127,7 +127,7 @@ def common_voice() -> SpeechConfig:
 
     Another language: --data mozilla-foundation/common_voice_17_0:de. Its broken clips are left out.
     """
-    return replace(librispeech100(), data="mozilla-foundation/common_voice_17_0:en", skip_bad=True)
+    return replace(librispeech100(), data="mozilla-foundation/common_voice_17_0:en", skip_invalid=True)
 
 
 EVERY = (tiny, demo, grid, an4, kerstin, kerstin_whisper, librispeech100, common_voice)

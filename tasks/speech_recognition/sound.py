@@ -128,15 +128,15 @@ def cut_at_silence(
     speech = loudness > quiet + max(ABOVE, 0.35 * (loud - quiet))
     margin, limit = round(MARGIN / tick), int(longest / tick)
     pieces: list[tuple[int, int]] = []
-    for start, end in stretches(speech, round(PAUSE / tick)):
+    for start, end in speech_spans(speech, round(PAUSE / tick)):
         start, end = max(0, start - margin), min(len(speech), end + margin)
         if pieces and end - pieces[-1][0] <= limit:
             start = pieces.pop()[0]
-        pieces += cuts(loudness, start, end, limit)
+        pieces += split_span(loudness, start, end, limit)
     return [(start * tick, end * tick) for start, end in pieces]
 
 
-def stretches(speech: Bool[np.ndarray, " ticks"], pause: int) -> list[tuple[int, int]]:
+def speech_spans(speech: Bool[np.ndarray, " ticks"], pause: int) -> list[tuple[int, int]]:
     """Where speech begins and ends, in ticks; what is shorter than ``pause`` does not interrupt it."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], speech, [False]]).astype(np.int8)))
     starts, ends = edges[::2], edges[1::2]
@@ -145,7 +145,7 @@ def stretches(speech: Bool[np.ndarray, " ticks"], pause: int) -> list[tuple[int,
     return list(zip(starts.tolist(), ends.tolist(), strict=True))
 
 
-def cuts(loudness: Float[np.ndarray, " ticks"], start: int, end: int, limit: int) -> list[tuple[int, int]]:
+def split_span(loudness: Float[np.ndarray, " ticks"], start: int, end: int, limit: int) -> list[tuple[int, int]]:
     """``start`` to ``end`` in pieces of at most ``limit`` ticks, cut where the second half of a piece is least loud."""
     pieces = []
     while end - start > limit:

@@ -15,21 +15,29 @@ from jaxtyping import Float
 from torch import Tensor
 
 from decoders.base import EOS
-from encoders.base import Encoder, Reader, Source, Unchanged
-from encoders.pretrained.speech import PretrainedSpeech, load_speech_model, rebuild_speech_model
-from encoders.speech import Convolutions, SpeechEncoder
-from tasks.common.analysis.plots import draw_listening
+from encoders.base import Encoder, IdentityFrontend, SequenceEncoder, SourceBatch
+from encoders.pretrained.speech import PretrainedSpeech, load_speech_model, speech_model_from_config
+from encoders.speech import ConvSubsampling, SpeechEncoder
+from tasks.common.analysis.plots import plot_audio_attention
 from tasks.common.config import Config, ReaderConfig
 from tasks.common.data import cache
 from tasks.common.errors import UsageError, at_least
 from tasks.common.metrics.base import word_error_metrics
-from tasks.common.model import build_reader
-from tasks.common.task import Piece, Task
-from tasks.common.text.normalization import Normalisation, normalise
-from tasks.common.text.tokenizer import Vocabulary
+from tasks.common.model import build_sequence_encoder
+from tasks.common.task import InputSegment, Task
+from tasks.common.text.normalization import TextNormalization, normalize_text
+from tasks.common.text.tokenizer import Tokenizer
 from tasks.common.training.logging import console
 from tasks.speech_recognition.data import Extractor, find, find_scenes, load_recordings, read_frames
-from tasks.speech_recognition.features import FRAMES, RATE, AugmentConfig, FeatureConfig, LogMel, Normaliser, augment
+from tasks.speech_recognition.features import (
+    FRAMES,
+    RATE,
+    AugmentConfig,
+    FeatureConfig,
+    FeatureNormalizer,
+    LogMel,
+    augment,
+)
 from tasks.speech_recognition.sound import SoundError, cut_at_silence, problem, read_sound
 
 WORST = 20  # utterances in the listing
@@ -59,7 +67,7 @@ class SpeechConfig(Config):
     """Training utterances of the embedded world, where there is no --data."""
     text: str = "text"
     """The column with the transcripts."""
-    transcript: Normalisation = "plain"
+    transcript: TextNormalization = "plain"
     """What is learned and scored: raw text, lower-cased, or plain, without punctuation as well."""
     features: FeatureConfig = field(default_factory=FeatureConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -67,22 +75,22 @@ class SpeechConfig(Config):
 
 
 class SpeechRecognition(Task[SpeechConfig]):
-    seconds_per_frame = 1 / FRAMES
-    in_order = True
+    frame_duration_s = 1 / FRAMES
+    expects_monotonic_alignment = True
     width: int  # features a frame
     longest: int  # frames of the longest training example
-    normaliser: Normaliser
+    normalizer: FeatureNormalizer
 
     def __init__(self, config: SpeechConfig):
         super().__init__(config)
-        self.metrics = word_error_metrics(partial(normalise, kind=config.transcript), config.transcript)
-        self.description: dict[str, Any] | None = None  # of the pretrained encoder, in a run folder
+        self.metrics = word_error_metrics(partial(normalize_text, kind=config.transcript), config.transcript)
+        self.pretrained_config: dict[str, Any] | None = None  # of the pretrained encoder, in a run folder
 
     @cached_property
-    def body(self) -> PretrainedSpeech | None:
+    def backbone(self) -> PretrainedSpeech | None:
         """The pretrained encoder, if one is asked for: as it came, or with the form that a run folder describes."""
-        if self.description is not None:
-            return rebuild_speech_model(self.description)
+        if self.pretrained_config is not None:
+            return speech_model_from_config(self.pretrained_config)
         name = self.config.encoder.pretrained
         try:
             return None if name is None else load_speech_model(name)
@@ -91,7 +99,7 @@ class SpeechRecognition(Task[SpeechConfig]):
 
     @cached_property
     def extractor(self) -> Extractor:
-        return LogMel(self.config.features) if self.body is None else self.body.extractor
+        return LogMel(self.config.features) if self.backbone is None else self.backbone.extractor
 
     def load(self, split: str) -> datasets.Dataset:
         config = self.config
@@ -100,50 +108,50 @@ class SpeechRecognition(Task[SpeechConfig]):
             table, where = find_scenes(split, config.scenes), f"the embedded world, {split}"
         else:
             table, where = find(config.data, split, config.text), f"{config.data}, {split}"
-        examples = load_recordings(table, where, self.extractor, speeds, config.skip_bad)
-        texts = [normalise(text, config.transcript) for text in examples["text"]]
+        examples = load_recordings(table, where, self.extractor, speeds, config.skip_invalid)
+        texts = [normalize_text(text, config.transcript) for text in examples["text"]]
         return (
             examples.remove_columns("text").add_column("target", texts).add_column("references", [[t] for t in texts])
         )
 
     def fit(self, examples: datasets.Dataset) -> None:
-        self.vocabulary = Vocabulary.train(examples["target"], self.config.vocabulary)
+        self.tokenizer = Tokenizer.train(examples["target"], self.config.vocabulary)
         self.longest = max(examples["length"])
         self.width = cache.unpack(examples[0]["source"][0]).shape[1]
-        self.normaliser = Normaliser.fit(
-            self.config.features.normalise, (cache.unpack(source[0]) for source in examples["source"])
+        self.normalizer = FeatureNormalizer.fit(
+            self.config.features.normalize_text, (cache.unpack(source[0]) for source in examples["source"])
         )
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         return {
-            "target": self.vocabulary.state(),
+            "target": self.tokenizer.state_dict(),
             "width": self.width,
             "longest": self.longest,
-            "normaliser": self.normaliser.state(),
-            "pretrained": None if self.body is None else self.body.describe(),
+            "normaliser": self.normalizer.state_dict(),
+            "pretrained": None if self.backbone is None else self.backbone.to_config(),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self.vocabulary = Vocabulary.restore(state["target"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.tokenizer = Tokenizer.from_state_dict(state["target"])
         self.width, self.longest = state["width"], state["longest"]
-        self.normaliser = Normaliser.restore(state["normaliser"])
-        self.description = state["pretrained"]
+        self.normalizer = FeatureNormalizer.from_state_dict(state["normaliser"])
+        self.pretrained_config = state["pretrained"]
 
     def build_encoder(self) -> Encoder:
         config = self.config.encoder
-        if self.body is not None:
-            front = self.body
+        if self.backbone is not None:
+            frontend = self.backbone
         elif config.convolutions:
-            front = Convolutions(self.width, config.channels, config.convolutions)
+            frontend = ConvSubsampling(self.width, config.channels, config.convolutions)
         else:
-            front = Unchanged(self.width)
+            frontend = IdentityFrontend(self.width)
 
-        def build(input_dim: int, layers: int, top: bool) -> Reader:
+        def build(input_dim: int, layers: int, top: bool) -> SequenceEncoder:
             summary = config.summary if top else "own"  # the summaries below are not used
-            return build_reader(input_dim, replace(config, layers=layers, pyramid=0, summary=summary))
+            return build_sequence_encoder(input_dim, replace(config, layers=layers, pyramid=0, summary=summary))
 
         return SpeechEncoder(
-            front,
+            frontend,
             build,
             num_layers=config.layers,
             pyramid=config.pyramid,
@@ -153,17 +161,17 @@ class SpeechRecognition(Task[SpeechConfig]):
     def source_lengths(self, sources: Sequence[Sequence[bytes]]) -> list[int]:
         return [max(len(cache.unpack(spoken)) for spoken in source) for source in sources]
 
-    def collate_sources(self, sources: Sequence[Sequence[bytes]], training: bool) -> Source:
+    def collate_sources(self, sources: Sequence[Sequence[bytes]], training: bool) -> SourceBatch:
         speeds = torch.randint(len(sources[0]), (len(sources),)).tolist() if training else [0] * len(sources)
         source = cache.stack([cache.unpack(spoken[speed]) for spoken, speed in zip(sources, speeds, strict=True)])
-        if self.body is not None:  # which has its own way to normalise
+        if self.backbone is not None:  # which has its own way to normalise
             return source
-        values, mask = self.normaliser(source.values, source.mask), source.mask
+        values, mask = self.normalizer(source.values, source.mask), source.mask
         if training:
             values, mask = augment(values, mask, self.config.augment)
-        return Source(values, mask)
+        return SourceBatch(values, mask)
 
-    def parse(self, arguments: Sequence[str]) -> list[list[Piece]]:
+    def parse(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
         named: list[tuple[str, str | bytes]] = []
         for argument in arguments:
             if argument == "-":
@@ -174,13 +182,13 @@ class SpeechRecognition(Task[SpeechConfig]):
                 named.append((argument, argument))
         return [self.pieces(name, sound) for name, sound in named]
 
-    def pieces(self, name: str, sound: str | bytes) -> list[Piece]:
+    def pieces(self, name: str, sound: str | bytes) -> list[InputSegment]:
         """A recording, cut at its pauses where it is longer than anything the model was trained on."""
         try:
             if isinstance(sound, str) and sound.endswith(".npy"):
                 frames = read_frames(sound)
                 self.fits(frames)
-                return [Piece([cache.pack(frames)], (0.0, len(frames) / FRAMES))]
+                return [InputSegment([cache.pack(frames)], (0.0, len(frames) / FRAMES))]
             samples = read_sound(sound, RATE)
             wrong = problem(samples, RATE)
             if wrong:
@@ -189,7 +197,7 @@ class SpeechRecognition(Task[SpeechConfig]):
             for start, end in cut_at_silence(samples, RATE, self.longest / FRAMES):
                 frames = self.extractor(samples[round(start * RATE) : round(end * RATE)])
                 self.fits(frames)
-                found.append(Piece([cache.pack(frames)], (start, end)))
+                found.append(InputSegment([cache.pack(frames)], (start, end)))
             return found
         except ValueError as error:
             console.print(f"{name} {error}: its line stays empty", markup=False)
@@ -202,8 +210,8 @@ class SpeechRecognition(Task[SpeechConfig]):
 
     def render(self, source: Sequence[bytes], hypothesis: list[int], weights: Tensor, path: Path) -> None:
         frames = cache.unpack(source[0])
-        tokens = self.vocabulary.pieces([*hypothesis, EOS])[: len(weights)]
-        draw_listening(frames, weights, tokens, len(frames) / FRAMES, path)
+        tokens = self.tokenizer.display_tokens([*hypothesis, EOS])[: len(weights)]
+        plot_audio_attention(frames, weights, tokens, len(frames) / FRAMES, path)
 
     def listing(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> str:
         """The utterances with the most wrong words, aligned word by word with what was said."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import datasets
 
 from tasks.common.data import cache
-from tasks.common.errors import UsageError, unknown
+from tasks.common.errors import UsageError, unknown_name
 
 SHARES = {"test": 0.05, "validation": 0.05}  # of all docstrings, at most
 SUMMARY = range(3, 31)  # words a summary may have
@@ -32,7 +32,7 @@ def load_docstrings(split: str, packages: Sequence[str] = ()) -> datasets.Datase
     there = sorted(path.parent.name for path in root.glob("*/__init__.py"))
     for name in packages:
         if name not in there:
-            raise unknown("package", name, there)
+            raise unknown_name("package", name, there)
     found = read(root, packages or there)
     rows = rows_of(found, split) if "source" in found.column_names else []
     if not rows:
@@ -46,11 +46,11 @@ def load_docstrings(split: str, packages: Sequence[str] = ()) -> datasets.Datase
 
 def rows_of(found: datasets.Dataset, split: str) -> list[int]:
     """The rows of a split. What one package took over from another is not learned where it is tested."""
-    owners = owned(Counter(found["package"]))
+    source_index = assign_packages(Counter(found["package"]))
     texts: dict[str, set[str]] = {"test": set(), "validation": set(), "train": set()}
     rows: dict[str, list[int]] = {name: [] for name in texts}
     for row, (package, source) in enumerate(zip(found["package"], found["source"], strict=True)):
-        owner = owners.get(package, "train")
+        owner = source_index.get(package, "train")
         texts[owner].add(source)
         rows[owner].append(row)
     order = list(texts)
@@ -59,17 +59,17 @@ def rows_of(found: datasets.Dataset, split: str) -> list[int]:
     return [row for row, source in zip(rows[split], sources, strict=True) if source not in earlier]
 
 
-def owned(sizes: Counter[str]) -> dict[str, str]:
+def assign_packages(sizes: Counter[str]) -> dict[str, str]:
     """Which packages are not for training: in the order of a hash of their names, those that fit into a share."""
-    owners: dict[str, str] = {}
+    source_index: dict[str, str] = {}
     order = sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     for split, share in SHARES.items():
         room = share * sizes.total()
         for name in order:
-            if name not in owners and sizes[name] <= room:
-                owners[name] = split
+            if name not in source_index and sizes[name] <= room:
+                source_index[name] = split
                 room -= sizes[name]
-    return owners
+    return source_index
 
 
 def read(root: Path, packages: Sequence[str]) -> datasets.Dataset:

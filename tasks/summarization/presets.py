@@ -7,7 +7,7 @@ from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.tables import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
-from tasks.common.training.optimization import LearningConfig
+from tasks.common.training.optimization import TrainConfig
 from tasks.summarization.task import SummarizationConfig
 
 
@@ -30,7 +30,7 @@ def tiny() -> SummarizationConfig:
         attention=AttentionConfig(score="general"),
         decoder=DecoderConfig(hidden=64, embedding=32, dropout=0.0, copy=True),
         batch=BatchConfig(sentences=32),
-        train=LearningConfig(epochs=1, lr=5e-3, average=0),
+        train=TrainConfig(epochs=1, lr=5e-3, average=0),
         search=SearchConfig(max_length=40),
     )
 
@@ -43,8 +43,8 @@ def demo() -> SummarizationConfig:
         attention=AttentionConfig(score="general"),
         decoder=DecoderConfig(hidden=256, embedding=192, dropout=0.2, copy=True),
         batch=BatchConfig(sentences=64, frames=8000),
-        train=LearningConfig(epochs=4, lr=2e-3, schedule="cosine", warmup=300, average=0),
-        search=SearchConfig(max_length=60, block_ngrams=3),
+        train=TrainConfig(epochs=4, lr=2e-3, schedule="cosine", warmup=300, average=0),
+        search=SearchConfig(max_length=60, no_repeat_ngram=3),
     )
 
 
@@ -57,14 +57,14 @@ def cnn_dailymail() -> SummarizationConfig:
         data="abisee/cnn_dailymail:3.0.0",
         source="article",
         target="highlights",
-        skip_bad=True,
+        skip_invalid=True,
         vocabulary=VocabularyConfig(size=32_000),
         encoder=TextEncoderConfig(hidden=256, embedding=128, dropout=0.1, limit=400),
         attention=AttentionConfig(score="additive", hidden=512, coverage=1.0),
         decoder=DecoderConfig(hidden=256, embedding=128, dropout=0.1, copy=True),
         batch=BatchConfig(sentences=64, tokens=8000, frames=32_000, max_frames=401, max_length=120),
-        train=LearningConfig(epochs=10, lr=1e-3, schedule="cosine", warmup=2000, average=4, workers=2),
-        search=SearchConfig(max_length=120, min_length=35, beam=4, block_ngrams=3),
+        train=TrainConfig(epochs=10, lr=1e-3, schedule="cosine", warmup=2000, average=4, workers=2),
+        search=SearchConfig(max_length=120, min_length=35, beam=4, no_repeat_ngram=3),
     )
 
 
@@ -75,7 +75,7 @@ def xsum() -> SummarizationConfig:
         data="EdinburghNLP/xsum",
         source="document",
         target="summary",
-        search=SearchConfig(max_length=60, beam=5, block_ngrams=3),
+        search=SearchConfig(max_length=60, beam=5, no_repeat_ngram=3),
     )
 
 
@@ -89,7 +89,7 @@ def gigaword() -> SummarizationConfig:
         encoder=TextEncoderConfig(hidden=256, embedding=256, dropout=0.2, limit=100),
         decoder=DecoderConfig(hidden=512, embedding=256, dropout=0.2, copy=True),
         batch=BatchConfig(sentences=256, tokens=8000, frames=16_000),
-        train=LearningConfig(epochs=3, lr=1e-3, schedule="cosine", warmup=4000, evaluate_every=5000, workers=2),
+        train=TrainConfig(epochs=3, lr=1e-3, schedule="cosine", warmup=4000, evaluate_every=5000, workers=2),
         search=SearchConfig(max_length=40),
     )
 

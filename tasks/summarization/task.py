@@ -7,14 +7,14 @@ import datasets
 
 from tasks.common.data.parallel_text import load_pairs
 from tasks.common.metrics.base import Metric
-from tasks.common.text.tokenizer import one_line
+from tasks.common.text.tokenizer import strip_newlines
 from tasks.common.text.words import first_words, length_ratio, novelty, rouge_metrics, words
-from tasks.common.text_task import TextToText, TextToTextConfig
+from tasks.common.text_task import TextTask, TextTaskConfig
 from tasks.summarization.docstrings import load_docstrings
 
 
 @dataclass(frozen=True, kw_only=True)
-class SummarizationConfig(TextToTextConfig):
+class SummarizationConfig(TextTaskConfig):
     source: str = "document"
     """Column or file ending of the texts."""
     target: str = "summary"
@@ -23,14 +23,14 @@ class SummarizationConfig(TextToTextConfig):
     """Without data: whose docstrings are read (none: those of all installed packages)."""
 
 
-class Summarization(TextToText[SummarizationConfig]):
-    whole_files = True
+class Summarization(TextTask[SummarizationConfig]):
+    reads_whole_files = True
 
     def __init__(self, config: SummarizationConfig):
         super().__init__(config)
         self.metrics = (*rouge_metrics(), length_ratio())
 
-    def metrics_of(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
+    def metrics_for(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
         return (*self.metrics, *novelty(examples["source"]))
 
     def baselines(self, examples: datasets.Dataset) -> dict[str, list[str]]:
@@ -42,8 +42,8 @@ class Summarization(TextToText[SummarizationConfig]):
         config = self.config
         if config.data is None:
             return load_docstrings(split, config.packages)
-        return load_pairs(config.data, split, config.source, config.target, config.skip_bad)
+        return load_pairs(config.data, split, config.source, config.target, config.skip_invalid)
 
-    def source_of(self, text: str) -> str:
+    def parse_source(self, text: str) -> str:
         """Documents are read as one line, as those of training are."""
-        return one_line(text)
+        return strip_newlines(text)

@@ -7,7 +7,7 @@ A noun phrase has two forms: plain, as a subject, and oblique, after a relation.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white")  # far apart on a black ground
+COLORS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white")  # far apart on a black ground
 SIZES = ("small", "medium", "large")  # medium goes unsaid: "a red seven"
 
 
@@ -31,36 +31,36 @@ _ENGLISH_DIGITS = _words(range(10), "zero one two three four five six seven eigh
 _GERMAN_DIGITS = _words(range(10), "Null Eins Zwei Drei Vier Fünf Sechs Sieben Acht Neun")
 _FRENCH_DIGITS = _words(range(10), "zéro un deux trois quatre cinq six sept huit neuf")
 _CHINESE_DIGITS = _words(range(10), "零 一 二 三 四 五 六 七 八 九")
-_GERMAN_COLOURS = _words(COLOURS, "rot orangefarben gelb grün blau lila rosa weiß")
-_FRENCH_COLOURS = _words(COLOURS, "rouge orange jaune vert bleu violet rose blanc")
-_CHINESE_COLOURS = _words(COLOURS, "红色 橙色 黄色 绿色 蓝色 紫色 粉色 白色")
+_GERMAN_COLOURS = _words(COLORS, "rot orangefarben gelb grün blau lila rosa weiß")
+_FRENCH_COLOURS = _words(COLORS, "rouge orange jaune vert bleu violet rose blanc")
+_CHINESE_COLOURS = _words(COLORS, "红色 橙色 黄色 绿色 蓝色 紫色 粉色 白色")
 _ENGLISH_SIZES = {"small": ["small"], "medium": [], "large": ["large"]}
 _GERMAN_SIZES = {"small": ["klein"], "medium": [], "large": ["groß"]}
 _FRENCH_SIZES = {"small": ["petit"], "medium": [], "large": ["grand"]}
 _CHINESE_SIZES = {"small": "小的", "medium": "", "large": "大的"}
 
 
-def _english(digit: int, colour: str, size: str, oblique: bool) -> str:
-    words = [*_ENGLISH_SIZES[size], colour, _ENGLISH_DIGITS[digit]]
+def _english(digit: int, color: str, size: str, oblique: bool) -> str:
+    words = [*_ENGLISH_SIZES[size], color, _ENGLISH_DIGITS[digit]]
     return " ".join(["an" if words[0][0] in "aeiou" else "a", *words])
 
 
-def _german(digit: int, colour: str, size: str, oblique: bool) -> str:
+def _german(digit: int, color: str, size: str, oblique: bool) -> str:
     # Digits are feminine: eine rote Sieben, über einer roten Sieben. Lila and rosa never take an ending.
     article, ending = ("einer", "en") if oblique else ("eine", "e")
-    stems = [*_GERMAN_SIZES[size], _GERMAN_COLOURS[colour]]
+    stems = [*_GERMAN_SIZES[size], _GERMAN_COLOURS[color]]
     adjectives = [stem if stem in ("lila", "rosa") else stem + ending for stem in stems]
     return " ".join([article, *adjectives, _GERMAN_DIGITS[digit]])
 
 
-def _french(digit: int, colour: str, size: str, oblique: bool) -> str:
+def _french(digit: int, color: str, size: str, oblique: bool) -> str:
     # Digits are masculine, the size goes before them and the colour behind; "de un" is always elided.
     article = "d'un" if oblique else "un"
-    return " ".join([article, *_FRENCH_SIZES[size], _FRENCH_DIGITS[digit], _FRENCH_COLOURS[colour]])
+    return " ".join([article, *_FRENCH_SIZES[size], _FRENCH_DIGITS[digit], _FRENCH_COLOURS[color]])
 
 
-def _chinese(digit: int, colour: str, size: str, oblique: bool) -> str:
-    return f"一个{_CHINESE_SIZES[size]}{_CHINESE_COLOURS[colour]}的{_CHINESE_DIGITS[digit]}"
+def _chinese(digit: int, color: str, size: str, oblique: bool) -> str:
+    return f"一个{_CHINESE_SIZES[size]}{_CHINESE_COLOURS[color]}的{_CHINESE_DIGITS[digit]}"
 
 
 _EUROPEAN_FRAMES = (

@@ -14,11 +14,11 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from tasks.common.data import cache
-from tasks.toy_world.scenes import Scene, Thing, scenes
+from tasks.toy_world.scenes import Scene, SceneObject, scenes
 
 VERSION = 1  # of what is kept on disk; a change of the drawing needs another
 SIDE = 64  # pixels
-PAINT = {
+RGB = {
     "red": (230, 40, 40),
     "orange": (250, 140, 20),
     "yellow": (245, 235, 60),
@@ -50,7 +50,7 @@ def draw(scene: Scene, split: str, generator: random.Random) -> UInt8[np.ndarray
     """A picture of a scene, on a dark and littered ground; the same generator draws the same."""
     canvas = ground(np.random.default_rng(generator.getrandbits(63)), generator)
     for thing, (top, left), ink in arrange(scene, split, generator):
-        paint = np.array(PAINT[thing.colour]) * generator.uniform(0.85, 1.0)
+        paint = np.array(RGB[thing.color]) * generator.uniform(0.85, 1.0)
         height, width = ink.shape
         place = canvas[top : top + height, left : left + width]
         place += ink[..., None] * (paint - place)
@@ -69,10 +69,10 @@ def ground(noise: np.random.Generator, generator: random.Random) -> Float[np.nda
 
 def arrange(
     scene: Scene, split: str, generator: random.Random
-) -> list[tuple[Thing, tuple[int, int], Float[np.ndarray, "height width"]]]:
+) -> list[tuple[SceneObject, tuple[int, int], Float[np.ndarray, "height width"]]]:
     """Each thing with its top left corner and its ink, as ``Scene`` says: one side before the other, a pair across."""
-    things = [side for side in (scene.first, scene.second) if side]
-    sides = [[(thing, write(thing, split, generator)) for thing in side] for side in things]
+    objects = [side for side in (scene.first, scene.second) if side]
+    sides = [[(thing, write(thing, split, generator)) for thing in side] for side in objects]
     along = 0 if scene.relation == "above" else 1  # the axis of the relation: rows or columns
     gap = generator.randrange(2, 7)
     deep = [max(ink.shape[along] for _, ink in side) for side in sides]
@@ -90,7 +90,7 @@ def arrange(
     return placed
 
 
-def write(thing: Thing, split: str, generator: random.Random) -> Float[np.ndarray, "height width"]:
+def write(thing: SceneObject, split: str, generator: random.Random) -> Float[np.ndarray, "height width"]:
     """The ink (0 to 1) of a digit in its size, slanted a little."""
     ink = generator.choice(handwriting(split)[thing.digit])
     height = HEIGHTS[thing.size] + generator.randint(-1, 1)
@@ -100,7 +100,7 @@ def write(thing: Thing, split: str, generator: random.Random) -> Float[np.ndarra
     return np.asarray(picture).clip(0, 1)
 
 
-def drawn_scenes(split: str, count: int, seed: int = 1) -> tuple[list[Scene], Dataset]:
+def toy_images(split: str, count: int, seed: int = 1) -> tuple[list[Scene], Dataset]:
     """``count`` scenes of a split, and their pictures: columns path (a name) and bytes (a PNG), kept on disk.
 
     No scene's composition and nobody's handwriting is in two splits.
@@ -108,7 +108,7 @@ def drawn_scenes(split: str, count: int, seed: int = 1) -> tuple[list[Scene], Da
     chosen = scenes(split, count, seed)
     key = hashlib.sha256(f"{VERSION} {split} {seed} {chosen}".encode()).hexdigest()[:24]
     table = Dataset.from_dict({"number": range(count)}).map(
-        Drawing(chosen, split, seed),
+        RenderImage(chosen, split, seed),
         remove_columns=["number"],
         features=Features({"path": Value("string"), "bytes": Value("binary")}),
         cache_file_name=str(cache.folder() / f"drawn-{key}.arrow"),
@@ -118,7 +118,7 @@ def drawn_scenes(split: str, count: int, seed: int = 1) -> tuple[list[Scene], Da
     return chosen, table
 
 
-class Drawing:
+class RenderImage:
     """A row's picture; an object, so that its name does not depend on what it holds."""
 
     def __init__(self, chosen: list[Scene], split: str, seed: int):

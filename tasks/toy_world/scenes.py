@@ -16,19 +16,19 @@ from dataclasses import dataclass
 
 from datasets import Dataset
 
-from tasks.common.errors import unknown
-from tasks.toy_world.grammar import COLOURS, GRAMMARS, SIZES, Grammar
+from tasks.common.errors import unknown_name
+from tasks.toy_world.grammar import COLORS, GRAMMARS, SIZES, Grammar
 
 RELATIONS = ("above", "left")  # below and right are the same scenes, told from the other side
 COUNTS = {"train": 8000, "validation": 500, "test": 500}  # the splits, and how many scenes each has by default
 
 
 @dataclass(frozen=True)
-class Thing:
+class SceneObject:
     """A digit from 0 to 9 in one of `COLOURS` and one of `SIZES`."""
 
     digit: int
-    colour: str
+    color: str
     size: str
 
 
@@ -42,9 +42,9 @@ class Scene:
     (Two pairs would break this: A, B above C, D looks like A, C left of B, D.)
     """
 
-    first: tuple[Thing, ...]
+    first: tuple[SceneObject, ...]
     relation: str | None = None
-    second: tuple[Thing, ...] = ()
+    second: tuple[SceneObject, ...] = ()
 
     def __post_init__(self) -> None:
         sides = (len(self.first), len(self.second))
@@ -52,19 +52,19 @@ class Scene:
         assert (self.relation in RELATIONS) if self.second else (self.relation is None), self.relation
 
     @property
-    def things(self) -> tuple[Thing, ...]:
+    def objects(self) -> tuple[SceneObject, ...]:
         """All things, what is above or left first."""
         return self.first + self.second
 
 
-def split_of(scene: Scene) -> str:
+def split_by_hash(scene: Scene) -> str:
     """The only split in which `scene` may occur, whatever the seed: 6/8 train, 1/8 validation, 1/8 test.
 
     It hangs on the scene's *composition* alone: the multiset of its digits with their colours, no matter their
     order, sizes and relation. So if a red seven meets a blue two in the test split, no training scene consists
     of these two, whichever is above, left, larger or named first.
     """
-    composition = ", ".join(sorted(f"{thing.colour} {thing.digit}" for thing in scene.things))
+    composition = ", ".join(sorted(f"{thing.color} {thing.digit}" for thing in scene.objects))
     eighth = hashlib.sha256(composition.encode()).digest()[0] % 8  # hash() would differ from process to process
     return {0: "test", 1: "validation"}.get(eighth, "train")
 
@@ -78,13 +78,13 @@ def scenes(split: str, count: int | None = None, seed: int = 1) -> list[Scene]:
         UsageError: the split is not one of train, validation and test.
     """
     if split not in COUNTS:
-        raise unknown("split", split, COUNTS)
+        raise unknown_name("split", split, COUNTS)
     count = COUNTS[split] if count is None else count
     generator = random.Random(f"scenes {split} {seed}")  # a string seeds through SHA-512, not through hash()
     found: dict[Scene, None] = {}  # a set that keeps its order
     while len(found) < count:
         scene = _draw(generator)
-        if split_of(scene) == split:
+        if split_by_hash(scene) == split:
             found[scene] = None
     return list(found)
 
@@ -92,13 +92,13 @@ def scenes(split: str, count: int | None = None, seed: int = 1) -> list[Scene]:
 def _draw(generator: random.Random) -> Scene:
     # There are but 240 scenes of one thing, so they are drawn rarely; those of two and three never run out.
     number = generator.choices((1, 2, 3), weights=(2, 58, 40))[0]
-    things = tuple(
-        Thing(generator.randrange(10), generator.choice(COLOURS), generator.choice(SIZES)) for _ in range(number)
+    objects = tuple(
+        SceneObject(generator.randrange(10), generator.choice(COLORS), generator.choice(SIZES)) for _ in range(number)
     )
     if number == 1:
-        return Scene(things)
+        return Scene(objects)
     cut = generator.randrange(1, number)
-    return Scene(things[:cut], generator.choice(RELATIONS), things[cut:])
+    return Scene(objects[:cut], generator.choice(RELATIONS), objects[cut:])
 
 
 def describe(scene: Scene, language: str) -> list[str]:
@@ -112,7 +112,7 @@ def describe(scene: Scene, language: str) -> list[str]:
         UsageError: the language is not one of the four.
     """
     if language not in GRAMMARS:
-        raise unknown("language", language, GRAMMARS)
+        raise unknown_name("language", language, GRAMMARS)
     grammar = GRAMMARS[language]
     if scene.relation is None:
         subject = _phrase(grammar, scene.first)
@@ -152,9 +152,9 @@ def text_pairs(split: str, source: str = "de", target: str = "en", count: int | 
     return Dataset.from_dict(columns)
 
 
-def _phrase(grammar: Grammar, things: tuple[Thing, ...], oblique: bool = False) -> str:
+def _phrase(grammar: Grammar, objects: tuple[SceneObject, ...], oblique: bool = False) -> str:
     return grammar.conjunction.join(
-        grammar.noun_phrase(thing.digit, thing.colour, thing.size, oblique) for thing in things
+        grammar.noun_phrase(thing.digit, thing.color, thing.size, oblique) for thing in objects
     )
 
 

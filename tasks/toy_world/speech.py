@@ -40,7 +40,7 @@ SYNCHRONOUS, RATE_PARAMETER, PITCH_PARAMETER, UTF8 = 2, 1, 3, 1  # of espeak's C
 Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
-def spoken_scenes(split: str, count: int, seed: int = 1) -> Dataset:
+def toy_recordings(split: str, count: int, seed: int = 1) -> Dataset:
     """Scenes and how they sound: columns bytes (a .flac file), path (a name for it) and text.
 
     Each row's voice, rate, pitch and noise hang on split, seed and row alone, and no voice speaks in two splits.
@@ -50,7 +50,7 @@ def spoken_scenes(split: str, count: int, seed: int = 1) -> Dataset:
     texts = [generator.choice(describe(scene, "en")) for scene in scenes(split, count, seed)]
     key = f"voices-{VERSION}-{split}-{count}-{seed}"
     return Dataset.from_dict({"text": texts}).map(
-        Speaking(split, seed),
+        Synthesize(split, seed),
         with_indices=True,
         features=COLUMNS,
         cache_file_name=str(cache.folder() / f"{key}.arrow"),
@@ -59,7 +59,7 @@ def spoken_scenes(split: str, count: int, seed: int = 1) -> Dataset:
     )
 
 
-class Speaking:
+class Synthesize:
     """Speaks a row; an object, so that other processes can be given it."""
 
     def __init__(self, split: str, seed: int):

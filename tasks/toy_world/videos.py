@@ -16,8 +16,8 @@ from jaxtyping import UInt8
 
 from tasks.common.data import cache
 from tasks.toy_world.grammar import GRAMMARS
-from tasks.toy_world.images import PAINT, SIDE, arrange, ground
-from tasks.toy_world.scenes import Scene, Thing, scenes
+from tasks.toy_world.images import RGB, SIDE, arrange, ground
+from tasks.toy_world.scenes import Scene, SceneObject, scenes
 
 VERSION = 2  # of what is kept on disk; a change of the drawing needs another
 FRAMES = 8
@@ -77,7 +77,9 @@ def ways(corner: tuple[int, int], shape: Sequence[int], generator: random.Random
     return Move(motion, corners)
 
 
-def film(scene: Scene, split: str, generator: random.Random) -> tuple[UInt8[np.ndarray, "8 64 64 3"], list[Motion]]:
+def render_clip(
+    scene: Scene, split: str, generator: random.Random
+) -> tuple[UInt8[np.ndarray, "8 64 64 3"], list[Motion]]:
     """A scene's frames, the first of which is arranged as ``handwriting.draw`` would, and what each thing does."""
     noise = np.random.default_rng(generator.getrandbits(63))
     canvas = ground(noise, generator).astype(np.float32)
@@ -85,7 +87,7 @@ def film(scene: Scene, split: str, generator: random.Random) -> tuple[UInt8[np.n
     frames += canvas
     motions = []
     for thing, corner, ink in arrange(scene, split, generator):
-        paint = np.array(PAINT[thing.colour], dtype=np.float32) * generator.uniform(0.85, 1.0)
+        paint = np.array(RGB[thing.color], dtype=np.float32) * generator.uniform(0.85, 1.0)
         move = ways(corner, ink.shape, generator)
         motions.append(move.motion)
         for frame, (top, left) in zip(frames, move.corners, strict=True):
@@ -94,14 +96,14 @@ def film(scene: Scene, split: str, generator: random.Random) -> tuple[UInt8[np.n
     return frames.clip(0, 255, out=frames).astype(np.uint8), motions
 
 
-def narrate(things: Sequence[Thing], motions: Sequence[Motion]) -> list[str]:
+def narrate(objects: Sequence[SceneObject], motions: Sequence[Motion]) -> list[str]:
     """All descriptions of what happens: things in any order, in two frames. The first one is the plain one, in which
     what was above or left at first comes first."""
-    told = [
-        (GRAMMARS["en"].noun_phrase(thing.digit, thing.colour, "medium", False), motion)
-        for thing, motion in zip(things, motions, strict=True)
+    reverse_log_probs = [
+        (GRAMMARS["en"].noun_phrase(thing.digit, thing.color, "medium", False), motion)
+        for thing, motion in zip(objects, motions, strict=True)
     ]
-    orders = list(itertools.permutations(told))
+    orders = list(itertools.permutations(reverse_log_probs))
     plain = [joined([f"{name} {motion.tell(False)}" for name, motion in order]) for order in orders]
     full = [joined([f"{name} is {motion.tell(True)}" for name, motion in order]) for order in orders]
     return plain + [f"{text[0].upper()}{text[1:]}." for text in full]
@@ -111,13 +113,13 @@ def joined(clauses: list[str]) -> str:
     return " while ".join([", ".join(clauses[:-1]), clauses[-1]]) if len(clauses) > 1 else clauses[0]
 
 
-def moving_scenes(split: str, count: int, seed: int = 1) -> Dataset:
+def toy_clips(split: str, count: int, seed: int = 1) -> Dataset:
     """``count`` scenes of a split in motion, kept on disk: columns path (a name), bytes (a .npy file of the frames) and
     captions. The scenes are those of the other modalities, in the same order."""
     chosen = scenes(split, count, seed)
     key = hashlib.sha256(f"{VERSION} {split} {seed} {chosen}".encode()).hexdigest()[:24]
     return Dataset.from_dict({"number": range(count)}).map(
-        Filming(chosen, split, seed),
+        RenderClip(chosen, split, seed),
         remove_columns=["number"],
         features=Features({"path": Value("string"), "bytes": Value("binary"), "captions": List(Value("string"))}),
         cache_file_name=str(cache.folder() / f"moving-{key}.arrow"),
@@ -126,7 +128,7 @@ def moving_scenes(split: str, count: int, seed: int = 1) -> Dataset:
     )
 
 
-class Filming:
+class RenderClip:
     """A row's video; an object, so that its name does not depend on what it holds."""
 
     def __init__(self, chosen: list[Scene], split: str, seed: int):
@@ -135,11 +137,11 @@ class Filming:
     def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
         number = row["number"]
         scene = self.chosen[number]
-        frames, motions = film(scene, self.split, random.Random(f"filming {self.split} {self.seed} {number}"))
+        frames, motions = render_clip(scene, self.split, random.Random(f"filming {self.split} {self.seed} {number}"))
         file = io.BytesIO()
         np.save(file, frames, allow_pickle=False)
-        told = narrate(scene.things, motions)
-        return {"path": f"{self.split}-{number + 1:05}.mp4", "bytes": file.getvalue(), "captions": told}
+        reverse_log_probs = narrate(scene.objects, motions)
+        return {"path": f"{self.split}-{number + 1:05}.mp4", "bytes": file.getvalue(), "captions": reverse_log_probs}
 
 
 def write_video(frames: UInt8[np.ndarray, "frames height width 3"], path: Path) -> None:

@@ -6,7 +6,7 @@ from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.tables import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
-from tasks.common.training.optimization import LearningConfig
+from tasks.common.training.optimization import TrainConfig
 from tasks.translation.task import TranslationConfig
 
 
@@ -18,7 +18,7 @@ def tiny() -> TranslationConfig:
         attention=AttentionConfig(score="general", hidden=64),
         decoder=DecoderConfig(hidden=64, embedding=32, dropout=0.0),
         batch=BatchConfig(sentences=64),
-        train=LearningConfig(epochs=2, lr=5e-3, average=0),
+        train=TrainConfig(epochs=2, lr=5e-3, average=0),
     )
 
 
@@ -30,7 +30,7 @@ def demo() -> TranslationConfig:
         attention=AttentionConfig(score="additive", hidden=128),
         decoder=DecoderConfig(hidden=128, embedding=64, dropout=0.1),
         batch=BatchConfig(sentences=64),
-        train=LearningConfig(epochs=5, lr=3e-3, average=0),
+        train=TrainConfig(epochs=5, lr=3e-3, average=0),
     )
 
 
@@ -49,7 +49,7 @@ def multi30k() -> TranslationConfig:
         attention=AttentionConfig(score="general"),
         decoder=DecoderConfig(hidden=512, embedding=256, dropout=0.35),
         batch=BatchConfig(sentences=80),
-        train=LearningConfig(epochs=15, lr=2e-3, schedule="cosine", warmup=400, average=4),
+        train=TrainConfig(epochs=15, lr=2e-3, schedule="cosine", warmup=400, average=4),
     )
 
 
@@ -64,7 +64,7 @@ def multi30k_transformer() -> TranslationConfig:
         encoder=TextEncoderConfig(kind="transformer", hidden=256, layers=3, embedding=256, dropout=0.2),
         attention=AttentionConfig(score="scaled_dot", heads=4),
         decoder=DecoderConfig(kind="transformer", hidden=256, layers=3, embedding=256, dropout=0.2),
-        train=LearningConfig(epochs=10, lr=1e-3, schedule="cosine", warmup=800, average=4),
+        train=TrainConfig(epochs=10, lr=1e-3, schedule="cosine", warmup=800, average=4),
     )
 
 
@@ -85,7 +85,7 @@ def iwslt14() -> TranslationConfig:
         target="en",
         vocabulary=VocabularyConfig(size=10_000),
         batch=BatchConfig(sentences=256, tokens=6000, frames=6000, max_length=128, max_frames=128),
-        train=LearningConfig(epochs=25, schedule="cosine", warmup=2000),
+        train=TrainConfig(epochs=25, schedule="cosine", warmup=2000),
     )
 
 
@@ -98,11 +98,11 @@ def opus100() -> TranslationConfig:
     return replace(
         iwslt14(),
         data="Helsinki-NLP/opus-100:de-en",
-        skip_bad=True,
+        skip_invalid=True,
         vocabulary=VocabularyConfig(size=32_000),
         encoder=TextEncoderConfig(hidden=512, embedding=512, layers=2, dropout=0.1),
         decoder=DecoderConfig(hidden=1024, embedding=512, layers=2, dropout=0.1),
-        train=LearningConfig(epochs=5, schedule="cosine", warmup=4000, evaluate_every=5000, workers=2),
+        train=TrainConfig(epochs=5, schedule="cosine", warmup=4000, evaluate_every=5000, workers=2),
     )
 
 

@@ -7,12 +7,12 @@ import datasets
 from tasks.common.data.parallel_text import load_pairs
 from tasks.common.metrics.base import translation_metrics
 from tasks.common.task import Task
-from tasks.common.text_task import TextToText, TextToTextConfig
+from tasks.common.text_task import TextTask, TextTaskConfig
 from tasks.toy_world import scenes
 
 
 @dataclass(frozen=True, kw_only=True)
-class TranslationConfig(TextToTextConfig):
+class TranslationConfig(TextTaskConfig):
     source: str = "de"
     """Language, file ending or column to translate from."""
     target: str = "en"
@@ -24,12 +24,12 @@ class TranslationConfig(TextToTextConfig):
             raise ValueError(f"source and target are both {self.source!r}; name two different ones")
 
 
-class Translation(TextToText[TranslationConfig]):
+class Translation(TextTask[TranslationConfig]):
     def __init__(self, config: TranslationConfig):
         super().__init__(config)
         self.metrics = translation_metrics(config.target)
 
-    def turns_round(self, other: Task) -> bool:
+    def is_reverse_of(self, other: Task) -> bool:
         config = other.config
         return isinstance(config, TranslationConfig) and (config.target, config.source) == (
             self.config.source,
@@ -40,4 +40,4 @@ class Translation(TextToText[TranslationConfig]):
         config = self.config
         if config.data is None:
             return scenes.text_pairs(split, config.source, config.target)
-        return load_pairs(config.data, split, config.source, config.target, config.skip_bad)
+        return load_pairs(config.data, split, config.source, config.target, config.skip_invalid)

@@ -9,17 +9,17 @@ from typing import Any
 from datasets import Dataset, Video
 
 from tasks.common.data.captioned_media import (
-    Found,
     MediaError,
+    ProbeResult,
     captions_of,
     content,
-    grouped,
-    read_captioned,
+    group_captions,
+    read_captioned_folder,
     read_features,
 )
 from tasks.common.data.tables import SPLITS, read_table
 from tasks.common.errors import UsageError
-from tasks.toy_world.videos import moving_scenes
+from tasks.toy_world.videos import toy_clips
 from tasks.video_to_text.frames import FrameConfig, pack_frames, read_frames
 
 SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mpg", ".mov")
@@ -31,7 +31,7 @@ MSVD_SPLIT = {"train": (1, 1200), "validation": (1201, 1300), "test": (1301, 197
 def find_scenes(split: str, count: int) -> Dataset:
     """The embedded world in the form of ``find``: ``count`` videos for training, fewer for validation and test."""
     number = {"train": count, "validation": -(-count // 20), "test": -(-count // 16)}[split]
-    moving = moving_scenes(split, number)
+    moving = toy_clips(split, number)
     columns = zip(moving["path"], moving["bytes"], strict=True)
     videos = [{"path": path, "bytes": frames} for path, frames in columns]
     return Dataset.from_dict({"source": videos, "captions": list(moving["captions"])})
@@ -40,7 +40,7 @@ def find_scenes(split: str, count: int) -> Dataset:
 def find(data: str, split: str, column: str) -> Dataset:
     """Columns source (path or bytes) and captions of a split, nothing read yet. Raises UsageError if there is none."""
     folder = Path(data)
-    own = read_captioned(data, split, column)
+    own = read_captioned_folder(data, split, column)
     if own is not None:
         return own
     for listings in (folder, folder / "annotation", folder / "annotations"):
@@ -59,10 +59,10 @@ def find(data: str, split: str, column: str) -> Dataset:
     captions = captions_of(table, column, data)
     video = next((name for name, kind in table.features.items() if isinstance(kind, Video)), None)
     if video is not None:
-        return grouped(list(table.cast_column(video, Video(decode=False))[video]), captions)
+        return group_captions(list(table.cast_column(video, Video(decode=False))[video]), captions)
     if "file_name" not in table.column_names:
         raise UsageError(f"--data {data} has no column of videos; it has {', '.join(table.column_names)}")
-    return grouped([{"path": str(folder / str(file)), "bytes": None} for file in table["file_name"]], captions)
+    return group_captions([{"path": str(folder / str(file)), "bytes": None} for file in table["file_name"]], captions)
 
 
 def msrvtt(listings: Iterable[Path], folder: Path, split: str) -> Dataset | None:
@@ -89,7 +89,7 @@ def msrvtt(listings: Iterable[Path], folder: Path, split: str) -> Dataset | None
         return None
     if not names:
         raise UsageError(f"--data {folder}: its listings have no videos of the {split} split")
-    return grouped([file_of(folder, name) for name in names], [captions.get(name, []) for name in names])
+    return group_captions([file_of(folder, name) for name in names], [captions.get(name, []) for name in names])
 
 
 def msvd(descriptions: Path, split: str) -> Dataset:
@@ -112,7 +112,7 @@ def msvd(descriptions: Path, split: str) -> Dataset:
             if text and not clip.startswith("#"):
                 captions.setdefault(clip, []).append(text)
     names = clips_of(folder, split)
-    return grouped([file_of(folder, name) for name in names], [captions.get(name, []) for name in names])
+    return group_captions([file_of(folder, name) for name in names], [captions.get(name, []) for name in names])
 
 
 def clips_of(folder: Path, split: str) -> list[str]:
@@ -135,22 +135,22 @@ def file_of(folder: Path, name: str) -> dict[str, Any]:
     return {"path": str(found), "bytes": None}
 
 
-class VideoLook:
+class VideoProbe:
     """Whether a video, or the features that stand for it, can be read; and its frames, if they are to be kept."""
 
     def __init__(self, frames: FrameConfig, size: tuple[int, int]):
         self.frames, self.size = frames, size
         self.keeps = frames.keep
 
-    def __call__(self, file: Mapping[str, Any]) -> Found:
+    def __call__(self, file: Mapping[str, Any]) -> ProbeResult:
         try:
             if file["path"] and file["path"].endswith(".npy") and file["bytes"] is None:
                 length, width = read_features(file["path"], "frames").shape
-                return Found(length=length, width=width)
+                return ProbeResult(length=length, width=width)
             frames = read_frames(content(file), self.frames, self.size)
-            return Found(length=len(frames), kept=pack_frames(frames) if self.keeps else None)
+            return ProbeResult(length=len(frames), kept=pack_frames(frames) if self.keeps else None)
         except MediaError as error:
-            return Found(str(error))
+            return ProbeResult(str(error))
 
-    def describe(self) -> str:
+    def to_config(self) -> str:
         return f"videos {self.frames} {self.size}"

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tasks.common.data.captioned_media import MediaError
-from tasks.common.data.images import SMALLEST, AugmentConfig, altered, cut_out, open_picture
+from tasks.common.data.images import SMALLEST, AugmentConfig, color_jitter, open_image, random_crop_box
 from tasks.common.errors import at_least, check
 
 PACKED = b"\x93NUMPY"  # how the bytes of frames begin that are kept as they are
@@ -97,7 +97,7 @@ def read_frames(source: str | bytes, config: FrameConfig, size: tuple[int, int] 
             pictures = pictures_of(Path(source), config)
         else:
             pictures = pictures_in(source, config)
-        frames = [np.asarray(fitted(picture, config.crop, size)) for picture in pictures]
+        frames = [np.asarray(crop_resize(picture, config.crop, size)) for picture in pictures]
     except MediaError:
         raise
     except (FFmpegError, OSError, ValueError) as error:
@@ -111,10 +111,10 @@ def read_frames(source: str | bytes, config: FrameConfig, size: tuple[int, int] 
 def brought_to(frames: Pixels, size: tuple[int, int] | None) -> UInt8[np.ndarray, "frames rows columns 3"]:
     if size is None or frames.shape[1:3] == size:
         return frames
-    return np.stack([np.asarray(fitted(Image.fromarray(frame), (), size)) for frame in frames])
+    return np.stack([np.asarray(crop_resize(Image.fromarray(frame), (), size)) for frame in frames])
 
 
-def fitted(picture: Image.Image, crop: tuple[int, ...], size: tuple[int, int] | None) -> Image.Image:
+def crop_resize(picture: Image.Image, crop: tuple[int, ...], size: tuple[int, int] | None) -> Image.Image:
     """Raises MediaError where nothing is left of a picture."""
     width, height = picture.size
     top, bottom, left, right = crop or (0, height, 0, width)
@@ -132,7 +132,7 @@ def pictures_of(folder: Path, config: FrameConfig) -> Iterator[Image.Image]:
         raise MediaError("is a folder without files")
     for index in config.choose(np.arange(len(files)) / USUAL_RATE):
         try:
-            yield open_picture(str(files[index]))
+            yield open_image(str(files[index]))
         except MediaError as error:
             raise MediaError(f"holds {files[index].name}, which {error}") from error
 
@@ -147,11 +147,11 @@ def pictures_in(source: str | bytes, config: FrameConfig) -> Iterator[Image.Imag
         raise MediaError("does not exist")
     if (len(source) if isinstance(source, bytes) else Path(source).stat().st_size) == 0:
         raise MediaError("is empty (0 bytes)")
-    moments, starts, base = timeline(source)
+    moments, starts, base = frame_timestamps(source)
     with opened(source) as (container, stream):
         if moments is not None:
             chosen = config.choose(np.array(moments) * base)
-            yield from upright(by_moment(container, stream, moments, starts, chosen.tolist()))
+            yield from upright(decode_at(container, stream, moments, starts, chosen.tolist()))
             return
         total = sum(1 for _ in decoded(container, stream))
     if total:  # decoded once more, so that no more than one frame is in memory
@@ -172,7 +172,7 @@ def opened(source: str | bytes) -> Iterator[tuple[InputContainer, VideoStream]]:
         yield container, stream
 
 
-def timeline(source: str | bytes) -> tuple[list[int] | None, list[int], float]:
+def frame_timestamps(source: str | bytes) -> tuple[list[int] | None, list[int], float]:
     """When each frame is shown, and the keyframes among them, from which decoding can start: nothing is decoded.
 
     Rising, in units of so many seconds as the third value says. None where the file does not say it of every frame.
@@ -185,7 +185,7 @@ def timeline(source: str | bytes) -> tuple[list[int] | None, list[int], float]:
         return sorted(moments) if known else None, sorted(starts), float(stream.time_base or 1)
 
 
-def by_moment(
+def decode_at(
     container: InputContainer, stream: VideoStream, moments: list[int], starts: list[int], chosen: Sequence[int]
 ) -> Iterator[av.VideoFrame]:
     """The frames at ``chosen`` places of ``moments``. Where a keyframe lies between one and the next, what is before it
@@ -242,8 +242,8 @@ def augmented(frames: UInt8[Tensor, "frames 3 height width"], config: VideoAugme
         frames = frames.repeat_interleave(times, dim=0)
     if config.crop:
         height, width = frames.shape[2:]
-        left, top, right, bottom = (round(edge) for edge in cut_out(width, height, config.crop))
+        left, top, right, bottom = (round(edge) for edge in random_crop_box(width, height, config.crop))
         part = frames[:, :, top : max(bottom, top + 1), left : max(right, left + 1)].float()
         resized = functional.interpolate(part, size=(height, width), mode="bilinear", antialias=True)
         frames = resized.round().clamp(0, 255).to(torch.uint8)
-    return altered(frames, config)
+    return color_jitter(frames, config)

@@ -6,7 +6,7 @@ from decoders.search_config import SearchConfig
 from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.tables import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
-from tasks.common.training.optimization import LearningConfig
+from tasks.common.training.optimization import TrainConfig
 from tasks.video_to_text.frames import FrameConfig, VideoAugmentConfig
 from tasks.video_to_text.task import VideoConfig, VideoEncoderConfig
 
@@ -21,7 +21,7 @@ def tiny() -> VideoConfig:
         attention=AttentionConfig(score="general", hidden=32),
         decoder=DecoderConfig(hidden=32, embedding=16, dropout=0.0),
         batch=BatchConfig(sentences=16),
-        train=LearningConfig(epochs=2, lr=5e-3, average=0),
+        train=TrainConfig(epochs=2, lr=5e-3, average=0),
         search=SearchConfig(beam=2, max_length=30),
     )
 
@@ -33,14 +33,12 @@ def demo() -> VideoConfig:
         vocabulary=VocabularyConfig(kind="word", size=400),
         frames=FrameConfig(count=8),
         encoder=VideoEncoderConfig(
-            front="two_stream", channels=(16, 64, 128), reading="regions", hidden=128, dropout=0.0
+            frontend="two_stream", channels=(16, 64, 128), reading="regions", hidden=128, dropout=0.0
         ),
         attention=AttentionConfig(score="location", hidden=128),
         decoder=DecoderConfig(hidden=192, embedding=64, tied=False, dropout=0.0),
         batch=BatchConfig(sentences=32),
-        train=LearningConfig(
-            epochs=5, lr=3e-3, schedule="cosine", warmup=200, average=0, patience=0, label_smoothing=0.0
-        ),
+        train=TrainConfig(epochs=5, lr=3e-3, schedule="cosine", warmup=200, average=0, patience=0, label_smoothing=0.0),
         search=SearchConfig(max_length=40),
     )
 
@@ -59,7 +57,7 @@ def msrvtt() -> VideoConfig:
         attention=AttentionConfig(score="general"),
         decoder=DecoderConfig(hidden=512, embedding=300, dropout=0.1),
         batch=BatchConfig(sentences=32, targets=2, frames=4096),
-        train=LearningConfig(
+        train=TrainConfig(
             epochs=12, lr=8e-4, schedule="cosine", warmup=200, average=4, patience=0, label_smoothing=0.0
         ),
         search=SearchConfig(max_length=30),
@@ -102,14 +100,14 @@ def grid() -> VideoConfig:
         score="words",
         vocabulary=VocabularyConfig(kind="character", size=100),
         frames=FrameConfig(count=0, crop=(118, 158, 76, 136), keep=True),
-        augment=VideoAugmentConfig(crop=0.12, flip=True, colour=0.15, stutter=0.04),
+        augment=VideoAugmentConfig(crop=0.12, flip=True, color=0.15, stutter=0.04),
         encoder=VideoEncoderConfig(
-            size=(32, 48), front="spatiotemporal", channels=(24, 32, 64), hidden=256, layers=2, dropout=0.3
+            size=(32, 48), frontend="spatiotemporal", channels=(24, 32, 64), hidden=256, layers=2, dropout=0.3
         ),
         attention=AttentionConfig(score="location", hidden=128, guidance=1.0),
         decoder=DecoderConfig(hidden=256, embedding=64, dropout=0.3, ctc=0.3),
         batch=BatchConfig(sentences=8, max_frames=400),
-        train=LearningConfig(epochs=45, lr=1e-3, schedule="cosine", warmup=300, average=4, patience=0),
+        train=TrainConfig(epochs=45, lr=1e-3, schedule="cosine", warmup=300, average=4, patience=0),
         search=SearchConfig(max_length=60),
     )
 

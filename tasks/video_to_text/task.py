@@ -13,26 +13,26 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from decoders.base import EOS
-from encoders.base import Encoder, FrontEnd, Source, Unchanged
-from encoders.image import GROUPS, ConvNet, groupable
+from encoders.base import Encoder, Frontend, IdentityFrontend, SourceBatch
+from encoders.image import NUM_GROUPS, SmallResNet, are_valid_channels
 from encoders.pooling import build_pooling
-from encoders.pretrained.image import PretrainedImage, load_image_model, rebuild_image_model
-from encoders.pretrained.video import PretrainedVideo, is_video_model, load_video_model, rebuild_video_model
-from encoders.video import FrameCNN, Reading, SpatioTemporal, TwoStream, VideoEncoder
-from tasks.common.analysis.plots import draw_alignment, draw_watching, draw_watching_places
+from encoders.pretrained.image import PretrainedImage, image_model_from_config, load_image_model
+from encoders.pretrained.video import PretrainedVideo, is_video_model, load_video_model, video_model_from_config
+from encoders.video import Conv3dFrontend, FrameAggregation, FrameCNN, TwoStream, VideoEncoder
+from tasks.common.analysis.plots import plot_alignment, plot_frame_attention, plot_region_attention
 from tasks.common.config import Config, ReaderConfig
 from tasks.common.data import cache
-from tasks.common.data.captioned_media import checked, content, identity, read_features, with_targets
-from tasks.common.data.inputs import pieces_of
+from tasks.common.data.captioned_media import add_targets, checked, content, identity, read_features
+from tasks.common.data.inputs import parse_file_inputs
 from tasks.common.errors import UsageError, at_least
 from tasks.common.metrics.base import word_error_metrics
 from tasks.common.metrics.captions import caption_metrics, diversity
-from tasks.common.model import build_reader
-from tasks.common.task import Piece, Task
-from tasks.common.text.normalization import Normalisation, normalise
-from tasks.common.text.tokenizer import Vocabulary
+from tasks.common.model import build_sequence_encoder
+from tasks.common.task import InputSegment, Task
+from tasks.common.text.normalization import TextNormalization, normalize_text
+from tasks.common.text.tokenizer import Tokenizer
 from tasks.toy_world.videos import write_video
-from tasks.video_to_text.data import SUFFIXES, VideoLook, find, find_scenes
+from tasks.video_to_text.data import SUFFIXES, VideoProbe, find, find_scenes
 from tasks.video_to_text.frames import FrameConfig, VideoAugmentConfig, augmented, read_frames
 
 
@@ -44,7 +44,7 @@ class VideoEncoderConfig(ReaderConfig):
     size: tuple[int, ...] = ()
     """Pixels that frames are brought to: one number, or height and width (none: what a pretrained encoder was trained
     on, and else 64)."""
-    front: Literal["frames", "two_stream", "spatiotemporal"] = "frames"
+    frontend: Literal["frames", "two_stream", "spatiotemporal"] = "frames"
     """Of what is trained from scratch: a residual network on each frame; two, one of which sees a frame and one how it
     goes on (Simonyan & Zisserman 2014); or 3-D convolutions."""
     channels: tuple[int, ...] = (32, 64, 128)
@@ -53,20 +53,20 @@ class VideoEncoderConfig(ReaderConfig):
     """Of two streams: the layers of the one that sees movement, as many as ``channels``."""
     window: int = 8
     """Of two streams: how many frames become one state."""
-    reading: Reading = "sequence"
+    reading: FrameAggregation = "sequence"
     """What is made of the frames: their mean; nothing, so that attention looks at them as they are; what a reader makes
     of their sequence; or, from scratch, the regions of all frames, so that attention has a place and a time."""
-    checkpointing: bool = False
+    grad_checkpointing: bool = False
     """A pretrained encoder that learns computes its activations twice instead of keeping them."""
 
     def allowed(self) -> dict[str, tuple[bool, str]]:
         sized = len(self.size) <= 2 and all(side > 0 for side in self.size)
         allowed = super().allowed()
-        allowed["channels"] = groupable(self.channels), f"one or more multiples of {GROUPS}"
+        allowed["channels"] = are_valid_channels(self.channels), f"one or more multiples of {NUM_GROUPS}"
         allowed["size"] = sized, "nothing, one number above 0, or two"
-        if self.front == "two_stream":
-            as_many = groupable(self.movement) and len(self.movement) == len(self.channels)
-            allowed["movement"] = as_many, f"as many multiples of {GROUPS} as there are channels"
+        if self.frontend == "two_stream":
+            as_many = are_valid_channels(self.movement) and len(self.movement) == len(self.channels)
+            allowed["movement"] = as_many, f"as many multiples of {NUM_GROUPS} as there are channels"
             allowed |= at_least(2, self, "window")
         return allowed
 
@@ -77,7 +77,7 @@ class VideoConfig(Config):
     """Training videos of the embedded world, where there is no --data."""
     caption: str = "captions"
     """The column with the sentences."""
-    text: Normalisation = "plain"
+    text: TextNormalization = "plain"
     """What is learned: raw sentences, lower-cased, or plain, without punctuation as well."""
     score: Literal["captions", "words"] = "captions"
     """captions: by COCO's metrics, where many sentences are right; words: by word and character errors, where one
@@ -93,32 +93,32 @@ class VideoToText(Task[VideoConfig]):
     def __init__(self, config: VideoConfig):
         super().__init__(config)
         if config.score == "words":
-            self.metrics = word_error_metrics(partial(normalise, kind=config.text), config.text)
-            self.in_order = True
+            self.metrics = word_error_metrics(partial(normalize_text, kind=config.text), config.text)
+            self.expects_monotonic_alignment = True
         else:
             self.metrics = caption_metrics(exact=config.data is None)
-        self.description: dict[str, Any] | None = None  # of the pretrained encoder, in a run folder
+        self.pretrained_config: dict[str, Any] | None = None  # of the pretrained encoder, in a run folder
 
     @cached_property
-    def body(self) -> PretrainedImage | PretrainedVideo | None:
+    def backbone(self) -> PretrainedImage | PretrainedVideo | None:
         """The pretrained encoder, if one is asked for: as it came, or with the form that a run folder describes."""
         config, side = self.config.encoder, next(iter(self.config.encoder.size), None)
         try:
-            if self.description is not None:
-                rebuild = rebuild_video_model if self.description["clips"] else rebuild_image_model
-                return rebuild(self.description, checkpointing=config.checkpointing)
+            if self.pretrained_config is not None:
+                rebuild = video_model_from_config if self.pretrained_config["clips"] else image_model_from_config
+                return rebuild(self.pretrained_config, grad_checkpointing=config.grad_checkpointing)
             if config.pretrained is None:
                 return None
             load = load_video_model if is_video_model(config.pretrained) else load_image_model
-            return load(config.pretrained, side, checkpointing=config.checkpointing)
+            return load(config.pretrained, side, grad_checkpointing=config.grad_checkpointing)
         except ValueError as error:
             raise UsageError(f"--encoder.pretrained: {error}") from error
 
     @cached_property
     def size(self) -> tuple[int, int]:
         """Height and width of the frames that are read."""
-        if self.body is not None:
-            return self.body.extractor.size, self.body.extractor.size
+        if self.backbone is not None:
+            return self.backbone.extractor.size, self.backbone.extractor.size
         sides = self.config.encoder.size or (64,)
         return sides[0], sides[-1]
 
@@ -143,65 +143,65 @@ class VideoToText(Task[VideoConfig]):
     def load(self, split: str) -> datasets.Dataset:
         config = self.config
         where = f"{config.data or 'the embedded world'}, {split}"
-        table = checked(self.captions(split), where, VideoLook(config.frames, self.size), config.skip_bad)
-        return with_targets(table, config.text, all_learned=config.data is not None)
+        table = checked(self.captions(split), where, VideoProbe(config.frames, self.size), config.skip_invalid)
+        return add_targets(table, config.text, all_learned=config.data is not None)
 
     def fit(self, examples: datasets.Dataset) -> None:
         self.width = examples[0]["width"]
         captions = [caption for given in examples["target"] for caption in given]
-        self.vocabulary = Vocabulary.train(captions, self.config.vocabulary)
+        self.tokenizer = Tokenizer.train(captions, self.config.vocabulary)
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         described = None
-        if self.body is not None:
-            described = self.body.describe() | {"clips": isinstance(self.body, PretrainedVideo)}
-        return {"target": self.vocabulary.state(), "width": self.width, "pretrained": described}
+        if self.backbone is not None:
+            described = self.backbone.to_config() | {"clips": isinstance(self.backbone, PretrainedVideo)}
+        return {"target": self.tokenizer.state_dict(), "width": self.width, "pretrained": described}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self.vocabulary = Vocabulary.restore(state["target"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.tokenizer = Tokenizer.from_state_dict(state["target"])
         self.width = state["width"]
-        self.description = state["pretrained"]
+        self.pretrained_config = state["pretrained"]
 
     def build_encoder(self) -> Encoder:
-        config, front = self.config.encoder, self.build_front()
-        regions, sequence = getattr(front, "regions", None), config.reading == "sequence"
+        config, frontend = self.config.encoder, self.build_front()
+        regions, sequence = getattr(frontend, "regions", None), config.reading == "sequence"
         if config.reading == "regions" and regions is None:
             raise ValueError("--encoder.reading regions needs an encoder from scratch: leave --encoder.pretrained out")
         return VideoEncoder(
-            front,
+            frontend,
             config.hidden,
             reading=config.reading,
             regions=regions or 1,
-            reader=build_reader(config.hidden, config) if sequence else None,
+            reader=build_sequence_encoder(config.hidden, config) if sequence else None,
             dropout=config.dropout,
             pooling=None if sequence else build_pooling(config.summary, config.hidden),
         )
 
-    def build_front(self) -> FrontEnd:
+    def build_front(self) -> Frontend:
         config = self.config.encoder
         if self.width:
-            if self.body is not None:
+            if self.backbone is not None:
                 raise ValueError("--encoder.pretrained reads videos, and the data are features: leave it out")
-            return Unchanged(self.width)
-        if self.body is not None:
-            return FrameCNN(self.body) if isinstance(self.body, PretrainedImage) else self.body
-        if config.front == "spatiotemporal":
-            return SpatioTemporal(config.channels, self.size)
+            return IdentityFrontend(self.width)
+        if self.backbone is not None:
+            return FrameCNN(self.backbone) if isinstance(self.backbone, PretrainedImage) else self.backbone
+        if config.frontend == "spatiotemporal":
+            return Conv3dFrontend(config.channels, self.size)
         regions = math.prod(self.grid)
-        if config.front == "frames":
-            return FrameCNN(ConvNet(config.channels), regions=regions)
-        moving = ConvNet(config.movement, colours=config.window - 1)
-        return TwoStream(ConvNet(config.channels), moving, regions=regions, window=config.window)
+        if config.frontend == "frames":
+            return FrameCNN(SmallResNet(config.channels), regions=regions)
+        moving = SmallResNet(config.movement, colors=config.window - 1)
+        return TwoStream(SmallResNet(config.channels), moving, regions=regions, window=config.window)
 
     def source_lengths(self, sources: Sequence[dict[str, Any]]) -> list[int]:
         """In frames."""
-        look = VideoLook(self.config.frames, self.size)
+        look = VideoProbe(self.config.frames, self.size)
         return [look(source).length for source in sources]
 
-    def identify(self, source: dict[str, Any]) -> str:
+    def source_key(self, source: dict[str, Any]) -> str:
         return f"{identity(source)} {self.config.frames}"
 
-    def collate_sources(self, sources: Sequence[dict[str, Any]], training: bool) -> Source:
+    def collate_sources(self, sources: Sequence[dict[str, Any]], training: bool) -> SourceBatch:
         if self.width:
             return cache.stack([read_features(source["path"], "frames") for source in sources])
         clips = [self.clip(source) for source in sources]
@@ -209,7 +209,7 @@ class VideoToText(Task[VideoConfig]):
             clips = [augmented(clip, self.config.augment) for clip in clips]
         lengths = torch.tensor([len(clip) for clip in clips])
         values = pad_sequence(clips, batch_first=True)  # (batch, frames, 3, height, width)
-        return Source(values, torch.arange(values.size(1)) < lengths[:, None])
+        return SourceBatch(values, torch.arange(values.size(1)) < lengths[:, None])
 
     def clip(self, source: dict[str, Any]) -> Tensor:
         """UInt8[Tensor, "frames 3 height width"]: what is read of a video."""
@@ -220,12 +220,12 @@ class VideoToText(Task[VideoConfig]):
             return {}
         return diversity(hypotheses, lambda: self.captions("train")["captions"])
 
-    def parse(self, arguments: Sequence[str]) -> list[list[Piece]]:
-        return pieces_of(arguments, self.wrong, is_folder_of_frames)
+    def parse(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
+        return parse_file_inputs(arguments, self.wrong, is_folder_of_frames)
 
     def wrong(self, file: dict[str, Any]) -> str | None:
         """Why this model can't read a file, or None."""
-        found = VideoLook(self.config.frames, self.size)(file)
+        found = VideoProbe(self.config.frames, self.size)(file)
         if found.problem or found.width == self.width:
             return found.problem
         kinds = [f"features of {width} numbers" if width else "pixels" for width in (found.width, self.width)]
@@ -235,13 +235,13 @@ class VideoToText(Task[VideoConfig]):
         write_video(read_frames(content(source), self.config.frames, None), path.with_suffix(".mp4"))
 
     def render(self, source: dict[str, Any], hypothesis: list[int], weights: Tensor, path: Path) -> None:
-        tokens = self.vocabulary.pieces([*hypothesis, EOS])[: len(weights)]
+        tokens = self.tokenizer.display_tokens([*hypothesis, EOS])[: len(weights)]
         if self.width:
-            return draw_alignment(weights, tokens, [str(state + 1) for state in range(weights.size(1))], path)
+            return plot_alignment(weights, tokens, [str(state + 1) for state in range(weights.size(1))], path)
         frames = read_frames(content(source), self.config.frames, None)
         if self.config.encoder.reading != "regions":
-            return draw_watching(frames, weights, tokens, path)
-        draw_watching_places(frames, weights.unflatten(1, (-1, *self.grid)), tokens, path)
+            return plot_frame_attention(frames, weights, tokens, path)
+        plot_region_attention(frames, weights.unflatten(1, (-1, *self.grid)), tokens, path)
 
 
 def is_folder_of_frames(path: Path) -> bool:

@@ -7,7 +7,14 @@ import torch
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
-from attention import Location, MonotonicRegion, ScoredAttention, build_score, diagonality, guided_loss
+from attention import (
+    LocationSensitive,
+    MonotonicGaussian,
+    ScoredAttention,
+    build_score,
+    diagonality,
+    guided_attention_loss,
+)
 from encoders import Memory
 
 QUERY, MEMORY, HIDDEN, WIDTH = 6, 4, 5, 3
@@ -15,12 +22,12 @@ LENGTHS = [5, 2, 3]
 
 
 def build(kind: str) -> ScoredAttention:
-    located = Location(QUERY, MEMORY, HIDDEN, filters=2, width=WIDTH)
+    located = LocationSensitive(QUERY, MEMORY, HIDDEN, filters=2, width=WIDTH)
     if kind == "location":
         return ScoredAttention(located, MEMORY)
-    region = MonotonicRegion(QUERY, HIDDEN, width=2)
+    locality = MonotonicGaussian(QUERY, HIDDEN, width=2)
     score = located if kind == "both" else build_score("general", QUERY, MEMORY, HIDDEN)
-    return ScoredAttention(score, MEMORY, region=region)
+    return ScoredAttention(score, MEMORY, locality=locality)
 
 
 def looks(attention: ScoredAttention, memory: Memory, queries: torch.Tensor) -> list:
@@ -42,15 +49,15 @@ def test_location_aware_energies_equal_the_plain_loop_over_the_formula(make_memo
     glances = looks(attention, memory, queries)
     score = attention.score
     for row, length in enumerate(LENGTHS):
-        last, total = [0.0] * length, [0.0] * length
+        last_position, total = [0.0] * length, [0.0] * length
         for step, glance in enumerate(glances):
             energies = []
             for place in range(length):
                 around = [(place + offset - WIDTH // 2, offset) for offset in range(WIDTH)]
                 located = [
                     sum(
-                        kernel[0][at] * last[near] + kernel[1][at] * total[near]
-                        for near, at in around
+                        kernel[0][one_hot] * last_position[near] + kernel[1][one_hot] * total[near]
+                        for near, one_hot in around
                         if 0 <= near < length
                     )
                     for kernel in score.filters.weight.tolist()
@@ -63,30 +70,30 @@ def test_location_aware_energies_equal_the_plain_loop_over_the_formula(make_memo
                 )
                 energies.append(float(score.vector.weight[0] @ torch.tanh(hidden)))
             exponentials = [math.exp(energy) for energy in energies]
-            last = [each / sum(exponentials) for each in exponentials]
-            total = [before + now for before, now in zip(total, last, strict=True)]
-            assert_close(glance.weights[row, 0, :length].tolist(), last, rtol=1e-6, atol=1e-9)
+            last_position = [each / sum(exponentials) for each in exponentials]
+            total = [before + now for before, now in zip(total, last_position, strict=True)]
+            assert_close(glance.weights[row, 0, :length].tolist(), last_position, rtol=1e-6, atol=1e-9)
 
 
 def test_the_monotonic_window_is_a_gaussian_that_moves_on_from_the_last_look():
-    region = MonotonicRegion(QUERY, HIDDEN, width=3).double()
+    locality = MonotonicGaussian(QUERY, HIDDEN, width=3).double()
     queries, mask = torch.randn(1, 1, QUERY, dtype=torch.float64), torch.ones(1, 9, dtype=torch.bool)
-    stride = region.stride(torch.tanh(region.query(queries))).exp().item()
-    last = torch.zeros(1, 1, 2, 9, dtype=torch.float64)
-    last[..., 0, 2:4] = 0.5  # on average at 2.5
-    for past, centre in ((None, -1 + stride), (last, 2.5 + stride)):
+    stride = locality.stride(torch.tanh(locality.query(queries))).exp().item()
+    last_position = torch.zeros(1, 1, 2, 9, dtype=torch.float64)
+    last_position[..., 0, 2:4] = 0.5  # on average at 2.5
+    for past, centre in ((None, -1 + stride), (last_position, 2.5 + stride)):
         expected = [-((place - centre) ** 2) / (2 * 1.5**2) for place in range(9)]
-        assert_close(region(queries, mask, past)[0, 0].tolist(), expected)
+        assert_close(locality(queries, mask, past)[0, 0].tolist(), expected)
 
 
 def test_the_window_never_leaves_the_sentence():
-    region = MonotonicRegion(QUERY, HIDDEN, width=2)
+    locality = MonotonicGaussian(QUERY, HIDDEN, width=2)
     mask = torch.arange(8) < torch.tensor([[3], [8]])
     past = torch.zeros(2, 1, 2, 8)
     past[:, :, 0, 2] = 1.0
     with torch.no_grad():
-        region.stride.weight.fill_(9.0)
-    centres = region(torch.randn(2, 1, QUERY).abs() + 5, mask, past).argmax(dim=-1)
+        locality.stride.weight.fill_(9.0)
+    centres = locality(torch.randn(2, 1, QUERY).abs() + 5, mask, past).argmax(dim=-1)
     assert centres[0, 0] == 2
     assert centres[1, 0] >= 2
 
@@ -128,7 +135,7 @@ def test_guided_attention_equals_the_plain_loop_over_its_formula():
         for n in range(height):
             for t in range(length):
                 expected += float(weights[row, n, t]) * (1 - math.exp(-((n / height - t / length) ** 2) / (2 * 0.3**2)))
-    assert_close(float(guided_loss(weights, targets, sources, 0.3)), expected)
+    assert_close(float(guided_attention_loss(weights, targets, sources, 0.3)), expected)
 
 
 def test_diagonality_is_one_on_a_diagonal_and_minus_one_against_it():

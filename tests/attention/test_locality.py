@@ -12,11 +12,11 @@ from torch.testing import assert_close
 
 from attention import (
     Attention,
-    LocalMonotonic,
-    LocalPredictive,
+    HierarchicalSoftmax,
+    LocalM,
+    LocalP,
     ScoredAttention,
-    TwoLevels,
-    build_region,
+    build_locality,
     build_score,
 )
 from encoders import Memory
@@ -81,7 +81,7 @@ def test_a_sentence_alone_gets_the_same_answer_as_inside_a_padded_batch(
 def test_all_positions_at_once_equal_one_after_the_other(score, area, structure, heads, make_memory):
     attention, memory = build(score, area, structure, heads), make_memory(LENGTHS, MEMORY)
     queries = torch.randn(4, 4, QUERY)
-    at_once = attention.attend_along(queries, attention.start(memory))
+    at_once = attention.attend_sequence(queries, attention.start(memory))
     one_by_one = looks(attention, memory, queries)
     assert_close(at_once.context, torch.cat([glance.context for glance in one_by_one], dim=1))
     assert_close(at_once.weights, torch.cat([glance.weights for glance in one_by_one], dim=1))
@@ -99,7 +99,7 @@ def test_gradients_are_right(score, area, structure, heads, make_memory):
     states = memory.states.requires_grad_()
 
     def look(queries, states, *parameters):
-        glance = attention.attend_along(queries, attention.start(replace(memory, states=states)))
+        glance = attention.attend_sequence(queries, attention.start(replace(memory, states=states)))
         return glance.context, glance.weights
 
     assert gradcheck(look, (queries, states, *attention.parameters()))
@@ -120,7 +120,7 @@ def test_selected_lookups_are_the_lookups_of_the_selected_sentences(structure, h
 
 @torch.no_grad()
 def test_local_m_looks_no_farther_than_d_from_the_position_of_the_word(make_memory):
-    attention = ScoredAttention(build_score("general", QUERY, MEMORY, 5), MEMORY, region=LocalMonotonic(2)).double()
+    attention = ScoredAttention(build_score("general", QUERY, MEMORY, 5), MEMORY, locality=LocalM(2)).double()
     memory, queries = make_memory([9, 3], MEMORY, torch.float64), torch.randn(2, 7, QUERY, dtype=torch.float64)
     energies = attention.score(queries, attention.start(memory).keys)
     found = attention.attend(queries, attention.start(memory)).weights
@@ -135,15 +135,15 @@ def test_local_m_looks_no_farther_than_d_from_the_position_of_the_word(make_memo
 
 @torch.no_grad()
 def test_local_p_weighs_by_a_gaussian_around_the_position_that_it_predicts(make_memory):
-    region = LocalPredictive(QUERY, 5, width=3)
-    attention = ScoredAttention(build_score("general", QUERY, MEMORY, 5), MEMORY, region=region).double()
+    locality = LocalP(QUERY, 5, width=3)
+    attention = ScoredAttention(build_score("general", QUERY, MEMORY, 5), MEMORY, locality=locality).double()
     memory, queries = make_memory([9, 4], MEMORY, torch.float64), torch.randn(2, 4, QUERY, dtype=torch.float64)
     energies = attention.score(queries, attention.start(memory).keys)
     found = attention.attend(queries, attention.start(memory)).weights
     for row, length in enumerate((9, 4)):
         for t in range(4):
-            hidden = torch.tanh(region.query.weight @ queries[row, t])
-            centre = (length - 1) / (1 + math.exp(-float(region.position.weight[0] @ hidden)))
+            hidden = torch.tanh(locality.query.weight @ queries[row, t])
+            centre = (length - 1) / (1 + math.exp(-float(locality.position.weight[0] @ hidden)))
             raw = [
                 math.exp(energies[row, t, s].item()) * math.exp(-((s - centre) ** 2) / (2 * 1.5**2))
                 if s < length and abs(s - centre) <= 3
@@ -165,17 +165,17 @@ def test_however_narrow_a_window_one_position_is_left(area, width, make_memory):
 @pytest.mark.parametrize("area", ["local_m", "local_p", "monotonic"])
 def test_half_precision_counts_as_far_as_single_does(area):
     torch.manual_seed(2)
-    region = build_region(area, QUERY, 5, 3.0)
+    locality = build_locality(area, QUERY, 5, 3.0)
     queries, mask = torch.randn(1, 2, QUERY), torch.ones(1, 700, dtype=torch.bool)
     past = torch.zeros(1, 2, 2, 700)
     past[0, 0, 0, 601] = past[0, 1, 0, 333] = 1.0
     past[0, 0, 1, :601] = past[0, 1, 1, :333] = 1.0
     with torch.no_grad():
         if area == "local_p":
-            region.position.weight.zero_()  # in the middle, at 349.5
-        expected = region(queries, mask, past)
+            locality.position.weight.zero_()  # in the middle, at 349.5
+        expected = locality(queries, mask, past)
         with torch.autocast("cpu", torch.bfloat16):
-            found = region(queries, mask, past)
+            found = locality(queries, mask, past)
     assert found.dtype == torch.float32
     near = expected > -1
     assert_close(found[near], expected[near], rtol=0, atol=0.1)
@@ -189,7 +189,7 @@ def test_half_precision_counts_as_far_as_single_does(area):
 @pytest.mark.parametrize("given", [True, False], ids=["given", "cut"])
 def test_hierarchical_weights_are_products_of_two_softmaxes(given, make_memory):
     states, segments = (build_score("general", QUERY, MEMORY, 5).double() for _ in range(2))
-    attention = ScoredAttention(states, MEMORY, hierarchy=TwoLevels(segments, 0 if given else 3))
+    attention = ScoredAttention(states, MEMORY, segment_attention=HierarchicalSoftmax(segments, 0 if given else 3))
     memory = make_memory([8, 4], MEMORY, torch.float64)
     of = torch.tensor([[0, 0, 0, 0, 0, 2, 2, 3], [1, 1, 0, 1, 0, 0, 0, 0]])  # the first has no segment 1
     memory = replace(memory, segments=of)
@@ -216,6 +216,9 @@ def test_hierarchical_weights_are_products_of_two_softmaxes(given, make_memory):
 
 def test_a_single_segment_changes_nothing(make_memory):
     score = build_score("additive", QUERY, MEMORY, 5)
-    flat, whole = ScoredAttention(score, MEMORY), ScoredAttention(score, MEMORY, hierarchy=TwoLevels(score, 100))
+    flat, whole = (
+        ScoredAttention(score, MEMORY),
+        ScoredAttention(score, MEMORY, segment_attention=HierarchicalSoftmax(score, 100)),
+    )
     memory, queries = make_memory(LENGTHS, MEMORY), torch.randn(4, 3, QUERY)
     assert_close(*(each.attend(queries, each.start(memory)).weights for each in (flat, whole)))

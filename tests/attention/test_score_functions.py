@@ -7,7 +7,7 @@ import torch
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
-from attention import Attention, MultiHead, NoAttention, Score, ScoredAttention, build_score
+from attention import Attention, FixedContext, MultiHeadAttention, Score, ScoredAttention, build_score
 from encoders import Memory
 
 SCORES = ("dot", "scaled_dot", "cosine", "general", "concat", "additive")
@@ -23,7 +23,7 @@ def build(name: str, heads: int = 1, query_dim: int = 6, memory_dim: int = 4) ->
     """One head, or several with queries and memories of their share of the sizes."""
     score = build_score(name, query_dim // heads, memory_dim // heads, hidden_dim=5)
     single = ScoredAttention(score, memory_dim // heads)
-    return single if heads == 1 else MultiHead(single, query_dim, memory_dim, heads)
+    return single if heads == 1 else MultiHeadAttention(single, query_dim, memory_dim, heads)
 
 
 # ── The formulas, in plain Python ───────────────────────────────────────────────────────────────────────────
@@ -193,7 +193,7 @@ def test_many_heads_equal_a_loop_over_heads_written_out_from_their_weights(name,
 @every_score
 def test_one_head_with_identities_for_matrices_equals_the_head_itself(name, make_memory):
     single, queries = build(name), torch.randn(4, 3, 6)
-    many = MultiHead(single, 6, 4, num_heads=1)
+    many = MultiHeadAttention(single, 6, 4, num_heads=1)
     for linear in (many.query, many.key, many.value, many.joined):
         torch.nn.init.eye_(linear.weight)
     memory = make_memory(LENGTHS, 4)
@@ -216,7 +216,7 @@ def test_selected_lookups_are_the_lookups_of_the_selected_sentences(name, heads,
 def test_heads_that_do_not_divide_are_refused_in_one_line():
     for query_dim, memory_dim in ((6, 8), (8, 6)):
         with pytest.raises(ValueError, match=rf"4 heads .*{query_dim}.*{memory_dim}.*heads") as caught:
-            MultiHead(NoAttention(2), query_dim, memory_dim, num_heads=4)
+            MultiHeadAttention(FixedContext(2), query_dim, memory_dim, num_heads=4)
         assert "\n" not in str(caught.value)
 
 
@@ -224,7 +224,7 @@ def test_heads_that_do_not_divide_are_refused_in_one_line():
 
 
 def test_no_attention_gives_every_query_the_summary_whatever_it_asks(make_memory):
-    attention, memory = NoAttention(4), make_memory(LENGTHS, 4)
+    attention, memory = FixedContext(4), make_memory(LENGTHS, 4)
     lookup = attention.start(memory)
     for queries in torch.randn(2, 4, 3, 6):
         glance = attention.attend(queries, lookup)

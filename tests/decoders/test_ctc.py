@@ -50,7 +50,7 @@ def paths(ctc: CTC, memory: Memory, sentence: int) -> dict[tuple[int, ...], floa
     frames = ctc.log_probabilities(memory)[sentence][memory.mask[sentence]].double().exp().tolist()
     return {
         path: math.prod(frame[token] for frame, token in zip(frames, path, strict=True))
-        for path in itertools.product(WRITABLE, repeat=len(frames))
+        for path in itertools.project_inputs(WRITABLE, repeat=len(frames))
     }
 
 

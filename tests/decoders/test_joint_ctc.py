@@ -12,16 +12,16 @@ from torch.testing import assert_close
 from attention import Additive, ScoredAttention
 from decoders import BOS, EOS, PAD, UNK, RecurrentDecoder, SearchConfig
 from decoders.ctc import CTC
-from decoders.joint_ctc import Frames, Joint, Prefixes
+from decoders.joint_ctc import CTCPrefixState, Frames, JointCTCAttention
 from encoders import Memory
 
 DIM, VOCAB = 6, 7
 WRITABLE = (PAD, UNK, 4, 5, 6)
-NEVER = float("-inf")
+NEG_INF = float("-inf")
 
 
 @pytest.fixture
-def joint() -> Joint:
+def joint() -> JointCTCAttention:
     return build(0.4)
 
 
@@ -30,23 +30,23 @@ def memory(make_memory) -> Memory:
     return make_memory([5, 2, 4], DIM)
 
 
-def build(weight: float) -> Joint:
+def build(weight: float) -> JointCTCAttention:
     attention = RecurrentDecoder(nn.Embedding(VOCAB, 5), ScoredAttention(Additive(8, DIM, 5), DIM), 8, DIM)
-    joint = Joint(attention, CTC(DIM, VOCAB), weight).eval()
+    joint = JointCTCAttention(attention, CTC(DIM, VOCAB), weight).eval()
     for parameter in joint.parameters():
         nn.init.normal_(parameter, std=0.7)
     return joint
 
 
-def start(ctc: CTC, memory: Memory) -> Prefixes:
-    return Prefixes.start(Frames.of(ctc.log_probabilities(memory), memory.mask))
+def start(ctc: CTC, memory: Memory) -> CTCPrefixState:
+    return CTCPrefixState.start(Frames.of(ctc.log_probabilities(memory), memory.mask))
 
 
 def chances(ctc: CTC, memory: Memory, sentence: int) -> dict[tuple[int, ...], float]:
     """Everything that CTC can write, with its probability, by enumeration of all paths."""
     frames = ctc.log_probabilities(memory)[sentence][memory.mask[sentence]].double().exp().tolist()
     total: dict[tuple[int, ...], float] = defaultdict(float)
-    for path in itertools.product(WRITABLE, repeat=len(frames)):
+    for path in itertools.project_inputs(WRITABLE, repeat=len(frames)):
         words = tuple(token for token, _ in itertools.groupby(path) if token != PAD)
         total[words] += math.prod(frame[token] for frame, token in zip(frames, path, strict=True))
     return total
@@ -81,20 +81,20 @@ def test_prefix_scores_equal_sums_over_all_completions(words, joint, memory):
 def plain_prefix_scores(frames: Tensor, words: list[int]) -> Tensor:
     """log p(words, token, anything) for each token, and log p(words) at EOS: loops over time in logarithms."""
     num_frames, vocab = frames.shape
-    nonblank = [torch.tensor(NEVER).double()] * (num_frames + 1)
+    nonblank = [torch.tensor(NEG_INF).double()] * (num_frames + 1)
     blank = [frames[:t, PAD].sum() for t in range(num_frames + 1)]
     for number, token in enumerate(words):
-        arriving = blank if words[number - 1 : number] == [token] else list(map(torch.logaddexp, blank, nonblank))
-        following, pause = [torch.tensor(NEVER).double()], [torch.tensor(NEVER).double()]
+        prefix_alpha = blank if words[number - 1 : number] == [token] else list(map(torch.logaddexp, blank, nonblank))
+        following, pause = [torch.tensor(NEG_INF).double()], [torch.tensor(NEG_INF).double()]
         for t in range(num_frames):
             pause.append(torch.logaddexp(pause[t], following[t]) + frames[t, PAD])
-            following.append(torch.logaddexp(following[t], arriving[t]) + frames[t, token])
+            following.append(torch.logaddexp(following[t], prefix_alpha[t]) + frames[t, token])
         nonblank, blank = following, pause
     anyhow = torch.stack(list(map(torch.logaddexp, blank, nonblank)))
-    scores = torch.full((vocab,), NEVER).double()
+    scores = torch.full((vocab,), NEG_INF).double()
     for token in range(vocab):
-        arriving = torch.stack(blank) if words[-1:] == [token] else anyhow
-        scores[token] = torch.logsumexp(arriving[:-1] + frames[:, token], dim=0)
+        prefix_alpha = torch.stack(blank) if words[-1:] == [token] else anyhow
+        scores[token] = torch.logsumexp(prefix_alpha[:-1] + frames[:, token], dim=0)
     scores[EOS] = anyhow[-1]
     return scores
 
@@ -107,8 +107,8 @@ def test_long_and_sharp_prefix_scores_equal_a_plain_loop_in_logarithms(sharpness
     """
     memory = make_memory([150, 90], DIM)
     log_probabilities = (sharpness * joint.ctc.output(memory.states).double()).log_softmax(dim=-1)
-    log_probabilities[..., [BOS, EOS]] = NEVER
-    prefixes = Prefixes.start(Frames.of(log_probabilities, memory.mask))
+    log_probabilities[..., [BOS, EOS]] = NEG_INF
+    prefixes = CTCPrefixState.start(Frames.of(log_probabilities, memory.mask))
     best = log_probabilities[0].argmax(dim=-1).tolist()
     words = [token for token, _ in itertools.groupby(best) if token not in (PAD, BOS, EOS)]
     for number, token in enumerate([BOS, *words[:40]]):
@@ -123,7 +123,7 @@ def test_long_and_sharp_prefix_scores_equal_a_plain_loop_in_logarithms(sharpness
             matter = (expected - prefixes.probability[sentence, 0] > -600) & (torch.arange(VOCAB) != PAD)
             assert matter.any()
             assert_close(found[matter], expected[matter], rtol=1e-9, atol=1e-6)
-            possible = (expected > NEVER) & (torch.arange(VOCAB) != PAD)
+            possible = (expected > NEG_INF) & (torch.arange(VOCAB) != PAD)
             assert (scores[sentence][possible] > -1e6).all()
 
 
@@ -203,7 +203,7 @@ def test_a_weight_for_one_search_leaves_the_decoder_as_it_was(joint, memory):
     assert changed != before
     assert joint.search(memory, SearchConfig(max_length=6)) == before
     assert joint.weight == 0.4
-    other = Joint(joint.attention, joint.ctc, 0.9)
+    other = JointCTCAttention(joint.attention, joint.ctc, 0.9)
     assert other.search(memory, SearchConfig(max_length=6)) == changed
 
 

@@ -8,11 +8,11 @@ from torch import nn
 from torch.testing import assert_close
 
 from attention import coverage_loss
-from decoders import Copying, RecurrentDecoder, SearchConfig, TransformerDecoder
+from decoders import PointerGenerator, RecurrentDecoder, SearchConfig, TransformerDecoder
 from encoders import Memory
 from tasks.common.config import AttentionConfig, Config, DecoderConfig
 from tasks.common.model import build_decoder
-from tasks.common.text.tokenizer import Vocabulary, VocabularyConfig
+from tasks.common.text.tokenizer import Tokenizer, VocabularyConfig
 
 VOCAB, DIM = 11, 4
 LENGTHS = [5, 2, 3]
@@ -20,11 +20,11 @@ LENGTHS = [5, 2, 3]
 every_writer = pytest.mark.parametrize("kind", ["attention", "transformer"])
 
 
-def build(kind: str, **choices) -> Copying:
+def build(kind: str, **choices) -> PointerGenerator:
     decoding = DecoderConfig(kind=kind, copy=True, hidden=8, embedding=6, heads=2, dropout=0.0)
     config = Config(decoder=decoding, attention=AttentionConfig(score="general", **choices))
     decoder = build_decoder(nn.Embedding(VOCAB, 6), DIM, config)
-    assert isinstance(decoder, Copying)
+    assert isinstance(decoder, PointerGenerator)
     return decoder.eval()
 
 
@@ -40,15 +40,15 @@ def memory(make_memory) -> Memory:
 def test_probabilities_are_the_published_mixture(kind, memory):
     decoder, tokens = build(kind), torch.randint(VOCAB, (3, 4))
     found = decoder(tokens, memory).features.exp()
-    readout = decoder.writer(tokens, memory)
+    readout = decoder.generator(tokens, memory)
     for row, length in enumerate(LENGTHS):
         for position in range(4):
             features = readout.features[row, position]
-            gate = 1 / (1 + math.exp(-decoder.gate(features).item()))
-            written = decoder.writer.logits(features).softmax(dim=-1).tolist()
-            expected = [gate * each for each in written]
+            context_gate = 1 / (1 + math.exp(-decoder.context_gate(features).item()))
+            written = decoder.generator.logits(features).softmax(dim=-1).tolist()
+            expected = [context_gate * each for each in written]
             for place in range(length):
-                expected[memory.tokens[row, place]] += (1 - gate) * readout.weights[row, position, place].item()
+                expected[memory.tokens[row, place]] += (1 - context_gate) * readout.weights[row, position, place].item()
             assert_close(found[row, position].tolist(), expected, rtol=1e-4, atol=1e-6)
             assert sum(expected) == pytest.approx(1)
 
@@ -59,9 +59,9 @@ def test_the_loss_is_that_of_the_mixture_though_training_never_makes_it(kind, sm
     decoder = build(kind)
     tokens = torch.tensor([[2, 5, 6, 10, 3], [2, 8, 3, 0, 0], [2, 4, 9, 3, 0]])
     expected = 0.0
-    readout, targets = decoder.writer(tokens[:, :-1], memory), tokens[:, 1:]
+    readout, targets = decoder.generator(tokens[:, :-1], memory), tokens[:, 1:]
     mixed = decoder(tokens[:, :-1], memory).features
-    written = decoder.writer.logits(readout.features).log_softmax(dim=-1)
+    written = decoder.generator.logits(readout.features).log_softmax(dim=-1)
     for row, position in (targets != 0).nonzero().tolist():
         right = mixed[row, position, targets[row, position]]
         expected -= (1 - smoothing) * right + smoothing * written[row, position].mean()
@@ -71,9 +71,9 @@ def test_the_loss_is_that_of_the_mixture_though_training_never_makes_it(kind, sm
 @every_writer
 def test_with_scheduled_sampling_the_loss_is_that_of_what_was_read(kind, memory):
     decoder, tokens = build(kind), torch.tensor([[2, 5, 6, 3], [2, 8, 3, 0], [2, 4, 9, 3]])
-    readout = decoder.unroll(tokens[:, :-1], memory, truth=0.0)
+    readout = decoder.unroll(tokens[:, :-1], memory, teacher_forcing=0.0)
     right = readout.features.gather(2, tokens[:, 1:, None]).squeeze(2)[tokens[:, 1:] != 0]
-    assert_close(decoder.loss(tokens, memory, truth=0.0), -right.sum())
+    assert_close(decoder.loss(tokens, memory, teacher_forcing=0.0), -right.sum())
 
 
 @every_writer
@@ -107,7 +107,7 @@ def test_gradients_reach_every_parameter_and_drawn_looks_learn(kind, memory):
 def test_what_attention_looks_at_can_be_written_though_the_vocabulary_would_never(memory):
     decoder = build("attention")
     with torch.no_grad():
-        decoder.gate.bias.fill_(-20.0)  # all is copied
+        decoder.context_gate.bias.fill_(-20.0)  # all is copied
     found = decoder.search(memory, SearchConfig(beam=3, max_length=6))
     for ranked, tokens, length in zip(found, memory.tokens.tolist(), LENGTHS, strict=True):
         assert set(ranked[0].tokens) <= set(tokens[:length])
@@ -127,15 +127,15 @@ def test_what_cannot_be_copied_is_refused_in_one_line():
 
 def test_tokens_mean_what_is_written_alike_in_the_others_vocabulary():
     config = VocabularyConfig(kind="word", size=20, min_frequency=1)
-    left, right = Vocabulary.train(["a red cat"], config), Vocabulary.train(["a green cat"], config)
+    left, right = Tokenizer.train(["a red cat"], config), Tokenizer.train(["a green cat"], config)
     a, red, cat = left.encode(["a red cat"])[0]
-    meanings = left.meanings(right).tolist()
+    meanings = left.ids_in(right).tolist()
     assert [meanings[a], meanings[cat]] == right.encode(["a cat"])[0]
     assert meanings[red] == 1
     assert meanings[:4] == [0, 1, 2, 3]
 
 
 def test_writers_keep_their_own_losses():
-    assert build("attention", guidance=2.0).losses.guidance == 2.0
-    assert isinstance(build("attention").writer, RecurrentDecoder)
-    assert isinstance(build("transformer").writer, TransformerDecoder)
+    assert build("attention", guidance=2.0).attention_losses.guidance == 2.0
+    assert isinstance(build("attention").generator, RecurrentDecoder)
+    assert isinstance(build("transformer").generator, TransformerDecoder)

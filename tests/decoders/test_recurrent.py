@@ -10,13 +10,13 @@ from torch.testing import assert_close
 
 from attention import (
     Attention,
-    LocalMonotonic,
-    Location,
-    MonotonicRegion,
-    MultiHead,
-    NoAttention,
+    FixedContext,
+    HierarchicalSoftmax,
+    LocalM,
+    LocationSensitive,
+    MonotonicGaussian,
+    MultiHeadAttention,
     ScoredAttention,
-    TwoLevels,
     build_score,
 )
 from decoders import BOS, RecurrentDecoder
@@ -49,30 +49,30 @@ def wirings(*groups: str) -> pytest.MarkDecorator:
     """Every combination within each group of axes; the other axes keep the decoder's defaults."""
     wired = []
     for names in map(str.split, groups):
-        combinations = itertools.product(*(AXES[name] for name in names))
+        combinations = itertools.project_inputs(*(AXES[name] for name in names))
         wired += [dict(zip(names, values, strict=True)) for values in combinations]
-    return pytest.mark.parametrize("wiring", wired, ids=lambda wiring: "-".join(map(str, wiring.values())))
+    return pytest.mark.parametrize("wiring", wired, ids=lambda wiring: "-".cat_outputs(map(str, wiring.values())))
 
 
 def build_attention(name: str) -> Attention:
     match name:
         case "none":
-            return NoAttention(MEMORY)
+            return FixedContext(MEMORY)
         case "multihead":
             score = build_score("scaled_dot", HIDDEN // 2, MEMORY // 2, 0)
-            return MultiHead(ScoredAttention(score, MEMORY // 2), HIDDEN, MEMORY, num_heads=2)
+            return MultiHeadAttention(ScoredAttention(score, MEMORY // 2), HIDDEN, MEMORY, num_heads=2)
         case "location":
-            return ScoredAttention(Location(HIDDEN, MEMORY, 5, width=3), MEMORY)
+            return ScoredAttention(LocationSensitive(HIDDEN, MEMORY, 5, width=3), MEMORY)
         case "monotonic":
             score = build_score("general", HIDDEN, MEMORY, 0)
-            return ScoredAttention(score, MEMORY, region=MonotonicRegion(HIDDEN, 5, width=2))
+            return ScoredAttention(score, MEMORY, region=MonotonicGaussian(HIDDEN, 5, width=2))
         case "local hierarchy":
             score = build_score("dot", HIDDEN, MEMORY, 0)
-            hierarchy = TwoLevels(build_score("general", HIDDEN, MEMORY, 0), 2)
-            return ScoredAttention(score, MEMORY, hierarchy=hierarchy, region=LocalMonotonic(1))
+            hierarchy = HierarchicalSoftmax(build_score("general", HIDDEN, MEMORY, 0), 2)
+            return ScoredAttention(score, MEMORY, hierarchy=hierarchy, region=LocalM(1))
         case "many locations":
-            head = ScoredAttention(Location(HIDDEN // 2, MEMORY // 2, 5, width=3), MEMORY // 2)
-            return MultiHead(head, HIDDEN, MEMORY, num_heads=2)
+            head = ScoredAttention(LocationSensitive(HIDDEN // 2, MEMORY // 2, 5, width=3), MEMORY // 2)
+            return MultiHeadAttention(head, HIDDEN, MEMORY, num_heads=2)
         case score:
             return ScoredAttention(build_score(score, HIDDEN, MEMORY, 5), MEMORY)
 
@@ -118,23 +118,23 @@ def test_forward_takes_the_steps_of_bahdanau_and_luong(wiring, make_memory):
 
     past = None
 
-    def look(query: Tensor) -> Tensor:
+    def attend(query: Tensor) -> Tensor:
         nonlocal past
-        glance = decoder.attention.attend(query[:, None], state.lookup, past)
-        past = glance.past
-        return glance.context[:, 0]
+        attended = decoder.attention.attend(query[:, None], state.lookup, past)
+        past = attended.past
+        return attended.context[:, 0]
 
     for position, token in enumerate(tokens.unbind(1)):
         inputs = [decoder.embedding(token)]
         if decoder.input_feeding:
             inputs.append(readout)
-        if decoder.order == "before":
-            context = look(hidden[0][-1])
+        if decoder.attention_order == "before":
+            context = attend(hidden[0][-1])
             inputs.append(context)
         states, last = rnn(torch.cat(inputs, dim=-1)[:, None], hidden if len(hidden) == 2 else hidden[0])
         hidden = last if len(hidden) == 2 else (last,)
-        if decoder.order == "after":
-            context = look(states[:, 0])
+        if decoder.attention_order == "after":
+            context = attend(states[:, 0])
         readout = torch.tanh(decoder.combine(torch.cat([states[:, 0], context], dim=-1)))
         assert_close(found[:, position], readout)
 
@@ -207,13 +207,13 @@ def test_no_memory_is_copied_for_a_beam(wiring, make_memory):
 @wirings("order input_feeding attention", "cell num_layers")
 def test_all_truth_equals_the_teacher_forced_pass(wiring, make_memory):
     decoder, memory, tokens = build(**wiring), make_memory(LENGTHS, MEMORY), torch.randint(VOCAB, (3, 5))
-    assert_close(decoder.unroll(tokens, memory, truth=1.0).features, decoder(tokens, memory).features)
+    assert_close(decoder.unroll(tokens, memory, teacher_forcing=1.0).features, decoder(tokens, memory).features)
 
 
 @wirings("order input_feeding attention", "cell num_layers")
 def test_without_truth_the_decoder_reads_what_it_wrote_itself(wiring, make_memory):
     decoder, memory, tokens = build(**wiring), make_memory(LENGTHS, MEMORY), torch.randint(VOCAB, (3, 5))
-    found = decoder.unroll(tokens, memory, truth=0.0).features
+    found = decoder.unroll(tokens, memory, teacher_forcing=0.0).features
     state, written = decoder.start(memory), tokens[:, 0]
     for position in range(5):
         readout, state = decoder.step(written, state)
@@ -228,7 +228,7 @@ def test_truth_is_the_share_of_true_tokens(make_memory):
     decoder.embedding.register_forward_hook(lambda module, arguments, output: read.append(arguments[0]))
     with torch.no_grad():
         decoder.output.bias[BOS] = -100.0  # never written, so each BOS read is a true one
-        decoder.unroll(tokens, memory, truth=0.3)
+        decoder.unroll(tokens, memory, teacher_forcing=0.3)
     assert (read[0] == BOS).all()
     share = (torch.stack(read[1:]) == BOS).double().mean().item()
     assert share == pytest.approx(0.3, abs=0.06)  # four standard deviations of 1000 draws

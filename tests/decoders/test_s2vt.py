@@ -6,15 +6,15 @@ from torch import nn
 from torch.testing import assert_close
 
 from decoders import BOS, S2VT, SearchConfig
-from decoders.joint_ctc import Joint
+from decoders.joint_ctc import JointCTCAttention
 from encoders import Memory
 
 VOCAB, EMBEDDING, HIDDEN, MEMORY = 11, 6, 8, 4
 LENGTHS = [5, 2, 3]
 
 
-def build(tied: bool = True) -> S2VT:
-    decoder = S2VT(nn.Embedding(VOCAB, EMBEDDING), HIDDEN, MEMORY, tied=tied, dropout=0.3).eval()
+def build(tie_embeddings: bool = True) -> S2VT:
+    decoder = S2VT(nn.Embedding(VOCAB, EMBEDDING), HIDDEN, MEMORY, tie_embeddings=tie_embeddings, dropout=0.3).eval()
     for parameter in decoder.parameters():
         nn.init.normal_(parameter, std=0.5)
     return decoder
@@ -30,8 +30,8 @@ def read(cell: nn.LSTM, inputs: torch.Tensor, carried: tuple[torch.Tensor, torch
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_it_is_the_papers_two_phases(make_memory, tied):
-    decoder, memory = build(tied), make_memory(LENGTHS, MEMORY)
+def test_it_is_the_papers_two_phases(make_memory, tie_embeddings):
+    decoder, memory = build(tie_embeddings), make_memory(LENGTHS, MEMORY)
     tokens = torch.randint(4, VOCAB, (3, 4))
     features = decoder(tokens, memory).features
     for row, length in enumerate(LENGTHS):
@@ -91,4 +91,4 @@ def test_it_learns_what_the_frames_say_and_is_searched_like_any_other():
 def test_joint_ctc_is_not_for_it(make_memory):
     with pytest.raises(ValueError, match="ctc"):
         build().search(make_memory(LENGTHS, MEMORY), SearchConfig(ctc_weight=0.3))
-    assert not isinstance(build(), Joint)
+    assert not isinstance(build(), JointCTCAttention)

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from attention import Additive, Attention, NoAttention, ScoredAttention
+from attention import Additive, Attention, FixedContext, ScoredAttention
 from decoders import BOS, EOS, Ensemble, RecurrentDecoder, SearchConfig
-from decoders.ensemble import Memories
-from decoders.search import sample, truncate
+from decoders.ensemble import EnsembleMemory
+from decoders.search import filter_top_k_top_p, sample
 from encoders import Memory
 from tasks.common.config import AttentionConfig, Config, DecoderConfig
 from tasks.common.model import build_decoder
@@ -51,7 +51,7 @@ def test_a_beam_of_one_equals_a_greedy_loop(min_length, make_table, memory):
 @pytest.mark.parametrize("min_length", [0, 1, 2])
 def test_a_wide_beam_equals_brute_force(power, min_length, make_table, memory):
     decoder = make_table(VOCAB)
-    lengths = [itertools.product(WORDS, repeat=length) for length in range(min_length, 5)]
+    lengths = [itertools.project_inputs(WORDS, repeat=length) for length in range(min_length, 5)]
     everything = [list(tokens) for tokens in itertools.chain(*lengths)]
     config = SearchConfig(beam=150, n_best=150, length_penalty=power, min_length=min_length, max_length=4)
     for found, summary in zip(decoder.search(memory, config), memory.summary, strict=True):
@@ -101,7 +101,7 @@ def test_finished_sentences_leave_the_batch(beam, sample, make_table, make_memor
 def test_no_n_gram_is_written_twice_when_that_is_forbidden(size, choices, make_table, memory):
     decoder = make_table(VOCAB, ending=-20).counting()
     free = decoder.search(memory, SearchConfig(max_length=12, **choices))
-    blocked = decoder.search(memory, SearchConfig(max_length=12, block_ngrams=size, **choices))
+    blocked = decoder.search(memory, SearchConfig(max_length=12, no_repeat_ngram=size, **choices))
     for before, after in zip(free, blocked, strict=True):
         repeats = []
         for tokens in (before[0].tokens, after[0].tokens):
@@ -113,7 +113,7 @@ def test_no_n_gram_is_written_twice_when_that_is_forbidden(size, choices, make_t
 
 @searched_or_drawn
 def test_a_sentence_that_cannot_go_on_ends_even_where_it_is_too_short(sample, make_table, memory):
-    config = SearchConfig(beam=2, n_best=2, sample=sample, block_ngrams=1, min_length=5, max_length=9)
+    config = SearchConfig(beam=2, n_best=2, sample=sample, no_repeat_ngram=1, min_length=5, max_length=9)
     for found in make_table(VOCAB, ending=-20).counting().search(memory, config):
         assert [sorted(one.tokens) for one in found] == [list(WORDS)] * 2
 
@@ -146,14 +146,14 @@ def test_scores_are_those_of_the_sentence_read_again_with_gnmts_coverage(beta, c
 
 def test_coverage_of_a_model_without_attention_is_refused(make_memory):
     with pytest.raises(ValueError, match=r"coverage-penalty .* attention"):
-        recurrent(NoAttention(6)).search(make_memory([4, 2], 6), SearchConfig(coverage_penalty=0.2))
+        recurrent(FixedContext(6)).search(make_memory([4, 2], 6), SearchConfig(coverage_penalty=0.2))
 
 
 @pytest.mark.parametrize("bold", [{"temperature": 1e-4}, {"top_k": 1}, {"top_p": 1e-6}], ids=str)
 def test_the_boldest_draw_is_greedy(bold, make_table, memory):
     decoder = make_table(VOCAB)
-    drawn = decoder.search(memory, SearchConfig(sample=True, n_best=3, max_length=6, **bold))
-    for found, summary in zip(drawn, memory.summary, strict=True):
+    sample = decoder.search(memory, SearchConfig(sample=True, n_best=3, max_length=6, **bold))
+    for found, summary in zip(sample, memory.summary, strict=True):
         assert [one.tokens for one in found] == [decoder.greedy(summary, 1, 6)] * 3
 
 
@@ -216,7 +216,7 @@ def test_truncation_equals_a_loop(top_k, top_p):
             kept.append(ordered[len(kept)])
         left = sum(shaped[token] for token in kept)
         expected.append([math.log(shaped[token] / left) if token in kept else -math.inf for token in range(9)])
-    found = truncate(log_probabilities, SearchConfig(sample=True, temperature=1.5, top_k=top_k, top_p=top_p))
+    found = filter_top_k_top_p(log_probabilities, SearchConfig(sample=True, temperature=1.5, top_k=top_k, top_p=top_p))
     assert_close(found, torch.tensor(expected), rtol=1e-4, atol=1e-5)
 
 
@@ -224,7 +224,7 @@ def test_truncation_equals_a_loop(top_k, top_p):
 def test_an_ensemble_of_equals_is_each_of_them(beam, make_memory):
     decoder, memory = recurrent(ScoredAttention(Additive(8, 6, 5), 6)), make_memory([4, 2, 3], 6)
     config = SearchConfig(beam=beam, n_best=beam, max_length=6)
-    together = Ensemble([decoder, decoder]).search(Memories.of([memory, memory]), config)
+    together = Ensemble([decoder, decoder]).search(EnsembleMemory.of([memory, memory]), config)
     for found, expected in zip(together, decoder.search(memory, config), strict=True):
         assert_same(found, expected)
 
@@ -232,7 +232,7 @@ def test_an_ensemble_of_equals_is_each_of_them(beam, make_memory):
 def test_an_ensemble_writes_by_the_mean_of_its_members_probabilities(make_table, make_memory):
     members, memories = [make_table(VOCAB), make_table(VOCAB)], [make_memory([2, 3], VOCAB), make_memory([4, 1], VOCAB)]
     config = SearchConfig(beam=3, n_best=3, length_penalty=0.0, max_length=6)
-    for sentence, found in enumerate(Ensemble(members).search(Memories.of(memories), config)):
+    for sentence, found in enumerate(Ensemble(members).search(EnsembleMemory.of(memories), config)):
         for one in found:
             expected = 0.0
             for at, token in enumerate([*one.tokens, EOS]):
@@ -244,7 +244,7 @@ def test_an_ensemble_writes_by_the_mean_of_its_members_probabilities(make_table,
 
 def test_some_of_an_ensembles_sentences_can_be_selected(make_table, make_memory):
     ensemble, config = Ensemble([make_table(VOCAB), make_table(VOCAB)]), SearchConfig(beam=2, max_length=6)
-    memories = Memories.of([make_memory([2, 3, 1], VOCAB), make_memory([1, 5, 2], VOCAB)])
+    memories = EnsembleMemory.of([make_memory([2, 3, 1], VOCAB), make_memory([1, 5, 2], VOCAB)])
     assert_same(ensemble.search(row(memories, 1), config)[0], ensemble.search(memories, config)[1])
 
 

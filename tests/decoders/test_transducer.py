@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from attention import Blind, Location, ScoredAttention, build_score
+from attention import LocationSensitive, NoContext, ScoredAttention, build_score
 from decoders import BOS, EOS, PAD, UNK, RecurrentDecoder, SearchConfig
 from decoders.transducer import Transducer
 from encoders import Memory
@@ -26,9 +26,9 @@ every_beam = pytest.mark.parametrize("beam", [1, 2, 5])
 def build(kind: str, vocab: int = VOCAB) -> Transducer:
     """A plain transducer, or one whose predictor attends to the memory."""
     if kind == "blind":
-        attention = Blind()
+        attention = NoContext()
     elif kind == "location":
-        attention = ScoredAttention(Location(HIDDEN, DIM, 4), DIM)
+        attention = ScoredAttention(LocationSensitive(HIDDEN, DIM, 4), DIM)
     else:
         attention = ScoredAttention(build_score("additive", HIDDEN, DIM, 4), DIM)
     predictor = RecurrentDecoder(
@@ -36,7 +36,7 @@ def build(kind: str, vocab: int = VOCAB) -> Transducer:
         attention,
         HIDDEN,
         DIM,
-        order="before" if kind == "before" else "after",
+        attention_order="before" if kind == "before" else "after",
         input_feeding=kind == "fed",
         start="zeros" if kind == "blind" else "projection",
     )
@@ -100,7 +100,7 @@ def chance(transducer: Transducer, memory: Memory, words: tuple[int, ...]) -> fl
 
 def every_sentence(vocab: int, max_length: int) -> list[tuple[int, ...]]:
     words = range(EOS + 1, vocab)
-    return [line for length in range(max_length + 1) for line in itertools.product(words, repeat=length)]
+    return [line for length in range(max_length + 1) for line in itertools.project_inputs(words, repeat=length)]
 
 
 @every_kind
@@ -116,9 +116,9 @@ def test_all_sentences_together_have_probability_one(memory, alone):
     with torch.no_grad():
         transducer.predictor.output.bias[PAD] += 8  # so that long sentences have no mass
     for row in range(3):
-        sentences = [line for length in range(6) for line in itertools.product((UNK, 4), repeat=length)]
-        losses = [transducer.loss(framed(list(line)), alone(memory, row)).item() for line in sentences]
-        assert sum(math.exp(-loss) for loss in losses) == pytest.approx(1.0, abs=1e-3)
+        sentences = [line for length in range(6) for line in itertools.project_inputs((UNK, 4), repeat=length)]
+        attention_losses = [transducer.loss(framed(list(line)), alone(memory, row)).item() for line in sentences]
+        assert sum(math.exp(-loss) for loss in attention_losses) == pytest.approx(1.0, abs=1e-3)
 
 
 def test_an_empty_sentence_is_blanks_alone(transducer, memory, alone):

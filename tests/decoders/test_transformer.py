@@ -8,15 +8,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from attention import MultiHead, ScaledDot, ScoredAttention
-from attention.positions import LONGEST, Learned, Sinusoidal, rotated
+from attention import MultiHeadAttention, ScaledDot, ScoredAttention
+from attention.positions import LONGEST, Learned, Sinusoidal, apply_rotary
 from attention.self_attention import SelfAttention
 from decoders import SearchConfig, TransformerDecoder
 from decoders.transformer import DecoderLayer, LayerState
 from encoders import Memory, Transformer
-from encoders.transformer import TransformerLayer
+from encoders.transformer import TransformerEncoderLayer
 from tasks.common.config import AttentionConfig
-from tasks.common.model import build_attention, build_reinforce
+from tasks.common.model import build_attention, build_reinforce_loss
 
 VOCAB, EMBEDDING, DIM, MEMORY = 11, 6, 8, 4
 LENGTHS = [5, 2, 3]
@@ -42,7 +42,7 @@ def build(attention: str = "multi-head", positions: str = "sinusoidal", **choice
         DIM,
         num_heads=2,
         positions=positions,
-        reinforce=build_reinforce(config),
+        reinforce_loss=build_reinforce_loss(config),
         **choices,
     ).eval()
 
@@ -59,7 +59,7 @@ def copy_self_attention(own: SelfAttention, other: nn.MultiheadAttention) -> Non
 
 @torch.no_grad()
 def test_an_encoders_layer_equals_torchs_own(make_memory):
-    own = TransformerLayer(DIM, 2, rotary=False, dropout=0.0).eval()
+    own = TransformerEncoderLayer(DIM, 2, rotary=False, dropout=0.0).eval()
     other = nn.TransformerEncoderLayer(DIM, 2, 4 * DIM, dropout=0.0, batch_first=True, norm_first=True).eval()
     copy_self_attention(own.attention, other.self_attn)
     pairs = [(own.norms[0], other.norm1), (own.norms[1], other.norm2)]
@@ -73,7 +73,7 @@ def test_an_encoders_layer_equals_torchs_own(make_memory):
 
 @torch.no_grad()
 def test_a_decoders_layer_with_many_heads_and_scaled_dot_products_equals_torchs_own(make_memory):
-    attention = MultiHead(ScoredAttention(ScaledDot(DIM // 2, DIM // 2), DIM // 2), DIM, DIM, num_heads=2)
+    attention = MultiHeadAttention(ScoredAttention(ScaledDot(DIM // 2, DIM // 2), DIM // 2), DIM, DIM, num_heads=2)
     own = DecoderLayer(attention, DIM, 2, rotary=False, dropout=0.0).eval()
     other = nn.TransformerDecoderLayer(DIM, 2, 4 * DIM, dropout=0.0, batch_first=True, norm_first=True).eval()
     copy_self_attention(own.self_attention, other.self_attn)
@@ -111,12 +111,12 @@ def test_sinusoids_are_the_published_ones_with_sines_first():
 def test_rotary_products_depend_on_the_distance_alone():
     query, key = torch.randn(2, 1, 1, 1, DIM, dtype=torch.float64)
 
-    def product(here: int, there: int) -> Tensor:
-        return (rotated(query, here) * rotated(key, there)).sum()
+    def project_inputs(here: int, there: int) -> Tensor:
+        return (apply_rotary(query, here) * apply_rotary(key, there)).sum()
 
-    assert_close(product(7, 3), product(14, 10), rtol=1e-5, atol=1e-6)
-    assert_close(product(4, 4), (query * key).sum())
-    assert abs(product(7, 3) - product(7, 4)) > 1e-3
+    assert_close(project_inputs(7, 3), project_inputs(14, 10), rtol=1e-5, atol=1e-6)
+    assert_close(project_inputs(4, 4), (query * key).sum())
+    assert abs(project_inputs(7, 3) - project_inputs(7, 4)) > 1e-3
 
 
 def test_learned_positions_never_end():
@@ -227,8 +227,8 @@ def test_no_memory_is_copied_for_a_beam(make_memory):
 @every_attention
 @every_position
 @pytest.mark.parametrize("tied", [True, False])
-def test_gradients_reach_every_parameter(attention, positions, tied, make_memory):
-    decoder, memory = build(attention, positions, tied=tied).train(), make_memory(LENGTHS, MEMORY)
+def test_gradients_reach_every_parameter(attention, positions, tie_embeddings, make_memory):
+    decoder, memory = build(attention, positions, tie_embeddings=tie_embeddings).train(), make_memory(LENGTHS, MEMORY)
     memory = Memory(memory.states.clamp(-3, 3), memory.mask, memory.summary)
     decoder.loss(torch.randint(4, VOCAB, (3, 5)), memory).backward()
     unreached = [name for name, weight in decoder.named_parameters() if weight.grad is None or not weight.grad.any()]
@@ -253,7 +253,7 @@ def test_drawn_looks_of_all_layers_are_learned(make_memory):
     decoder, memory = build("hard").train(), make_memory(LENGTHS, MEMORY)
     tokens = torch.randint(4, VOCAB, (3, 5))
     readout = decoder(tokens, memory)
-    assert readout.drawn.log_probability.shape == (3, 5)
+    assert readout.sample.log_probability.shape == (3, 5)
     decoder.loss(tokens, memory).backward()
     assert all(layer.attention.score.vector.weight.grad.any() for layer in decoder.layers)
 

@@ -21,9 +21,9 @@ from transformers import (
     ViTModel,
 )
 
-from encoders.base import Source, Unchanged
-from encoders.image import ConvNet, ImageEncoder
-from encoders.pretrained.image import CHUNK, PretrainedImage, load_image_model, rebuild_image_model
+from encoders.base import IdentityFrontend, SourceBatch
+from encoders.image import ImageEncoder, SmallResNet
+from encoders.pretrained.image import CHUNK, PretrainedImage, image_model_from_config, load_image_model
 from tasks.common.data.precompute import fingerprint
 
 TRANSFORMER = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -36,9 +36,9 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def pictures(count: int, side: int = 32) -> Source:
+def pictures(count: int, side: int = 32) -> SourceBatch:
     pixels = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
-    return Source(pixels, torch.ones(count, 1, dtype=torch.bool))
+    return SourceBatch(pixels, torch.ones(count, 1, dtype=torch.bool))
 
 
 @pytest.fixture
@@ -54,28 +54,28 @@ def make(tmp_path) -> Callable[..., PretrainedImage]:
 
 
 def test_a_picture_becomes_a_grid_of_states_alone_or_in_a_batch():
-    encoder = ImageEncoder(ConvNet((8, 16, 24)), 12, regions=16).eval()
+    encoder = ImageEncoder(SmallResNet((8, 16, 24)), 12, regions=16).eval()
     source = pictures(3)
     memory = encoder(source)
     assert memory.states.shape == (3, 16, 12)
     assert memory.mask.all()
     assert memory.summary.shape == (3, 12)
-    one = encoder(Source(source.values[1:2], source.mask[1:2]))
+    one = encoder(SourceBatch(source.values[1:2], source.mask[1:2]))
     assert_close(one.states[0], memory.states[1], rtol=1e-4, atol=1e-5)
 
 
 def test_regions_are_told_apart_by_their_place():
-    encoder = ImageEncoder(ConvNet((8, 8)), 12, regions=64).eval()
-    grey = Source(torch.full((1, 3, 32, 32), 128, dtype=torch.uint8), torch.ones(1, 1, dtype=torch.bool))
+    encoder = ImageEncoder(SmallResNet((8, 8)), 12, regions=64).eval()
+    grey = SourceBatch(torch.full((1, 3, 32, 32), 128, dtype=torch.uint8), torch.ones(1, 1, dtype=torch.bool))
     middle = encoder(grey).states[0].unflatten(0, (8, 8))[3:5, 3:5].flatten(0, 1)  # far from the border
     assert (middle[0] - middle[3]).abs().max() > 1e-3
 
 
 def test_padding_of_region_features_changes_nothing():
-    encoder = ImageEncoder(Unchanged(5), 12, regions=None).eval()
+    encoder = ImageEncoder(IdentityFrontend(5), 12, regions=None).eval()
     values = torch.randn(2, 4, 5)
     mask = torch.tensor([[True] * 4, [True, True, False, False]])
-    whole, alone = encoder(Source(values, mask)), encoder(Source(values[1:, :2], mask[1:, :2]))
+    whole, alone = encoder(SourceBatch(values, mask)), encoder(SourceBatch(values[1:, :2], mask[1:, :2]))
     assert_close(whole.summary[1], alone.summary[0])
     assert_close(whole.states[1, :2], alone.states[0])
 
@@ -90,10 +90,10 @@ def test_every_kind_answers_as_its_library_does_and_can_be_rebuilt(make, kind, r
     assert states.shape == (2, regions, model.dim)
     assert mask.all()
     pixels = (source.values / 255 - 0.4) / 0.2
-    gold = model.body(pixel_values=pixels).last_hidden_state
+    gold = model.backbone(pixel_values=pixels).last_hidden_state
     gold = gold.flatten(2).transpose(1, 2) if gold.dim() == 4 else gold[:, -regions:]
     assert_close(states, gold, rtol=1e-4, atol=1e-5)
-    other = rebuild_image_model(json.loads(json.dumps(model.describe())))
+    other = image_model_from_config(json.loads(json.dumps(model.to_config())))
     other.load_state_dict(model.state_dict())
     assert_close(other.eval()(source)[0], states)
     assert fingerprint(other) == fingerprint(model)
@@ -120,8 +120,8 @@ def test_the_statistics_of_batch_normalisation_stay_also_when_it_learns(make):
 def test_checkpointing_keeps_less_and_has_the_same_gradient(make):
     source = pictures(2 * CHUNK + 1)
     kept, gradients = [], []
-    for checkpointing in (False, True):
-        model = make("resnet", checkpointing=checkpointing)
+    for grad_checkpointing in (False, True):
+        model = make("resnet", grad_checkpointing=grad_checkpointing)
         model.freeze(False)
         held: dict[int, int] = {}
 
@@ -141,9 +141,9 @@ def test_checkpointing_keeps_less_and_has_the_same_gradient(make):
 def test_torchvision_gives_its_grid_without_the_classifier():
     description = {"size": 64, "mean": [0.5] * 3, "deviation": [0.5] * 3}
     for name, dim in (("resnet18", 512), ("mobilenet_v3_small", 576)):
-        model = rebuild_image_model({"library": "torchvision", "model": {"name": name}, "extractor": description})
+        model = image_model_from_config({"library": "torchvision", "model": {"name": name}, "extractor": description})
         assert (model.regions, model.dim) == (4, dim)
-        assert model.describe()["model"] == {"name": name}
+        assert model.to_config()["model"] == {"name": name}
 
 
 def test_what_cannot_be_loaded_is_said_in_one_line(tmp_path):

@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from encoders import Attentive, Convolutional, Mean, Recurrent, Source, TextEncoder
+from encoders import AttentivePooling, ConvS2SEncoder, MeanPooling, RecurrentEncoder, SourceBatch, TextEncoder
 from tasks.common.config import ReaderConfig
-from tasks.common.model import build_reader
+from tasks.common.model import build_sequence_encoder
 
 FEATURES, DIM = 4, 6
 LENGTHS = [5, 2, 3]
@@ -23,14 +23,14 @@ every_summary = pytest.mark.parametrize("summary", ["own", "attentive"])
 @every_summary
 def test_padding_changes_no_real_state_and_no_summary(kind, summary, make_memory, alone):
     config = ReaderConfig(kind=kind, hidden=DIM, layers=2, heads=2, summary=summary)
-    reader = build_reader(FEATURES, config).eval()
+    sequence_encoder = build_sequence_encoder(FEATURES, config).eval()
     batch = make_memory(LENGTHS, FEATURES)
-    together = reader(batch.states, batch.mask)
-    assert together.states.shape == (3, 5, reader.dim)
-    assert together.summary.shape == (3, reader.dim)
+    together = sequence_encoder(batch.states, batch.mask)
+    assert together.states.shape == (3, 5, sequence_encoder.dim)
+    assert together.summary.shape == (3, sequence_encoder.dim)
     for row, length in enumerate(LENGTHS):
         single = alone(batch, row)
-        found = reader(single.states, single.mask)
+        found = sequence_encoder(single.states, single.mask)
         assert_close(found.states[0], together.states[row, :length])
         assert_close(found.summary[0], together.summary[row])
 
@@ -39,36 +39,38 @@ def test_padding_changes_no_real_state_and_no_summary(kind, summary, make_memory
 @every_summary
 def test_gradients_reach_every_parameter(kind, summary, make_memory):
     config = ReaderConfig(kind=kind, hidden=DIM, layers=2, heads=2, summary=summary)
-    reader, batch = build_reader(FEATURES, config), make_memory(LENGTHS, FEATURES)
-    memory = reader(batch.states.clamp(-3, 3), batch.mask)
+    sequence_encoder, batch = build_sequence_encoder(FEATURES, config), make_memory(LENGTHS, FEATURES)
+    memory = sequence_encoder(batch.states.clamp(-3, 3), batch.mask)
     (memory.states[batch.mask].square().sum() + (memory.summary**3).sum()).backward()
     unused = {"positions.vectors"}  # of positions that no sentence has
-    unreached = [name for name, weight in reader.named_parameters() if weight.grad is None or not weight.grad.any()]
+    unreached = [
+        name for name, weight in sequence_encoder.named_parameters() if weight.grad is None or not weight.grad.any()
+    ]
     assert set(unreached) <= unused
 
 
 @torch.no_grad()
 def test_a_convolution_is_the_published_gated_one(make_memory):
-    reader, batch = Convolutional(FEATURES, DIM, num_layers=1, dropout=0.0), make_memory([4], FEATURES)
-    layer = reader.layers[0]
-    inputs = reader.project(batch.states)[0] + reader.positions.vectors[:4]
+    sequence_encoder, batch = ConvS2SEncoder(FEATURES, DIM, num_layers=1, dropout=0.0), make_memory([4], FEATURES)
+    layer = sequence_encoder.layers[0]
+    inputs = sequence_encoder.project(batch.states)[0] + sequence_encoder.positions.vectors[:4]
     padded = functional.pad(inputs, (0, 0, 1, 1))
-    for place, found in enumerate(reader(batch.states, batch.mask).states[0]):
+    for place, found in enumerate(sequence_encoder(batch.states, batch.mask).states[0]):
         content, gate = (sum(layer.weight[:, :, tap] @ padded[place + tap] for tap in range(3)) + layer.bias).chunk(2)
         assert_close(found, (inputs[place] + content * torch.sigmoid(gate)) * math.sqrt(0.5))
 
 
 def test_a_convolution_sees_as_many_neighbours_as_it_has_layers():
-    reader = Convolutional(FEATURES, DIM, num_layers=2, dropout=0.0)
+    sequence_encoder = ConvS2SEncoder(FEATURES, DIM, num_layers=2, dropout=0.0)
     states = torch.randn(1, 9, FEATURES, requires_grad=True)
-    memory = reader(states, torch.ones(1, 9, dtype=torch.bool))
+    memory = sequence_encoder(states, torch.ones(1, 9, dtype=torch.bool))
     (gradient,) = torch.autograd.grad(memory.states[0, 4].sum(), states)
     assert gradient[0].any(dim=-1).tolist() == [False, False, True, True, True, True, True, False, False]
 
 
 @torch.no_grad()
 def test_attentive_pooling_equals_the_plain_loop_over_its_formula(make_memory):
-    pooling, batch = Attentive(FEATURES).double(), make_memory(LENGTHS, FEATURES, torch.float64)
+    pooling, batch = AttentivePooling(FEATURES).double(), make_memory(LENGTHS, FEATURES, torch.float64)
     found = pooling(batch.states, batch.mask)
     for row, length in enumerate(LENGTHS):
         energies = [
@@ -83,15 +85,15 @@ def test_the_mean_is_of_real_states_alone_and_zero_of_none(make_memory):
     batch = make_memory(LENGTHS, FEATURES)
     mask = batch.mask.clone()
     mask[1] = False
-    found = Mean()(batch.states, mask)
+    found = MeanPooling()(batch.states, mask)
     assert_close(found[0], batch.states[0].mean(dim=0))
     assert_close(found[2], batch.states[2, :3].mean(dim=0), rtol=1e-4, atol=1e-4)
     assert not found[1].any()
 
 
 def test_a_texts_segments_are_its_sentences():
-    encoder = TextEncoder(nn.Embedding(9, FEATURES), Recurrent(FEATURES, DIM), ends=[4, 5])
+    encoder = TextEncoder(nn.Embedding(9, FEATURES), RecurrentEncoder(FEATURES, DIM), ends=[4, 5])
     tokens = torch.tensor([[6, 4, 7, 4, 5, 8, 4, 3], [6, 7, 8, 6, 7, 4, 3, 0]])  # 3 ends the text, 0 is padding
-    source = Source(tokens, tokens != 0)
+    source = SourceBatch(tokens, tokens != 0)
     assert encoder(source).segments.tolist() == [[0, 0, 1, 1, 1, 2, 2, 2], [0] * 8]
-    assert TextEncoder(nn.Embedding(9, FEATURES), Recurrent(FEATURES, DIM))(source).segments is None
+    assert TextEncoder(nn.Embedding(9, FEATURES), RecurrentEncoder(FEATURES, DIM))(source).segments is None

@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.testing import assert_close
 
-from encoders import Recurrent, Source, TextEncoder
-from encoders.recurrent import CELLS, flip
+from encoders import RecurrentEncoder, SourceBatch, TextEncoder
+from encoders.recurrent import CELLS, reverse_padded
 
 VOCAB, EMBEDDING, HIDDEN = 13, 5, 4
 LENGTHS = [6, 3, 1, 4]
@@ -19,19 +19,19 @@ either_way_round = pytest.mark.parametrize("reverse", [False, True], ids=["strai
 
 
 def build(*, reverse: bool = False, dropout: float = 0.0, **choices) -> TextEncoder:
-    recurrent = Recurrent(EMBEDDING, HIDDEN, dropout=dropout, **choices)
+    recurrent = RecurrentEncoder(EMBEDDING, HIDDEN, dropout=dropout, **choices)
     return TextEncoder(nn.Embedding(VOCAB, EMBEDDING), recurrent, reverse=reverse, dropout=dropout).eval()
 
 
 @pytest.fixture
-def source() -> Source:
+def source() -> SourceBatch:
     """Sentences of LENGTHS; where there is padding stand arbitrary tokens, not one that means padding."""
-    return Source(torch.randint(VOCAB, (4, 6)), torch.arange(6) < torch.tensor(LENGTHS)[:, None])
+    return SourceBatch(torch.randint(VOCAB, (4, 6)), torch.arange(6) < torch.tensor(LENGTHS)[:, None])
 
 
-def alone(source: Source, sentence: int) -> Source:
+def alone(source: SourceBatch, sentence: int) -> SourceBatch:
     row, length = slice(sentence, sentence + 1), LENGTHS[sentence]
-    return Source(source.values[row, :length], source.mask[row, :length])
+    return SourceBatch(source.values[row, :length], source.mask[row, :length])
 
 
 # ── Text ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -86,9 +86,11 @@ def test_reading_in_reverse_is_encoding_the_reversed_sentence_and_turning_the_st
     reverse.load_state_dict(straight.state_dict())
     found = reverse(source)
     for row, length in enumerate(LENGTHS):
-        backwards = Source(source.values[row : row + 1, :length].flip(1), source.mask[row : row + 1, :length])
+        backwards = SourceBatch(
+            source.values[row : row + 1, :length].reverse_padded(1), source.mask[row : row + 1, :length]
+        )
         expected = straight(backwards)
-        assert_close(found.states[row, :length], expected.states[0].flip(0))
+        assert_close(found.states[row, :length], expected.states[0].reverse_padded(0))
         assert_close(found.summary[row], expected.summary[0])
 
 
@@ -99,7 +101,7 @@ def test_a_state_has_read_what_stands_before_it_and_with_two_directions_everythi
     before = encoder(source).states[0]
     values = source.values.clone()
     values[0, 2] = (values[0, 2] + 1) % VOCAB
-    changed = (encoder(Source(values, source.mask)).states[0] != before).any(dim=-1).tolist()
+    changed = (encoder(SourceBatch(values, source.mask)).states[0] != before).any(dim=-1).tolist()
     onward = [position <= 2 if reverse else position >= 2 for position in range(6)]
     assert changed == ([True] * 6 if bidirectional else onward)
 
@@ -118,7 +120,7 @@ def test_dropout_is_for_training_only(source):
 @one_or_two_directions
 @one_or_two_layers
 def test_recurrent_equals_torchs_own_over_packed_sequences(cell, bidirectional, num_layers, source):
-    recurrent = Recurrent(
+    recurrent = RecurrentEncoder(
         EMBEDDING, HIDDEN, cell=cell, num_layers=num_layers, bidirectional=bidirectional, dropout=0.0
     ).eval()
     reference = CELLS[cell](EMBEDDING, HIDDEN, num_layers, bidirectional=bidirectional, batch_first=True)
@@ -139,11 +141,11 @@ def test_recurrent_equals_torchs_own_over_packed_sequences(cell, bidirectional, 
 
 def test_flipping_reverses_what_is_real_and_leaves_padding_where_it_is(source):
     states = torch.randn(4, 6, 2)
-    flipped = flip(states, source.mask)
+    flipped = reverse_padded(states, source.mask)
     for row, length in enumerate(LENGTHS):
-        assert flipped[row, :length].equal(states[row, :length].flip(0))
+        assert flipped[row, :length].equal(states[row, :length].reverse_padded(0))
         assert flipped[row, length:].equal(states[row, length:])
-    assert flip(flipped, source.mask).equal(states)
+    assert reverse_padded(flipped, source.mask).equal(states)
 
 
 # ── Memory ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -152,7 +154,7 @@ def test_flipping_reverses_what_is_real_and_leaves_padding_where_it_is(source):
 def test_a_selected_memory_is_that_of_the_selected_sentences_in_their_order(source):
     encoder, rows = build(), torch.tensor([2, 0, 2])
     selected = encoder(source).select(rows)
-    expected = encoder(Source(source.values[rows], source.mask[rows]))
+    expected = encoder(SourceBatch(source.values[rows], source.mask[rows]))
     assert_close(selected.states, expected.states)
     assert_close(selected.summary, expected.summary)
     assert selected.mask.equal(expected.mask)

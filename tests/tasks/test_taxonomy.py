@@ -81,7 +81,7 @@ def learns(task: Task, batch: Batch) -> None:
     assert not unlearned
     model.eval()
     with torch.inference_mode():
-        memory = model.remember(batch)
+        memory = model.encode(batch)
         right, wrong = (model.decoder.alignment(batch.tokens, each) for each in (memory, memory.select(OTHERS)))
         assert right is not None and not torch.equal(right, wrong)
         for ranked in model.decoder.search(memory, SearchConfig(beam=2, max_length=4)):

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from attention import coverage, diagonality, entropy
-from tasks.common.data.tables import Batches
-from tasks.common.inference.evaluation import Writer
+from tasks.common.data.tables import BatchSampler
+from tasks.common.inference.evaluation import Predictor
 from tasks.common.model import Seq2Seq
 from tasks.common.task import Task
 
@@ -16,7 +16,7 @@ SAMPLE = 32  # examples whose activations are counted
 
 
 @torch.inference_mode()
-def alignment_measures(writer: Writer, examples: datasets.Dataset) -> dict[str, float]:
+def alignment_measures(writer: Predictor, examples: datasets.Dataset) -> dict[str, float]:
     """Means over the sentences of how the (first) model looks while it is told the right ones; empty if it does not.
 
     Entropy in bits a word, coverage as the share of the source that was looked at, diagonality as a correlation: see
@@ -24,8 +24,8 @@ def alignment_measures(writer: Writer, examples: datasets.Dataset) -> dict[str, 
     """
     task, model = writer.task, writer.models[0]
     found: dict[str, list[float]] = {"entropy": [], "coverage": [], "diagonality": []}
-    for rows in Batches(task.lengths(examples), task.config.batch, seed=0).by_length():
-        aligned = model.aligned(task.collate(examples, rows).to(writer.device))
+    for rows in BatchSampler(task.lengths(examples), task.config.batch, seed=0).by_length():
+        aligned = model.align(task.collate(examples, rows).to(writer.device))
         if aligned is None:
             return {}
         weights, words, sources = aligned

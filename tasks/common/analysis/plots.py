@@ -41,7 +41,7 @@ def save(figure: Figure, path: Path) -> None:
         console.print(f"{path} has characters that no font here can draw: {hint}", markup=False)
 
 
-def draw_alignment(
+def plot_alignment(
     weights: Float[Tensor, "target source"], target: Sequence[str], source: Sequence[str], path: Path
 ) -> None:
     """Which source tokens (columns) each target token (rows) was written from; the darker, the more."""
@@ -57,7 +57,7 @@ def draw_alignment(
     save(figure, path)
 
 
-def draw_by_length(systems: Mapping[str, Sequence[Mapping[str, Any]]], score: str, path: Path) -> None:
+def plot_by_length(systems: Mapping[str, Sequence[Mapping[str, Any]]], score: str, path: Path) -> None:
     """A line a system: its score (y) on groups of sources from short to long (x), as evaluation counts them."""
     figure = Figure(figsize=(6.4, 4))
     axes = figure.add_subplot()
@@ -70,7 +70,7 @@ def draw_by_length(systems: Mapping[str, Sequence[Mapping[str, Any]]], score: st
     save(figure, path)
 
 
-def draw_curves(systems: Mapping[str, Sequence[tuple[int, float]]], score: str, path: Path) -> None:
+def plot_curves(systems: Mapping[str, Sequence[tuple[int, float]]], score: str, path: Path) -> None:
     """A learning curve a system: its score (y) after so many updates (x)."""
     figure = Figure(figsize=(6.4, 4))
     axes = figure.add_subplot()
@@ -83,7 +83,7 @@ def draw_curves(systems: Mapping[str, Sequence[tuple[int, float]]], score: str, 
     save(figure, path)
 
 
-def draw_listening(
+def plot_audio_attention(
     frames: Float[np.ndarray, "frames features"],
     weights: Float[Tensor, "target states"],
     target: Sequence[str],
@@ -114,7 +114,7 @@ def draw_listening(
     save(figure, path)
 
 
-def draw_looking(
+def plot_image_attention(
     picture: Image.Image, weights: Float[Tensor, "target rows columns"], target: Sequence[str], path: Path
 ) -> None:
     """The picture, and then once for each token, lit where it was looked at and dark elsewhere (after Xu et al. 2015).
@@ -139,7 +139,7 @@ def draw_looking(
     save(figure, path)
 
 
-def draw_watching(
+def plot_frame_attention(
     frames: UInt8[np.ndarray, "frames height width 3"],
     weights: Float[Tensor, "target states"],
     target: Sequence[str],
@@ -168,7 +168,7 @@ def draw_watching(
     save(figure, path)
 
 
-def draw_watching_places(
+def plot_region_attention(
     frames: UInt8[np.ndarray, "frames height width 3"],
     weights: Float[Tensor, "target states rows columns"],
     target: Sequence[str],
@@ -196,7 +196,7 @@ def draw_watching_places(
     save(figure, path)
 
 
-def draw_sheet(panels: Sequence[tuple[str, Path]], path: Path) -> None:
+def plot_gallery(panels: Sequence[tuple[str, Path]], path: Path) -> None:
     """Pictures that were drawn before, each with its title, two side by side."""
     pictures = [np.asarray(Image.open(file).convert("RGB")) for _, file in panels]
     columns = min(2, len(panels))

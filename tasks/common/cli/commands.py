@@ -15,15 +15,15 @@ from decoders.search_config import Hypothesis, SearchConfig
 from tasks.common.cli.arguments import parse
 from tasks.common.config import Config
 from tasks.common.data.tables import SPLITS
-from tasks.common.errors import UsageError, unknown
+from tasks.common.errors import UsageError, unknown_name
 from tasks.common.inference import evaluation
-from tasks.common.inference.evaluation import Writer
-from tasks.common.inference.loading import open_runs, read_config, reranking, run_named
+from tasks.common.inference.evaluation import Predictor
+from tasks.common.inference.loading import load_runs, parse_run_argument, read_config, reranking
 from tasks.common.inference.subtitles import subtitles
-from tasks.common.task import Piece, Task
+from tasks.common.task import InputSegment, Task
 from tasks.common.training import checkpoints as checkpoint
 from tasks.common.training.logging import console
-from tasks.common.training.trainer import Training
+from tasks.common.training.trainer import Trainer
 
 CHANGEABLE = ("epochs", "minutes", "patience", "save_every", "workers", "tensorboard")  # when a run is resumed
 CHUNK = 2048  # inputs that predict reads at a time
@@ -62,7 +62,7 @@ class EvaluateOptions:
     written for (maximum mutual information, Li et al. 2016)."""
     rerank_weight: float = 0.5
     """The share of that run in the ranking."""
-    skip_bad: bool = False
+    skip_invalid: bool = False
     """Leave bad rows out instead of stopping."""
 
 
@@ -96,7 +96,7 @@ def choose_preset(task: str, arguments: list[str]) -> tuple[str, list[str], Conf
     named = bool(arguments) and not arguments[0].startswith("-")
     preset, flags = (arguments[0], arguments[1:]) if named else ("demo", arguments)
     if preset not in presets:
-        raise unknown("preset", preset, presets)
+        raise unknown_name("preset", preset, presets)
     return preset, flags, presets[preset]()
 
 
@@ -116,14 +116,14 @@ def train(task: str, arguments: list[str]) -> None:
             raise UsageError(f"--resume: there is no run in {folder}; name its folder by --run")
         kept = read_config(task, folder)
         options = parse(kind, flags, program, TrainOptions(kept))
-        refuse_changes(kept, options.config)
+        check_resumable(kept, options.config)
     elif options.start_from:
         options = parse(kind, flags, program, TrainOptions(read_config(task, Path(options.start_from))))
     origin = Path(options.start_from) if options.start_from and not options.resume else None
     start(task, options.config, folder, resume=options.resume, start_from=origin)
 
 
-def refuse_changes(kept: Config, wanted: Config) -> None:
+def check_resumable(kept: Config, wanted: Config) -> None:
     """A run can't go on as another one: only how long it trains and what is beside the training may change."""
     free = {name: getattr(wanted.train, name) for name in CHANGEABLE}
     if dataclasses.replace(kept, search=wanted.search, train=dataclasses.replace(kept.train, **free)) != wanted:
@@ -133,13 +133,13 @@ def refuse_changes(kept: Config, wanted: Config) -> None:
 
 def start(task: str, config: Config, folder: Path, *, resume: bool, start_from: Path | None = None) -> None:
     """Train a run from its configuration, which is kept in its folder once the data was found good."""
-    training = Training(tasks.package(task).Task(config), folder, resume=resume, start_from=start_from)
+    training = Trainer(tasks.package(task).Task(config), folder, resume=resume, start_from=start_from)
     if training.accelerator.is_main_process:
         checkpoint.write_json(folder / "config.json", {"task": task, "config": dataclasses.asdict(config)})
     training.run()
 
 
-def obtain(task: str, config: Config, folder: Path) -> None:
+def train_if_needed(task: str, config: Config, folder: Path) -> None:
     """Train a run, go on with it, or find it finished, if it is there with the very same configuration."""
     there = (folder / "config.json").is_file()
     if there and read_config(task, folder) != config:
@@ -148,12 +148,12 @@ def obtain(task: str, config: Config, folder: Path) -> None:
 
 
 def evaluate(task: str, arguments: list[str]) -> None:
-    run, flags = run_named("evaluate", arguments, EvaluateOptions)
+    run, flags = parse_run_argument("evaluate", arguments, EvaluateOptions)
     default = EvaluateOptions(read_config(task, run).search)
     options = parse(EvaluateOptions, flags, f"run.py {task} evaluate RUN", default)
     if options.split not in SPLITS:
-        raise unknown("split", options.split, SPLITS)
-    writer = open_runs(task, [run, *map(Path, options.ensemble)], data=options.data, skip_bad=options.skip_bad)
+        raise unknown_name("split", options.split, SPLITS)
+    writer = load_runs(task, [run, *map(Path, options.ensemble)], data=options.data, skip_invalid=options.skip_invalid)
     writer = reranking(writer, task, options.rerank, options.rerank_weight)
     report = evaluation.evaluate(
         writer, options.split, options.search, run, Path(options.against) if options.against else None
@@ -162,12 +162,12 @@ def evaluate(task: str, arguments: list[str]) -> None:
 
 
 def predict(task: str, arguments: list[str]) -> None:
-    run, flags = run_named("predict", arguments, PredictOptions)
+    run, flags = parse_run_argument("predict", arguments, PredictOptions)
     default = PredictOptions(read_config(task, run).search)
     options = parse(PredictOptions, flags, f"run.py {task} predict RUN", default)
     if not options.inputs:
         raise UsageError("there is nothing to predict from: name inputs, files, or - for standard input after the run")
-    writer = open_runs(task, [run, *map(Path, options.ensemble)])
+    writer = load_runs(task, [run, *map(Path, options.ensemble)])
     writer = reranking(writer, task, options.rerank, options.rerank_weight)
     config = writer.task.config
     decoder = config.decoder.kind
@@ -182,7 +182,7 @@ def predict(task: str, arguments: list[str]) -> None:
     for start in range(0, len(inputs), CHUNK):
         chunk = inputs[start : start + CHUNK]
         sources = [piece.source for pieces in chunk for piece in pieces]
-        written = iter(writer.write_all(sources, writer.task.source_lengths(sources), options.search))
+        written = iter(writer.generate_all(sources, writer.task.source_lengths(sources), options.search))
         for number, pieces in enumerate(chunk, start + 1):
             ranked = [next(written) for _ in pieces]
             print(output(writer.task, pieces, ranked, options))
@@ -195,7 +195,7 @@ def predict(task: str, arguments: list[str]) -> None:
         console.print(f"{seconds:.1f} s of input in {taken:.1f} s: real-time factor {taken / seconds:.4f}")
 
 
-def output(task: Task, pieces: list[Piece], ranked: list[list[Hypothesis]], options: PredictOptions) -> str:
+def output(task: Task, pieces: list[InputSegment], ranked: list[list[Hypothesis]], options: PredictOptions) -> str:
     """What is printed for one input; an empty line if it has no piece, so that input and output stay side by side."""
     texts = [[task.written(hypothesis.tokens) for hypothesis in best] for best in ranked]
     if options.format != "text":
@@ -210,7 +210,9 @@ def output(task: Task, pieces: list[Piece], ranked: list[list[Hypothesis]], opti
     return "\n".join(lines)
 
 
-def draw(writer: Writer, pieces: list[Piece], ranked: list[list[Hypothesis]], folder: Path, name: str) -> None:
+def draw(
+    writer: Predictor, pieces: list[InputSegment], ranked: list[list[Hypothesis]], folder: Path, name: str
+) -> None:
     """A picture of what the model looked at, for each piece of an input."""
     for part, (piece, best) in enumerate(zip(pieces, ranked, strict=True), start=1):
         weights = writer.look(piece.source, best[0]) if best and best[0].tokens else None

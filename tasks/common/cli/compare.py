@@ -14,14 +14,14 @@ from scipy import stats
 
 import tasks
 from tasks.common.analysis.measurements import SAMPLE, activation_bytes, alignment_measures
-from tasks.common.analysis.plots import draw_by_length, draw_curves
+from tasks.common.analysis.plots import plot_by_length, plot_curves
 from tasks.common.cli.arguments import parse
-from tasks.common.cli.commands import choose_preset, obtain
+from tasks.common.cli.commands import choose_preset, train_if_needed
 from tasks.common.config import Config
 from tasks.common.data.tables import SPLITS
-from tasks.common.errors import UsageError, unknown
+from tasks.common.errors import UsageError, unknown_name
 from tasks.common.inference import evaluation
-from tasks.common.inference.loading import open_runs
+from tasks.common.inference.loading import load_runs
 from tasks.common.model import count_parameters
 from tasks.common.training import checkpoints as checkpoint
 from tasks.common.training.logging import console
@@ -52,7 +52,7 @@ def compare(task: str, arguments: list[str]) -> None:
     if not options.vary:
         raise UsageError("--vary is missing: name a flag and its values, as in --vary attention=dot,general")
     if options.split not in SPLITS:
-        raise unknown("split", options.split, SPLITS)
+        raise unknown_name("split", options.split, SPLITS)
     variants: dict[str, Config] = {}
     for choice in itertools.product(*map(values_of, options.vary)):
         varied = [*flags, *as_flags(choice, options.config)]
@@ -63,7 +63,7 @@ def compare(task: str, arguments: list[str]) -> None:
     for name, variant in variants.items():
         first = next(iter(reports.values()), [None] * len(seeds))  # what all others are tested against
         reports[name] = [
-            measure(task, variant, seed, folder / f"{name.replace(' ', '+')}-seed{seed}", options.split, base)
+            run_variant(task, variant, seed, folder / f"{name.replace(' ', '+')}-seed{seed}", options.split, base)
             for seed, base in zip(seeds, first, strict=True)
         ]
     judge = tasks.package(task).Task(options.config)
@@ -71,9 +71,9 @@ def compare(task: str, arguments: list[str]) -> None:
     rows = table(reports, metric, second)
     checkpoint.write(folder / "compare.md", markdown(rows))
     checkpoint.write(folder / "compare.csv", comma_separated(rows))
-    draw_by_length({name: of[0]["by_length"] for name, of in reports.items()}, metric, folder / "by_length.png")
+    plot_by_length({name: of[0]["by_length"] for name, of in reports.items()}, metric, folder / "by_length.png")
     curves = {name: of[0]["curve"] for name, of in reports.items()}
-    draw_curves(curves, f"validation {judge.criterion.name}", folder / "curves.png")
+    plot_curves(curves, f"validation {judge.selection_metric.name}", folder / "curves.png")
     print(markdown(rows), end="")
     console.print(f"{folder}: compare.md, compare.csv, by_length.png, curves.png")
 
@@ -96,7 +96,7 @@ def as_flags(choice: tuple[str, ...], config: Config) -> list[str]:
         for name in names:
             fields = [field.name for field in dataclasses.fields(inside)] if dataclasses.is_dataclass(inside) else []
             if name not in fields:
-                raise unknown("flag", path, fields)
+                raise unknown_name("flag", path, fields)
             inside = getattr(inside, name)
         if dataclasses.is_dataclass(inside):
             names.append(dataclasses.fields(inside)[0].name)
@@ -111,16 +111,16 @@ def as_flags(choice: tuple[str, ...], config: Config) -> list[str]:
     return flags
 
 
-def measure(
+def run_variant(
     task: str, config: Config, seed: int, folder: Path, split: str, base: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Train the run unless it is there, evaluate it, and return its report with what training cost."""
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, seed=seed))
-    obtain(task, config, folder)
-    writer = open_runs(task, [folder])
+    train_if_needed(task, config, folder)
+    writer = load_runs(task, [folder])
     report = evaluation.evaluate(writer, split, config.search, folder, base["folder"] if base else None)
     curve = checkpoint.read_lines(folder / "metrics.jsonl")
-    criterion = writer.task.criterion.name
+    selection_metric = writer.task.selection_metric.name
     examples = writer.task.load(split)
     looks = alignment_measures(writer, examples)
     return report | {
@@ -128,7 +128,7 @@ def measure(
         "megabytes": activation_bytes(writer.task, writer.models[0], examples) / 1e6,
         **{name: looks.get(name) for name in ("entropy", "coverage", "diagonality")},
         "parameters": count_parameters(writer.models[0]),
-        "curve": [(line["update"], line["validation"][criterion]) for line in curve],
+        "curve": [(line["update"], line["validation"][selection_metric]) for line in curve],
         "minutes": curve[-1]["seconds"] / 60,
         "tokens_per_second": statistics.median(line["tokens_per_second"] for line in curve),
     }

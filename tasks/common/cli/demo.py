@@ -7,13 +7,13 @@ from rich.console import Console
 from rich.table import Table
 
 import tasks
-from tasks.common.analysis.plots import draw_sheet
+from tasks.common.analysis.plots import plot_gallery
 from tasks.common.cli.arguments import parse
-from tasks.common.cli.commands import obtain
+from tasks.common.cli.commands import train_if_needed
 from tasks.common.cli.compare import markdown
-from tasks.common.errors import unknown
+from tasks.common.errors import unknown_name
 from tasks.common.inference import evaluation
-from tasks.common.inference.loading import open_runs
+from tasks.common.inference.loading import load_runs
 from tasks.common.training import checkpoints as checkpoint
 from tasks.common.training.logging import console
 from tasks.toy_world.scenes import scenes
@@ -35,16 +35,16 @@ class DemoOptions:
 def demo(flags: list[str]) -> None:
     options = parse(DemoOptions, flags, "run.py demo", DemoOptions())
     if options.preset not in ("demo", "tiny"):
-        raise unknown("preset", options.preset, ("demo", "tiny"))
+        raise unknown_name("preset", options.preset, ("demo", "tiny"))
     folder = Path(options.run)
     shown = {task: show(task, options.preset, folder) for task in SENSES}
     rows = [row for row, _ in shown.values()]
     checkpoint.write(folder / "demo.md", markdown(rows))
-    chosen = next(place for place, scene in enumerate(scenes("test", PICTURES)) if len(scene.things) == 2)
+    chosen = next(place for place, scene in enumerate(scenes("test", PICTURES)) if len(scene.objects) == 2)
     panels = [
         (f"{SENSES[task]}: {written[chosen]}", picture(folder, task, chosen)) for task, (_, written) in shown.items()
     ]
-    draw_sheet(panels, folder / "gallery" / "one scene.png")
+    plot_gallery(panels, folder / "gallery" / "one scene.png")
     table = Table(*rows[0])
     for row in rows:
         table.add_row(*row.values())
@@ -66,13 +66,13 @@ def show(task: str, preset: str, folder: Path) -> tuple[dict[str, str], list[str
     """
     run = folder / task
     config = tasks.package(task).PRESETS[preset]()
-    obtain(task, config, run)
-    writer = open_runs(task, [run])
+    train_if_needed(task, config, run)
+    writer = load_runs(task, [run])
     report = evaluation.evaluate(writer, "test", config.search, run, None)
     written = []
     for place, source in enumerate(writer.task.load("test").select(range(PICTURES))["source"]):
         best = writer.write([source], config.search)[0][0]
-        written.append(writer.task.vocabulary.decode(best.tokens))
+        written.append(writer.task.tokenizer.decode(best.tokens))
         weights = writer.look(source, best)
         if weights is not None:
             writer.task.render(source, best.tokens, weights, picture(folder, task, place))

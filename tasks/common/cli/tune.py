@@ -43,7 +43,7 @@ class TuneOptions(Generic[C]):
 
 
 @dataclass(frozen=True)
-class Axis:
+class SearchDimension:
     """A flag and what it may be: one of some values, or anything from ``low`` to ``high``."""
 
     flag: str
@@ -53,7 +53,7 @@ class Axis:
     whole: bool = False
 
     @classmethod
-    def of(cls, text: str) -> "Axis":
+    def of(cls, text: str) -> "SearchDimension":
         """Raises UsageError for what is no flag with its values."""
         flag, equals, values = text.partition("=")
         low, dots, high = values.partition("..")
@@ -89,12 +89,12 @@ def tune(task: str, arguments: list[str]) -> None:
     options = parse(kind, flags, program, TuneOptions(config))
     if not options.search:
         raise UsageError("--search is missing: name a flag and what it may be, as in --search train.lr=1e-4..1e-2")
-    axes = [Axis.of(text) for text in options.search]
+    axes = [SearchDimension.of(text) for text in options.search]
     for axis in axes:  # a flag that does not exist is told now, not after the first trial
         as_flags((f"{axis.flag}={axis.values[0] if axis.values else axis.low}",), options.config)
     folder = Path(options.run or f"runs/tune-{task}-{preset}")
     folder.mkdir(parents=True, exist_ok=True)
-    metric = tasks.package(task).Task(options.config).criterion
+    metric = tasks.package(task).Task(options.config).selection_metric
     study = optuna.create_study(
         study_name=f"{task} {preset}",
         storage=storage_of(options.storage or str(folder / "tune.journal")),

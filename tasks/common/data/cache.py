@@ -12,7 +12,7 @@ from datasets import Dataset
 from jaxtyping import Float
 from torch.nn.utils.rnn import pad_sequence
 
-from encoders.base import Source
+from encoders.base import SourceBatch
 
 ALONE = 400  # rows for which one process is enough
 
@@ -65,8 +65,8 @@ def unpack(content: bytes) -> Float[np.ndarray, "length features"]:
     return np.load(io.BytesIO(content), allow_pickle=False).astype(np.float32)
 
 
-def stack(matrices: Sequence[Float[np.ndarray, "_ features"]]) -> Source:
+def stack(matrices: Sequence[Float[np.ndarray, "_ features"]]) -> SourceBatch:
     """Matrices of several lengths as one padded batch."""
     values = pad_sequence([torch.from_numpy(matrix) for matrix in matrices], batch_first=True)
     lengths = torch.tensor([len(matrix) for matrix in matrices])
-    return Source(values, torch.arange(values.size(1)) < lengths[:, None])
+    return SourceBatch(values, torch.arange(values.size(1)) < lengths[:, None])

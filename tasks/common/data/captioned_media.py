@@ -13,9 +13,9 @@ from datasets import Dataset, Features, Value, concatenate_datasets
 from jaxtyping import Float
 
 from tasks.common.data import cache
-from tasks.common.data.tables import SPLITS, read_metadata, report_bad_rows
-from tasks.common.errors import UsageError, unknown
-from tasks.common.text.normalization import Normalisation, normalise
+from tasks.common.data.tables import SPLITS, read_metadata, report_invalid_rows
+from tasks.common.errors import UsageError, unknown_name
+from tasks.common.text.normalization import TextNormalization, normalize_text
 
 VERSION = 2  # of the checks whose results are kept on disk
 CAPTIONS = ("captions", "caption", "text", "sentences")  # columns that data sets keep captions in
@@ -27,7 +27,7 @@ class MediaError(ValueError):
 
 
 @dataclass(frozen=True)
-class Found:
+class ProbeResult:
     """What a file turned out to hold, or what is wrong with it."""
 
     problem: str = ""
@@ -37,26 +37,26 @@ class Found:
 
 
 @runtime_checkable
-class Look(Protocol):
+class MediaProbe(Protocol):
     """Reads a file as training will, so that later nothing can fail. The same file, the same answer."""
 
     keeps: bool  # whether what the answers keep shall take the files' place
 
-    def __call__(self, file: Mapping[str, Any]) -> Found: ...
+    def __call__(self, file: Mapping[str, Any]) -> ProbeResult: ...
 
     def describe(self) -> str:
         """All that the answer depends on beside the file."""
         ...
 
 
-def read_captioned(data: str, split: str, column: str) -> Dataset | None:
+def read_captioned_folder(data: str, split: str, column: str) -> Dataset | None:
     """The convention of the libraries' folders: metadata.jsonl or .csv in a split's own folder, beside the files that
     its column file_name names. Columns source and captions; None if there is no such split."""
     for name in SPLITS[split]:
         table = read_metadata(Path(data) / name)
         if table is not None:
             files = [{"path": path, "bytes": None} for path in table["file_name"]]
-            return grouped(files, captions_of(table, column, f"{Path(data) / name}"))
+            return group_captions(files, captions_of(table, column, f"{Path(data) / name}"))
     return None
 
 
@@ -70,10 +70,10 @@ def captions_of(table: Dataset, column: str, where: str) -> list[Any]:
     numbered = [name for name in names if re.fullmatch(rf"{column.removesuffix('s')}_\d+", name)]
     if numbered:
         return [list(given) for given in zip(*(table[name] for name in numbered), strict=True)]
-    raise unknown("column", column, names, f"--caption names that of {where}")
+    raise unknown_name("column", column, names, f"--caption names that of {where}")
 
 
-def grouped(files: Sequence[dict[str, Any]], captions: Sequence[Any]) -> Dataset:
+def group_captions(files: Sequence[dict[str, Any]], captions: Sequence[Any]) -> Dataset:
     """Columns source and captions. Where a file is named in several rows, they become one with several captions."""
     rows: dict[Any, tuple[dict[str, Any], list[Any]]] = {}
     for number, (file, given) in enumerate(zip(files, captions, strict=True)):
@@ -95,8 +95,8 @@ def read_json(listing: Path, key: str) -> list[dict[str, Any]]:
         raise UsageError(f"{listing} is no caption file: {key} can't be read from it ({error!r})") from error
 
 
-def checked(table: Dataset, where: str, look: Look, skip_bad: bool) -> Dataset:
-    """``table`` (source and captions) with the columns length and width of ``Found``.
+def checked(table: Dataset, where: str, look: MediaProbe, skip_invalid: bool) -> Dataset:
+    """``table`` (source and captions) with the columns length and width of ``ProbeResult``.
 
     Bad rows are told all at once, and left out if they may be. Raises UsageError.
     """
@@ -104,7 +104,7 @@ def checked(table: Dataset, where: str, look: Look, skip_bad: bool) -> Dataset:
     key = hashlib.sha256(f"{VERSION} {look.describe()} {identities}".encode()).hexdigest()[:24]
     columns = {"problem": Value("string"), "length": Value("int32"), "width": Value("int32")}
     found = table.select_columns(["source"]).map(
-        Looking(look),
+        ProbeRow(look),
         remove_columns=["source"],
         features=Features(columns | ({"source": FILE} if look.keeps else {})),
         cache_file_name=str(cache.folder() / f"looked-at-{key}.arrow"),
@@ -122,7 +122,7 @@ def checked(table: Dataset, where: str, look: Look, skip_bad: bool) -> Dataset:
             wrong = "has no caption"
         if wrong:
             problems[row] = f"({Path(file['path'] or '?').name}) {wrong}"
-    report_bad_rows(problems, len(table), where, skip_bad)
+    report_invalid_rows(problems, len(table), where, skip_invalid)
     good = [row for row in range(len(table)) if row not in problems]
     if not good:
         raise UsageError(f"{where}: no row is left to use")
@@ -132,21 +132,21 @@ def checked(table: Dataset, where: str, look: Look, skip_bad: bool) -> Dataset:
     return table.select(good) if problems else table
 
 
-def with_targets(table: Dataset, text: Normalisation, *, all_learned: bool) -> Dataset:
+def add_targets(table: Dataset, text: TextNormalization, *, all_learned: bool) -> Dataset:
     """Columns references, the captions as they are, and target, those that are learned, in place of captions.
 
     Without ``all_learned`` only the first one is: the plain description of a scene.
     """
     references = [[caption for caption in given if caption.strip()] for given in table["captions"]]
     learned = references if all_learned else [given[:1] for given in references]
-    targets = [[normalise(caption, text) for caption in given] for given in learned]
+    targets = [[normalize_text(caption, text) for caption in given] for given in learned]
     return table.remove_columns("captions").add_column("target", targets).add_column("references", references)
 
 
-class Looking:
-    """A row's ``Found`` as columns; an object, so that other processes can be given it."""
+class ProbeRow:
+    """A row's ``ProbeResult`` as columns; an object, so that other processes can be given it."""
 
-    def __init__(self, look: Look):
+    def __init__(self, look: MediaProbe):
         self.look = look
 
     def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:

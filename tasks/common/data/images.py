@@ -14,7 +14,7 @@ from torch import Tensor
 from tasks.common.data.captioned_media import MediaError
 from tasks.common.errors import check
 
-Image.MAX_IMAGE_PIXELS = None  # ``open_picture`` has its own limit, and says it
+Image.MAX_IMAGE_PIXELS = None  # ``open_image`` has its own limit, and says it
 SMALLEST = 8  # pixels a side
 LARGEST = 200  # million pixels, after what the decoder itself leaves out
 
@@ -27,7 +27,7 @@ class AugmentConfig:
     """Up to this share of each side is cut off, by new shares each time."""
     flip: bool = False
     """Half of the pictures are mirrored: only where no caption tells left from right."""
-    colour: float = 0.0
+    color: float = 0.0
     """Brightness and contrast change by up to this share."""
 
     def __post_init__(self):
@@ -35,7 +35,7 @@ class AugmentConfig:
         check("augment", self, allowed)
 
 
-def open_picture(source: str | bytes, side: int | None = None) -> Image.Image:
+def open_image(source: str | bytes, side: int | None = None) -> Image.Image:
     """A picture in RGB, turned upright. Of an animation it is the first frame; what is transparent is white.
 
     ``side``: pictures will be brought to this size, so JPEGs need not be decoded in more detail. Raises MediaError.
@@ -51,7 +51,7 @@ def open_picture(source: str | bytes, side: int | None = None) -> Image.Image:
             width, height = picture.size
             if width * height > LARGEST * 1_000_000:
                 raise MediaError(f"has {width * height / 1e6:.0f} million pixels; at most {LARGEST} are read")
-            return in_colour(ImageOps.exif_transpose(picture))
+            return to_rgb(ImageOps.exif_transpose(picture))
     except FileNotFoundError:
         raise MediaError("does not exist") from None
     except IsADirectoryError:
@@ -64,7 +64,7 @@ def open_picture(source: str | bytes, side: int | None = None) -> Image.Image:
         raise MediaError(f"is broken ({str(error).splitlines()[0] if str(error) else error!r})") from error
 
 
-def in_colour(picture: Image.Image) -> Image.Image:
+def to_rgb(picture: Image.Image) -> Image.Image:
     """Any of Pillow's modes as RGB; 16 bits become 8."""
     if picture.mode.startswith("I") or picture.mode == "F":
         values = np.asarray(picture, dtype=np.float64)
@@ -79,7 +79,7 @@ def in_colour(picture: Image.Image) -> Image.Image:
 def problem(source: str | bytes) -> str | None:
     """What is wrong with a picture, or None: read as a whole, so that later nothing can fail."""
     try:
-        width, height = open_picture(source, side=SMALLEST).size
+        width, height = open_image(source, side=SMALLEST).size
     except MediaError as error:
         return str(error)
     if min(width, height) < SMALLEST:
@@ -87,29 +87,31 @@ def problem(source: str | bytes) -> str | None:
     return None
 
 
-def read_picture(source: str | bytes, side: int, augment: AugmentConfig | None = None) -> UInt8[Tensor, "3 side side"]:
+def load_pixels(source: str | bytes, side: int, augment: AugmentConfig | None = None) -> UInt8[Tensor, "3 side side"]:
     """Pixels of a picture brought to ``side`` × ``side``, the whole of it, or what ``augment`` leaves."""
-    picture = open_picture(source, side)
+    picture = open_image(source, side)
     if augment is None:
         return pixels(picture.resize((side, side), Image.Resampling.BICUBIC))
-    box = cut_out(*picture.size, augment.crop)
-    return altered(pixels(picture.resize((side, side), Image.Resampling.BICUBIC, box)), augment)
+    box = random_crop_box(*picture.size, augment.crop)
+    return color_jitter(pixels(picture.resize((side, side), Image.Resampling.BICUBIC, box)), augment)
 
 
-def cut_out(width: int, height: int, share: float) -> tuple[float, float, float, float]:
+def random_crop_box(width: int, height: int, share: float) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of what is left where up to ``share`` of each side is cut off, by chance."""
-    cuts = share * torch.rand(2)  # of the width and of the height
-    lefts = cuts * torch.rand(2)
-    (left, top), (right, bottom) = lefts.tolist(), (1 - cuts + lefts).tolist()
+    split_span = share * torch.rand(2)  # of the width and of the height
+    lefts = split_span * torch.rand(2)
+    (left, top), (right, bottom) = lefts.tolist(), (1 - split_span + lefts).tolist()
     return left * width, top * height, right * width, bottom * height
 
 
-def altered(values: UInt8[Tensor, "*frames 3 height width"], augment: AugmentConfig) -> UInt8[Tensor, "*frames 3 h w"]:
+def color_jitter(
+    values: UInt8[Tensor, "*frames 3 height width"], augment: AugmentConfig
+) -> UInt8[Tensor, "*frames 3 h w"]:
     """Mirrored and in another light, by chance; all frames in the same way."""
     if augment.flip and torch.rand(()) < 0.5:
         values = values.flip(-1)
-    if augment.colour:
-        brightness, contrast = (1 + augment.colour * (2 * torch.rand(2) - 1)).tolist()
+    if augment.color:
+        brightness, contrast = (1 + augment.color * (2 * torch.rand(2) - 1)).tolist()
         floats = values.float() * brightness
         mean = floats.mean()
         values = ((floats - mean) * contrast + mean).clamp(0, 255).to(torch.uint8)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.common.data import cache
 from tasks.common.data.captioned_media import MediaError
-from tasks.common.task import Piece
+from tasks.common.task import InputSegment
 from tasks.common.training.logging import console
 
 ADDRESSES = ("http://", "https://")
@@ -18,12 +18,12 @@ PATIENCE = 30  # seconds, for an address to answer
 Check = Callable[[dict[str, Any]], str | None]  # what is wrong with a file; may also raise MediaError
 
 
-def pieces_of(
+def parse_file_inputs(
     arguments: Sequence[str], wrong: Check, is_one: Callable[[Path], bool] = Path.is_file
-) -> list[list[Piece]]:
+) -> list[list[InputSegment]]:
     """A piece a file; none for what can't be used, after saying why. A folder stands for what is in it, unless
     ``is_one`` says that it is an input itself."""
-    return [[Piece(file)] if usable(name, file, wrong) else [] for name, file in named(arguments, is_one)]
+    return [[InputSegment(file)] if usable(name, file, wrong) else [] for name, file in named(arguments, is_one)]
 
 
 def named(arguments: Sequence[str], is_one: Callable[[Path], bool]) -> list[tuple[str, dict[str, Any]]]:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from tasks.common.data.tables import SPLITS, read_table, report_bad_rows
-from tasks.common.errors import UsageError, unknown
-from tasks.common.text.tokenizer import one_line
+from tasks.common.data.tables import SPLITS, read_table, report_invalid_rows
+from tasks.common.errors import UsageError, unknown_name
+from tasks.common.text.tokenizer import strip_newlines
 
 
 def load_pairs(
-    data: str, split: str, source: str, target: str, skip_bad: bool, tidy: Callable[[str], str] = one_line
+    data: str, split: str, source: str, target: str, skip_invalid: bool, tidy: Callable[[str], str] = strip_newlines
 ) -> Dataset:
     """Columns source, target and references of a split; ``source`` and ``target`` name files' endings or columns.
 
@@ -22,7 +22,7 @@ def load_pairs(
     if pairs is None:
         names = " or ".join(f"{name}.{source} and {name}.{target}" for name in SPLITS[split])
         raise UsageError(f"--data {data} has no {split} split: neither {names}, nor a table like {split}.jsonl")
-    return checked(*pairs, f"{data}, {split}", source, target, skip_bad, tidy)
+    return checked(*pairs, f"{data}, {split}", source, target, skip_invalid, tidy)
 
 
 def find_pairs(data: str, split: str, source: str, target: str) -> tuple[list, list] | None:
@@ -48,7 +48,7 @@ def read_parallel(folder: Path, split: str, source: str, target: str) -> tuple[l
             missing, other = files if there[1] else files[::-1]
             raise UsageError(f"{missing} is missing beside {other}; --source and --target name the two endings")
         if all(there):
-            left, right = (text_lines(file.read_bytes()) for file in files)
+            left, right = (read_lines(file.read_bytes()) for file in files)
             if not left or not right:
                 raise UsageError(f"{files[0] if not left else files[1]} is empty; a sentence a line is expected")
             if len(left) != len(right):
@@ -59,7 +59,7 @@ def read_parallel(folder: Path, split: str, source: str, target: str) -> tuple[l
     return None
 
 
-def text_lines(content: bytes) -> list[str]:
+def read_lines(content: bytes) -> list[str]:
     """The lines of UTF-8 text, ended by line feeds alone. ``problem`` finds what is not UTF-8."""
     lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if lines[-1] == b"":
@@ -75,7 +75,7 @@ def column(table: Dataset, name: str, data: str) -> list:
     languages = getattr(inner, "languages", None) or (list(inner) if isinstance(inner, dict) else [])
     if name in languages:
         return [pair[name] for pair in table["translation"]]
-    raise unknown("column", name, [*table.column_names, *languages], f"--source and --target name those of {data}")
+    raise unknown_name("column", name, [*table.column_names, *languages], f"--source and --target name those of {data}")
 
 
 def problem(text: object) -> str | None:
@@ -97,8 +97,8 @@ def checked(
     where: str,
     source: str,
     target: str,
-    skip_bad: bool,
-    tidy: Callable[[str], str] = one_line,
+    skip_invalid: bool,
+    tidy: Callable[[str], str] = strip_newlines,
 ) -> Dataset:
     """The rows that are good. A target may be a list of right sentences, the first of which is trained on."""
     problems: dict[int, str] = {}
@@ -114,7 +114,7 @@ def checked(
             problems[index] = " and ".join(wrong)
         else:
             rows.append({"source": left, "target": references[0], "references": references})
-    report_bad_rows(problems, len(sources), where, skip_bad)
+    report_invalid_rows(problems, len(sources), where, skip_invalid)
     if not rows:
         raise UsageError(f"{where}: no row is left to use")
     return Dataset.from_list(rows)

@@ -9,28 +9,28 @@ import numpy as np
 import torch
 from datasets import Dataset, Features, Value, concatenate_datasets
 
-from encoders.base import FrontEnd
-from encoders.pretrained.base import Pretrained
+from encoders.base import Frontend
+from encoders.pretrained.base import PretrainedFrontend
 from tasks.common.data import cache
 from tasks.common.task import Task
 
 SENTENCES = 32  # encoded together
 
 
-def encode(task: Task, front: FrontEnd, examples: Dataset) -> Dataset:
-    """The examples with sources replaced by what ``front`` makes of them, and with a column length that counts states.
+def encode(task: Task, frontend: Frontend, examples: Dataset) -> Dataset:
+    """The examples with sources replaced by what ``frontend`` makes of them, and with a column length that counts states.
 
     The key on disk is made of the front end's weights and of all sources, so a change of either is noticed.
     """
-    front.eval()
-    device = next(front.parameters()).device
-    key = hashlib.sha256(fingerprint(front).encode())
+    frontend.eval()
+    device = next(frontend.parameters()).device
+    key = hashlib.sha256(fingerprint(frontend).encode())
     for source in examples["source"]:
-        key.update(task.identify(source).encode())
+        key.update(task.source_key(source).encode())
 
     @torch.inference_mode()
     def states_of(columns: Mapping[str, Any]) -> dict[str, Any]:
-        states, mask = front(task.collate_sources(columns["source"], training=False).to(device))
+        states, mask = frontend(task.collate_sources(columns["source"], training=False).to(device))
         matrices = [rows[real].float().cpu().numpy() for rows, real in zip(states, mask, strict=True)]
         return {"source": [cache.pack(matrix) for matrix in matrices], "length": [len(matrix) for matrix in matrices]}
 
@@ -51,11 +51,11 @@ def encode(task: Task, front: FrontEnd, examples: Dataset) -> Dataset:
     return concatenate_datasets([encoded, examples.select_columns(others)], axis=1)
 
 
-def fingerprint(front: FrontEnd) -> str:
+def fingerprint(frontend: Frontend) -> str:
     """Another if the outputs may be others: a hash of what it is, of what came trained in it, and of every weight."""
-    descriptions = [body.describe() for body in front.modules() if isinstance(body, Pretrained)]
-    state = hashlib.sha256(json.dumps([repr(type(front)), front.dim, descriptions], sort_keys=True).encode())
-    for name, tensor in front.state_dict().items():
+    descriptions = [body.to_config() for body in frontend.modules() if isinstance(body, PretrainedFrontend)]
+    state = hashlib.sha256(json.dumps([repr(type(frontend)), frontend.dim, descriptions], sort_keys=True).encode())
+    for name, tensor in frontend.state_dict().items():
         state.update(name.encode())
         state.update(tensor.cpu().flatten().view(torch.uint8).numpy())
     return state.hexdigest()

@@ -14,7 +14,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from decoders.base import PAD
-from encoders.base import Source
+from encoders.base import SourceBatch
 from tasks.common.errors import UsageError, at_least, check
 
 SPLITS = {"train": ("train", "train.100"), "validation": ("validation", "val", "valid", "dev"), "test": ("test",)}
@@ -24,7 +24,7 @@ datasets.disable_progress_bars()
 datasets.logging.set_verbosity_error()
 
 
-def split_of(name: str) -> str:
+def split_by_hash(name: str) -> str:
     """The split of something that comes without one, by a hash of its name: a tenth each is validation and test.
 
     What must not be in two splits shares a name: a conversation's first turn, a poem's first line, a module.
@@ -37,18 +37,18 @@ def split_of(name: str) -> str:
 class Batch:
     """Some examples, padded: ``tokens`` are target sentences between begin and end, ``rows`` where they came from.
 
-    ``owners``: which source each target belongs to, where a source may have several (None: one each, in order).
+    ``source_index``: which source each target belongs to, where a source may have several (None: one each, in order).
     """
 
-    source: Source
+    source: SourceBatch
     tokens: Int[Tensor, "targets target"]
     rows: list[int]
-    owners: Int[Tensor, " targets"] | None = None
+    source_index: Int[Tensor, " targets"] | None = None
 
     def to(self, device: torch.device) -> "Batch":
         tokens = self.tokens.to(device, non_blocking=True)
-        owners = None if self.owners is None else self.owners.to(device, non_blocking=True)
-        return Batch(self.source.to(device), tokens, self.rows, owners)
+        source_index = None if self.source_index is None else self.source_index.to(device, non_blocking=True)
+        return Batch(self.source.to(device), tokens, self.rows, source_index)
 
     @property
     def target_tokens(self) -> int:
@@ -81,7 +81,7 @@ def read_table(path: str, split: str) -> datasets.Dataset | None:
     None: there is no such split. Raises UsageError if nothing can be read there.
     """
     names = SPLITS[split]
-    repository, _, configuration = path.partition(":")
+    repository, _, backbone_config = path.partition(":")
     folder = Path(repository)
     if not folder.exists() and (folder.is_absolute() or path.startswith(".")):
         raise UsageError(f"--data {path}: there is no such folder")
@@ -104,7 +104,7 @@ def read_table(path: str, split: str) -> datasets.Dataset | None:
     if folder.is_dir() and not any((folder / inside).exists() for inside in ("README.md", "data")):
         return None
     try:
-        available = _load(path, repository, configuration or None)
+        available = _load(path, repository, backbone_config or None)
     except UsageError as error:
         if folder.is_dir() and isinstance(error.__cause__, FileNotFoundError):
             return None
@@ -127,7 +127,7 @@ def _load(path: str, *arguments: Any, **options: Any) -> Any:
         ) from error
 
 
-def report_bad_rows(problems: dict[int, str], total: int, where: str, skip: bool) -> None:
+def report_invalid_rows(problems: dict[int, str], total: int, where: str, skip: bool) -> None:
     """Say all that is wrong at once. Raises UsageError unless the bad rows are to be skipped."""
     if not problems:
         return
@@ -162,7 +162,7 @@ class BatchConfig:
         check("batch", self, allowed | at_least(0, self, "targets"))
 
 
-class Batches:
+class BatchSampler:
     """Which rows share a batch, in an order that depends on seed and epoch alone: a resumed run sees the same.
 
     Rows are shuffled; pools of many batches are sorted by length, so that like lengths stand together and little is
@@ -177,7 +177,7 @@ class Batches:
         limits = torch.tensor([config.max_frames, config.max_length])
         fits = (self.lengths <= limits).all(dim=1) | (not limited)
         self.rows = fits.nonzero().squeeze(1)
-        self.left_out = len(fits) - len(self.rows)
+        self.num_skipped = len(fits) - len(self.rows)
         self.config = config
         self.seed = seed
 

@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from accelerate.utils import gather_object
 
-from decoders.autoregressive import Stepwise
+from decoders.autoregressive import AutoregressiveDecoder
 from decoders.base import Decoder
-from decoders.ensemble import Ensemble, Memories
+from decoders.ensemble import Ensemble, EnsembleMemory
 from decoders.search_config import Hypothesis, SearchConfig
-from encoders.base import Memory, Source
-from tasks.common.analysis.plots import draw_by_length
-from tasks.common.data.tables import Batches
+from encoders.base import Memory, SourceBatch
+from tasks.common.analysis.plots import plot_by_length
+from tasks.common.data.tables import BatchSampler
 from tasks.common.errors import UsageError
 from tasks.common.inference.reranking import Reranker
-from tasks.common.metrics.base import Bootstrap, Metric, Statistics
+from tasks.common.metrics.base import Bootstrap, Metric, SentenceStats
 from tasks.common.model import Seq2Seq
 from tasks.common.task import Task
 from tasks.common.text.tokenizer import frame, pad
@@ -31,7 +31,7 @@ LENGTHS = 6  # groups of about as many sentences each, from short sources to lon
 
 
 @dataclass(frozen=True)
-class Writer:
+class Predictor:
     """One model, or several that write together: raw sources in, ranked sentences out."""
 
     task: Task
@@ -42,14 +42,14 @@ class Writer:
     def device(self) -> torch.device:
         return next(self.models[0].parameters()).device
 
-    def encode(self, source: Source) -> tuple[Decoder, Memory]:
+    def encode(self, source: SourceBatch) -> tuple[Decoder, Memory]:
         memories = [model.encoder(source) for model in self.models]
         if len(memories) == 1:
             return self.models[0].decoder, memories[0]
-        decoders = [model.decoder for model in self.models if isinstance(model.decoder, Stepwise)]
+        decoders = [model.decoder for model in self.models if isinstance(model.decoder, AutoregressiveDecoder)]
         if len(decoders) < len(memories):
             raise ValueError("--ensemble: only models that write token by token, with --decoder.kind attention, can")
-        return Ensemble(decoders), Memories.of(memories)
+        return Ensemble(decoders), EnsembleMemory.of(memories)
 
     @torch.inference_mode()
     def write(self, sources: Sequence[Any], config: SearchConfig) -> list[list[Hypothesis]]:
@@ -88,10 +88,12 @@ class Writer:
         weights = model.decoder.alignment(tokens, memory)
         return None if weights is None else weights[0].cpu()
 
-    def write_all(self, sources: Sequence[Any], lengths: Sequence[int], config: SearchConfig) -> list[list[Hypothesis]]:
+    def generate_all(
+        self, sources: Sequence[Any], lengths: Sequence[int], config: SearchConfig
+    ) -> list[list[Hypothesis]]:
         """The same for any number of sources, like lengths together."""
         results: list[list[Hypothesis]] = [[] for _ in lengths]
-        for rows in Batches([(length, 1) for length in lengths], self.task.config.batch, seed=0).by_length():
+        for rows in BatchSampler([(length, 1) for length in lengths], self.task.config.batch, seed=0).by_length():
             for row, ranked in zip(rows, self.write([sources[row] for row in rows], config), strict=True):
                 results[row] = ranked
         return results
@@ -106,7 +108,7 @@ Lengths = Sequence[tuple[int, int]]  # of each example's source and target, as T
 
 
 def decode(
-    writer: Writer,
+    writer: Predictor,
     examples: datasets.Dataset,
     lengths: Lengths,
     config: SearchConfig,
@@ -118,7 +120,7 @@ def decode(
         model.eval()
     own = range(rank, len(examples), world)
     sources = [source for source, _ in lengths[rank::world]]
-    ranked = writer.write_all(examples.select(own)["source"], sources, config)
+    ranked = writer.generate_all(examples.select(own)["source"], sources, config)
     texts = [writer.task.written(best.tokens) for best, *_ in ranked]
     written = list(zip(own, texts, strict=True))
     if world > 1:
@@ -127,24 +129,24 @@ def decode(
 
 
 @torch.inference_mode()
-def perplexity(writer: Writer, examples: datasets.Dataset, lengths: Lengths) -> float | None:
+def perplexity(writer: Predictor, examples: datasets.Dataset, lengths: Lengths) -> float | None:
     """exp of the mean -log p of a token of the (first) references, ends counted in; None where a decoder has no such.
 
     Only models with the same vocabulary can be compared by it.
     """
     total, tokens = 0.0, 0
-    for rows in Batches(lengths, writer.task.config.batch, seed=0).by_length():
+    for rows in BatchSampler(lengths, writer.task.config.batch, seed=0).by_length():
         batch = writer.task.collate(examples, rows).to(writer.device)
         decoder, memory = writer.encode(batch.source)
-        if not isinstance(decoder, Stepwise):
+        if not isinstance(decoder, AutoregressiveDecoder):
             return None
-        memory = memory if batch.owners is None else memory.select(batch.owners)
+        memory = memory if batch.source_index is None else memory.select(batch.source_index)
         total += float(decoder.log_likelihood(batch.tokens, memory).sum())
         tokens += batch.target_tokens
     return math.exp(-total / tokens)
 
 
-def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseline: Path | None) -> dict[str, Any]:
+def evaluate(writer: Predictor, split: str, config: SearchConfig, run: Path, baseline: Path | None) -> dict[str, Any]:
     """Write the split, score it, and leave SPLIT.json, SPLIT.txt and SPLIT.png in ``run``/evaluation.
 
     ``baseline`` is the folder of another run, evaluated on this split: the difference to it is tested.
@@ -157,7 +159,7 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
     hypotheses = decode(writer, examples, both, config)
     seconds = time.monotonic() - started
     references = [list(given) for given in examples["references"]]
-    metrics = task.metrics_of(examples)
+    metrics = task.metrics_for(examples)
     own = [metric.statistics(hypotheses, references) for metric in metrics]
     scored = list(zip(metrics, own, strict=True))
     bootstrap = Bootstrap(len(examples))
@@ -172,14 +174,14 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
         "perplexity": perplexity(writer, examples, both) if task.likelihood else None,
         "by_length": by_length(*scored[0], lengths),
         "baselines": {
-            rule: {metric.name: metric(lines, references) for metric in metrics if metric.quick}
+            rule: {metric.name: metric(lines, references) for metric in metrics if metric.fast}
             for rule, lines in task.baselines(examples).items()
         },
         "diversity": task.diversity(hypotheses),
         "search": asdict(config),
         "rerank_weight": writer.reranker.weight if writer.reranker is not None else None,
         "sentences_per_second": round(len(examples) / seconds, 1),
-        "real_time_factor": seconds / (sum(lengths) * task.seconds_per_frame) if task.seconds_per_frame else None,
+        "real_time_factor": seconds / (sum(lengths) * task.frame_duration_s) if task.frame_duration_s else None,
         "hypotheses": f"{split}.txt",
     }
     systems = {str(run): report["by_length"]}
@@ -196,12 +198,12 @@ def evaluate(writer: Writer, split: str, config: SearchConfig, run: Path, baseli
     listing = task.listing(hypotheses, references)
     if listing:
         write(folder / f"{split}.listing.txt", listing)
-    draw_by_length(systems, task.metrics[0].name, folder / f"{split}.png")
+    plot_by_length(systems, task.metrics[0].name, folder / f"{split}.png")
     write_json(folder / f"{split}.json", report)
     return report
 
 
-def by_length(metric: Metric, statistics: Statistics, lengths: Sequence[int]) -> list[dict[str, Any]]:
+def by_length(metric: Metric, statistics: SentenceStats, lengths: Sequence[int]) -> list[dict[str, Any]]:
     """The score of short sources, of longer ones, and so on, in groups of like size."""
     uppers = np.unique(np.quantile(lengths, np.linspace(0, 1, LENGTHS + 1)[1:]).round().astype(int)).tolist()
     lowers = [min(lengths), *(upper + 1 for upper in uppers[:-1])]

@@ -11,15 +11,17 @@ import tasks
 from decoders.search_config import SearchConfig
 from tasks.common.cli.arguments import parse
 from tasks.common.config import Config, from_dict
-from tasks.common.errors import UsageError, unknown
-from tasks.common.inference.evaluation import Writer
+from tasks.common.errors import UsageError, unknown_name
+from tasks.common.inference.evaluation import Predictor
 from tasks.common.inference.reranking import Reranker
 from tasks.common.model import Seq2Seq
 from tasks.common.task import Task
 from tasks.common.training import checkpoints as checkpoint
 
 
-def run_named(command: str, arguments: list[str], options: Callable[[SearchConfig], Any]) -> tuple[Path, list[str]]:
+def parse_run_argument(
+    command: str, arguments: list[str], options: Callable[[SearchConfig], Any]
+) -> tuple[Path, list[str]]:
     """The run that a command is for, and its flags, which are ``options``."""
     if not arguments:
         raise UsageError(f"{command} needs the folder of a run: run.py TASK {command} RUN")
@@ -33,7 +35,7 @@ def read_config(task: str, run: Path) -> Config:
     if not run.is_dir():
         near = [str(folder.parent) for folder in Path("runs").glob("*/config.json")]
         if near:
-            raise unknown("run", str(run), near)
+            raise unknown_name("run", str(run), near)
         raise UsageError(f"there is no run in {run}: train one first, by run.py {task} train")
     saved = checkpoint.read_json(run / "config.json")
     if not isinstance(saved, dict) or "config" not in saved:
@@ -43,7 +45,7 @@ def read_config(task: str, run: Path) -> Config:
     return from_dict(tasks.package(task).Config, saved["config"], run / "config.json")
 
 
-def open_runs(task: str, runs: list[Path], **changes: Any) -> Writer:
+def load_runs(task: str, runs: list[Path], **changes: Any) -> Predictor:
     """Trained models from their folders, to write alone or together, on the GPU if there is one."""
     device = Accelerator().device
     members: list[Task] = []
@@ -53,25 +55,25 @@ def open_runs(task: str, runs: list[Path], **changes: Any) -> Writer:
         member = tasks.package(task).Task(dataclasses.replace(config, **{k: v for k, v in changes.items() if v}))
         state = checkpoint.read_json(run / "vocabulary.json")
         try:
-            member.restore(state)
+            member.load_state_dict(state)
         except Exception as error:  # tokenizers raises nothing more special
             raise UsageError(f"{run / 'vocabulary.json'} is not this task's; restore it or train again") from error
         model = member.build_model()
         checkpoint.load_weights(model, checkpoint.read_weights(run / "best.safetensors"), run / "best.safetensors")
         members.append(member)
         models.append(model.to(device).eval())
-        if member.state() != members[0].state():
+        if member.state_dict() != members[0].state():
             raise UsageError(f"{run} has another vocabulary than {runs[0]}: only runs with the same one write together")
-    return Writer(members[0], models)
+    return Predictor(members[0], models)
 
 
-def reranking(writer: Writer, task: str, run: str | None, weight: float) -> Writer:
+def reranking(writer: Predictor, task: str, run: str | None, weight: float) -> Predictor:
     """The same writer, whose hypotheses are ranked with the help of ``run``, if one is named."""
     if run is None:
         return writer
     if not 0 <= weight <= 1:
         raise UsageError(f"--rerank-weight is {weight}; allowed is 0 to 1")
-    other = open_runs(task, [Path(run)])
-    if not other.task.turns_round(writer.task):
+    other = load_runs(task, [Path(run)])
+    if not other.task.is_reverse_of(writer.task):
         raise UsageError(f"--rerank {run}: a run of the other direction is needed, on the same data")
     return dataclasses.replace(writer, reranker=Reranker(other.task, other.models[0], weight))

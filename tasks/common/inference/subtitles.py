@@ -11,13 +11,13 @@ def subtitles(spoken: Sequence[tuple[float, float, str]], form: Literal["srt", "
         cues = [(start, end, text.replace("&", "&amp;").replace("<", "&lt;")) for start, end, text in cues]
     mark = "," if form == "srt" else "."
     blocks = [
-        f"{number}\n{stamp(start, mark)} --> {stamp(end, mark)}\n{text}\n"
+        f"{number}\n{format_timestamp(start, mark)} --> {format_timestamp(end, mark)}\n{text}\n"
         for number, (start, end, text) in enumerate(cues, start=1)
     ]
     return "\n".join([*(["WEBVTT\n"] if form == "vtt" else []), *blocks])
 
 
-def stamp(seconds: float, mark: str) -> str:
+def format_timestamp(seconds: float, mark: str) -> str:
     """Hours, minutes, seconds and milliseconds: 00:01:02,345."""
     milliseconds = round(seconds * 1000)
     minutes, milliseconds = divmod(milliseconds, 60_000)

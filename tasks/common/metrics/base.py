@@ -13,11 +13,11 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
-Statistics = np.ndarray  # (examples, numbers)
+SentenceStats = np.ndarray  # (examples, numbers)
 
 
 @dataclass(frozen=True)
-class Criterion:
+class SelectionMetric:
     """A number of the validation split that picks the checkpoint."""
 
     name: str
@@ -32,12 +32,12 @@ class Metric:
     """``name`` as in a table; ``statistics`` of each example; ``pool`` turns a sum of statistics into the score."""
 
     name: str
-    statistics: Callable[[Sequence[str], Sequence[Sequence[str]]], Statistics]
+    statistics: Callable[[Sequence[str], Sequence[Sequence[str]]], SentenceStats]
     pool: Callable[[np.ndarray], float]
     higher_is_better: bool = True
     signature: Callable[[Sequence[Sequence[str]]], str] = lambda references: ""
     """What the score must be quoted with, given the references it was computed on."""
-    quick: bool = True
+    fast: bool = True
     """Whether training may compute it at each evaluation; else it waits for the command evaluate."""
 
     def __call__(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
@@ -45,11 +45,11 @@ class Metric:
         return self.pool(self.statistics(hypotheses, references).sum(axis=0))
 
     @property
-    def criterion(self) -> Criterion:
-        return Criterion(self.name, self.higher_is_better)
+    def selection_metric(self) -> SelectionMetric:
+        return SelectionMetric(self.name, self.higher_is_better)
 
 
-def scores(values: Iterable[float]) -> Statistics:
+def scores(values: Iterable[float]) -> SentenceStats:
     """Statistics of a metric that is the mean of what single sentences score, from 0 to 1; ``mean`` pools them."""
     return np.array([[value, 1.0] for value in values])
 
@@ -64,10 +64,10 @@ def share(total: np.ndarray) -> float:
     return float(100 * total[0] / total[1]) if total[1] else 0.0
 
 
-def sacrebleu_metric(name: str, scorer: Any, higher_is_better: bool = True, quick: bool = True) -> Metric:
+def sacrebleu_metric(name: str, scorer: Any, higher_is_better: bool = True, fast: bool = True) -> Metric:
     """A metric of sacreBLEU (Post 2018). Sentences with fewer references than others are padded with None."""
 
-    def statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+    def statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
         streams = [
             [given[index] if index < len(given) else None for given in references]
             for index in range(max(map(len, references)))
@@ -83,26 +83,29 @@ def sacrebleu_metric(name: str, scorer: Any, higher_is_better: bool = True, quic
         scorer.num_refs = counts.pop() if len(counts) == 1 else -1  # sacreBLEU's own mark for "it varies"
         return str(scorer.get_signature())
 
-    return Metric(name, statistics, pool, higher_is_better, signature, quick)
+    return Metric(name, statistics, pool, higher_is_better, signature, fast)
 
 
-def word_error_metrics(normalise: Callable[[str], str], name: str) -> tuple[Metric, ...]:
+def word_error_metrics(normalize_text: Callable[[str], str], name: str) -> tuple[Metric, ...]:
     """Word and character error rate, match error rate, and the kinds of errors in % of the reference's words, by jiwer.
 
     Both sides are normalised first, and the signature says how: ``name``. Of several references the one with the
     fewest errors counts. WER = (S + D + I) / N, and MER = (S + D + I) / (N + I) never exceeds 100 (Morris et al. 2004).
     """
 
-    def counter(process: Callable[..., Any], unit: str) -> Callable[..., Statistics]:
+    def counter(process: Callable[..., Any], unit: str) -> Callable[..., SentenceStats]:
         def count(hypothesis: str, reference: str) -> list[int]:
             if not reference:  # jiwer refuses it
                 return [0, 0, len(hypothesis.split() if unit == "words" else hypothesis), 0]
             found = process(reference, hypothesis)
             return [found.substitutions, found.deletions, found.insertions, found.hits]
 
-        def statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+        def statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
             counts = [
-                min((count(normalise(text), normalise(right)) for right in given), key=lambda found: sum(found[:3]))
+                min(
+                    (count(normalize_text(text), normalize_text(right)) for right in given),
+                    key=lambda found: sum(found[:3]),
+                )
                 for text, given in zip(hypotheses, references, strict=True)
             ]
             return np.array(counts, dtype=float)
@@ -145,7 +148,7 @@ def translation_metrics(language: str) -> tuple[Metric, ...]:
         sacrebleu_metric("bleu_lowercase", BLEU(tokenize=tokenizer, lowercase=True)),
         sacrebleu_metric("chrf", CHRF()),
         # Searching for the shifts of phrases takes seconds for a few hundred sentences with several references.
-        sacrebleu_metric("ter", TER(normalized=unspaced, asian_support=unspaced), higher_is_better=False, quick=False),
+        sacrebleu_metric("ter", TER(normalized=unspaced, asian_support=unspaced), higher_is_better=False, fast=False),
     )
 
 
@@ -166,15 +169,15 @@ class Bootstrap:
         drawn = np.random.default_rng(self.seed).integers(self.examples, size=(self.samples, self.examples))
         return np.stack([np.bincount(row, minlength=self.examples) for row in drawn])
 
-    def scores(self, metric: Metric, statistics: Statistics) -> np.ndarray:
+    def scores(self, metric: Metric, statistics: SentenceStats) -> np.ndarray:
         return np.array([metric.pool(total) for total in self.counts @ statistics])
 
-    def interval(self, metric: Metric, statistics: Statistics) -> tuple[float, float]:
+    def interval(self, metric: Metric, statistics: SentenceStats) -> tuple[float, float]:
         """The middle 95 % of the scores."""
         low, high = np.percentile(self.scores(metric, statistics), [2.5, 97.5])
         return float(low), float(high)
 
-    def compare(self, metric: Metric, system: Statistics, baseline: Statistics) -> dict[str, Any]:
+    def compare(self, metric: Metric, system: SentenceStats, baseline: SentenceStats) -> dict[str, Any]:
         """The difference of a system to a baseline, its 95 % interval, and the two-sided p that there is none.
 
         p is the share of samples in which the difference, moved to a mean of zero, is at least as large as the one

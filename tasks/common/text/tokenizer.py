@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import tokenizers
 import torch
 from jaxtyping import Int
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -56,7 +57,7 @@ class VocabularyConfig:
             )
 
 
-class Vocabulary:
+class Tokenizer:
     """Text to token ids and back.
 
     A space is written as a visible mark at the front of the word that follows it, so joining tokens gives the
@@ -65,7 +66,7 @@ class Vocabulary:
     like any other.
     """
 
-    def __init__(self, tokenizer: Tokenizer):
+    def __init__(self, tokenizer: tokenizers.Tokenizer):
         self.tokenizer = tokenizer
         self.tokenizer.encode_special_tokens = True
         self.is_bpe = isinstance(tokenizer.model, models.BPE)
@@ -75,10 +76,10 @@ class Vocabulary:
         return self.tokenizer.get_vocab_size()
 
     @classmethod
-    def train(cls, texts: Iterable[str], config: VocabularyConfig) -> "Vocabulary":
+    def train(cls, texts: Iterable[str], config: VocabularyConfig) -> "Tokenizer":
         """Learn the entries from ``texts``. Raises UsageError if there is no text to learn from."""
         model, trainer, split = _kind(config)
-        tokenizer = Tokenizer(model)
+        tokenizer = tokenizers.Tokenizer(model)
         if config.lowercase:
             tokenizer.normalizer = normalizers.Lowercase()
         if config.kind == "byte":
@@ -100,7 +101,7 @@ class Vocabulary:
         saved = json.loads(tokenizer.to_str())
         if config.kind == "unigram":  # its trainer has no switch for it
             saved["model"]["byte_fallback"] = True
-        vocabulary = cls.restore(saved)
+        vocabulary = cls.from_state_dict(saved)
         if len(vocabulary) <= len(SPECIAL):
             raise UsageError(
                 "no vocabulary can be learned: the training text is too small; bring more by --data, or lower "
@@ -108,13 +109,13 @@ class Vocabulary:
             )
         return vocabulary
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All there is to know, ready for JSON."""
         return json.loads(self.tokenizer.to_str())
 
     @classmethod
-    def restore(cls, state: dict[str, Any]) -> "Vocabulary":
-        return cls(Tokenizer.from_str(json.dumps(state)))
+    def from_state_dict(cls, state: dict[str, Any]) -> "Tokenizer":
+        return cls(tokenizers.Tokenizer.from_str(json.dumps(state)))
 
     def encode(self, texts: Sequence[str], dropout: float = 0.0) -> list[list[int]]:
         """Token ids of each text, without begin and end. ``dropout``: see VocabularyConfig."""
@@ -127,18 +128,18 @@ class Vocabulary:
         text = self.tokenizer.decode(list(ids), skip_special_tokens=False)
         return text if self.of_bytes else text.strip()
 
-    def sentence_ends(self) -> list[int]:
+    def sentence_end_ids(self) -> list[int]:
         """The entries that end a sentence, in the scripts that have such a mark."""
         entries = self.tokenizer.get_vocab()
         return [entries[mark] for end in ENDS for mark in (end, SPACE + end) if mark in entries]
 
-    def meanings(self, other: "Vocabulary") -> Int[Tensor, " vocab"]:
+    def ids_in(self, other: "Tokenizer") -> Int[Tensor, " vocab"]:
         """The token of ``other`` that is written like each of these; its unknown token where there is none."""
         entries = other.tokenizer.get_vocab()
         own = (self.tokenizer.id_to_token(number) for number in range(len(self)))
         return torch.tensor([entries.get(token or "", UNK) for token in own])
 
-    def pieces(self, ids: Sequence[int]) -> list[str]:
+    def display_tokens(self, ids: Sequence[int]) -> list[str]:
         """Each token as it is shown under a picture."""
         if self.of_bytes:
             shown = [self.tokenizer.decode([id], skip_special_tokens=False) for id in ids]
@@ -175,7 +176,7 @@ def _kind(config: VocabularyConfig) -> tuple[Any, Any, list[Any]]:
             return models.WordLevel(unk_token=SPECIAL[UNK]), trainer, [punctuation, each]
 
 
-def one_line(text: str) -> str:
+def strip_newlines(text: str) -> str:
     """The text without line breaks: files hold a sentence a line, whatever a table holds or a model writes."""
     return re.sub(r"[\r\n]+", " ", text).strip()
 

@@ -11,7 +11,7 @@ import regex
 from nltk.stem.porter import PorterStemmer
 from rouge_score.rouge_scorer import RougeScorer
 
-from tasks.common.metrics.base import Metric, Statistics, mean, scores, share
+from tasks.common.metrics.base import Metric, SentenceStats, mean, scores, share
 
 # Scripts that write no spaces: each of their characters, with its vowel signs, counts as a word.
 UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
@@ -55,7 +55,7 @@ def rouge_metrics() -> tuple[Metric, ...]:
     def metric(name: str) -> Metric:
         scorer = RougeScorer([name], tokenizer=stems)
 
-        def statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+        def statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
             return scores(
                 scorer.score_multi(list(given), text)[name].fmeasure
                 for text, given in zip(hypotheses, references, strict=True)
@@ -72,7 +72,7 @@ def rouge_metrics() -> tuple[Metric, ...]:
 def length_ratio() -> Metric:
     """Words written, in % of those of the (first) references."""
 
-    def statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+    def statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
         return np.array(
             [[len(words(text)), len(words(given[0]))] for text, given in zip(hypotheses, references, strict=True)],
             dtype=float,
@@ -86,7 +86,7 @@ def novelty(sources: Sequence[str], orders: Iterable[int] = (1, 2, 3)) -> tuple[
     cut = [words(source) for source in sources]
 
     def metric(order: int) -> Metric:
-        def statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Statistics:
+        def statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
             rows = []
             for text, source in zip(hypotheses, cut, strict=True):
                 written, known = ngrams(words(text), order), set(ngrams(source, order))

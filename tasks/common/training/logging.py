@@ -15,7 +15,7 @@ from tasks.common.errors import UsageError
 console = Console(stderr=True, highlight=False, soft_wrap=True)  # standard output is for results alone
 
 
-class Bar:
+class ProgressBar:
     """A progress bar on a terminal, nothing elsewhere: a log file gets lines, not bars."""
 
     def __init__(self, title: str, total: int, shown: bool):
@@ -23,7 +23,7 @@ class Bar:
         self.progress = Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal))
         self.task = self.progress.add_task(title, total=total)
 
-    def __enter__(self) -> "Bar":
+    def __enter__(self) -> "ProgressBar":
         self.progress.start()
         return self
 
@@ -34,7 +34,7 @@ class Bar:
         self.progress.advance(self.task)
 
 
-class Board:
+class TensorBoardLogger:
     """The same numbers as metrics.jsonl for TensorBoard, if wanted."""
 
     def __init__(self, folder: Path, wanted: bool):
@@ -57,7 +57,7 @@ class Board:
         self.writer.flush()
 
 
-def quiet_worker(_: int) -> None:
+def init_worker(_: int) -> None:
     """For a process that prepares batches: the signals are its parent's business, and so are threads.
 
     After a fork tokenizers' pool of threads would wait for threads that were not copied.

@@ -7,14 +7,14 @@ from typing import Literal
 import torch
 from torch import nn
 
-from encoders.pretrained.base import Pretrained
+from encoders.pretrained.base import PretrainedFrontend
 from tasks.common.errors import at_least, check
 
 Init = Literal["default", "xavier", "he", "uniform", "orthogonal"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearningConfig:
+class TrainConfig:
     epochs: int = 30
     minutes: float = 0.0
     """Stop after so many minutes of training (0: no limit)."""
@@ -77,7 +77,7 @@ class LearningConfig:
         check("train", self, allowed)
 
 
-def initialise(model: nn.Module, init: Init) -> None:
+def init_weights(model: nn.Module, init: Init) -> None:
     """Fill every matrix from the named distribution, every bias with zero.
 
     xavier: Glorot & Bengio 2010; he: He et al. 2015; uniform: (-0.08, 0.08), Sutskever et al. 2014; orthogonal:
@@ -116,12 +116,12 @@ def initialise(model: nn.Module, init: Init) -> None:
             nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
 
 
-def pretrained(model: nn.Module) -> list[Pretrained]:
+def pretrained(model: nn.Module) -> list[PretrainedFrontend]:
     """The parts of a model that came trained."""
-    return [module for module in model.modules() if isinstance(module, Pretrained)]
+    return [module for module in model.modules() if isinstance(module, PretrainedFrontend)]
 
 
-def build_optimizer(model: nn.Module, config: LearningConfig) -> torch.optim.Optimizer:
+def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019); biases and other vectors do not decay.
 
     What came trained is in groups of its own, marked ``pretrained``; it takes part from the start even if it is to be
@@ -140,15 +140,15 @@ def build_optimizer(model: nn.Module, config: LearningConfig) -> torch.optim.Opt
     return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
 
 
-def set_rates(
-    model: nn.Module, optimizer: torch.optim.Optimizer, config: LearningConfig, update: int, total: int, drops: int
+def set_learning_rates(
+    model: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig, update: int, total: int, num_lr_drops: int
 ) -> None:
     """Give each of the optimiser's groups its rate for an update, and freeze what came trained while it has none.
 
     Gradual unfreezing (Howard & Ruder 2018): the decoder learns for ``unfreeze_at`` updates to read what the encoder
     returns, and then the encoder's rate rises from zero over as many again, so that nothing it knows is shaken off.
     """
-    rate = learning_rate(config, update, total, drops)
+    rate = learning_rate(config, update, total, num_lr_drops)
     thawed = update - config.unfreeze_at
     warmth = min(1.0, (thawed + 1) / config.unfreeze_at) if config.unfreeze_at else 1.0
     body_rate = rate * config.encoder_lr / config.lr * warmth if thawed >= 0 else 0.0
@@ -158,12 +158,12 @@ def set_rates(
         group["lr"] = body_rate if group["pretrained"] else rate
 
 
-def learning_rate(config: LearningConfig, update: int, total: int, drops: int) -> float:
-    """The rate of an update, counted from 0; ``total`` updates are planned; ``drops``: plateaus met so far."""
+def learning_rate(config: TrainConfig, update: int, total: int, num_lr_drops: int) -> float:
+    """The rate of an update, counted from 0; ``total`` updates are planned; ``num_lr_drops``: plateaus met so far."""
     warmth = min(1.0, (update + 1) / config.warmup) if config.warmup else 1.0
     match config.schedule:
         case "plateau":
-            factor = config.plateau_factor**drops
+            factor = config.plateau_factor**num_lr_drops
         case "cosine":
             past = max(0, update - config.warmup) / max(1, total - config.warmup)
             factor = 0.5 * (1 + math.cos(math.pi * min(1.0, past)))
@@ -174,7 +174,7 @@ def learning_rate(config: LearningConfig, update: int, total: int, drops: int) -
     return config.lr * warmth * factor
 
 
-def truth_probability(config: LearningConfig, update: int) -> float:
+def teacher_forcing_probability(config: TrainConfig, update: int) -> float:
     """The share of true tokens read in an update: the three schedules of Bengio et al. 2015.
 
     They meet in a half after ``sampling_half`` updates: linear 1 - i / 2h; exponential k^i with k^h = 1/2; inverse

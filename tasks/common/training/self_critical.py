@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from attention import Draw
-from decoders.autoregressive import Stepwise
+from attention import Selector
+from decoders.autoregressive import AutoregressiveDecoder
 from decoders.base import BOS, PAD, UNK
 from decoders.search import sample
 from decoders.search_config import Hypothesis, SearchConfig
@@ -15,8 +15,8 @@ from encoders.base import Memory
 from tasks.common.data.tables import Batch
 from tasks.common.metrics.cider import Cider
 from tasks.common.model import Seq2Seq
-from tasks.common.text.normalization import normalise
-from tasks.common.text.tokenizer import Vocabulary, frame, pad
+from tasks.common.text.normalization import normalize_text
+from tasks.common.text.tokenizer import Tokenizer, frame, pad
 
 END = " ."  # a word to the reward, so that it is worth something to end where people end
 
@@ -33,32 +33,32 @@ class SelfCritical(nn.Module):
     def __init__(
         self,
         model: Seq2Seq,
-        vocabulary: Vocabulary,
+        vocabulary: Tokenizer,
         references: Sequence[Sequence[str]],
         search: SearchConfig,
         draws: int,
     ):
         """Raises ValueError if the decoder does not write token by token."""
-        if any(isinstance(module, Draw) for module in model.modules()):
+        if any(isinstance(module, Selector) for module in model.modules()):
             raise ValueError(
                 "--train.objective scst learns in the model as it will be used, where hard attention draws nothing and "
                 "so learns nothing: start from a run with another --attention.area"
             )
-        if not isinstance(model.decoder, Stepwise):
+        if not isinstance(model.decoder, AutoregressiveDecoder):
             raise ValueError(
                 "--train.objective scst needs --decoder.kind attention or transformer, which write token by token"
             )
         super().__init__()
         self.model = model
         self.decoder = model.decoder
-        self.vocabulary = vocabulary
-        self.cider = Cider.of([[normalise(text, "plain") + END for text in given] for given in references])
+        self.tokenizer = vocabulary
+        self.cider = Cider.of([[normalize_text(text, "plain") + END for text in given] for given in references])
         # Never drawn, so no part of what is learned from: else all that is wrong with a sentence could be turned into
         # a preference for the unknown word, which no sentence pays for.
         self.register_buffer("never", torch.tensor([PAD, UNK, BOS]), persistent=False)
         self.search = SearchConfig(sample=True, n_best=draws, max_length=search.max_length)
 
-    def forward(self, batch: Batch, *, label_smoothing: float = 0.0, truth: float = 1.0) -> Float[Tensor, ""]:
+    def forward(self, batch: Batch, *, label_smoothing: float = 0.0, teacher_forcing: float = 1.0) -> Float[Tensor, ""]:
         """The loss summed over the batch's sources; what is learned by imitation alone is left aside.
 
         Its value says nothing, only its gradient does: that of the expected reward, with the sign changed.
@@ -72,9 +72,9 @@ class SelfCritical(nn.Module):
         draws = rewards.size(1)
         advantage = (rewards - rewards.mean(dim=1, keepdim=True)) * draws / (draws - 1)  # less the others' mean
         tokens = pad([frame(one.tokens) for several in drawn for one in several]).to(memory.summary.device)
-        owners = torch.arange(len(drawn), device=tokens.device).repeat_interleave(draws)
+        source_index = torch.arange(len(drawn), device=tokens.device).repeat_interleave(draws)
         targets = tokens[:, 1:]
-        readout = self.decoder(tokens[:, :-1], memory.select(owners))
+        readout = self.decoder(tokens[:, :-1], memory.select(source_index))
         real = targets != PAD
         scores = self.decoder.scores(readout.features[real]).index_fill(1, self.never, float("-inf")).log_softmax(dim=1)
         chosen = scores.gather(1, targets[real][:, None]).squeeze(1)
@@ -98,6 +98,6 @@ class SelfCritical(nn.Module):
                 module.train()
 
     def reward(self, row: int, hypothesis: Hypothesis) -> float:
-        text = normalise(self.vocabulary.decode(hypothesis.tokens), "plain")
+        text = normalize_text(self.tokenizer.decode(hypothesis.tokens), "plain")
         ended = len(hypothesis.tokens) < self.search.max_length
         return self.cider.score(row, text + END if ended else text)

@@ -22,14 +22,20 @@ from torch.utils.data import DataLoader
 from attention import diagonality
 from decoders.search_config import SearchConfig
 from tasks.common.data.precompute import encode
-from tasks.common.data.tables import Batch, Batches
+from tasks.common.data.tables import Batch, BatchSampler
 from tasks.common.errors import UsageError
-from tasks.common.inference.evaluation import Writer, decode
+from tasks.common.inference.evaluation import Predictor, decode
 from tasks.common.model import count_parameters
-from tasks.common.task import Collated, Task
+from tasks.common.task import BatchDataset, Task
 from tasks.common.training import checkpoints as checkpoint
-from tasks.common.training.logging import Bar, Board, StopSignal, console, quiet_worker
-from tasks.common.training.optimization import build_optimizer, initialise, pretrained, set_rates, truth_probability
+from tasks.common.training.logging import ProgressBar, StopSignal, TensorBoardLogger, console, init_worker
+from tasks.common.training.optimization import (
+    build_optimizer,
+    init_weights,
+    pretrained,
+    set_learning_rates,
+    teacher_forcing_probability,
+)
 from tasks.common.training.self_critical import SelfCritical
 
 DIAGONAL = 0.8  # the correlation from which attention counts as in order
@@ -48,14 +54,14 @@ class Progress:
     evaluated: float = 0.0  # seconds when the last evaluation was over
     scaler: dict[str, Any] = field(default_factory=dict)  # of float16's gradients
     best: float | None = None
-    stale: int = 0  # evaluations since the best one
-    drops: int = 0  # of the learning rate, on plateaus
+    evals_since_best: int = 0  # evaluations since the best one
+    num_lr_drops: int = 0  # of the learning rate, on plateaus
     lines: int = 0  # of metrics.jsonl
     kept: list[list[int | float]] = field(default_factory=list)  # score and update of the best checkpoints
 
 
-class Training:
-    """One run: ``Training(task, folder, resume=...).run()`` trains to the end, or until Ctrl-C or SIGTERM.
+class Trainer:
+    """One run: ``Trainer(task, folder, resume=...).run()`` trains to the end, or until Ctrl-C or SIGTERM.
 
     A stopped or killed run goes on with ``resume=True`` as if nothing had happened.
     Raises UsageError for bad data, and for a loss that is not finite, naming the rows it came from.
@@ -79,21 +85,21 @@ class Training:
             if start_from is None:
                 task.fit(self.examples)
             else:
-                task.restore(checkpoint.read_json(start_from / "vocabulary.json"))
-            checkpoint.write_json(folder / "vocabulary.json", task.state())
+                task.load_state_dict(checkpoint.read_json(start_from / "vocabulary.json"))
+            checkpoint.write_json(folder / "vocabulary.json", task.state_dict())
         self.accelerator.wait_for_everyone()
-        task.restore(checkpoint.read_json(folder / "vocabulary.json"))
+        task.load_state_dict(checkpoint.read_json(folder / "vocabulary.json"))
         torch.manual_seed(self.config.seed)
         self.model = task.build_model()
-        initialise(self.model, self.config.init)
+        init_weights(self.model, self.config.init)
         if start_from is not None and not resumed:
             origin = start_from / "best.safetensors"
             checkpoint.load_weights(self.model, checkpoint.read_weights(origin), origin)
         if pretrained(self.model) and not self.config.encoder_lr:
-            front = cast(Any, self.model.encoder).front.to(self.accelerator.device)
-            self.examples, self.validation = (encode(task, front, part) for part in (self.examples, self.validation))
+            frontend = cast(Any, self.model.encoder).frontend.to(self.accelerator.device)
+            self.examples, self.validation = (encode(task, frontend, part) for part in (self.examples, self.validation))
         batch = task.config.batch
-        self.batches = Batches(task.lengths(self.examples), batch, self.config.seed, limited=True)
+        self.batches = BatchSampler(task.lengths(self.examples), batch, self.config.seed, limited=True)
         if len(self.batches.rows) == 0:
             raise UsageError(
                 f"all {len(self.examples)} training examples are longer than --batch.max-frames or --batch.max-length"
@@ -107,11 +113,11 @@ class Training:
         if self.accelerator.scaler is not None and self.progress.scaler:
             self.accelerator.scaler.load_state_dict(self.progress.scaler)
         self.validation_lengths = task.lengths(self.validation)
-        self.validation_batches = Batches(self.validation_lengths, batch, seed=0).by_length()
+        self.validation_batches = BatchSampler(self.validation_lengths, batch, seed=0).by_length()
         main = self.accelerator.is_main_process
         self.log = checkpoint.MetricsLog(folder / "metrics.jsonl", self.progress.lines) if main else None
-        self.board = Board(folder / "tensorboard", self.config.tensorboard and main)
-        higher = task.criterion.higher_is_better
+        self.board = TensorBoardLogger(folder / "tensorboard", self.config.tensorboard and main)
+        higher = task.selection_metric.higher_is_better
         self.held = checkpoint.BestCheckpoints(folder / "checkpoints", self.progress.kept, self.config.average, higher)
         if start_from is not None and not resumed:
             self.save()  # from here on a resumed run needs no other
@@ -122,7 +128,7 @@ class Training:
             return self.model
         try:
             config, references = self.task.config, self.examples["references"]
-            return SelfCritical(self.model, self.task.vocabulary, references, config.search, self.config.draws)
+            return SelfCritical(self.model, self.task.tokenizer, references, config.search, self.config.draws)
         except ValueError as error:
             raise UsageError(str(error)) from error
 
@@ -132,11 +138,11 @@ class Training:
         self.say(
             f"{self.folder}: {count_parameters(self.model):,} parameters, {len(self.examples):,} training examples, "
             + (
-                f"{self.batches.left_out:,} longer than batch.max-frames or max-length left out, "
-                if self.batches.left_out
+                f"{self.batches.num_skipped:,} longer than batch.max-frames or max-length left out, "
+                if self.batches.num_skipped
                 else ""
             )
-            + f"a vocabulary of {len(self.task.vocabulary):,}, on {self.world} x {self.accelerator.device.type}"
+            + f"a vocabulary of {len(self.task.tokenizer):,}, on {self.world} x {self.accelerator.device.type}"
         )
         before = self.progress.seconds
         started = time.monotonic()
@@ -144,7 +150,7 @@ class Training:
             while not self.is_over():
                 number = 0
                 for _ in self.updates():
-                    self.progress.seconds = self.first_of_all(before + time.monotonic() - started)
+                    self.progress.seconds = self.broadcast_main(before + time.monotonic() - started)
                     number = int(max(self.gather(stop.received)))  # so that all processes halt at the same update
                     if number or self.is_over() or self.is_due(self.config.evaluate_every):
                         break
@@ -155,7 +161,7 @@ class Training:
                     self.progress.epoch, self.progress.position = self.progress.epoch + 1, 0
                 if complete or self.is_over() or self.is_due(self.config.evaluate_every):
                     self.evaluate()
-                    self.progress.seconds = self.first_of_all(before + time.monotonic() - started)
+                    self.progress.seconds = self.broadcast_main(before + time.monotonic() - started)
                     self.progress.evaluated = self.progress.seconds
                 self.save()
                 if number and not self.is_over():
@@ -167,7 +173,7 @@ class Training:
         """Whether epochs, time or patience are at their end."""
         progress, config = self.progress, self.config
         out_of_time = 0 < config.minutes * 60 <= progress.seconds
-        return progress.epoch >= config.epochs or out_of_time or 0 < config.patience <= progress.stale
+        return progress.epoch >= config.epochs or out_of_time or 0 < config.patience <= progress.evals_since_best
 
     def updates(self) -> Iterator[None]:
         """Take the updates that are left of this epoch, one each time the caller asks for the next."""
@@ -181,15 +187,17 @@ class Training:
         shares = [group[self.rank :: self.world] or group[:1] for group in groups]
         loader = iter(
             DataLoader(
-                Collated(self.task, self.examples, [rows for share in shares for rows in share], self.config.seed),
+                BatchDataset(self.task, self.examples, [rows for share in shares for rows in share], self.config.seed),
                 batch_size=None,
                 num_workers=self.config.workers,
-                worker_init_fn=quiet_worker,
+                worker_init_fn=init_worker,
             )
         )
-        with Bar(f"epoch {self.progress.epoch + 1}", len(groups), self.accelerator.is_main_process) as bar:
+        with ProgressBar(f"epoch {self.progress.epoch + 1}", len(groups), self.accelerator.is_main_process) as bar:
             for group, share in zip(groups, shares, strict=True):
-                set_rates(self.model, self.optimizer, self.config, self.progress.update, planned, self.progress.drops)
+                set_learning_rates(
+                    self.model, self.optimizer, self.config, self.progress.update, planned, self.progress.num_lr_drops
+                )
                 self.update([next(loader) for _ in share], counts=self.rank < len(group))
                 self.progress.update += 1
                 self.progress.position += len(group)
@@ -200,7 +208,7 @@ class Training:
         """One step of the optimiser, on the mean loss over all tokens of all processes' batches."""
         number = self.progress.update
         torch.manual_seed((self.config.seed * 1_000_003 + number) * self.world + self.rank)
-        truth = truth_probability(self.config, number)
+        teacher_forcing = teacher_forcing_probability(self.config, number)
         tokens = int(self.total(sum(batch.target_tokens for batch in batches) * counts))
         batches = [batch.to(self.accelerator.device) for batch in batches]
         losses = torch.zeros((), device=self.accelerator.device)
@@ -209,7 +217,12 @@ class Training:
             last = batch is batches[-1]  # gradients are exchanged once, with the last batch
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.parallel):
                 with self.accelerator.autocast():
-                    loss = self.parallel(batch, label_smoothing=self.config.label_smoothing, truth=truth) * counts
+                    loss = (
+                        self.parallel(
+                            batch, label_smoothing=self.config.label_smoothing, teacher_forcing=teacher_forcing
+                        )
+                        * counts
+                    )
                 # Processes' gradients are averaged; times their number, it is the gradient of a sum.
                 self.accelerator.backward(loss * (self.world / tokens))
                 losses += loss.detach()
@@ -240,14 +253,14 @@ class Training:
             "validation": self.scores(),
         }
         progress.loss, progress.tokens = 0.0, 0
-        criterion = self.task.criterion
-        score = record["validation"][criterion.name]
-        better = criterion.better(score, progress.best)
-        progress.stale = 0 if better else progress.stale + 1
+        selection_metric = self.task.selection_metric
+        score = record["validation"][selection_metric.name]
+        better = selection_metric.better(score, progress.best)
+        progress.evals_since_best = 0 if better else progress.evals_since_best + 1
         if better:
             progress.best = score
-        elif progress.stale % (self.config.plateau_patience + 1) == 0:
-            progress.drops += 1
+        elif progress.evals_since_best % (self.config.plateau_patience + 1) == 0:
+            progress.num_lr_drops += 1
         self.held.offer(score, progress.update)
         if self.accelerator.is_main_process:
             weights = checkpoint.weights_of(self.model)
@@ -273,16 +286,16 @@ class Training:
             batch = self.task.collate(self.validation, rows).to(self.accelerator.device)
             with self.accelerator.autocast():
                 loss += float(self.model(batch))
-                if self.task.in_order:
-                    aligned = self.model.aligned(batch)
+                if self.task.expects_monotonic_alignment:
+                    aligned = self.model.align(batch)
                     diagonals += [] if aligned is None else diagonality(*aligned[:2]).tolist()
             tokens += batch.target_tokens
         greedy = SearchConfig(beam=1, max_length=self.task.config.search.max_length)
-        writer = Writer(self.task, [self.model])
+        writer = Predictor(self.task, [self.model])
         hypotheses = decode(writer, self.validation, self.validation_lengths, greedy, self.rank, self.world)
         references = self.validation["references"]
-        metrics = self.task.metrics_of(self.validation)
-        scores = {metric.name: metric(hypotheses, references) for metric in metrics if metric.quick}
+        metrics = self.task.metrics_for(self.validation)
+        scores = {metric.name: metric(hypotheses, references) for metric in metrics if metric.fast}
         count = self.total(len(diagonals))
         diagonal = {"diagonality": self.total(sum(diagonals)) / count} if count else {}
         return scores | {"loss": self.total(loss) / self.total(tokens)} | diagonal
@@ -301,11 +314,11 @@ class Training:
         averaged = self.held.average()
         if averaged is not None:
             checkpoint.load_weights(self.model, averaged, self.held.folder)
-            criterion = self.task.criterion
-            score = self.scores()[criterion.name]
-            better = criterion.better(score, self.progress.best)
+            selection_metric = self.task.selection_metric
+            score = self.scores()[selection_metric.name]
+            better = selection_metric.better(score, self.progress.best)
             self.say(
-                f"average of {len(self.held.kept)} checkpoints: validation {criterion.name} {score:.2f}, "
+                f"average of {len(self.held.kept)} checkpoints: validation {selection_metric.name} {score:.2f}, "
                 f"the best of them {self.progress.best:.2f}; kept the {'average' if better else 'best'}"
             )
             if better and self.accelerator.is_main_process:
@@ -335,7 +348,7 @@ class Training:
     def total(self, value: int | float) -> int | float:
         return sum(self.gather(value))
 
-    def first_of_all(self, value: float) -> float:
+    def broadcast_main(self, value: float) -> float:
         """The main process' ``value``: what all decide by must be the same for all, and clocks are not."""
         return self.gather(value)[0]
 

@@ -14,9 +14,9 @@ import transformers
 from torch.nn.utils.rnn import pad_sequence
 from torch.testing import assert_close
 
-from encoders.base import Source
-from encoders.pretrained.speech import HOP, RATE, PretrainedSpeech, load_speech_model, rebuild_speech_model
-from encoders.recurrent import Recurrent
+from encoders.base import SourceBatch
+from encoders.pretrained.speech import HOP, RATE, PretrainedSpeech, load_speech_model, speech_model_from_config
+from encoders.recurrent import RecurrentEncoder
 from encoders.speech import SpeechEncoder
 from tasks.common.data.precompute import fingerprint
 
@@ -63,9 +63,9 @@ def waveform_config(kind: str, norm: str):
     )
 
 
-def save_waveform(folder: Path, kind: str, norm: str, normalise: bool = True) -> str:
+def save_waveform(folder: Path, kind: str, norm: str, normalize_text: bool = True) -> str:
     transformers.AutoModel.from_config(waveform_config(kind, norm)).save_pretrained(folder)
-    transformers.Wav2Vec2FeatureExtractor(do_normalize=normalise).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor(do_normalize=normalize_text).save_pretrained(folder)
     return str(folder)
 
 
@@ -133,10 +133,10 @@ def sound(samples: int) -> np.ndarray:
     return (0.1 * torch.randn(samples) + 0.01).numpy()
 
 
-def batch(model: PretrainedSpeech, sounds: list[np.ndarray], rubbish: float = 0.0) -> Source:
+def batch(model: PretrainedSpeech, sounds: list[np.ndarray], rubbish: float = 0.0) -> SourceBatch:
     frames = [torch.from_numpy(model.extract(samples)) for samples in sounds]
     values = pad_sequence(frames, batch_first=True, padding_value=rubbish)
-    return Source(values, torch.arange(values.size(1)) < torch.tensor([len(rows) for rows in frames])[:, None])
+    return SourceBatch(values, torch.arange(values.size(1)) < torch.tensor([len(rows) for rows in frames])[:, None])
 
 
 # ── Frames and states ───────────────────────────────────────────────────────────────────────────────────────
@@ -172,7 +172,7 @@ def test_lengths_agree_with_the_mask(kind, make_model):
     model = make_model(kind)
     for frames in range(3, 14):
         mask = model(batch(model, [sound(HOP * frames)]))[1]
-        assert model.lengths(torch.tensor([frames])).tolist() == [mask.size(1)]
+        assert model.output_lengths(torch.tensor([frames])).tolist() == [mask.size(1)]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.partition("-")[0] in ("wav2vec2", "hubert", "wavlm")])
@@ -208,7 +208,7 @@ def test_a_bundle_answers_as_torchaudio_does(norm, make_model, monkeypatch):
 
 
 def test_samples_are_left_as_they_are_where_the_model_learned_from_them_so(tmp_path):
-    model = load_speech_model(save_waveform(tmp_path, "wav2vec2", "layer", normalise=False))
+    model = load_speech_model(save_waveform(tmp_path, "wav2vec2", "layer", normalize_text=False))
     wave = sound(SAMPLES[0])
     assert np.array_equal(model.extract(wave).flatten(), wave)
 
@@ -225,7 +225,7 @@ def test_whisper_refuses_sound_that_it_has_no_positions_for(make_model):
 @every_kind
 def test_frozen_it_gives_the_same_in_training_and_learns_nothing(kind, make_model):
     model = make_model(kind)
-    encoder = SpeechEncoder(model, lambda dim, layers, top: Recurrent(dim, 3, num_layers=layers)).train()
+    encoder = SpeechEncoder(model, lambda dim, layers, top: RecurrentEncoder(dim, 3, num_layers=layers)).train()
     source = batch(model, [sound(SAMPLES[0])])
     assert not any(module.training for module in model.modules())
     assert torch.equal(model(source)[0], model(source)[0])
@@ -262,7 +262,7 @@ def test_frozen_again_it_is_what_it_was(kind, make_model):
 @every_kind
 def test_a_model_is_rebuilt_from_json_and_its_weights(kind, make_model):
     model = make_model(kind)
-    other = rebuild_speech_model(json.loads(json.dumps(model.describe())))
+    other = speech_model_from_config(json.loads(json.dumps(model.to_config())))
     assert fingerprint(other) != fingerprint(model)
     other.load_state_dict(model.state_dict())
     assert fingerprint(other) == fingerprint(model)

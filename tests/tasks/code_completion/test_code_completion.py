@@ -13,8 +13,8 @@ from tasks.code_completion.data import HELD_OUT, load_code
 from tasks.code_completion.examples import examples, starts
 from tasks.code_completion.task import edit_statistics, exact_statistics, f1, identifier_statistics, parses
 from tasks.common.errors import UsageError
-from tasks.common.inference.evaluation import Writer
-from tasks.common.text.tokenizer import Vocabulary, VocabularyConfig
+from tasks.common.inference.evaluation import Predictor
+from tasks.common.text.tokenizer import Tokenizer, VocabularyConfig
 
 OWN = Path(__file__).parents[1] / "tasks"
 CODE = (OWN / "training.py").read_text()
@@ -74,7 +74,7 @@ def test_code_x_glues_files_are_read(tmp_path):
     lines = ["import os", "return os . path . join ( x , '<STR_LIT>' , <NUM_LIT:1> )"]
     written = [row["source"].rpartition("\n")[2] + row["target"] for row in found]
     assert all(each in lines or each.startswith("def f") for each in written)
-    assert [metric.name for metric in Task(Config()).metrics_of(found)][-1] == "identifiers"  # it can't be parsed
+    assert [metric.name for metric in Task(Config()).metrics_for(found)][-1] == "identifiers"  # it can't be parsed
 
 
 def test_tables_of_pairs_keep_their_lines(tmp_path):
@@ -130,17 +130,17 @@ def test_a_folder_without_python_is_one_line(tmp_path):
 
 @pytest.mark.parametrize("text", [CODE, "\tif x:\r\n\t\ty  \n", "größe = '你好 🦊'", "   ", "x  =  1 "])
 def test_subwords_of_bytes_lose_nothing(text):
-    vocabulary = Vocabulary.train([CODE], VocabularyConfig(kind="byte", size=500))
-    vocabulary = Vocabulary.restore(json.loads(json.dumps(vocabulary.state())))
+    vocabulary = Tokenizer.train([CODE], VocabularyConfig(kind="byte", size=500))
+    vocabulary = Tokenizer.from_state_dict(json.loads(json.dumps(vocabulary.state_dict())))
     (ids,) = vocabulary.encode([text])
     assert vocabulary.decode(ids) == text
-    assert len(vocabulary.pieces(ids)) == len(ids) and " " not in "".join(vocabulary.pieces(ids))
+    assert len(vocabulary.display_tokens(ids)) == len(ids) and " " not in "".join(vocabulary.display_tokens(ids))
 
 
 def test_what_is_written_keeps_its_indentation_and_is_one_line():
     task = Task(Config(vocabulary=VocabularyConfig(kind="byte", size=300)))
-    task.vocabulary = Vocabulary.train([CODE], task.config.vocabulary)
-    assert task.written(task.vocabulary.encode(["    return\n  x  "])[0]) == "    return   x"
+    task.tokenizer = Tokenizer.train([CODE], task.config.vocabulary)
+    assert task.written(task.tokenizer.encode(["    return\n  x  "])[0]) == "    return   x"
 
 
 def test_scores_are_as_published():
@@ -158,7 +158,7 @@ def test_scores_are_as_published():
 def test_a_completion_is_judged_in_its_place():
     task = Task(Config(data=str(OWN)))
     found = task.load("validation")
-    parse = next(metric for metric in task.metrics_of(found) if metric.name == "parses")
+    parse = next(metric for metric in task.metrics_for(found) if metric.name == "parses")
     references = found["references"]
     assert parse(found["target"], references) == 100.0
     assert parse([") ("] * len(found), references) < 20.0
@@ -222,7 +222,7 @@ def test_of_a_beam_what_is_possible_comes_first(monkeypatch):
     task = Task(Config(data=str(OWN), vocabulary=VocabularyConfig(kind="byte", size=300)))
     examples = task.load("validation").select(range(3))
     task.fit(examples)
-    writer = Writer(task, [task.build_model().eval()])
+    writer = Predictor(task, [task.build_model().eval()])
     config = SearchConfig(beam=4, n_best=4, max_length=5)
     everything = writer.write(examples["source"], config)
     last = {task.written(ranked[-1].tokens) for ranked in everything}

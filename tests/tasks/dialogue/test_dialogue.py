@@ -55,8 +55,12 @@ def test_daily_dialogs_own_files_are_read(tmp_path):
 def test_cornells_films_are_split_as_a_whole(tmp_path):
     sign = " +++$+++ "
     films = [f"m{number}" for number in range(60)]
-    lines = [sign.join((f"L{film}{part}", "u0", film, "X", f"{film} says {part}")) for film in films for part in "ab"]
-    talks = [sign.join(("u0", "u2", film, f"['L{film}a', 'L{film}b']")) for film in films]
+    lines = [
+        sign.join((f"L{render_clip}{part}", "u0", render_clip, "X", f"{render_clip} says {part}"))
+        for render_clip in films
+        for part in "ab"
+    ]
+    talks = [sign.join(("u0", "u2", render_clip, f"['L{render_clip}a', 'L{render_clip}b']")) for render_clip in films]
     (tmp_path / "movie_lines.txt").write_text("\n".join(lines), encoding="latin-1")
     (tmp_path / "movie_conversations.txt").write_text("\n".join(talks), encoding="latin-1")
     splits = [
@@ -155,19 +159,19 @@ def test_a_conversation_on_the_terminal_has_a_history_and_an_end(runs, capsys, m
 
 
 def test_the_history_is_what_both_have_said(runs, monkeypatch):
-    from tasks.common.inference.evaluation import Writer
-    from tasks.common.inference.loading import open_runs
+    from tasks.common.inference.evaluation import Predictor
+    from tasks.common.inference.loading import load_runs
     from tasks.dialogue.chat import replies
 
     seen: list[str] = []
-    writer = open_runs("dialogue", [Path(runs[0])])
-    write_one = Writer.write
+    writer = load_runs("dialogue", [Path(runs[0])])
+    write_one = Predictor.write
 
     def spy(self, sources, config):
         seen.extend(sources)
         return write_one(self, sources, config)
 
-    monkeypatch.setattr(Writer, "write", spy)
+    monkeypatch.setattr(Predictor, "write", spy)
     first, second, _ = replies(writer, iter(["Hi there", "How are you?", "", "Hello"]), writer.task.config.search)
     assert seen == ["Hi there", f"{first} ¶ How are you?", "Hello"]
     assert second

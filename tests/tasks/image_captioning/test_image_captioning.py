@@ -19,13 +19,13 @@ from torch.testing import assert_close
 import run
 from encoders.base import Memory
 from tasks.common.data.captioned_media import MediaError
-from tasks.common.data.images import AugmentConfig, open_picture, problem, read_picture
+from tasks.common.data.images import AugmentConfig, load_pixels, open_image, problem
 from tasks.common.errors import UsageError
 from tasks.image_captioning import Task
 from tasks.image_captioning.presets import tiny
 
 CAPTIONS = [["A red one.", "one in red"], ["A blue one.", "it's blue"], ["Green!", "all green"]]
-COLOURS = ["red", "blue", "green"]
+COLORS = ["red", "blue", "green"]
 SHORT = ["--train.epochs", "1", "--vocabulary.min-frequency", "1", "--search.max-length", "8"]
 
 
@@ -36,8 +36,8 @@ def _in_an_empty_folder(tmp_path, monkeypatch) -> None:
 
 def paint(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for number, colour in enumerate(COLOURS):
-        Pillow.new("RGB", (40 + number, 30), colour).save(folder / f"{number}.png")
+    for number, color in enumerate(COLORS):
+        Pillow.new("RGB", (40 + number, 30), color).save(folder / f"{number}.png")
 
 
 def lines(path: Path, rows: list[dict]) -> None:
@@ -151,7 +151,7 @@ def test_every_mode_becomes_the_same_colours():
     grey = Pillow.new("L", (20, 16), 100)
     deep = Pillow.fromarray(np.full((16, 20), 100 * 257, dtype=np.uint16))
     transparent = Pillow.new("RGBA", (20, 16), (0, 0, 0, 0))
-    for content, colour in (
+    for content, color in (
         (saved(red, "png"), (255, 0, 0)),
         (saved(red.convert("P"), "png"), (255, 0, 0)),
         (saved(red.convert("CMYK"), "jpeg", quality=100), (255, 0, 0)),
@@ -160,11 +160,11 @@ def test_every_mode_becomes_the_same_colours():
         (saved(transparent, "png"), (255, 255, 255)),
         (saved(red.convert("1"), "png"), None),
     ):
-        values = read_picture(content, 8)
+        values = load_pixels(content, 8)
         assert values.shape == (3, 8, 8)
         assert values.dtype == torch.uint8
-        if colour is not None:
-            assert_close(values.float().mean(dim=(1, 2)), torch.tensor(colour).float(), atol=4, rtol=0)
+        if color is not None:
+            assert_close(values.float().mean(dim=(1, 2)), torch.tensor(color).float(), atol=4, rtol=0)
 
 
 def test_pictures_are_turned_upright():
@@ -172,7 +172,7 @@ def test_pictures_are_turned_upright():
     picture.paste((255, 255, 255), (0, 0, 10, 10))  # its left half is white
     exif = Pillow.Exif()
     exif[0x0112] = 6  # turn it by 90 degrees clockwise, so that left becomes top
-    upright = open_picture(saved(picture, "png", exif=exif))
+    upright = open_image(saved(picture, "png", exif=exif))
     assert upright.size == (10, 20)
     assert upright.getpixel((5, 2)) == (255, 255, 255)
     assert upright.getpixel((5, 18)) == (0, 0, 0)
@@ -181,14 +181,14 @@ def test_pictures_are_turned_upright():
 def test_of_an_animation_the_first_picture_is_read():
     first, second = Pillow.new("RGB", (16, 16), "red"), Pillow.new("RGB", (16, 16), "blue")
     content = saved(first, "gif", save_all=True, append_images=[second])
-    assert read_picture(content, 8)[0].float().mean() > 250
+    assert load_pixels(content, 8)[0].float().mean() > 250
 
 
 def test_a_panorama_is_read_whole():
     wide = Pillow.new("RGB", (20_000, 60), "green")
     for kind in ("jpeg", "png"):
         assert problem(saved(wide, kind)) is None
-        assert read_picture(saved(wide, kind), 16)[1].float().mean() > 120
+        assert load_pixels(saved(wide, kind), 16)[1].float().mean() > 120
 
 
 def test_what_is_wrong_with_a_picture_is_said(tmp_path):
@@ -201,22 +201,22 @@ def test_what_is_wrong_with_a_picture_is_said(tmp_path):
     assert "does not exist" in str(problem("nowhere.jpg"))
     assert "folder" in str(problem(str(tmp_path)))
     with pytest.raises(MediaError, match="million pixels"):
-        open_picture(saved(Pillow.new("1", (20_000, 20_000)), "png"))
+        open_image(saved(Pillow.new("1", (20_000, 20_000)), "png"))
 
 
 def test_augmentation_changes_pictures_only_as_much_as_it_may():
     gradient = np.tile(np.arange(64, dtype=np.uint8)[None, :, None] * 4, (64, 1, 3))
     content = saved(Pillow.fromarray(gradient), "png")
-    still = read_picture(content, 32, AugmentConfig())
-    assert_close(still, read_picture(content, 32))
-    crops = torch.stack([read_picture(content, 32, AugmentConfig(crop=0.25)) for _ in range(40)]).float()
+    still = load_pixels(content, 32, AugmentConfig())
+    assert_close(still, load_pixels(content, 32))
+    crops = torch.stack([load_pixels(content, 32, AugmentConfig(crop=0.25)) for _ in range(40)]).float()
     spans = crops[..., -1].mean(dim=(1, 2)) - crops[..., 0].mean(dim=(1, 2))
     assert spans.min() > 0.70 * 252
     assert spans.max() - spans.min() > 0.1 * 252
-    flips = [bool(read_picture(content, 32, AugmentConfig(flip=True))[0, 0, 0] > 128) for _ in range(40)]
+    flips = [bool(load_pixels(content, 32, AugmentConfig(flip=True))[0, 0, 0] > 128) for _ in range(40)]
     assert 5 < sum(flips) < 35
-    colours = torch.stack([read_picture(content, 32, AugmentConfig(colour=0.3)) for _ in range(20)]).float()
-    assert colours.mean(dim=(1, 2, 3)).std() > 3
+    colors = torch.stack([load_pixels(content, 32, AugmentConfig(color=0.3)) for _ in range(20)]).float()
+    assert colors.mean(dim=(1, 2, 3)).std() > 3
 
 
 def test_all_bad_rows_are_told_before_training_and_may_be_left_out(folder, capsys):
@@ -226,7 +226,7 @@ def test_all_bad_rows_are_told_before_training_and_may_be_left_out(folder, capsy
         UsageError, match=r"2 of 3 rows are bad.*0\.png\) is empty.*1\.png\) does not exist.*--skip-bad"
     ):
         load(folder)
-    assert load(folder, skip_bad=True)["references"][:] == CAPTIONS[2:]
+    assert load(folder, skip_invalid=True)["references"][:] == CAPTIONS[2:]
     rows = [{"file_name": "2.png", "captions": []}, {"file_name": "2.png", "captions": [" "]}]
     lines(folder / "val" / "metadata.jsonl", rows)
     with pytest.raises(UsageError, match="has no caption"):
@@ -268,7 +268,7 @@ def test_some_of_the_captions_are_drawn_anew_each_time(folder):
     examples = task.load("train")
     task.fit(examples)
     drawn = {
-        task.vocabulary.decode(task.collate(examples, [0], training=True).tokens[0, 1:-1].tolist()) for _ in range(20)
+        task.tokenizer.decode(task.collate(examples, [0], training=True).tokens[0, 1:-1].tolist()) for _ in range(20)
     }
     assert drawn == {"a red one", "one in red"}
     assert task.collate(examples, [0]).tokens.size(0) == 2

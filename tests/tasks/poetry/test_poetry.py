@@ -6,15 +6,15 @@ import pytest
 import torch
 
 import run
-from decoders.search import NEVER, forbid
+from decoders.search import NEG_INF, mask_invalid
 from decoders.search_config import SearchConfig
 from tasks.common.errors import UsageError
-from tasks.common.text.tokenizer import Vocabulary, VocabularyConfig
+from tasks.common.text.tokenizer import Tokenizer, VocabularyConfig
 from tasks.poetry import Config, Task
 from tasks.poetry.data import load_verse
 from tasks.poetry.task import form_statistics, rhymes, tone_statistics
 from tasks.poetry.verse import LEVEL, OBLIQUE, alternates, lines_of, rhyme, size, tone
-from tasks.poetry.verse_constraint import Form, Signs
+from tasks.poetry.verse_constraint import VerseConstraint, VerseFeatures
 
 QUATRAIN = ["白日依山盡", "黃河入海流", "欲窮千里目", "更上一層樓"]
 OTHER = ["床前明月光", "疑是地上霜", "舉頭望明月", "低頭思故鄉"]
@@ -131,20 +131,20 @@ def test_tones_are_counted_in_lines_that_are_long_enough():
 
 
 @pytest.fixture(scope="module")
-def vocabulary() -> Vocabulary:
+def vocabulary() -> Tokenizer:
     texts = ["/".join(QUATRAIN), "/".join(OTHER), "a, b 1"]
-    return Vocabulary.train(texts, VocabularyConfig(kind="character", size=100, min_frequency=0))
+    return Tokenizer.train(texts, VocabularyConfig(kind="character", size=100, min_frequency=0))
 
 
-def allowed(form: Form, vocabulary: Vocabulary, written: list[int], sentence: int = 0) -> set[str]:
+def allowed(form: VerseConstraint, vocabulary: Tokenizer, written: list[int], sentence: int = 0) -> set[str]:
     scores = torch.zeros(1, len(vocabulary))
-    forbid(scores, torch.tensor([written], dtype=torch.long), SearchConfig(), form, torch.tensor([sentence]))
-    return {vocabulary.pieces([int(token)])[0] for token in (scores[0] > NEVER).nonzero()}
+    mask_invalid(scores, torch.tensor([written], dtype=torch.long), SearchConfig(), form, torch.tensor([sentence]))
+    return {vocabulary.display_tokens([int(token)])[0] for token in (scores[0] > NEG_INF).nonzero()}
 
 
 def test_a_line_has_its_characters_and_then_ends(vocabulary):
-    form = Form(Signs.of(vocabulary), [QUATRAIN[:1]], [[2, 1]], rhymed=False)
-    han = {piece for piece in vocabulary.pieces(range(len(vocabulary))) if size(piece) == 1}
+    form = VerseConstraint(VerseFeatures.of(vocabulary), [QUATRAIN[:1]], [[2, 1]], rhymed=False)
+    han = {piece for piece in vocabulary.display_tokens(range(len(vocabulary))) if size(piece) == 1}
     start, one, two, mark = vocabulary.encode(["白日/"])[0]
     assert allowed(form, vocabulary, []) == han | {"·"}
     assert allowed(form, vocabulary, [start]) == han
@@ -155,14 +155,14 @@ def test_a_line_has_its_characters_and_then_ends(vocabulary):
 
 
 def test_even_lines_end_on_the_second_lines_rhyme(vocabulary):
-    signs = Signs.of(vocabulary)
-    han = {piece for piece in vocabulary.pieces(range(len(vocabulary))) if size(piece) == 1}
-    fourth = Form(signs, [OTHER[:3], QUATRAIN[:3], QUATRAIN[:2]], [[1], [1], [1]], rhymed=True)
+    signs = VerseFeatures.of(vocabulary)
+    han = {piece for piece in vocabulary.display_tokens(range(len(vocabulary))) if size(piece) == 1}
+    fourth = VerseConstraint(signs, [OTHER[:3], QUATRAIN[:3], QUATRAIN[:2]], [[1], [1], [1]], rhymed=True)
     assert allowed(fourth, vocabulary, [], 0) == {one for one in han if rhyme(one) == rhyme("霜")} - {"霜"} | {"·"}
     assert "樓" in allowed(fourth, vocabulary, [], 1) and "霜" not in allowed(fourth, vocabulary, [], 1)
     assert allowed(fourth, vocabulary, [], 2) == han | {"·"}
     # A whole poem: the second line is written too, and the fourth answers it.
-    poem = Form(signs, [QUATRAIN[:1]], [[1, 1, 1]], rhymed=True)
+    poem = VerseConstraint(signs, [QUATRAIN[:1]], [[1, 1, 1]], rhymed=True)
     written = vocabulary.encode(["流/目/"])[0]
     assert allowed(poem, vocabulary, written) == {one for one in han if rhyme(one) == rhyme("流")} - {"流"}
 
@@ -247,5 +247,5 @@ def test_other_tasks_have_no_form():
 def test_metrics_of_the_references_themselves(folder):
     task = Task(Config(data=str(folder)))
     examples = task.load("validation")
-    scores = {metric.name: metric(examples["target"], examples["references"]) for metric in task.metrics_of(examples)}
+    scores = {metric.name: metric(examples["target"], examples["references"]) for metric in task.metrics_for(examples)}
     assert scores["form"] == 100.0 and scores["rhyme"] == 100.0

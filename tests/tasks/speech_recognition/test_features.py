@@ -11,8 +11,8 @@ from tasks.speech_recognition.features import (
     RATE,
     AugmentConfig,
     FeatureConfig,
+    FeatureNormalizer,
     LogMel,
-    Normaliser,
     augment,
     change_speed,
     stretch,
@@ -129,33 +129,33 @@ def test_normalisation_equals_its_formula_and_padding_becomes_zero(kind):
         every = np.concatenate(expected)
         expected = [(frames - every.mean(axis=0)) / every.std(axis=0).clip(1e-3) for frames in expected]
     values, mask = padded(utterances())
-    normalised = Normaliser.fit(kind, iter(utterances()))(values, mask)
-    assert np.allclose(normalised[mask].numpy(), np.concatenate(expected), atol=1e-3)
-    assert (normalised[~mask] == 0).all()
+    normalize = FeatureNormalizer.fit(kind, iter(utterances()))(values, mask)
+    assert np.allclose(normalize[mask].numpy(), np.concatenate(expected), atol=1e-3)
+    assert (normalize[~mask] == 0).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_padding_never_changes_what_is_normalised(kind):
-    normalise = Normaliser.fit(kind, utterances())
+    normalize_text = FeatureNormalizer.fit(kind, utterances())
     values, mask = padded(utterances())
     more, more_mask = padded(utterances(), extra=50, filling=-1e4)
-    together = normalise(values, mask)
-    assert torch.allclose(normalise(more, more_mask)[more_mask], together[mask], atol=1e-5)
+    together = normalize_text(values, mask)
+    assert torch.allclose(normalize_text(more, more_mask)[more_mask], together[mask], atol=1e-5)
     alone, alone_mask = padded(utterances()[:1])
-    assert torch.allclose(normalise(alone, alone_mask)[0], together[0][mask[0]], atol=1e-5)
+    assert torch.allclose(normalize_text(alone, alone_mask)[0], together[0][mask[0]], atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_normaliser_comes_back_from_json_as_it_was(kind):
-    normalise = Normaliser.fit(kind, utterances())
-    again = Normaliser.restore(json.loads(json.dumps(normalise.state())))
-    assert torch.equal(again(*padded(utterances())), normalise(*padded(utterances())))
+    normalize_text = FeatureNormalizer.fit(kind, utterances())
+    again = FeatureNormalizer.from_state_dict(json.loads(json.dumps(normalize_text.state())))
+    assert torch.equal(again(*padded(utterances())), normalize_text(*padded(utterances())))
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])
 def test_a_feature_that_never_changes_does_not_explode(kind):
     values, mask = padded(utterances())
-    assert Normaliser.fit(kind, utterances())(values, mask)[..., -1].abs().max() < 0.1
+    assert FeatureNormalizer.fit(kind, utterances())(values, mask)[..., -1].abs().max() < 0.1
 
 
 # Augmentation

@@ -39,7 +39,7 @@ def encode(path: Path, codec: str, rate: int, layout: str, title: str = "") -> P
     return path
 
 
-def film(path: Path) -> Path:
+def render_clip(path: Path) -> Path:
     """A video without sound."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
@@ -149,22 +149,22 @@ def test_a_truncated_file_gives_what_is_there_and_nothing_is_printed(form, share
         ("head.wav", b"RIFF", "is no sound that can be read"),
     ],
 )
-def test_what_is_no_sound_says_so_in_one_line(tmp_path, name, content, told, capfd):
+def test_what_is_no_sound_says_so_in_one_line(tmp_path, name, content, reverse_log_probs, capfd):
     (tmp_path / name).write_bytes(content)
     for source in (str(tmp_path / name), content):
-        with pytest.raises(SoundError, match=f"^{told}") as caught:
+        with pytest.raises(SoundError, match=f"^{reverse_log_probs}") as caught:
             read_sound(source, RATE)
         assert "\n" not in str(caught.value) and str(tmp_path) not in str(caught.value)
     assert capfd.readouterr() == ("", "")
 
 
 def test_files_that_are_not_there_folders_and_silent_films_say_so(tmp_path):
-    for source, told in [
+    for source, reverse_log_probs in [
         (tmp_path / "none.wav", "does not exist"),
         (tmp_path, "is no file"),
-        (film(tmp_path / "film.mp4"), "has no sound track"),
+        (render_clip(tmp_path / "film.mp4"), "has no sound track"),
     ]:
-        with pytest.raises(SoundError, match=f"^{told}$"):
+        with pytest.raises(SoundError, match=f"^{reverse_log_probs}$"):
             read_sound(source, RATE)
 
 
@@ -197,8 +197,8 @@ def test_an_hour_is_read_and_cut_within_seconds(tmp_path):
         (np.append(tone(RATE), np.float32("inf")), "not finite"),
     ],
 )
-def test_what_cannot_be_trained_on_says_why(samples, told):
-    assert told in (problem(samples, RATE) or "")
+def test_what_cannot_be_trained_on_says_why(samples, reverse_log_probs):
+    assert reverse_log_probs in (problem(samples, RATE) or "")
 
 
 def test_short_and_quiet_sounds_can_be_trained_on():

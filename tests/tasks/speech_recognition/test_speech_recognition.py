@@ -178,12 +178,12 @@ def test_all_bad_rows_are_told_together_and_can_be_left_out(folder, spoken):
         file.write("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(UsageError) as raised:
         load(data=str(folder))
-    told = str(raised.value)
-    assert "9 of 11 rows are bad" in told
+    reverse_log_probs = str(raised.value)
+    assert "9 of 11 rows are bad" in reverse_log_probs
     for part in ("1.wav", "0 bytes", "2.wav", "silent", "0.01 s", "not finite", "does not exist", "13 features"):
-        assert part in told
-    assert "--skip-bad" in told
-    assert load(data=str(folder), skip_bad=True)["target"] == ["red seven", "white two"]
+        assert part in reverse_log_probs
+    assert "--skip-bad" in reverse_log_probs
+    assert load(data=str(folder), skip_invalid=True)["target"] == ["red seven", "white two"]
 
 
 def test_features_are_computed_once_and_again_when_a_file_changes(folder, spoken, monkeypatch):
@@ -314,8 +314,8 @@ def test_a_long_recording_is_cut_at_its_pauses_and_subtitled(train, capsys, spok
     assert "one recording" in refused(capsys, "predict", train(), "long.wav", "long.wav", "--format", "srt")
 
 
-def stamp_seconds(stamp: str) -> float:
-    hours, minutes, seconds = stamp.replace(",", ".").split(":")
+def stamp_seconds(format_timestamp: str) -> float:
+    hours, minutes, seconds = format_timestamp.replace(",", ".").split(":")
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 

@@ -9,7 +9,7 @@ import run
 from tasks.common.errors import UsageError
 from tasks.common.text.words import words
 from tasks.summarization import PRESETS, Config, Task
-from tasks.summarization.docstrings import docstrings, load_docstrings, owned
+from tasks.summarization.docstrings import assign_packages, docstrings, load_docstrings
 
 CODE = '''
 """Short module line.
@@ -50,9 +50,9 @@ def test_what_is_no_python_has_no_docstrings(code):
 
 def test_a_split_is_made_of_whole_packages_within_its_share():
     sizes = Counter({f"package{number}": number for number in range(1, 60)})
-    owners = owned(sizes)
+    source_index = assign_packages(sizes)
     for split in ("test", "validation"):
-        share = sum(sizes[name] for name, owner in owners.items() if owner == split) / sizes.total()
+        share = sum(sizes[name] for name, owner in source_index.items() if owner == split) / sizes.total()
         assert 0.02 < share <= 0.05
 
 
@@ -86,8 +86,8 @@ def test_only_the_beginning_of_a_long_document_is_read():
     task.fit(task.load("validation"))
     limit = task.config.encoder.limit
     text = "a word and another one " * 5000
-    assert task.source_lengths([text, "a word"]) == [limit + 1, len(task.source_vocabulary.encode(["a word"])[0]) + 1]
-    assert task.source_tokens([text])[0] == task.source_vocabulary.encode([text])[0][:limit]
+    assert task.source_lengths([text, "a word"]) == [limit + 1, len(task.source_tokenizer.encode(["a word"])[0]) + 1]
+    assert task.source_tokens([text])[0] == task.source_tokenizer.encode([text])[0][:limit]
 
 
 def test_it_trains_evaluates_and_predicts_from_tables(tmp_path, capsys):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.toy_world.images import HEIGHTS, PAINT, SIDE, arrange, draw, drawn_scenes, handwriting
-from tasks.toy_world.scenes import Scene, Thing, scenes
+from tasks.toy_world.images import HEIGHTS, RGB, SIDE, arrange, draw, handwriting, toy_images
+from tasks.toy_world.scenes import Scene, SceneObject, scenes
 
 SPLITS = ("train", "validation", "test")
 
@@ -32,9 +32,9 @@ def test_the_same_generator_draws_the_same():
 def test_things_lie_inside_and_as_they_are_told(relation):
     for seed in range(200):
         generator = random.Random(seed)
-        things = [Thing(generator.randrange(10), "red", generator.choice(list(HEIGHTS))) for _ in range(3)]
+        objects = [SceneObject(generator.randrange(10), "red", generator.choice(list(HEIGHTS))) for _ in range(3)]
         cut = generator.choice((1, 2))
-        scene = Scene(tuple(things[:cut]), relation, tuple(things[cut:]))
+        scene = Scene(tuple(objects[:cut]), relation, tuple(objects[cut:]))
         boxes = [(top, left, *ink.shape) for _, (top, left), ink in arrange(scene, "train", generator)]
         assert len(boxes) == 3
         for top, left, height, width in boxes:
@@ -49,8 +49,8 @@ def test_things_lie_inside_and_as_they_are_told(relation):
 
 def test_a_thing_has_its_size_and_its_colour():
     for size, height in HEIGHTS.items():
-        for colour, paint in PAINT.items():
-            scene = Scene((Thing(0, colour, size),))
+        for color, paint in RGB.items():
+            scene = Scene((SceneObject(0, color, size),))
             generator = random.Random(3)
             picture = draw(scene, "test", generator).reshape(-1, 3).astype(float)
             # Litter and ground are grey or dark, so of what is bright most has the direction of the paint.
@@ -62,8 +62,8 @@ def test_a_thing_has_its_size_and_its_colour():
 
 
 def test_drawn_scenes_are_kept_and_can_be_read():
-    chosen, table = drawn_scenes("validation", 4)
-    again = drawn_scenes("validation", 4)[1]
+    chosen, table = toy_images("validation", 4)
+    again = toy_images("validation", 4)[1]
     assert len(chosen) == len(table) == 4
     assert table["bytes"][:] == again["bytes"][:]
     assert Image.open(io.BytesIO(table[0]["bytes"])).size == (SIDE, SIDE)

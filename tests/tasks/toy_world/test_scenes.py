@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tasks.toy_world.grammar import COLOURS, GRAMMARS, SIZES
-from tasks.toy_world.scenes import COUNTS, RELATIONS, Scene, Thing, describe, scenes, split_of, text_pairs
+from tasks.toy_world.grammar import COLORS, GRAMMARS, SIZES
+from tasks.toy_world.scenes import COUNTS, RELATIONS, Scene, SceneObject, describe, scenes, split_by_hash, text_pairs
 
 LANGUAGES = ("en", "de", "fr", "zh")
-EVERY_THING = [Thing(digit, colour, size) for digit, colour, size in product(range(10), COLOURS, SIZES)]
-RED_SEVEN = Thing(7, "red", "small")
-BLUE_TWO = Thing(2, "blue", "large")
-ORANGE_EIGHT = Thing(8, "orange", "medium")
-PURPLE_ONE = Thing(1, "purple", "small")
+EVERY_THING = [SceneObject(digit, color, size) for digit, color, size in product(range(10), COLORS, SIZES)]
+RED_SEVEN = SceneObject(7, "red", "small")
+BLUE_TWO = SceneObject(2, "blue", "large")
+ORANGE_EIGHT = SceneObject(8, "orange", "medium")
+PURPLE_ONE = SceneObject(1, "purple", "small")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def world() -> dict[str, list[Scene]]:
 
 
 def composition(scene: Scene) -> tuple:
-    return tuple(sorted((thing.digit, thing.colour) for thing in scene.things))
+    return tuple(sorted((thing.digit, thing.color) for thing in scene.objects))
 
 
 # ── Splits ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -41,7 +41,7 @@ def test_splits_have_as_many_different_scenes_as_promised(world):
 
 def test_every_split_has_scenes_of_one_two_and_three_things(world):
     for split, found in world.items():
-        assert {len(scene.things) for scene in found} == {1, 2, 3}, split
+        assert {len(scene.objects) for scene in found} == {1, 2, 3}, split
         assert {(len(scene.first), scene.relation, len(scene.second)) for scene in found} == {
             (1, None, 0),
             *product((1,), RELATIONS, (1, 2)),
@@ -58,28 +58,28 @@ def test_splits_share_no_composition_even_under_other_seeds(world, one, other):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_splits_share_no_sentence_whichever_side_it_is_told_from(world, language):
-    told = {
+    reverse_log_probs = {
         split: {sentence for scene in found[:2000] for sentence in describe(scene, language)}
         for split, found in world.items()
     }
-    assert all(told[one].isdisjoint(told[other]) for one, other in combinations(COUNTS, 2))
+    assert all(reverse_log_probs[one].isdisjoint(reverse_log_probs[other]) for one, other in combinations(COUNTS, 2))
 
 
 def test_order_size_and_relation_do_not_change_the_split():
     for one, other in zip(EVERY_THING[::7], EVERY_THING[5::7], strict=False):
-        larger = Thing(one.digit, one.colour, "large")
+        larger = SceneObject(one.digit, one.color, "large")
         variants = [
             Scene((one,), "above", (other,)),
             Scene((other,), "above", (one,)),
             Scene((larger,), "left", (other,)),
         ]
-        assert len({split_of(scene) for scene in variants}) == 1
+        assert len({split_by_hash(scene) for scene in variants}) == 1
 
 
 def test_digits_colours_and_sizes_are_drawn_evenly(world):
-    things = [thing for scene in world["train"] for thing in scene.things]
-    for attribute, number in (("digit", 10), ("colour", len(COLOURS)), ("size", len(SIZES))):
-        shares = [count / len(things) for count in Counter(getattr(thing, attribute) for thing in things).values()]
+    objects = [thing for scene in world["train"] for thing in scene.objects]
+    for attribute, number in (("digit", 10), ("colour", len(COLORS)), ("size", len(SIZES))):
+        shares = [count / len(objects) for count in Counter(getattr(thing, attribute) for thing in objects).values()]
         assert len(shares) == number
         assert max(abs(share * number - 1) for share in shares) < 0.1
 
@@ -101,7 +101,7 @@ def test_another_process_with_another_hash_seed_tells_the_same():
     expected = f"{scenes('test', 40)} {text_pairs('test', 'zh', 'fr', 40).to_dict()}\n"
     for hash_seed in ("1", "4242"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONIOENCODING": "utf-8"}
-        told = subprocess.run(
+        reverse_log_probs = subprocess.run(
             [sys.executable, "-c", program],
             cwd=Path(__file__).parents[1],
             env=environment,
@@ -109,7 +109,7 @@ def test_another_process_with_another_hash_seed_tells_the_same():
             encoding="utf-8",
             check=True,
         )
-        assert told.stdout == expected
+        assert reverse_log_probs.stdout == expected
 
 
 # ── Sentences, word by word ─────────────────────────────────────────────────────────────────────────────────
@@ -263,14 +263,14 @@ def test_german_adjectives_agree_with_their_article_and_relations_take_the_dativ
 
 
 def test_french_is_masculine_elided_and_puts_the_colour_last():
-    colours = "rouge|orange|jaune|vert|bleu|violet|rose|blanc"
+    colors = "rouge|orange|jaune|vert|bleu|violet|rose|blanc"
     digits = "zéro|un|deux|trois|quatre|cinq|six|sept|huit|neuf"
     for sentence in every_description("fr"):
         assert not re.search(r"\b(de|une|la|le) ", sentence)
-        things = re.findall(rf"\b(?:[Uu]n|d'un) (?:petit |grand )?(?:{digits}) (?:{colours})\b", sentence)
-        assert len(things) == len(re.findall(rf"\b(?:{colours})\b", sentence)) >= 1
+        objects = re.findall(rf"\b(?:[Uu]n|d'un) (?:petit |grand )?(?:{digits}) (?:{colors})\b", sentence)
+        assert len(objects) == len(re.findall(rf"\b(?:{colors})\b", sentence)) >= 1
         related = re.findall(r"(?:-dessus|-dessous|[Àà] gauche|[Àà] droite) d'un\b", sentence)
-        assert len(related) == len(things) - 1
+        assert len(related) == len(objects) - 1
 
 
 def test_chinese_has_no_blank_and_measures_every_thing():
@@ -292,8 +292,8 @@ def test_capital_and_full_stop_come_together(world, language):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_sentence_tells_two_scenes_and_no_scene_is_told_twice_alike(world, language):
-    told = [sentence for scene in world["train"][:2000] for sentence in describe(scene, language)]
-    assert len(told) == len(set(told)) > 10_000 and all(told)
+    reverse_log_probs = [sentence for scene in world["train"][:2000] for sentence in describe(scene, language)]
+    assert len(reverse_log_probs) == len(set(reverse_log_probs)) > 10_000 and all(reverse_log_probs)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -10,7 +10,7 @@ from tasks.common.data import cache
 from tasks.toy_world import scenes
 from tasks.toy_world import speech as voices
 from tasks.toy_world.scenes import describe
-from tasks.toy_world.speech import ACCENTS, RATE, SPEAKERS, speak, spoken_scenes
+from tasks.toy_world.speech import ACCENTS, RATE, SPEAKERS, speak, toy_recordings
 
 
 @pytest.fixture(autouse=True)
@@ -59,22 +59,22 @@ def test_no_voice_speaks_in_two_splits():
 
 
 def test_a_row_depends_on_split_seed_and_number_alone(monkeypatch, tmp_path):
-    once = list(spoken_scenes("train", 6)["bytes"])
+    once = list(toy_recordings("train", 6)["bytes"])
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
     monkeypatch.setattr(cache, "ALONE", 2)  # three processes
-    assert list(spoken_scenes("train", 6)["bytes"]) == once
-    assert list(spoken_scenes("train", 4)["bytes"]) == once[:4]
-    assert list(spoken_scenes("train", 4, seed=2)["bytes"]) != once[:4]
+    assert list(toy_recordings("train", 6)["bytes"]) == once
+    assert list(toy_recordings("train", 4)["bytes"]) == once[:4]
+    assert list(toy_recordings("train", 4, seed=2)["bytes"]) != once[:4]
 
 
 def test_what_was_spoken_before_comes_from_the_disk(monkeypatch):
-    once = list(spoken_scenes("test", 3)["bytes"])
+    once = list(toy_recordings("test", 3)["bytes"])
     monkeypatch.setattr(voices, "speak", None)
-    assert list(spoken_scenes("test", 3)["bytes"]) == once
+    assert list(toy_recordings("test", 3)["bytes"]) == once
 
 
 def test_texts_describe_the_scenes_of_the_split_and_sound_like_speech():
-    spoken = spoken_scenes("validation", 5)
+    spoken = toy_recordings("validation", 5)
     for scene, row in zip(scenes.scenes("validation", 5), spoken, strict=True):
         assert row["text"] in describe(scene, "en")
         samples = sound(row["bytes"])

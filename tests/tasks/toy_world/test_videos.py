@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tasks.toy_world.images import SIDE
-from tasks.toy_world.scenes import Thing, scenes
-from tasks.toy_world.videos import FRAMES, SHORTEST, Motion, film, moving_scenes, narrate, ways, write_video
+from tasks.toy_world.scenes import SceneObject, scenes
+from tasks.toy_world.videos import FRAMES, SHORTEST, Motion, narrate, render_clip, toy_clips, ways, write_video
 from tasks.video_to_text.frames import FrameConfig, read_frames
 
 
@@ -47,13 +47,13 @@ def test_every_way_is_what_it_is_called_and_stays_inside():
 
 
 def test_a_scene_is_told_in_every_order_and_the_plain_one_first():
-    things = [Thing(7, "red", "small"), Thing(2, "orange", "large"), Thing(0, "blue", "medium")]
+    objects = [SceneObject(7, "red", "small"), SceneObject(2, "orange", "large"), SceneObject(0, "blue", "medium")]
     motions = [Motion("left", bounces=True), Motion(), Motion("up")]
-    told = narrate(things, motions)
-    assert told[0] == "a red seven moves left and bounces, an orange two stays while a blue zero moves up"
-    assert "An orange two is staying while a blue zero is moving up." in narrate(things[1:], motions[1:])
-    assert len(told) == len(set(told)) == 12
-    assert narrate(things[:1], motions[:1]) == [
+    reverse_log_probs = narrate(objects, motions)
+    assert reverse_log_probs[0] == "a red seven moves left and bounces, an orange two stays while a blue zero moves up"
+    assert "An orange two is staying while a blue zero is moving up." in narrate(objects[1:], motions[1:])
+    assert len(reverse_log_probs) == len(set(reverse_log_probs)) == 12
+    assert narrate(objects[:1], motions[:1]) == [
         "a red seven moves left and bounces",
         "A red seven is moving left and bouncing.",
     ]
@@ -61,7 +61,7 @@ def test_a_scene_is_told_in_every_order_and_the_plain_one_first():
 
 def test_the_same_generator_films_the_same():
     scene = scenes("train", 3)[2]
-    first, second, other = (film(scene, "train", random.Random(seed)) for seed in (1, 1, 2))
+    first, second, other = (render_clip(scene, "train", random.Random(seed)) for seed in (1, 1, 2))
     assert first[0].shape == (FRAMES, SIDE, SIDE, 3)
     np.testing.assert_array_equal(first[0], second[0])
     assert first[1] == second[1]
@@ -70,17 +70,17 @@ def test_the_same_generator_films_the_same():
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_its_scenes_are_those_of_the_other_modalities_in_their_order(split):
-    table = moving_scenes(split, 6)
+    table = toy_clips(split, 6)
     for scene, captions in zip(scenes(split, 6), table["captions"], strict=True):
         words = [
-            word for word in captions[0].replace(",", "").split() if word in {thing.colour for thing in scene.things}
+            word for word in captions[0].replace(",", "").split() if word in {thing.color for thing in scene.objects}
         ]
-        assert words == [thing.colour for thing in scene.things]
-    assert moving_scenes(split, 6)["bytes"] == table["bytes"]
+        assert words == [thing.color for thing in scene.objects]
+    assert toy_clips(split, 6)["bytes"] == table["bytes"]
 
 
 def test_a_video_file_shows_what_was_drawn(tmp_path):
-    frames = np.load(io.BytesIO(moving_scenes("test", 1)[0]["bytes"]))
+    frames = np.load(io.BytesIO(toy_clips("test", 1)[0]["bytes"]))
     write_video(frames, tmp_path / "inside" / "a.mp4")
     read = read_frames(str(tmp_path / "inside" / "a.mp4"), FrameConfig(count=0), None)
     assert read.shape == frames.shape

@@ -32,7 +32,9 @@ def numbers(frames: np.ndarray) -> list[int]:
     return np.rint((frames[:, height // 2 + 4 :, width // 2 + 4 :].mean(axis=(1, 2, 3)) - 40) / 4).astype(int).tolist()
 
 
-def film(path: Path, codec: str, count: int = 40, *, moments: list[int] | None = None, keyframes: int = 8) -> str:
+def render_clip(
+    path: Path, codec: str, count: int = 40, *, moments: list[int] | None = None, keyframes: int = 8
+) -> str:
     """``moments``: when each frame is shown, in hundredths of a second (None: 25 frames a second)."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25)
@@ -63,7 +65,7 @@ KINDS = {
 
 @pytest.mark.parametrize("name", KINDS)
 def test_every_container_gives_its_frames_in_the_order_in_which_they_are_shown(tmp_path, name):
-    path = film(tmp_path / name, KINDS[name])
+    path = render_clip(tmp_path / name, KINDS[name])
     everything = read_frames(path, ALL, None)
     assert everything.shape == (40, *SIZE, 3)
     found = numbers(everything)
@@ -75,7 +77,7 @@ def test_every_container_gives_its_frames_in_the_order_in_which_they_are_shown(t
 
 
 def test_frames_are_taken_by_count_by_rate_or_all(tmp_path):
-    path = film(tmp_path / "a.mp4", "libx264", 50)  # two seconds
+    path = render_clip(tmp_path / "a.mp4", "libx264", 50)  # two seconds
     assert len(read_frames(path, ALL, None)) == 50
     assert len(read_frames(path, FrameConfig(count=100), None)) == 50
     assert len(read_frames(path, FrameConfig(count=0, rate=5.0), None)) == 10
@@ -93,14 +95,14 @@ def test_a_moment_is_seen_in_the_frame_that_is_on_the_screen_then():
 def test_a_varying_frame_rate_is_sampled_in_time(tmp_path):
     """Ten frames in the first tenth of a second, ten more in the nine after it."""
     moments = [*range(10), *range(10, 1000, 99)]
-    path = film(tmp_path / "a.mkv", "libx264", 20, moments=moments, keyframes=4)
+    path = render_clip(tmp_path / "a.mkv", "libx264", 20, moments=moments, keyframes=4)
     found = numbers(read_frames(path, FrameConfig(count=10), None))
     assert found[0] >= 9
     assert len(found) >= 9
 
 
 def test_what_lies_between_two_wanted_frames_is_not_decoded(tmp_path, monkeypatch):
-    path = film(tmp_path / "a.mp4", "libx264", 200, keyframes=10)
+    path = render_clip(tmp_path / "a.mp4", "libx264", 200, keyframes=10)
     count = 0
     plain = module.decoded
 
@@ -126,7 +128,7 @@ def turned(path: str) -> str:
 
 
 def test_a_video_of_a_phone_is_turned_upright(tmp_path):
-    frames = read_frames(turned(film(tmp_path / "a.mp4", "libx264", 3)), ALL, None)
+    frames = read_frames(turned(render_clip(tmp_path / "a.mp4", "libx264", 3)), ALL, None)
     assert frames.shape == (3, SIZE[1], SIZE[0], 3)
     dark = frames[0].mean(axis=-1) < 20  # the quarter that was at the upper left is at the upper right
     assert dark[4:28, 28:44].all()
@@ -141,7 +143,7 @@ def test_a_folder_of_frames_is_read_in_the_order_of_its_numbers(tmp_path):
 
 
 def test_crop_and_size(tmp_path):
-    path = film(tmp_path / "a.mp4", "libx264", 3)
+    path = render_clip(tmp_path / "a.mp4", "libx264", 3)
     assert read_frames(path, ALL, (32, 16)).shape == (3, 32, 16, 3)
     dark = read_frames(path, FrameConfig(count=0, crop=(0, 20, 0, 28)), None)
     assert dark.shape == (3, 20, 28, 3)
@@ -187,7 +189,7 @@ def test_what_is_wrong_with_a_video_is_said(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mpg"])
 def test_a_truncated_file_gives_what_it_has_or_says_why_not(tmp_path, name):
-    path = Path(film(tmp_path / name, KINDS[name], 200))
+    path = Path(render_clip(tmp_path / name, KINDS[name], 200))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     try:
         found = numbers(read_frames(str(path), ALL, None))
@@ -200,7 +202,7 @@ def test_a_truncated_file_gives_what_it_has_or_says_why_not(tmp_path, name):
 
 
 def test_one_frame_is_a_video_and_so_is_a_picture(tmp_path):
-    assert numbers(read_frames(film(tmp_path / "a.mp4", "libx264", 1), FrameConfig(count=8), None)) == [0]
+    assert numbers(read_frames(render_clip(tmp_path / "a.mp4", "libx264", 1), FrameConfig(count=8), None)) == [0]
     file = io.BytesIO()
     Image.fromarray(picture(3)).save(file, "png")
     assert numbers(read_frames(file.getvalue(), FrameConfig(count=8), None)) == [3]
@@ -209,7 +211,7 @@ def test_one_frame_is_a_video_and_so_is_a_picture(tmp_path):
 def test_augmentation_changes_all_frames_alike_and_never_leaves_none():
     torch.manual_seed(1)
     still = torch.from_numpy(picture(3)).permute(2, 0, 1)[None].expand(6, -1, -1, -1)
-    view = augmented(still, VideoAugmentConfig(crop=0.4, flip=True, colour=0.3))
+    view = augmented(still, VideoAugmentConfig(crop=0.4, flip=True, color=0.3))
     assert view.shape == still.shape
     assert view.dtype == torch.uint8
     assert_close(view, view[:1].expand_as(view))

@@ -22,7 +22,7 @@ from tasks.video_to_text.frames import FrameConfig
 from tasks.video_to_text.presets import PRESETS, tiny
 
 CAPTIONS = [["A red one.", "one in red"], ["A blue one.", "it's blue"], ["Green!", "all green"]]
-COLOURS = [(200, 0, 0), (0, 0, 200), (0, 200, 0)]
+COLORS = [(200, 0, 0), (0, 0, 200), (0, 200, 0)]
 SHORT = ["--train.epochs", "1", "--vocabulary.min-frequency", "1", "--search.max-length", "8"]
 
 
@@ -31,10 +31,10 @@ def _in_an_empty_folder(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def film(folder: Path, names: list[str]) -> None:
+def render_clip(folder: Path, names: list[str]) -> None:
     """Three videos of two, three and four frames."""
     for number, name in enumerate(names):
-        write_video(np.full((2 + number, 32, 48, 3), COLOURS[number], dtype=np.uint8), folder / f"{name}.mp4")
+        write_video(np.full((2 + number, 32, 48, 3), COLORS[number], dtype=np.uint8), folder / f"{name}.mp4")
 
 
 def lines(path: Path, rows: list[dict]) -> None:
@@ -46,7 +46,7 @@ def folder(tmp_path) -> Path:
     """The videofolder convention."""
     place = tmp_path / "data"
     for split in ("train", "val", "test"):
-        film(place / split, ["0", "1", "2"])
+        render_clip(place / split, ["0", "1", "2"])
         rows = [{"file_name": f"{number}.mp4", "captions": given} for number, given in enumerate(CAPTIONS)]
         lines(place / split / "metadata.jsonl", rows)
     return place
@@ -72,7 +72,7 @@ def test_a_folder_is_read_with_its_lengths_in_frames(folder):
 
 
 def test_msrvtts_annotations(tmp_path):
-    film(tmp_path / "vtt" / "TrainValVideo", ["video0", "video1", "video2"])
+    render_clip(tmp_path / "vtt" / "TrainValVideo", ["video0", "video1", "video2"])
     splits = ["train", "validate", "train"]
     content = {
         "videos": [{"video_id": f"video{n}", "split": splits[n], "id": n} for n in range(3)],
@@ -88,7 +88,7 @@ def test_msrvtts_annotations(tmp_path):
 @pytest.mark.parametrize("listing", ["AllVideoDescriptions.txt", "video_corpus.csv"])
 def test_msvds_descriptions_and_both_ways_to_split_them(tmp_path, listing):
     names = ["a_b_1_9", "c_0_4", "-d_3_5"]
-    film(tmp_path / "msvd" / "YouTubeClips", names)
+    render_clip(tmp_path / "msvd" / "YouTubeClips", names)
     pairs = [(names[n], text) for n in range(3) for text in CAPTIONS[n]]
     if listing.endswith("txt"):
         text = "# a note\n" + "".join(f"{name} {caption}\n" for name, caption in pairs)
@@ -118,8 +118,8 @@ def test_a_data_set_of_the_hubs_kind(tmp_path, folder):
     source = task.collate_sources(examples["source"][:], training=False)
     assert source.values.shape == (3, 4, 3, 32, 32)
     assert source.mask.sum(dim=1).tolist() == [2, 3, 4]
-    for row, colour in enumerate(COLOURS):
-        assert_close(source.values[row, 0].float().mean(dim=(1, 2)), torch.tensor(colour).float(), atol=6, rtol=0)
+    for row, color in enumerate(COLORS):
+        assert_close(source.values[row, 0].float().mean(dim=(1, 2)), torch.tensor(color).float(), atol=6, rtol=0)
 
 
 def test_features_of_frames_and_folders_of_frames_in_place_of_videos(tmp_path):
@@ -138,7 +138,7 @@ def test_features_of_frames_and_folders_of_frames_in_place_of_videos(tmp_path):
     for number in range(3):
         (frames / str(number)).mkdir(parents=True)
         for place in range(2 + number):
-            Image.new("RGB", (30, 20), COLOURS[number]).save(frames / str(number) / f"{place}.png")
+            Image.new("RGB", (30, 20), COLORS[number]).save(frames / str(number) / f"{place}.png")
     lines(frames / "metadata.jsonl", [{"file_name": str(n), "captions": CAPTIONS[n]} for n in range(3)])
     assert load(tmp_path / "frames")["length"][:] == [2, 3, 4]
 
@@ -151,7 +151,7 @@ def test_bad_rows_are_told_together(folder):
         UsageError, match=r"2 of 3 rows are bad.*\(0\.mp4\) is empty.*\(1\.mp4\) is no video.*--skip-bad"
     ):
         load(folder)
-    assert load(folder, skip_bad=True)["references"][:] == CAPTIONS[2:]
+    assert load(folder, skip_invalid=True)["references"][:] == CAPTIONS[2:]
 
 
 def test_what_is_kept_is_never_decoded_again(folder, monkeypatch):
@@ -199,13 +199,13 @@ def test_the_model_gives_the_same_for_raw_and_for_encoded_videos(folder, resnet)
     examples = task.load("train")
     task.fit(examples)
     model = task.build_model().eval()
-    encoded = frozen.encode(task, model.encoder.front, examples)
+    encoded = frozen.encode(task, model.encoder.frontend, examples)
     assert encoded["length"][:] == [2, 3, 4]
     raw, kept = (model.encoder(task.read(part["source"][:], training=False)) for part in (examples, encoded))
     assert_close(kept.states, raw.states, rtol=1e-2, atol=1e-2)
     other = Task(config(data=str(folder), encoder=encoder, frames=FrameConfig(count=2)))
     other.fit(other.load("train"))
-    assert frozen.encode(other, model.encoder.front, other.load("train"))["length"][:] == [2, 2, 2]
+    assert frozen.encode(other, model.encoder.frontend, other.load("train"))["length"][:] == [2, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -239,8 +239,8 @@ def test_predict_reads_files_and_folders_and_says_what_it_cannot(trained, folder
     (folder / "test" / "z.mp4").write_text("text")
     frames = folder / "frames"
     frames.mkdir()
-    Image.new("RGB", (48, 32), COLOURS[0]).save(frames / "1.png")
-    Image.new("RGB", (48, 32), COLOURS[0]).save(frames / "2.png")
+    Image.new("RGB", (48, 32), COLORS[0]).save(frames / "1.png")
+    Image.new("RGB", (48, 32), COLORS[0]).save(frames / "2.png")
     capsys.readouterr()
     run.main(["video_to_text", "predict", trained, str(folder / "test"), str(frames), str(folder / "test" / "0.mp4")])
     out, err = capsys.readouterr()

@@ -95,9 +95,9 @@ def test_predict_writes_an_empty_line_for_each_of_nothing_but_empty_lines(train,
 
 
 @pytest.mark.parametrize("typed, told", [("articel.txt", True), ("folder/", True), ("Ende.", False), ("a.b c", False)])
-def test_a_file_that_is_not_there_is_told_of_and_read_as_text(typed, told, train, capsys):
+def test_a_file_that_is_not_there_is_told_of_and_read_as_text(typed, reverse_log_probs, train, capsys):
     run.main(["translation", "predict", train(), typed])
-    assert (f"there is no file {typed}" in capsys.readouterr().err) == told
+    assert (f"there is no file {typed}" in capsys.readouterr().err) == reverse_log_probs
 
 
 def test_predict_takes_a_sentence_that_is_longer_than_a_files_name_can_be(train, capsys):

@@ -10,11 +10,17 @@ from torch.testing import assert_close
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
 import run
-from encoders.pretrained.base import Pretrained
+from encoders.pretrained.base import PretrainedFrontend
 from tasks.common.data import cache
 from tasks.common.data import precompute as frozen
 from tasks.common.data.precompute import fingerprint
-from tasks.common.training.optimization import LearningConfig, build_optimizer, initialise, pretrained, set_rates
+from tasks.common.training.optimization import (
+    TrainConfig,
+    build_optimizer,
+    init_weights,
+    pretrained,
+    set_learning_rates,
+)
 from tasks.speech_recognition import Task
 from tasks.speech_recognition.presets import tiny
 
@@ -43,8 +49,8 @@ def task(whisper) -> Task:
 
 def test_encoded_examples_are_what_the_front_end_returns_and_stay_in_their_order(task, monkeypatch):
     examples = task.load("train")
-    body = task.body
-    assert isinstance(body, Pretrained)
+    body = task.backbone
+    assert isinstance(body, PretrainedFrontend)
     encoded = frozen.encode(task, body, examples)
     assert encoded["target"] == examples["target"]
     for row in (0, 7, 14):
@@ -60,19 +66,19 @@ def test_encoded_examples_are_what_the_front_end_returns_and_stay_in_their_order
 
 def test_a_change_of_the_encoder_or_of_the_data_is_noticed(task):
     examples = task.load("validation")
-    once = frozen.encode(task, task.body, examples)["source"][0]
+    once = frozen.encode(task, task.backbone, examples)["source"][0]
     other = task.load("test")
-    assert frozen.encode(task, task.body, other)["source"][0] != once
+    assert frozen.encode(task, task.backbone, other)["source"][0] != once
     with torch.no_grad():
-        task.body.body.layer_norm.bias += 1
-    again = frozen.encode(task, task.body, examples)["source"][0]
+        task.backbone.backbone.layer_norm.bias += 1
+    again = frozen.encode(task, task.backbone, examples)["source"][0]
     assert_close(cache.unpack(again), cache.unpack(once) + 1, rtol=1e-2, atol=1e-2)
 
 
 def test_the_model_gives_the_same_for_raw_and_for_encoded_sources(task):
     model = task.build_model().eval()
     examples = task.load("validation")
-    encoded = frozen.encode(task, task.body, examples)
+    encoded = frozen.encode(task, task.backbone, examples)
     raw, kept = (model.encoder(task.read(part["source"][:1], training=False)) for part in (examples, encoded))
     assert_close(kept.states, raw.states, rtol=1e-2, atol=1e-2)
 
@@ -81,12 +87,12 @@ def test_what_came_trained_is_spared_and_has_a_rate_of_its_own(task):
     model = task.build_model()
     (body,) = pretrained(model)
     before = fingerprint(body)
-    initialise(model, "xavier")
+    init_weights(model, "xavier")
     assert fingerprint(body) == before
-    config = LearningConfig(lr=1e-2, encoder_lr=1e-3, unfreeze_at=10, schedule="constant")
+    config = TrainConfig(lr=1e-2, encoder_lr=1e-3, unfreeze_at=10, schedule="constant")
     optimizer = build_optimizer(model, config)
     for update, rate in ((0, 0.0), (9, 0.0), (10, 1e-4), (14, 5e-4), (19, 1e-3), (30, 1e-3)):
-        set_rates(model, optimizer, config, update, 100, 0)
+        set_learning_rates(model, optimizer, config, update, 100, 0)
         rates = {group["lr"] for group in optimizer.param_groups if group["pretrained"]}
         assert len(rates) == 1
         assert rates.pop() == pytest.approx(rate)
@@ -97,11 +103,9 @@ def test_what_came_trained_is_spared_and_has_a_rate_of_its_own(task):
 def test_without_a_rate_the_optimizer_does_not_know_what_came_trained(task):
     model = task.build_model()
     known = {
-        id(parameter)
-        for group in build_optimizer(model, LearningConfig()).param_groups
-        for parameter in group["params"]
+        id(parameter) for group in build_optimizer(model, TrainConfig()).param_groups for parameter in group["params"]
     }
-    assert not known & {id(parameter) for parameter in task.body.parameters()}
+    assert not known & {id(parameter) for parameter in task.backbone.parameters()}
     assert known
 
 

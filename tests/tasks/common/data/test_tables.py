@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tasks.common.data.parallel_text import load_pairs
-from tasks.common.data.tables import BatchConfig, Batches
+from tasks.common.data.tables import BatchConfig, BatchSampler
 from tasks.common.errors import UsageError
 
 ROWS = [{"de": "Hallo, Welt!", "en": "hello, world"}, {"de": "zwei Zähne", "en": "two teeth"}, {"de": "我", "en": "I"}]
@@ -32,8 +32,8 @@ def fill(folder: Path, files: dict[str, str | bytes]) -> Path:
     return folder
 
 
-def load(data: Path | str, split: str = "train", source: str = "de", target: str = "en", skip_bad: bool = False):
-    return load_pairs(str(data), split, source, target, skip_bad)
+def load(data: Path | str, split: str = "train", source: str = "de", target: str = "en", skip_invalid: bool = False):
+    return load_pairs(str(data), split, source, target, skip_invalid)
 
 
 def mistake(*arguments, **options) -> str:
@@ -179,11 +179,11 @@ def test_a_place_without_data_is_named(data, tmp_path, monkeypatch):
 
 
 def test_skip_bad_leaves_exactly_the_bad_rows_out_and_says_so(tmp_path, capsys):
-    rows = load(fill(tmp_path, {"train.de": "a\n\nc\0\nd\ne", "train.en": "1\n2\n3\n\t\n5"}), skip_bad=True)
+    rows = load(fill(tmp_path, {"train.de": "a\n\nc\0\nd\ne", "train.en": "1\n2\n3\n\t\n5"}), skip_invalid=True)
     assert rows[:] == {"source": ["a", "e"], "target": ["1", "5"], "references": [["1"], ["5"]]}
     err = capsys.readouterr().err
     assert all(word in err for word in ("3 of 5", "row 2 (de)", "row 3 (de)", "row 4 (en)"))
-    assert "no row is left" in mistake(fill(tmp_path, {"train.de": "\n" * 5}), skip_bad=True)
+    assert "no row is left" in mistake(fill(tmp_path, {"train.de": "\n" * 5}), skip_invalid=True)
 
 
 ROOM = BatchConfig(tokens=600, frames=600, sentences=32)
@@ -202,33 +202,33 @@ def padding(batches: list[list[int]], lengths: list[tuple[int, int]]) -> float:
     return 1 - sum(map(sum, sides)) / sum(len(side) * max(side) for side in sides)
 
 
-@pytest.mark.parametrize("pool", [Batches.POOL, 3], ids="pools of {} batches".format)
+@pytest.mark.parametrize("pool", [BatchSampler.POOL, 3], ids="pools of {} batches".format)
 def test_an_epoch_has_every_row_exactly_once_within_the_bounds(pool, monkeypatch):
-    monkeypatch.setattr(Batches, "POOL", pool)
+    monkeypatch.setattr(BatchSampler, "POOL", pool)
     lengths = skewed()
-    for batches in (Batches(lengths, ROOM, seed=1).epoch(0), Batches(lengths, ROOM, seed=1).by_length()):
+    for batches in (BatchSampler(lengths, ROOM, seed=1).epoch(0), BatchSampler(lengths, ROOM, seed=1).by_length()):
         assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
         assert max(map(len, batches)) == ROOM.sentences
         assert all(len(batch) * max(max(lengths[row]) for row in batch) <= ROOM.tokens for batch in batches)
 
 
 def test_a_row_that_is_larger_than_a_batch_has_one_for_itself():
-    batches = Batches([(5, 5), (900, 3), (5, 5)], ROOM, seed=1).epoch(0)
+    batches = BatchSampler([(5, 5), (900, 3), (5, 5)], ROOM, seed=1).epoch(0)
     assert sorted(map(sorted, batches)) == [[0, 2], [1]]
 
 
 def test_the_order_depends_on_seed_and_epoch_alone():
     lengths = skewed(500)
-    first = Batches(lengths, ROOM, seed=1).epoch(3)
+    first = BatchSampler(lengths, ROOM, seed=1).epoch(3)
     torch.manual_seed(99)
-    assert Batches(lengths, ROOM, seed=1).epoch(3) == first
-    assert Batches(lengths, ROOM, seed=1).epoch(4) != first
-    assert Batches(lengths, ROOM, seed=2).epoch(3) != first
+    assert BatchSampler(lengths, ROOM, seed=1).epoch(3) == first
+    assert BatchSampler(lengths, ROOM, seed=1).epoch(4) != first
+    assert BatchSampler(lengths, ROOM, seed=2).epoch(3) != first
 
 
 def test_like_lengths_share_a_batch():
     lengths = skewed()
-    batches = Batches(lengths, ROOM, seed=1)
+    batches = BatchSampler(lengths, ROOM, seed=1)
     assert padding([rows.tolist() for rows in torch.randperm(len(lengths)).split(32)], lengths) > 0.5
     assert padding(batches.epoch(0), lengths) < 0.1
     assert padding(batches.by_length(), lengths) < 0.1
@@ -237,20 +237,20 @@ def test_like_lengths_share_a_batch():
 def test_rows_beyond_the_limit_are_left_out_and_counted():
     limits = BatchConfig(max_frames=9, max_length=4)
     lengths = [(3, 3), (9, 4), (3, 5), (4, 4), (10, 4)]
-    batches = Batches(lengths, limits, seed=1, limited=True)
+    batches = BatchSampler(lengths, limits, seed=1, limited=True)
     assert sorted(row for batch in batches.epoch(0) for row in batch) == [0, 1, 3]
-    assert batches.left_out == 2
-    assert Batches(lengths, limits, seed=1).left_out == 0
+    assert batches.num_skipped == 2
+    assert BatchSampler(lengths, limits, seed=1).num_skipped == 0
 
 
 def test_sources_and_targets_have_a_bound_each():
     lengths = [(100, 2)] * 10 + [(2, 20)] * 10
-    batches = Batches(lengths, BatchConfig(tokens=100, frames=300), seed=1).by_length()
+    batches = BatchSampler(lengths, BatchConfig(tokens=100, frames=300), seed=1).by_length()
     assert sorted(map(len, batches)) == [1, 3, 3, 3, 5, 5]
 
 
 def test_no_rows_make_no_batches():
-    assert Batches([], ROOM, seed=1).by_length() == []
+    assert BatchSampler([], ROOM, seed=1).by_length() == []
 
 
 @pytest.mark.parametrize("name", ["tokens", "frames", "sentences", "max_length", "max_frames"])

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from decoders import BOS, EOS, PAD
 from decoders.search_config import Hypothesis, SearchConfig
 from encoders import Memory
-from tasks.common.inference.evaluation import Writer, perplexity
+from tasks.common.inference.evaluation import Predictor, perplexity
 from tasks.common.inference.reranking import Reranker
 from tasks.toy_world import scenes
 from tasks.translation import PRESETS, Task
@@ -41,7 +41,7 @@ def task_of(source: str, target: str) -> Task:
 
 def test_perplexity_is_of_all_tokens_with_their_ends():
     task = task_of("de", "en")
-    writer = Writer(task, [task.build_model().eval()])
+    writer = Predictor(task, [task.build_model().eval()])
     examples = scenes.text_pairs("validation", "de", "en", 9)
     losses = [writer.models[0](task.collate(examples, [row])).item() for row in range(9)]
     tokens = sum(task.collate(examples, [row]).target_tokens for row in range(9))
@@ -58,8 +58,8 @@ def test_hypotheses_are_ranked_by_both_directions(weight):
     ranked = [[Hypothesis([4 + place], -0.1 * place) for place in range(len(row))] for row in texts]
     found = reranker.rank(SENTENCES, ranked, texts)
     for best, given, lines, source in zip(found, ranked, texts, SENTENCES, strict=True):
-        told = [reranker.told([(line, source)])[0] for line in lines]
-        scores = [(1 - weight) * one.score + weight * each for one, each in zip(given, told, strict=True)]
+        reverse_log_probs = [reranker.reverse_log_probs([(line, source)])[0] for line in lines]
+        scores = [(1 - weight) * one.score + weight * each for one, each in zip(given, reverse_log_probs, strict=True)]
         order = sorted(range(len(given)), key=lambda place: -scores[place])
         assert [one.tokens for one in best] == [given[place].tokens for place in order]
         assert [one.score for one in best] == pytest.approx([scores[place] for place in order], rel=1e-4)
@@ -67,17 +67,17 @@ def test_hypotheses_are_ranked_by_both_directions(weight):
 
 def test_a_writer_with_a_reranker_chooses_among_its_whole_beam():
     forward, backward = task_of("de", "en"), task_of("en", "de")
-    writer = Writer(forward, [forward.build_model().eval()])
+    writer = Predictor(forward, [forward.build_model().eval()])
     config = SearchConfig(beam=4, max_length=5)
     everything = writer.write(SENTENCES, dataclasses.replace(config, n_best=4))
     reranker = Reranker(backward, backward.build_model().eval(), 1.0)
     chosen = dataclasses.replace(writer, reranker=reranker).write(SENTENCES, config)
     for best, beam, source in zip(chosen, everything, SENTENCES, strict=True):
-        told = reranker.told([(forward.written(one.tokens), source) for one in beam])
-        assert [one.tokens for one in best] == [beam[told.index(max(told))].tokens]
+        reverse_log_probs = reranker.reverse_log_probs([(forward.written(one.tokens), source) for one in beam])
+        assert [one.tokens for one in best] == [beam[reverse_log_probs.index(max(reverse_log_probs))].tokens]
 
 
 def test_only_a_run_of_the_other_direction_turns_round():
-    assert task_of("en", "de").turns_round(task_of("de", "en"))
-    assert not task_of("de", "en").turns_round(task_of("de", "en"))
-    assert not task_of("fr", "de").turns_round(task_of("de", "en"))
+    assert task_of("en", "de").is_reverse_of(task_of("de", "en"))
+    assert not task_of("de", "en").is_reverse_of(task_of("de", "en"))
+    assert not task_of("fr", "de").is_reverse_of(task_of("de", "en"))

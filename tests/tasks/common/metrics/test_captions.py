@@ -13,7 +13,7 @@ from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from tasks.common.metrics.captions import caption_metrics, tokenise
+from tasks.common.metrics.captions import caption_metrics, ptb_tokenize
 from tasks.common.metrics.cider import Cider
 
 HYPOTHESES = [
@@ -81,7 +81,7 @@ def test_the_published_values_of_nlg_eval():
 
 def test_tokens_are_a_line_each_whatever_a_text_holds():
     texts = ["A cat.", "", "two\nlines\u2028three", "naïve café – ok", "it's  a\ttab"]
-    cut = tokenise(texts)
+    cut = ptb_tokenize(texts)
     assert len(cut) == len(texts)
     assert cut[0] == "a cat"
     assert cut[1] == ""

@@ -50,10 +50,13 @@ def sentences(seed: int, count: int = EXAMPLES) -> list[str]:
     return [sentence(draw) for _ in range(count)]
 
 
-def system(truth: Sequence[str], errors: float, seed: int) -> list[str]:
+def system(teacher_forcing: Sequence[str], errors: float, seed: int) -> list[str]:
     """A translator that gets this share of the words wrong."""
     draw = random.Random(f"system {seed}")
-    return [" ".join(draw.choice(WORDS) if draw.random() < errors else word for word in text.split()) for text in truth]
+    return [
+        " ".join(draw.choice(WORDS) if draw.random() < errors else word for word in text.split())
+        for text in teacher_forcing
+    ]
 
 
 TRUTH = sentences(1)
@@ -72,8 +75,8 @@ def streams(references: list[list[str]]) -> list[list[str | None]]:
     return [[given[number] if number < len(given) else None for given in references] for number in numbers]
 
 
-def statistics(metric: Metric, errors: float, seed: int, truth: Sequence[str] = TRUTH) -> np.ndarray:
-    return metric.statistics(system(truth, errors, seed), [[text] for text in truth])
+def statistics(metric: Metric, errors: float, seed: int, teacher_forcing: Sequence[str] = TRUTH) -> np.ndarray:
+    return metric.statistics(system(teacher_forcing, errors, seed), [[text] for text in teacher_forcing])
 
 
 # ── Scores ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -139,7 +142,7 @@ def test_a_sum_over_some_sentences_gives_their_score(name, references):
 
 @every_metric
 def test_better_goes_the_metrics_own_way_and_anything_is_better_than_nothing(name):
-    better = METRICS[name].criterion.better
+    better = METRICS[name].selection_metric.better
     assert better(20.0, 10.0) == (name != "ter")
     assert better(10.0, 20.0) == (name == "ter")
     assert not better(10.0, 10.0)
@@ -160,8 +163,8 @@ def test_an_interval_has_the_score_in_it_and_its_seed_repeats_it(name):
 
 
 def test_four_times_as_many_sentences_halve_an_interval():
-    metric, truth = METRICS["chrf"], sentences(2, 4 * EXAMPLES)
-    table = statistics(metric, 0.3, seed=1, truth=truth)
+    metric, teacher_forcing = METRICS["chrf"], sentences(2, 4 * EXAMPLES)
+    table = statistics(metric, 0.3, seed=1, teacher_forcing=teacher_forcing)
     widths = []
     for rows in (table[:EXAMPLES], table):
         low, high = Bootstrap(len(rows)).interval(metric, rows)
@@ -184,7 +187,7 @@ def test_a_clearly_better_system_is_found_better(name):
     good, bad = statistics(metric, 0.2, seed=1), statistics(metric, 0.4, seed=2)
     result = Bootstrap(EXAMPLES).compare(metric, good, bad)
     assert result["difference"] == pytest.approx(metric.pool(good.sum(axis=0)) - metric.pool(bad.sum(axis=0)))
-    assert metric.criterion.better(result["difference"], 0.0)
+    assert metric.selection_metric.better(result["difference"], 0.0)
     low, high = result["interval"]
     assert low < result["difference"] < high
     assert low > 0 or high < 0

@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.common.inference.subtitles import subtitles
-from tasks.common.text.normalization import normalise
+from tasks.common.text.normalization import normalize_text
 
 
 @pytest.mark.parametrize(
@@ -15,17 +15,17 @@ from tasks.common.text.normalization import normalise
     ],
 )
 def test_each_kind_takes_more_away(kind, expected):
-    assert normalise("  “Well – don't,” said\tÅngström's  ﬁrst ", kind) == " ".join(expected.split())
+    assert normalize_text("  “Well – don't,” said\tÅngström's  ﬁrst ", kind) == " ".join(expected.split())
 
 
 def test_plain_text_parts_words_at_hyphens_and_keeps_letters_of_every_script():
-    assert normalise("Groß-Gerau, ÄÖÜ; don’t_stop 你好。", "plain") == "groß gerau äöü don't stop 你好"
+    assert normalize_text("Groß-Gerau, ÄÖÜ; don’t_stop 你好。", "plain") == "groß gerau äöü don't stop 你好"
 
 
 def test_normalising_twice_changes_nothing():
-    once = normalise("It's 'quoted' — O’Neill’s!", "plain")
+    once = normalize_text("It's 'quoted' — O’Neill’s!", "plain")
     assert once == "it's quoted o'neill's"
-    assert normalise(once, "plain") == once
+    assert normalize_text(once, "plain") == once
 
 
 SPOKEN = [(0.0, 1.5, "one"), (1.5, 2.0, ""), (3599.9996, 3661.25, "two")]

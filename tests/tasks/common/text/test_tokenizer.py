@@ -9,7 +9,7 @@ import torch
 
 from decoders.base import BOS, EOS, PAD, UNK
 from tasks.common.errors import UsageError
-from tasks.common.text.tokenizer import SPECIAL, Vocabulary, VocabularyConfig, frame, pad
+from tasks.common.text.tokenizer import SPECIAL, Tokenizer, VocabularyConfig, frame, pad
 from tasks.common.text_task import TextEncoderConfig
 from tasks.translation import Config, Task
 
@@ -46,11 +46,11 @@ def random_strings(count: int) -> list[str]:
     return strings
 
 
-def train(kind: str, texts: list[str] = CORPUS, **settings) -> Vocabulary:
-    return Vocabulary.train(texts, VocabularyConfig(kind=kind, **{"size": 400, **settings}))
+def train(kind: str, texts: list[str] = CORPUS, **settings) -> Tokenizer:
+    return Tokenizer.train(texts, VocabularyConfig(kind=kind, **{"size": 400, **settings}))
 
 
-def there_and_back(vocabulary: Vocabulary, texts: list[str], dropout: float = 0.0) -> list[str]:
+def there_and_back(vocabulary: Tokenizer, texts: list[str], dropout: float = 0.0) -> list[str]:
     return [vocabulary.decode(ids) for ids in vocabulary.encode(texts, dropout)]
 
 
@@ -99,12 +99,12 @@ def test_what_was_seen_in_training_comes_back(kind):
 
 def test_words_are_cut_at_spaces_and_punctuation_and_chinese_at_every_character():
     vocabulary = train("word", ["the dog, the cat.", "我们看到 the dog"], min_frequency=1)
-    assert vocabulary.pieces(vocabulary.encode(["the cat, 我们"])[0]) == ["·the", "·cat", ",", "·", "我", "们"]
+    assert vocabulary.display_tokens(vocabulary.encode(["the cat, 我们"])[0]) == ["·the", "·cat", ",", "·", "我", "们"]
 
 
 def test_characters_are_cut_everywhere():
     vocabulary = train("character", ["abc 我们"], min_frequency=1)
-    assert vocabulary.pieces(vocabulary.encode(["ab 们"])[0]) == [*"·ab·们"]
+    assert vocabulary.display_tokens(vocabulary.encode(["ab 们"])[0]) == [*"·ab·们"]
 
 
 @pytest.mark.parametrize("kind, text, count", [("word", "the zebra", 1), ("character", "zoo", 1)])
@@ -130,8 +130,8 @@ def test_the_special_tokens_are_the_first_four(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_vocabulary_restored_from_json_gives_the_same_ids(kind):
     vocabulary = train(kind)
-    restored = Vocabulary.restore(json.loads(json.dumps(vocabulary.state())))
-    assert restored.state() == vocabulary.state()
+    restored = Tokenizer.from_state_dict(json.loads(json.dumps(vocabulary.state_dict())))
+    assert restored.state() == vocabulary.state_dict()
     assert restored.encode(NASTY) == vocabulary.encode(NASTY)
     assert there_and_back(restored, NASTY) == there_and_back(vocabulary, NASTY)
 
@@ -155,7 +155,7 @@ def test_a_vocabulary_has_its_size_at_most_when_the_alphabet_alone_is_larger(kin
 @pytest.mark.parametrize("kind, sure", [("bpe", "·dog"), ("word", "·dog"), ("character", "d")])
 def test_what_is_rarer_than_min_frequency_gets_no_entry(kind, sure):
     vocabulary = train(kind, ["dog"] * 3 + ["xylophone"] * 2, min_frequency=3)
-    pieces = vocabulary.pieces(range(len(vocabulary)))
+    pieces = vocabulary.display_tokens(range(len(vocabulary)))
     assert sure in pieces
     assert not any("yl" in piece or "·x" in piece for piece in pieces)
     assert kind == "bpe" or "y" not in pieces
@@ -220,7 +220,7 @@ def test_a_text_without_entries_is_refused(kind, texts):
 # ── Shared and separate, in the translation task ────────────────────────────────────────────────────────────
 
 
-def fitted(shared: bool, embedding: int = 8) -> Task:
+def crop_resize(shared: bool, embedding: int = 8) -> Task:
     vocabulary = VocabularyConfig(kind="word", size=100, shared=shared, min_frequency=1)
     task = Task(Config(vocabulary=vocabulary, encoder=TextEncoderConfig(hidden=4, embedding=embedding)))
     task.fit(datasets.Dataset.from_dict({"source": ["ein Hund", "zwei"], "target": ["a dog", "two"]}))
@@ -229,17 +229,17 @@ def fitted(shared: bool, embedding: int = 8) -> Task:
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_translation_restores_its_vocabularies_shared_or_separate(shared):
-    task = fitted(shared)
-    assert (task.source_vocabulary is task.vocabulary) == shared
-    assert (UNK in task.vocabulary.encode(["ein Hund"])[0]) != shared
+    task = crop_resize(shared)
+    assert (task.source_tokenizer is task.tokenizer) == shared
+    assert (UNK in task.tokenizer.encode(["ein Hund"])[0]) != shared
     restored = Task(task.config)
-    restored.restore(json.loads(json.dumps(task.state())))
-    assert (restored.source_vocabulary is restored.vocabulary) == shared
-    assert restored.source_vocabulary.encode(["ein Hund"]) == task.source_vocabulary.encode(["ein Hund"])
-    assert restored.vocabulary.encode(["a dog"]) == task.vocabulary.encode(["a dog"])
+    restored.load_state_dict(json.loads(json.dumps(task.state_dict())))
+    assert (restored.source_tokenizer is restored.tokenizer) == shared
+    assert restored.source_tokenizer.encode(["ein Hund"]) == task.source_tokenizer.encode(["ein Hund"])
+    assert restored.tokenizer.encode(["a dog"]) == task.tokenizer.encode(["a dog"])
 
 
 @pytest.mark.parametrize("shared, embedding, one", [(True, 256, True), (True, 8, False), (False, 256, False)])
 def test_one_matrix_embeds_both_languages_if_vocabulary_and_size_are_shared(shared, embedding, one):
-    model = fitted(shared, embedding).build_model()
+    model = crop_resize(shared, embedding).build_model()
     assert (model.encoder.embedding is model.decoder.embedding) == one

@@ -13,11 +13,11 @@ from decoders import RecurrentDecoder
 from encoders import Recurrent, TextEncoder
 from tasks.common.model import Seq2Seq
 from tasks.common.training.optimization import (
-    LearningConfig,
+    TrainConfig,
     build_optimizer,
-    initialise,
+    init_weights,
     learning_rate,
-    truth_probability,
+    teacher_forcing_probability,
 )
 
 INPUT, HIDDEN, OUTPUT = 30, 50, 70
@@ -56,7 +56,7 @@ BOUNDS = {
 @pytest.mark.parametrize("name", BOUNDS)
 def test_uniform_starts_fill_every_gate_up_to_their_bound(name):
     model = layers()
-    initialise(model, name)
+    init_weights(model, name)
     for matrix in single_matrices(model):
         bound = BOUNDS[name](*matrix.shape)
         assert 0.98 * bound < matrix.abs().max() <= bound
@@ -66,7 +66,7 @@ def test_uniform_starts_fill_every_gate_up_to_their_bound(name):
 
 def test_an_orthogonal_start_makes_every_gate_turn_without_stretching():
     model = layers()
-    initialise(model, "orthogonal")
+    init_weights(model, "orthogonal")
     for matrix in single_matrices(model):
         narrow = matrix if matrix.size(0) <= matrix.size(1) else matrix.T
         assert_close(narrow @ narrow.T, torch.eye(narrow.size(0)), atol=1e-5, rtol=0)
@@ -74,7 +74,7 @@ def test_an_orthogonal_start_makes_every_gate_turn_without_stretching():
 
 def test_gates_are_drawn_one_by_one_and_not_alike():
     model = layers()
-    initialise(model, "orthogonal")
+    init_weights(model, "orthogonal")
     matrices = [matrix for matrix in single_matrices(model) if matrix.shape == (HIDDEN, HIDDEN)]
     assert len(matrices) == (4 + 3 + 1) * 2 * 2  # gates, layers and directions
     assert not any(torch.equal(one, other) for one, other in itertools.combinations(matrices, 2))
@@ -84,7 +84,7 @@ def test_gates_are_drawn_one_by_one_and_not_alike():
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_biases_are_zero_but_for_open_forget_gates(name, cell):
     model = translator(cell=cell)
-    initialise(model, name)
+    init_weights(model, name)
     for path, module in model.named_modules():
         biases = [bias for label, bias in module.named_parameters(recurse=False) if label.startswith("bias")]
         if isinstance(module, nn.LSTM):
@@ -99,7 +99,7 @@ def test_biases_are_zero_but_for_open_forget_gates(name, cell):
 @pytest.mark.parametrize("tied", [True, False])
 def test_embeddings_are_normal_also_where_they_are_the_output_matrix(name, tied):
     model = translator(tied=tied)
-    initialise(model, name)
+    init_weights(model, name)
     for embedding in (model.encoder.embedding, model.decoder.embedding):
         assert embedding.weight.std().item() == pytest.approx(embedding.embedding_dim**-0.5, rel=0.05)
         assert embedding.weight.abs().max() > 2.5 * embedding.embedding_dim**-0.5
@@ -112,7 +112,7 @@ def test_embeddings_are_normal_also_where_they_are_the_output_matrix(name, tied)
 def test_no_matrix_of_a_whole_model_is_forgotten(score):
     model = translator(score)
     before = {name: weight.clone() for name, weight in model.named_parameters()}
-    initialise(model, "uniform")
+    init_weights(model, "uniform")
     matrices = {name: weight for name, weight in model.named_parameters() if weight.dim() > 1}
     assert not any(torch.equal(weight, before[name]) for name, weight in matrices.items())
     assert all(weight.abs().max() <= 0.08 for name, weight in matrices.items() if "embedding" not in name)
@@ -120,24 +120,24 @@ def test_no_matrix_of_a_whole_model_is_forgotten(score):
 
 def test_what_is_no_matrix_and_no_bias_keeps_its_value():
     model = translator("cosine")
-    initialise(model, "xavier")
+    init_weights(model, "xavier")
     assert model.decoder.attention.score.log_temperature.item() == pytest.approx(math.log(10))
 
 
 def test_the_default_start_is_torchs_own():
     model = translator()
     before = {name: weight.clone() for name, weight in model.named_parameters()}
-    initialise(model, "default")
+    init_weights(model, "default")
     assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
 
 
 # ── Learning rate ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def rates(updates: list[int], total: int = 1000, drops: int = 0, **settings) -> list[float]:
+def rates(updates: list[int], total: int = 1000, num_lr_drops: int = 0, **settings) -> list[float]:
     """As shares of the highest rate."""
-    config = LearningConfig(lr=0.004, **settings)
-    return [learning_rate(config, update, total, drops) / 0.004 for update in updates]
+    config = TrainConfig(lr=0.004, **settings)
+    return [learning_rate(config, update, total, num_lr_drops) / 0.004 for update in updates]
 
 
 @pytest.mark.parametrize("schedule", ["plateau", "cosine", "inverse_sqrt", "constant"])
@@ -150,13 +150,15 @@ def test_every_schedule_warms_up_in_a_straight_line_to_its_highest_rate(schedule
 
 def test_a_plateau_multiplies_the_rate_and_time_does_not():
     assert rates([0, 500, 5000], schedule="plateau") == [1, 1, 1]
-    dropped = [rates([500], drops=drops, schedule="plateau", plateau_factor=0.3)[0] for drops in range(3)]
+    dropped = [
+        rates([500], num_lr_drops=num_lr_drops, schedule="plateau", plateau_factor=0.3)[0] for num_lr_drops in range(3)
+    ]
     assert dropped == pytest.approx([1, 0.3, 0.09])
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "inverse_sqrt", "constant"])
 def test_other_schedules_do_not_care_for_plateaus(schedule):
-    assert rates([10, 500], drops=3, schedule=schedule) == rates([10, 500], schedule=schedule)
+    assert rates([10, 500], num_lr_drops=3, schedule=schedule) == rates([10, 500], schedule=schedule)
 
 
 def test_a_cosine_falls_from_the_warm_up_to_zero_and_stays_there():
@@ -181,8 +183,8 @@ SCHEDULES = ("linear", "exponential", "inverse_sigmoid")
 
 
 def shares(schedule: str, half: int, updates: list[int], floor: float = 0.0) -> list[float]:
-    config = LearningConfig(scheduled_sampling=schedule, sampling_half=half, sampling_floor=floor)
-    return [truth_probability(config, update) for update in updates]
+    config = TrainConfig(scheduled_sampling=schedule, sampling_half=half, sampling_floor=floor)
+    return [teacher_forcing_probability(config, update) for update in updates]
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -224,7 +226,7 @@ def test_without_scheduled_sampling_the_truth_is_always_read():
 def test_every_trainable_parameter_is_learned_once_and_vectors_do_not_decay():
     model = translator()
     model.encoder.embedding.weight.requires_grad_(False)
-    optimizer = build_optimizer(model, LearningConfig(lr=0.02, weight_decay=0.03))
+    optimizer = build_optimizer(model, TrainConfig(lr=0.02, weight_decay=0.03))
     learned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     expected = [parameter for parameter in model.parameters() if parameter.requires_grad]
     assert isinstance(optimizer, torch.optim.AdamW)
@@ -252,4 +254,4 @@ ILLEGAL = {
 @pytest.mark.parametrize("name, value", [(name, value) for name, values in ILLEGAL.items() for value in values])
 def test_illegal_values_are_refused_by_the_name_of_their_flag(name, value):
     with pytest.raises(ValueError, match=f"train.{name.replace('_', '-')} is {value}; allowed is"):
-        LearningConfig(**{name: value})
+        TrainConfig(**{name: value})

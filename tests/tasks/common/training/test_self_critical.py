@@ -13,13 +13,13 @@ import run
 from decoders.base import BOS, EOS, PAD, UNK
 from decoders.ctc import CTC
 from decoders.search_config import Hypothesis, SearchConfig
-from encoders.base import Encoder, Memory, Source
+from encoders.base import Encoder, Memory, SourceBatch
 from tasks.common.config import AttentionConfig, Config, DecoderConfig
 from tasks.common.data.tables import Batch
 from tasks.common.errors import UsageError
 from tasks.common.model import Seq2Seq, build_decoder
-from tasks.common.text.tokenizer import Vocabulary, VocabularyConfig
-from tasks.common.training.optimization import LearningConfig
+from tasks.common.text.tokenizer import Tokenizer, VocabularyConfig
+from tasks.common.training.optimization import TrainConfig
 from tasks.common.training.self_critical import SelfCritical
 
 REFERENCES = [["a red cat", "a cat"], ["two dogs", "two dogs run"], ["a red dog", "one dog"]]
@@ -30,14 +30,14 @@ class Given(Encoder):
 
     dim = 8
 
-    def forward(self, source: Source) -> Memory:
+    def forward(self, source: SourceBatch) -> Memory:
         return Memory(source.values, source.mask, source.values[:, 0])
 
 
 @pytest.fixture
-def vocabulary() -> Vocabulary:
+def vocabulary() -> Tokenizer:
     texts = [text for given in REFERENCES for text in given]
-    return Vocabulary.train(texts, VocabularyConfig(kind="word", size=50, min_frequency=1))
+    return Tokenizer.train(texts, VocabularyConfig(kind="word", size=50, min_frequency=1))
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def objective(make_table, vocabulary) -> SelfCritical:
 
 def batch(size: int, rows: list[int]) -> Batch:
     values = torch.randn(len(rows), 2, size)
-    return Batch(Source(values, torch.ones(len(rows), 2, dtype=torch.bool)), torch.ones(len(rows), 3).long(), rows)
+    return Batch(SourceBatch(values, torch.ones(len(rows), 2, dtype=torch.bool)), torch.ones(len(rows), 3).long(), rows)
 
 
 def test_the_gradient_is_that_of_the_rewards_above_the_others_mean(objective, vocabulary, monkeypatch):
@@ -138,7 +138,7 @@ def test_a_decoder_that_cannot_follow_is_refused(vocabulary):
     with pytest.raises(ValueError, match=r"another --attention\.area"):
         SelfCritical(hard, vocabulary, REFERENCES, SearchConfig(), draws=2)
     with pytest.raises(ValueError, match="draws is 1"):
-        LearningConfig(objective="scst", draws=1)
+        TrainConfig(objective="scst", draws=1)
 
 
 def test_a_second_phase_starts_from_a_run_and_can_be_resumed_without_it(tmp_path, monkeypatch, capsys):

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 from tasks.common.data.tables import BatchConfig
 from tasks.common.errors import UsageError
-from tasks.common.training.optimization import LearningConfig
-from tasks.common.training.trainer import Training
+from tasks.common.training.optimization import TrainConfig
+from tasks.common.training.trainer import Trainer
 from tasks.toy_world.scenes import text_pairs
 from tasks.translation import PRESETS, Task
 
@@ -47,9 +47,9 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> str:
-    told = process.communicate(timeout=240)[1]
-    assert process.returncode == code, told
-    return told
+    reverse_log_probs = process.communicate(timeout=240)[1]
+    assert process.returncode == code, reverse_log_probs
+    return reverse_log_probs
 
 
 def records(run: Path) -> list[dict]:
@@ -86,8 +86,8 @@ def test_a_stopped_run_resumes_to_the_same_weights_as_one_never_stopped(
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
     process.send_signal(number)
-    told = finish(process, -number if number == signal.SIGKILL else 128 + number)
-    assert number == signal.SIGKILL or "go on with --resume" in told
+    reverse_log_probs = finish(process, -number if number == signal.SIGKILL else 128 + number)
+    assert number == signal.SIGKILL or "go on with --resume" in reverse_log_probs
     assert len(records(run)) < len(records(uninterrupted)), "it was stopped too late to prove anything"
     finish(start(command(run, "--resume")))
     assert records(run) == records(uninterrupted)
@@ -126,8 +126,8 @@ def test_two_processes_train_and_evaluate_like_one(data: str, tmp_path: Path):
     finish(start(command(one, *flags, "--train.accumulate", "2")))
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    told = finish(start([*launch, *command(two, *flags)[1:]]))
-    assert "2 x cpu" in told
+    reverse_log_probs = finish(start([*launch, *command(two, *flags)[1:]]))
+    assert "2 x cpu" in reverse_log_probs
     assert_same_weights(one, two, tolerance=1e-5)
     alone, together = (records(run)[-1]["validation"] for run in (one, two))
     assert alone == pytest.approx(together, rel=1e-5)
@@ -136,7 +136,7 @@ def test_two_processes_train_and_evaluate_like_one(data: str, tmp_path: Path):
 @pytest.fixture
 def small_task(data: str) -> Callable[..., Task]:
     def build(**changes: object) -> Task:
-        learning = dataclasses.replace(LearningConfig(epochs=1, lr=5e-3, average=0), **changes)
+        learning = dataclasses.replace(TrainConfig(epochs=1, lr=5e-3, average=0), **changes)
         return Task(dataclasses.replace(PRESETS["tiny"](), data=data, batch=BatchConfig(sentences=60), train=learning))
 
     return build
@@ -144,12 +144,12 @@ def small_task(data: str) -> Callable[..., Task]:
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_rows(small_task: Callable[..., Task], tmp_path: Path):
     with pytest.raises(UsageError, match=r"the loss became (nan|inf) on the training rows \d+, \d+"):
-        Training(small_task(lr=1e30, clip=0.0), tmp_path, resume=False).run()
+        Trainer(small_task(lr=1e30, clip=0.0), tmp_path, resume=False).run()
     assert not (tmp_path / "best.safetensors").exists()
 
 
 def test_training_stops_when_the_time_is_over_and_counts_as_finished(small_task: Callable[..., Task], tmp_path: Path):
-    training = Training(small_task(epochs=1000, minutes=0.01), tmp_path, resume=False)
+    training = Trainer(small_task(epochs=1000, minutes=0.01), tmp_path, resume=False)
     training.run()
     assert training.is_over() and training.progress.epoch < 1000
     assert (tmp_path / "best.safetensors").is_file()
@@ -158,18 +158,18 @@ def test_training_stops_when_the_time_is_over_and_counts_as_finished(small_task:
 def test_training_stops_early_and_the_rate_falls_when_the_score_stays(small_task: Callable[..., Task], tmp_path: Path):
     # A rate this small changes nothing that greedy search would see.
     task = small_task(epochs=50, lr=1e-12, patience=3, plateau_patience=1, evaluate_every=1)
-    training = Training(task, tmp_path, resume=False)
+    training = Trainer(task, tmp_path, resume=False)
     training.run()
     assert training.progress.update == 4
     assert [record["lr"] for record in records(tmp_path)] == pytest.approx([1e-12, 1e-12, 1e-12, 5e-13])
 
 
 def test_the_best_checkpoints_are_averaged_when_that_is_better(small_task: Callable[..., Task], tmp_path: Path):
-    training = Training(small_task(epochs=2, average=2, evaluate_every=10), tmp_path, resume=False)
+    training = Trainer(small_task(epochs=2, average=2, evaluate_every=10), tmp_path, resume=False)
     training.run()
     assert len(training.progress.kept) == 2
     assert not list((tmp_path / "checkpoints").iterdir())
-    training.task.restore(json.loads((tmp_path / "vocabulary.json").read_text(encoding="utf-8")))
+    training.task.load_state_dict(json.loads((tmp_path / "vocabulary.json").read_text(encoding="utf-8")))
     model = training.task.build_model()
     missing = model.load_state_dict(load_file(tmp_path / "best.safetensors"), strict=False)
     assert not missing.unexpected_keys
@@ -180,9 +180,9 @@ def test_the_best_checkpoints_are_averaged_when_that_is_better(small_task: Calla
 def test_a_finished_run_that_is_trained_further_averages_what_is_new(
     small_task: Callable[..., Task], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
-    Training(small_task(epochs=1, average=3, evaluate_every=10), tmp_path, resume=False).run()
+    Trainer(small_task(epochs=1, average=3, evaluate_every=10), tmp_path, resume=False).run()
     capfd.readouterr()
-    Training(small_task(epochs=2, average=3, evaluate_every=10), tmp_path, resume=True).run()
+    Trainer(small_task(epochs=2, average=3, evaluate_every=10), tmp_path, resume=True).run()
     assert "average of 2 checkpoints" in capfd.readouterr().err
     assert [record["update"] for record in records(tmp_path)] == [10, 20, 30, 40]
 
@@ -190,21 +190,21 @@ def test_a_finished_run_that_is_trained_further_averages_what_is_new(
 def test_what_is_too_long_is_left_out_and_too_short_a_limit_is_told(small_task: Callable[..., Task], tmp_path: Path):
     task = small_task()
     limited = dataclasses.replace(task.config, batch=BatchConfig(sentences=60, max_length=12))
-    training = Training(Task(limited), tmp_path / "short", resume=False)
-    assert 0 < training.batches.left_out < 1200
+    training = Trainer(Task(limited), tmp_path / "short", resume=False)
+    assert 0 < training.batches.num_skipped < 1200
     assert max(max(training.batches.lengths[row]) for batch in training.batches.epoch(0) for row in batch) == 12
     nothing = dataclasses.replace(limited, batch=BatchConfig(max_length=1))
     with pytest.raises(UsageError, match=r"longer than --batch\.max-frames or --batch\.max-length"):
-        Training(Task(nothing), tmp_path / "nothing", resume=False)
+        Trainer(Task(nothing), tmp_path / "nothing", resume=False)
 
 
 def test_half_precision_on_a_cpu_is_refused(small_task: Callable[..., Task], tmp_path: Path):
     with pytest.raises(UsageError, match=r"bf16 needs a GPU"):
-        Training(small_task(precision="bf16"), tmp_path, resume=False)
+        Trainer(small_task(precision="bf16"), tmp_path, resume=False)
 
 
 def test_scheduled_sampling_trains(small_task: Callable[..., Task], tmp_path: Path):
-    Training(small_task(epochs=2, scheduled_sampling="inverse_sigmoid", sampling_half=5), tmp_path, resume=False).run()
+    Trainer(small_task(epochs=2, scheduled_sampling="inverse_sigmoid", sampling_half=5), tmp_path, resume=False).run()
     first, second = records(tmp_path)
     assert second["loss"] < first["loss"]
 
@@ -212,7 +212,7 @@ def test_scheduled_sampling_trains(small_task: Callable[..., Task], tmp_path: Pa
 def test_tensorboard_gets_what_the_log_gets(small_task: Callable[..., Task], tmp_path: Path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    Training(small_task(tensorboard=True), tmp_path, resume=False).run()
+    Trainer(small_task(tensorboard=True), tmp_path, resume=False).run()
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     record = records(tmp_path)[0]
