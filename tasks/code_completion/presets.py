@@ -1,5 +1,7 @@
 """Whole configurations by name. The docstring of one that was run gives its command, time and score."""
 
+from encoders.config import RecurrentEncoderConfig
+from decoders.config import RecurrentDecoderConfig
 from dataclasses import replace
 
 from decoders.search_config import SearchConfig
@@ -15,11 +17,11 @@ def tiny() -> CodeCompletionConfig:
     """The standard library in a minute, for tests: it learns, but not well."""
     return CodeCompletionConfig(
         vocabulary=VocabularyConfig(kind="byte", size=600),
-        encoder=TextEncoderConfig(hidden=16, embedding=16, dropout=0.0, limit=24),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=16, dropout=0.0), embedding_dim=16, max_source_tokens=24),
         attention=AttentionConfig(score="general"),
-        decoder=DecoderConfig(hidden=32, embedding=16, dropout=0.0, copy=True),
-        batch=BatchConfig(sentences=256, max_length=40),
-        train=TrainConfig(epochs=1, lr=1e-2, average=0),
+        decoder=RecurrentDecoderConfig(hidden_dim=32, embedding_dim=16, dropout=0.0, copy=True),
+        batch=BatchConfig(max_sources=256, max_target_length=40),
+        train=TrainConfig(epochs=1, lr=1e-2, average_checkpoints=0),
         search=SearchConfig(max_length=30, beam=2),
     )
 
@@ -28,11 +30,11 @@ def demo() -> CodeCompletionConfig:
     """Python's standard library: the rest of a line, or the next one."""
     return CodeCompletionConfig(
         vocabulary=VocabularyConfig(kind="byte", size=5000),
-        encoder=TextEncoderConfig(hidden=128, embedding=192, dropout=0.2, limit=120),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=128, dropout=0.2), embedding_dim=192, max_source_tokens=120),
         attention=AttentionConfig(score="general"),
-        decoder=DecoderConfig(hidden=256, embedding=192, dropout=0.2, copy=True),
-        batch=BatchConfig(sentences=64, frames=8000, max_length=60),
-        train=TrainConfig(epochs=3, lr=2e-3, schedule="cosine", warmup=300, average=0),
+        decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=192, dropout=0.2, copy=True),
+        batch=BatchConfig(max_sources=64, max_source_size=8000, max_target_length=60),
+        train=TrainConfig(epochs=3, lr=2e-3, schedule="cosine", warmup_steps=300, average_checkpoints=0),
         search=SearchConfig(max_length=60),
     )
 
@@ -45,11 +47,11 @@ def codexglue() -> CodeCompletionConfig:
     return CodeCompletionConfig(
         data="py150",
         vocabulary=VocabularyConfig(kind="byte", size=16_000),
-        encoder=TextEncoderConfig(hidden=512, embedding=512, layers=2, dropout=0.1, limit=400),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=512, num_layers=2, dropout=0.1), embedding_dim=512, max_source_tokens=400),
         attention=AttentionConfig(score="general"),
-        decoder=DecoderConfig(hidden=1024, embedding=512, dropout=0.1, copy=True),
-        batch=BatchConfig(sentences=128, tokens=8000, frames=50_000, max_frames=401, max_length=100),
-        train=TrainConfig(epochs=5, lr=1e-3, schedule="cosine", warmup=4000, average=0, workers=4),
+        decoder=RecurrentDecoderConfig(hidden_dim=1024, embedding_dim=512, dropout=0.1, copy=True),
+        batch=BatchConfig(max_sources=128, max_target_size=8000, max_source_size=50_000, max_source_length=401, max_target_length=100),
+        train=TrainConfig(epochs=5, lr=1e-3, schedule="cosine", warmup_steps=4000, average_checkpoints=0, num_workers=4),
         search=SearchConfig(max_length=100),
     )
 
@@ -62,8 +64,8 @@ def conala() -> CodeCompletionConfig:
         source="intent",
         target="snippet",
         vocabulary=VocabularyConfig(kind="byte", size=3000),
-        batch=BatchConfig(sentences=32, max_length=100),
-        train=TrainConfig(epochs=30, lr=1e-3, schedule="cosine", warmup=200, average=4),
+        batch=BatchConfig(max_sources=32, max_target_length=100),
+        train=TrainConfig(epochs=30, lr=1e-3, schedule="cosine", warmup_steps=200, average_checkpoints=4),
         search=SearchConfig(max_length=100),
     )
 

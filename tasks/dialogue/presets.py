@@ -1,5 +1,7 @@
 """Whole configurations by name. The docstring of one that was run gives its command, time and score."""
 
+from encoders.config import RecurrentEncoderConfig
+from decoders.config import RecurrentDecoderConfig
 from dataclasses import replace
 
 from decoders.search_config import SearchConfig
@@ -16,11 +18,11 @@ def tiny() -> DialogueConfig:
     return DialogueConfig(
         language="french",
         vocabulary=VocabularyConfig(size=500),
-        encoder=TextEncoderConfig(hidden=32, embedding=32, dropout=0.0, limit=40),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=32, dropout=0.0), embedding_dim=32, max_source_tokens=40),
         attention=AttentionConfig(score="general"),
-        decoder=DecoderConfig(hidden=64, embedding=32, dropout=0.0),
-        batch=BatchConfig(sentences=16),
-        train=TrainConfig(epochs=1, lr=5e-3, average=0),
+        decoder=RecurrentDecoderConfig(hidden_dim=64, embedding_dim=32, dropout=0.0),
+        batch=BatchConfig(max_sources=16),
+        train=TrainConfig(epochs=1, lr=5e-3, average_checkpoints=0),
         search=SearchConfig(max_length=30),
     )
 
@@ -29,11 +31,11 @@ def demo() -> DialogueConfig:
     """The conversations of chatterbot-corpus, in English or in --language."""
     return DialogueConfig(
         vocabulary=VocabularyConfig(size=3000),
-        encoder=TextEncoderConfig(hidden=128, embedding=128, dropout=0.3, limit=80),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=128, dropout=0.3), embedding_dim=128, max_source_tokens=80),
         attention=AttentionConfig(score="general"),
-        decoder=DecoderConfig(hidden=256, embedding=128, dropout=0.3),
-        batch=BatchConfig(sentences=16, max_length=60),
-        train=TrainConfig(epochs=40, lr=1e-3, schedule="cosine", warmup=200, average=0),
+        decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=128, dropout=0.3),
+        batch=BatchConfig(max_sources=16, max_target_length=60),
+        train=TrainConfig(epochs=40, lr=1e-3, schedule="cosine", warmup_steps=200, average_checkpoints=0),
         search=SearchConfig(max_length=50, no_repeat_ngram=3),
     )
 
@@ -44,11 +46,11 @@ def daily_dialog() -> DialogueConfig:
         data="li2017dailydialog/daily_dialog",
         skip_invalid=True,
         vocabulary=VocabularyConfig(size=10_000),
-        encoder=TextEncoderConfig(hidden=256, embedding=256, dropout=0.3, limit=120),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=256, dropout=0.3), embedding_dim=256, max_source_tokens=120),
         attention=AttentionConfig(score="general"),
-        decoder=DecoderConfig(hidden=512, embedding=256, dropout=0.3),
-        batch=BatchConfig(sentences=128, tokens=8000, frames=16_000),
-        train=TrainConfig(epochs=12, lr=1e-3, schedule="cosine", warmup=1000, average=0, workers=2),
+        decoder=RecurrentDecoderConfig(hidden_dim=512, embedding_dim=256, dropout=0.3),
+        batch=BatchConfig(max_sources=128, max_target_size=8000, max_source_size=16_000),
+        train=TrainConfig(epochs=12, lr=1e-3, schedule="cosine", warmup_steps=1000, average_checkpoints=0, num_workers=2),
         search=SearchConfig(max_length=60, beam=10, no_repeat_ngram=3),
     )
 

@@ -1,5 +1,7 @@
 """Whole configurations by name. The docstring of one that was run gives its command, time and score."""
 
+from encoders.config import NoSequenceEncoderConfig
+from decoders.config import RecurrentDecoderConfig
 from dataclasses import replace
 
 from decoders.search_config import SearchConfig
@@ -13,13 +15,13 @@ from tasks.image_captioning.task import ImageConfig, ImageEncoderConfig
 def tiny() -> ImageConfig:
     """The embedded world, drawn, in seconds, for tests: it learns, but not well."""
     return ImageConfig(
-        scenes=120,
+        num_scenes=120,
         vocabulary=VocabularyConfig(kind="word", size=400),
-        encoder=ImageEncoderConfig(size=32, channels=(8, 16, 16), hidden=32, dropout=0.0),
-        attention=AttentionConfig(score="general", hidden=32),
-        decoder=DecoderConfig(hidden=32, embedding=16, dropout=0.0),
-        batch=BatchConfig(sentences=16),
-        train=TrainConfig(epochs=2, lr=5e-3, average=0),
+        encoder=ImageEncoderConfig(NoSequenceEncoderConfig(hidden_dim=32, dropout=0.0), size=32, channels=(8, 16, 16)),
+        attention=AttentionConfig(score="general", hidden_dim=32),
+        decoder=RecurrentDecoderConfig(hidden_dim=32, embedding_dim=16, dropout=0.0),
+        batch=BatchConfig(max_sources=16),
+        train=TrainConfig(epochs=2, lr=5e-3, average_checkpoints=0),
         search=SearchConfig(beam=2, max_length=30),
     )
 
@@ -27,14 +29,14 @@ def tiny() -> ImageConfig:
 def demo() -> ImageConfig:
     """The embedded world, drawn with real handwriting, on a laptop's CPU."""
     return ImageConfig(
-        scenes=16_000,
+        num_scenes=16_000,
         vocabulary=VocabularyConfig(kind="word", size=400),
-        encoder=ImageEncoderConfig(channels=(16, 64, 128), hidden=128, dropout=0.0),
+        encoder=ImageEncoderConfig(NoSequenceEncoderConfig(hidden_dim=128, dropout=0.0), channels=(16, 64, 128)),
         # Location: at the digit look where the colour was seen, or the network is long in learning what digits are.
-        attention=AttentionConfig(score="location", hidden=128),
-        decoder=DecoderConfig(hidden=192, embedding=64, tied=False, dropout=0.0),
-        batch=BatchConfig(sentences=32),
-        train=TrainConfig(epochs=6, lr=3e-3, schedule="cosine", warmup=200, average=0, label_smoothing=0.0),
+        attention=AttentionConfig(score="location", hidden_dim=128),
+        decoder=RecurrentDecoderConfig(hidden_dim=192, embedding_dim=64, tie_embeddings=False, dropout=0.0),
+        batch=BatchConfig(max_sources=32),
+        train=TrainConfig(epochs=6, lr=3e-3, schedule="cosine", warmup_steps=200, average_checkpoints=0, label_smoothing=0.0),
         search=SearchConfig(max_length=40),
     )
 
@@ -48,11 +50,11 @@ def flickr8k() -> ImageConfig:
     return ImageConfig(
         data="jxie/flickr8k",
         vocabulary=VocabularyConfig(kind="word", size=5000, min_frequency=4),
-        encoder=ImageEncoderConfig(pretrained="timm/tf_efficientnet_lite0.in1k", hidden=512, dropout=0.3),
+        encoder=ImageEncoderConfig(NoSequenceEncoderConfig(hidden_dim=512, dropout=0.3), pretrained="timm/tf_efficientnet_lite0.in1k"),
         attention=AttentionConfig(score="general"),
-        decoder=DecoderConfig(hidden=512, embedding=256, gate=True, dropout=0.5),
-        batch=BatchConfig(sentences=16, frames=20_000),
-        train=TrainConfig(epochs=12, lr=1e-3, schedule="cosine", warmup=300, average=4, patience=0),
+        decoder=RecurrentDecoderConfig(hidden_dim=512, embedding_dim=256, context_gate=True, dropout=0.5),
+        batch=BatchConfig(max_sources=16, max_source_size=20_000),
+        train=TrainConfig(epochs=12, lr=1e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4, early_stopping_patience=0),
         search=SearchConfig(max_length=30),
     )
 
@@ -63,7 +65,7 @@ def flickr30k() -> ImageConfig:
         flickr8k(),
         data="nlphuji/flickr30k",
         vocabulary=VocabularyConfig(kind="word", size=10_000, min_frequency=4),
-        train=TrainConfig(epochs=15, lr=1e-3, schedule="cosine", warmup=1000, average=4, workers=4),
+        train=TrainConfig(epochs=15, lr=1e-3, schedule="cosine", warmup_steps=1000, average_checkpoints=4, num_workers=4),
     )
 
 
@@ -72,10 +74,10 @@ def coco() -> ImageConfig:
     return replace(
         flickr30k(),
         data="coco",
-        encoder=ImageEncoderConfig(pretrained="torchvision:resnet101", hidden=512, dropout=0.3),
-        attention=AttentionConfig(score="additive", hidden=512, doubly_stochastic=1.0),
-        decoder=DecoderConfig(hidden=1024, embedding=512, gate=True, dropout=0.5),
-        batch=BatchConfig(sentences=32, frames=20_000),
+        encoder=ImageEncoderConfig(NoSequenceEncoderConfig(hidden_dim=512, dropout=0.3), pretrained="torchvision:resnet101"),
+        attention=AttentionConfig(score="additive", hidden_dim=512, doubly_stochastic_weight=1.0),
+        decoder=RecurrentDecoderConfig(hidden_dim=1024, embedding_dim=512, context_gate=True, dropout=0.5),
+        batch=BatchConfig(max_sources=32, max_source_size=20_000),
     )
 
 

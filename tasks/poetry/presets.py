@@ -1,5 +1,7 @@
 """Whole configurations by name. The docstring of one that was run gives its command, time and score."""
 
+from encoders.config import RecurrentEncoderConfig
+from decoders.config import RecurrentDecoderConfig
 from dataclasses import replace
 
 from decoders.search_config import SearchConfig
@@ -17,11 +19,11 @@ def tiny() -> PoetryConfig:
     """Set phrases in seconds, for tests: it learns, but not well."""
     return PoetryConfig(
         vocabulary=VocabularyConfig(kind="character", size=5000),
-        encoder=TextEncoderConfig(hidden=16, embedding=16, dropout=0.0),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=16, dropout=0.0), embedding_dim=16),
         attention=AttentionConfig(score="general"),
-        decoder=DecoderConfig(hidden=32, embedding=16, dropout=0.0),
-        batch=BatchConfig(sentences=512),
-        train=TrainConfig(epochs=1, lr=1e-2, average=0),
+        decoder=RecurrentDecoderConfig(hidden_dim=32, embedding_dim=16, dropout=0.0),
+        batch=BatchConfig(max_sources=512),
+        train=TrainConfig(epochs=1, lr=1e-2, average_checkpoints=0),
         search=DRAWN,
     )
 
@@ -30,11 +32,11 @@ def demo() -> PoetryConfig:
     """Set phrases of four characters, which come with pypinyin: the second half from the first."""
     return PoetryConfig(
         vocabulary=VocabularyConfig(kind="character", size=5000),
-        encoder=TextEncoderConfig(hidden=64, embedding=128, dropout=0.3),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=64, dropout=0.3), embedding_dim=128),
         attention=AttentionConfig(score="general"),
-        decoder=DecoderConfig(hidden=128, embedding=128, dropout=0.3),
-        batch=BatchConfig(sentences=128),
-        train=TrainConfig(epochs=10, lr=2e-3, schedule="cosine", warmup=200, average=0),
+        decoder=RecurrentDecoderConfig(hidden_dim=128, embedding_dim=128, dropout=0.3),
+        batch=BatchConfig(max_sources=128),
+        train=TrainConfig(epochs=10, lr=2e-3, schedule="cosine", warmup_steps=200, average_checkpoints=0),
         search=DRAWN,
     )
 
@@ -45,11 +47,11 @@ def tang() -> PoetryConfig:
         data="tang_quatrains",
         skip_invalid=True,
         vocabulary=VocabularyConfig(kind="character", size=6000),
-        encoder=TextEncoderConfig(hidden=128, embedding=128, dropout=0.2),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=128, dropout=0.2), embedding_dim=128),
         attention=AttentionConfig(score="general"),
-        decoder=DecoderConfig(hidden=256, embedding=128, dropout=0.2),
-        batch=BatchConfig(sentences=128),
-        train=TrainConfig(epochs=5, lr=2e-3, schedule="cosine", warmup=300, average=0),
+        decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=128, dropout=0.2),
+        batch=BatchConfig(max_sources=128),
+        train=TrainConfig(epochs=5, lr=2e-3, schedule="cosine", warmup_steps=300, average_checkpoints=0),
         search=DRAWN,
     )
 
@@ -57,7 +59,7 @@ def tang() -> PoetryConfig:
 def tang_poem() -> PoetryConfig:
     """The same poems as a whole, from their first line (or, with --given title, from their title)."""
     return replace(
-        tang(), given="first", train=TrainConfig(epochs=10, lr=2e-3, schedule="cosine", warmup=200, average=0)
+        tang(), given="first", train=TrainConfig(epochs=10, lr=2e-3, schedule="cosine", warmup_steps=200, average_checkpoints=0)
     )
 
 

@@ -1,5 +1,7 @@
 """Whole configurations by name. The docstring of one that was run gives its command, time and score."""
 
+from encoders.config import RecurrentEncoderConfig
+from decoders.config import RecurrentDecoderConfig
 from dataclasses import replace
 
 from decoders.search_config import SearchConfig
@@ -14,14 +16,14 @@ from tasks.speech_recognition.task import SpeechConfig, SpeechEncoderConfig
 def tiny() -> SpeechConfig:
     """The embedded world, spoken, in seconds, for tests: it learns, but not well."""
     return SpeechConfig(
-        scenes=120,
+        num_scenes=120,
         vocabulary=VocabularyConfig(kind="word", size=400),
-        features=FeatureConfig(mels=20),
-        encoder=SpeechEncoderConfig(channels=4, hidden=16, layers=1, dropout=0.0),
-        attention=AttentionConfig(score="general", hidden=32),
-        decoder=DecoderConfig(hidden=32, embedding=16, dropout=0.0, ctc=0.3),
-        batch=BatchConfig(sentences=16, frames=20_000, max_frames=1500),
-        train=TrainConfig(epochs=2, lr=5e-3, average=0),
+        features=FeatureConfig(num_mels=20),
+        encoder=SpeechEncoderConfig(RecurrentEncoderConfig(hidden_dim=16, num_layers=1, dropout=0.0), channels=4),
+        attention=AttentionConfig(score="general", hidden_dim=32),
+        decoder=RecurrentDecoderConfig(hidden_dim=32, embedding_dim=16, dropout=0.0, ctc_weight=0.3),
+        batch=BatchConfig(max_sources=16, max_source_size=20_000, max_source_length=1500),
+        train=TrainConfig(epochs=2, lr=5e-3, average_checkpoints=0),
         search=SearchConfig(beam=2, max_length=30),
     )
 
@@ -30,12 +32,12 @@ def demo() -> SpeechConfig:
     """The embedded world, spoken by espeak-ng in many voices, on a laptop's CPU."""
     return SpeechConfig(
         vocabulary=VocabularyConfig(kind="word", size=400),
-        features=FeatureConfig(mels=40),
-        encoder=SpeechEncoderConfig(channels=16, hidden=128, layers=2, pyramid=1, dropout=0.1),
-        attention=AttentionConfig(score="location", hidden=128),
-        decoder=DecoderConfig(hidden=128, embedding=64, dropout=0.1, ctc=0.3),
-        batch=BatchConfig(sentences=32, frames=16_000, max_frames=1500),
-        train=TrainConfig(epochs=5, lr=3e-3, schedule="cosine", warmup=100, average=0),
+        features=FeatureConfig(num_mels=40),
+        encoder=SpeechEncoderConfig(RecurrentEncoderConfig(hidden_dim=128, num_layers=2, dropout=0.1), channels=16, pyramid_layers=1),
+        attention=AttentionConfig(score="location", hidden_dim=128),
+        decoder=RecurrentDecoderConfig(hidden_dim=128, embedding_dim=64, dropout=0.1, ctc_weight=0.3),
+        batch=BatchConfig(max_sources=32, max_source_size=16_000, max_source_length=1500),
+        train=TrainConfig(epochs=5, lr=3e-3, schedule="cosine", warmup_steps=100, average_checkpoints=0),
         search=SearchConfig(max_length=40),
     )
 
@@ -49,13 +51,13 @@ def grid() -> SpeechConfig:
     return SpeechConfig(
         data="grid",
         vocabulary=VocabularyConfig(kind="character", size=100),
-        features=FeatureConfig(mels=40),
+        features=FeatureConfig(num_mels=40),
         augment=AugmentConfig(speeds=(0.9, 1.0, 1.1)),
-        encoder=SpeechEncoderConfig(channels=16, hidden=192, layers=2, dropout=0.3),
-        attention=AttentionConfig(score="location", hidden=160),
-        decoder=DecoderConfig(hidden=256, embedding=64, dropout=0.3, ctc=0.3),
-        batch=BatchConfig(sentences=16, frames=16_000, max_frames=1500),
-        train=TrainConfig(epochs=90, lr=2e-3, schedule="cosine", warmup=200, average=4, patience=0),
+        encoder=SpeechEncoderConfig(RecurrentEncoderConfig(hidden_dim=192, num_layers=2, dropout=0.3), channels=16),
+        attention=AttentionConfig(score="location", hidden_dim=160),
+        decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=64, dropout=0.3, ctc_weight=0.3),
+        batch=BatchConfig(max_sources=16, max_source_size=16_000, max_source_length=1500),
+        train=TrainConfig(epochs=90, lr=2e-3, schedule="cosine", warmup_steps=200, average_checkpoints=4, early_stopping_patience=0),
         search=SearchConfig(max_length=60),
     )
 
@@ -69,12 +71,12 @@ def an4() -> SpeechConfig:
     return replace(
         grid(),
         data="espnet/an4",
-        augment=AugmentConfig(stretch=0.15, frequency_masks=0, time_masks=3, time_width=0.05),
-        encoder=SpeechEncoderConfig(convolutions=0, hidden=256, layers=4, pyramid=2, dropout=0.3),
-        attention=AttentionConfig(score="location", hidden=128),
-        decoder=DecoderConfig(hidden=256, embedding=64, dropout=0.3, ctc=0.5),
-        batch=BatchConfig(sentences=8, frames=8_000, max_frames=1500),
-        train=TrainConfig(epochs=60, lr=1.5e-3, schedule="cosine", warmup=300, average=5, patience=0),
+        augment=AugmentConfig(stretch=0.15, num_frequency_masks=0, num_time_masks=3, time_width=0.05),
+        encoder=SpeechEncoderConfig(RecurrentEncoderConfig(hidden_dim=256, num_layers=4, dropout=0.3), num_conv_layers=0, pyramid_layers=2),
+        attention=AttentionConfig(score="location", hidden_dim=128),
+        decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=64, dropout=0.3, ctc_weight=0.5),
+        batch=BatchConfig(max_sources=8, max_source_size=8_000, max_source_length=1500),
+        train=TrainConfig(epochs=60, lr=1.5e-3, schedule="cosine", warmup_steps=300, average_checkpoints=5, early_stopping_patience=0),
         search=SearchConfig(max_length=100),
     )
 
@@ -85,13 +87,13 @@ def kerstin() -> SpeechConfig:
         grid(),
         data="kerstin_de",
         vocabulary=VocabularyConfig(kind="character", size=100),
-        features=FeatureConfig(mels=80),
+        features=FeatureConfig(num_mels=80),
         augment=AugmentConfig(stretch=0.1),
-        encoder=SpeechEncoderConfig(channels=32, hidden=256, layers=3, dropout=0.3),
-        attention=AttentionConfig(score="location", hidden=256),
-        decoder=DecoderConfig(hidden=320, embedding=64, dropout=0.3, ctc=0.5),
-        batch=BatchConfig(sentences=16, frames=16_000, max_frames=1500),
-        train=TrainConfig(epochs=60, lr=2e-3, schedule="cosine", warmup=300, average=4, patience=0),
+        encoder=SpeechEncoderConfig(RecurrentEncoderConfig(hidden_dim=256, num_layers=3, dropout=0.3), channels=32),
+        attention=AttentionConfig(score="location", hidden_dim=256),
+        decoder=RecurrentDecoderConfig(hidden_dim=320, embedding_dim=64, dropout=0.3, ctc_weight=0.5),
+        batch=BatchConfig(max_sources=16, max_source_size=16_000, max_source_length=1500),
+        train=TrainConfig(epochs=60, lr=2e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4, early_stopping_patience=0),
         search=SearchConfig(max_length=200),
     )
 
@@ -100,9 +102,9 @@ def kerstin_whisper() -> SpeechConfig:
     """The same, listened to by Whisper's English encoder, which is fine-tuned: --encoder.pretrained FOLDER."""
     return replace(
         kerstin(),
-        encoder=SpeechEncoderConfig(pretrained="openai/whisper-tiny.en", hidden=256, layers=2, pyramid=1, dropout=0.2),
+        encoder=SpeechEncoderConfig(RecurrentEncoderConfig(hidden_dim=256, num_layers=2, dropout=0.2), pretrained="openai/whisper-tiny.en", pyramid_layers=1),
         train=TrainConfig(
-            epochs=16, lr=1e-3, encoder_lr=2e-4, unfreeze_at=73, schedule="cosine", warmup=100, average=4, patience=0
+            epochs=16, lr=1e-3, encoder_lr=2e-4, unfreeze_at=73, schedule="cosine", warmup_steps=100, average_checkpoints=4, early_stopping_patience=0
         ),
     )
 
@@ -113,11 +115,11 @@ def librispeech100() -> SpeechConfig:
         data="openslr/librispeech_asr:clean",
         vocabulary=VocabularyConfig(kind="bpe", size=1000),
         augment=AugmentConfig(speeds=(0.9, 1.0, 1.1)),
-        encoder=SpeechEncoderConfig(channels=32, hidden=512, layers=4, pyramid=1, dropout=0.2),
-        attention=AttentionConfig(score="location", hidden=512),
-        decoder=DecoderConfig(hidden=768, embedding=256, dropout=0.2, ctc=0.3),
-        batch=BatchConfig(sentences=64, frames=60_000, max_length=400, max_frames=1700),
-        train=TrainConfig(epochs=40, lr=1e-3, schedule="cosine", warmup=2000, average=5, workers=4),
+        encoder=SpeechEncoderConfig(RecurrentEncoderConfig(hidden_dim=512, num_layers=4, dropout=0.2), channels=32, pyramid_layers=1),
+        attention=AttentionConfig(score="location", hidden_dim=512),
+        decoder=RecurrentDecoderConfig(hidden_dim=768, embedding_dim=256, dropout=0.2, ctc_weight=0.3),
+        batch=BatchConfig(max_sources=64, max_source_size=60_000, max_target_length=400, max_source_length=1700),
+        train=TrainConfig(epochs=40, lr=1e-3, schedule="cosine", warmup_steps=2000, average_checkpoints=5, num_workers=4),
         search=SearchConfig(beam=8, max_length=300),
     )
 

@@ -1,5 +1,7 @@
 """Whole configurations by name. The docstring of one that was run gives its command, time and score."""
 
+from encoders.config import RecurrentEncoderConfig
+from decoders.config import RecurrentDecoderConfig
 from dataclasses import replace
 
 from decoders.search_config import SearchConfig
@@ -26,11 +28,11 @@ def tiny() -> SummarizationConfig:
             "tyro",
         ),
         vocabulary=VocabularyConfig(size=1000),
-        encoder=TextEncoderConfig(hidden=32, embedding=32, dropout=0.0, limit=60),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=32, dropout=0.0), embedding_dim=32, max_source_tokens=60),
         attention=AttentionConfig(score="general"),
-        decoder=DecoderConfig(hidden=64, embedding=32, dropout=0.0, copy=True),
-        batch=BatchConfig(sentences=32),
-        train=TrainConfig(epochs=1, lr=5e-3, average=0),
+        decoder=RecurrentDecoderConfig(hidden_dim=64, embedding_dim=32, dropout=0.0, copy=True),
+        batch=BatchConfig(max_sources=32),
+        train=TrainConfig(epochs=1, lr=5e-3, average_checkpoints=0),
         search=SearchConfig(max_length=40),
     )
 
@@ -39,11 +41,11 @@ def demo() -> SummarizationConfig:
     """Docstrings of the installed packages: their first lines from the rest."""
     return SummarizationConfig(
         vocabulary=VocabularyConfig(size=8000),
-        encoder=TextEncoderConfig(hidden=128, embedding=192, dropout=0.2, limit=120),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=128, dropout=0.2), embedding_dim=192, max_source_tokens=120),
         attention=AttentionConfig(score="general"),
-        decoder=DecoderConfig(hidden=256, embedding=192, dropout=0.2, copy=True),
-        batch=BatchConfig(sentences=64, frames=8000),
-        train=TrainConfig(epochs=4, lr=2e-3, schedule="cosine", warmup=300, average=0),
+        decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=192, dropout=0.2, copy=True),
+        batch=BatchConfig(max_sources=64, max_source_size=8000),
+        train=TrainConfig(epochs=4, lr=2e-3, schedule="cosine", warmup_steps=300, average_checkpoints=0),
         search=SearchConfig(max_length=60, no_repeat_ngram=3),
     )
 
@@ -59,11 +61,11 @@ def cnn_dailymail() -> SummarizationConfig:
         target="highlights",
         skip_invalid=True,
         vocabulary=VocabularyConfig(size=32_000),
-        encoder=TextEncoderConfig(hidden=256, embedding=128, dropout=0.1, limit=400),
-        attention=AttentionConfig(score="additive", hidden=512, coverage=1.0),
-        decoder=DecoderConfig(hidden=256, embedding=128, dropout=0.1, copy=True),
-        batch=BatchConfig(sentences=64, tokens=8000, frames=32_000, max_frames=401, max_length=120),
-        train=TrainConfig(epochs=10, lr=1e-3, schedule="cosine", warmup=2000, average=4, workers=2),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=256, dropout=0.1), embedding_dim=128, max_source_tokens=400),
+        attention=AttentionConfig(score="additive", hidden_dim=512, coverage_weight=1.0),
+        decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=128, dropout=0.1, copy=True),
+        batch=BatchConfig(max_sources=64, max_target_size=8000, max_source_size=32_000, max_source_length=401, max_target_length=120),
+        train=TrainConfig(epochs=10, lr=1e-3, schedule="cosine", warmup_steps=2000, average_checkpoints=4, num_workers=2),
         search=SearchConfig(max_length=120, min_length=35, beam=4, no_repeat_ngram=3),
     )
 
@@ -86,10 +88,10 @@ def gigaword() -> SummarizationConfig:
         data="Harvard/gigaword",
         source="document",
         target="summary",
-        encoder=TextEncoderConfig(hidden=256, embedding=256, dropout=0.2, limit=100),
-        decoder=DecoderConfig(hidden=512, embedding=256, dropout=0.2, copy=True),
-        batch=BatchConfig(sentences=256, tokens=8000, frames=16_000),
-        train=TrainConfig(epochs=3, lr=1e-3, schedule="cosine", warmup=4000, evaluate_every=5000, workers=2),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=256, dropout=0.2), embedding_dim=256, max_source_tokens=100),
+        decoder=RecurrentDecoderConfig(hidden_dim=512, embedding_dim=256, dropout=0.2, copy=True),
+        batch=BatchConfig(max_sources=256, max_target_size=8000, max_source_size=16_000),
+        train=TrainConfig(epochs=3, lr=1e-3, schedule="cosine", warmup_steps=4000, eval_steps=5000, num_workers=2),
         search=SearchConfig(max_length=40),
     )
 
@@ -102,7 +104,7 @@ def lcsts() -> SummarizationConfig:
         source="text",
         target="summary",
         vocabulary=VocabularyConfig(kind="character", size=8000),
-        encoder=TextEncoderConfig(hidden=256, embedding=256, dropout=0.2, limit=160),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=256, dropout=0.2), embedding_dim=256, max_source_tokens=160),
     )
 
 

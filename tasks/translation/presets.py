@@ -1,5 +1,10 @@
 """Whole configurations by name. The docstring of one that was run gives its command, time and score."""
 
+from encoders.config import TransformerEncoderConfig
+from encoders.config import RecurrentEncoderConfig
+from encoders.config import ConvS2SEncoderConfig
+from decoders.config import TransformerDecoderConfig
+from decoders.config import RecurrentDecoderConfig
 from dataclasses import replace
 
 from tasks.common.config import AttentionConfig, DecoderConfig
@@ -14,11 +19,11 @@ def tiny() -> TranslationConfig:
     """The embedded world in seconds, for tests: it learns, but not well."""
     return TranslationConfig(
         vocabulary=VocabularyConfig(kind="word", size=400, shared=False),
-        encoder=TextEncoderConfig(hidden=32, embedding=32, dropout=0.0),
-        attention=AttentionConfig(score="general", hidden=64),
-        decoder=DecoderConfig(hidden=64, embedding=32, dropout=0.0),
-        batch=BatchConfig(sentences=64),
-        train=TrainConfig(epochs=2, lr=5e-3, average=0),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=32, dropout=0.0), embedding_dim=32),
+        attention=AttentionConfig(score="general", hidden_dim=64),
+        decoder=RecurrentDecoderConfig(hidden_dim=64, embedding_dim=32, dropout=0.0),
+        batch=BatchConfig(max_sources=64),
+        train=TrainConfig(epochs=2, lr=5e-3, average_checkpoints=0),
     )
 
 
@@ -26,11 +31,11 @@ def demo() -> TranslationConfig:
     """The embedded world, German to English, on a laptop's CPU."""
     return TranslationConfig(
         vocabulary=VocabularyConfig(kind="word", size=400, shared=False),
-        encoder=TextEncoderConfig(hidden=64, embedding=64, dropout=0.1),
-        attention=AttentionConfig(score="additive", hidden=128),
-        decoder=DecoderConfig(hidden=128, embedding=64, dropout=0.1),
-        batch=BatchConfig(sentences=64),
-        train=TrainConfig(epochs=5, lr=3e-3, average=0),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=64, dropout=0.1), embedding_dim=64),
+        attention=AttentionConfig(score="additive", hidden_dim=128),
+        decoder=RecurrentDecoderConfig(hidden_dim=128, embedding_dim=64, dropout=0.1),
+        batch=BatchConfig(max_sources=64),
+        train=TrainConfig(epochs=5, lr=3e-3, average_checkpoints=0),
     )
 
 
@@ -45,11 +50,11 @@ def multi30k() -> TranslationConfig:
         source="en",
         target="de",
         vocabulary=VocabularyConfig(kind="bpe", size=6000),
-        encoder=TextEncoderConfig(hidden=256, embedding=256, dropout=0.35),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=256, dropout=0.35), embedding_dim=256),
         attention=AttentionConfig(score="general"),
-        decoder=DecoderConfig(hidden=512, embedding=256, dropout=0.35),
-        batch=BatchConfig(sentences=80),
-        train=TrainConfig(epochs=15, lr=2e-3, schedule="cosine", warmup=400, average=4),
+        decoder=RecurrentDecoderConfig(hidden_dim=512, embedding_dim=256, dropout=0.35),
+        batch=BatchConfig(max_sources=80),
+        train=TrainConfig(epochs=15, lr=2e-3, schedule="cosine", warmup_steps=400, average_checkpoints=4),
     )
 
 
@@ -61,10 +66,10 @@ def multi30k_transformer() -> TranslationConfig:
     """
     return replace(
         multi30k(),
-        encoder=TextEncoderConfig(kind="transformer", hidden=256, layers=3, embedding=256, dropout=0.2),
-        attention=AttentionConfig(score="scaled_dot", heads=4),
-        decoder=DecoderConfig(kind="transformer", hidden=256, layers=3, embedding=256, dropout=0.2),
-        train=TrainConfig(epochs=10, lr=1e-3, schedule="cosine", warmup=800, average=4),
+        encoder=TextEncoderConfig(TransformerEncoderConfig(hidden_dim=256, num_layers=3, dropout=0.2), embedding_dim=256),
+        attention=AttentionConfig(score="scaled_dot", num_heads=4),
+        decoder=TransformerDecoderConfig(hidden_dim=256, num_layers=3, embedding_dim=256, dropout=0.2),
+        train=TrainConfig(epochs=10, lr=1e-3, schedule="cosine", warmup_steps=800, average_checkpoints=4),
     )
 
 
@@ -72,7 +77,7 @@ def multi30k_convolutional() -> TranslationConfig:
     """The same with gated convolutions that read the sentence (Gehring et al. 2017). Not yet run."""
     return replace(
         multi30k(),
-        encoder=TextEncoderConfig(kind="convolutional", hidden=512, layers=4, embedding=256, dropout=0.35),
+        encoder=TextEncoderConfig(ConvS2SEncoderConfig(hidden_dim=512, num_layers=4, dropout=0.35), embedding_dim=256),
     )
 
 
@@ -84,8 +89,8 @@ def iwslt14() -> TranslationConfig:
         source="de",
         target="en",
         vocabulary=VocabularyConfig(size=10_000),
-        batch=BatchConfig(sentences=256, tokens=6000, frames=6000, max_length=128, max_frames=128),
-        train=TrainConfig(epochs=25, schedule="cosine", warmup=2000),
+        batch=BatchConfig(max_sources=256, max_target_size=6000, max_source_size=6000, max_target_length=128, max_source_length=128),
+        train=TrainConfig(epochs=25, schedule="cosine", warmup_steps=2000),
     )
 
 
@@ -100,9 +105,9 @@ def opus100() -> TranslationConfig:
         data="Helsinki-NLP/opus-100:de-en",
         skip_invalid=True,
         vocabulary=VocabularyConfig(size=32_000),
-        encoder=TextEncoderConfig(hidden=512, embedding=512, layers=2, dropout=0.1),
-        decoder=DecoderConfig(hidden=1024, embedding=512, layers=2, dropout=0.1),
-        train=TrainConfig(epochs=5, schedule="cosine", warmup=4000, evaluate_every=5000, workers=2),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=512, num_layers=2, dropout=0.1), embedding_dim=512),
+        decoder=RecurrentDecoderConfig(hidden_dim=1024, embedding_dim=512, num_layers=2, dropout=0.1),
+        train=TrainConfig(epochs=5, schedule="cosine", warmup_steps=4000, eval_steps=5000, num_workers=2),
     )
 
 

@@ -1,5 +1,8 @@
 """Whole configurations by name. The docstring of one that was run gives its command, time and score."""
 
+from encoders.config import RecurrentEncoderConfig
+from encoders.config import NoSequenceEncoderConfig
+from decoders.config import RecurrentDecoderConfig
 from dataclasses import replace
 
 from decoders.search_config import SearchConfig
@@ -14,14 +17,14 @@ from tasks.video_to_text.task import VideoConfig, VideoEncoderConfig
 def tiny() -> VideoConfig:
     """The embedded world in motion, in seconds, for tests: it learns, but not well."""
     return VideoConfig(
-        scenes=80,
+        num_scenes=80,
         vocabulary=VocabularyConfig(kind="word", size=400),
-        frames=FrameConfig(count=8),
-        encoder=VideoEncoderConfig(size=(32,), channels=(8, 16, 16), hidden=32, dropout=0.0),
-        attention=AttentionConfig(score="general", hidden=32),
-        decoder=DecoderConfig(hidden=32, embedding=16, dropout=0.0),
-        batch=BatchConfig(sentences=16),
-        train=TrainConfig(epochs=2, lr=5e-3, average=0),
+        frames=FrameConfig(num_frames=8),
+        encoder=VideoEncoderConfig(RecurrentEncoderConfig(hidden_dim=32, dropout=0.0), size=(32,), channels=(8, 16, 16)),
+        attention=AttentionConfig(score="general", hidden_dim=32),
+        decoder=RecurrentDecoderConfig(hidden_dim=32, embedding_dim=16, dropout=0.0),
+        batch=BatchConfig(max_sources=16),
+        train=TrainConfig(epochs=2, lr=5e-3, average_checkpoints=0),
         search=SearchConfig(beam=2, max_length=30),
     )
 
@@ -29,16 +32,15 @@ def tiny() -> VideoConfig:
 def demo() -> VideoConfig:
     """The embedded world in motion, on a laptop's CPU."""
     return VideoConfig(
-        scenes=16_000,
+        num_scenes=16_000,
         vocabulary=VocabularyConfig(kind="word", size=400),
-        frames=FrameConfig(count=8),
+        frames=FrameConfig(num_frames=8),
         encoder=VideoEncoderConfig(
-            frontend="two_stream", channels=(16, 64, 128), reading="regions", hidden=128, dropout=0.0
-        ),
-        attention=AttentionConfig(score="location", hidden=128),
-        decoder=DecoderConfig(hidden=192, embedding=64, tied=False, dropout=0.0),
-        batch=BatchConfig(sentences=32),
-        train=TrainConfig(epochs=5, lr=3e-3, schedule="cosine", warmup=200, average=0, patience=0, label_smoothing=0.0),
+            NoSequenceEncoderConfig(hidden_dim=128, dropout=0.0), frontend="two_stream", channels=(16, 64, 128), frame_aggregation="regions"),
+        attention=AttentionConfig(score="location", hidden_dim=128),
+        decoder=RecurrentDecoderConfig(hidden_dim=192, embedding_dim=64, tie_embeddings=False, dropout=0.0),
+        batch=BatchConfig(max_sources=32),
+        train=TrainConfig(epochs=5, lr=3e-3, schedule="cosine", warmup_steps=200, average_checkpoints=0, early_stopping_patience=0, label_smoothing=0.0),
         search=SearchConfig(max_length=40),
     )
 
@@ -52,13 +54,13 @@ def msrvtt() -> VideoConfig:
     return VideoConfig(
         data="msrvtt",
         vocabulary=VocabularyConfig(kind="word", size=10_000, min_frequency=5),
-        frames=FrameConfig(count=24),
-        encoder=VideoEncoderConfig(pretrained="timm/tf_efficientnet_lite0.in1k", hidden=384, dropout=0.1),
+        frames=FrameConfig(num_frames=24),
+        encoder=VideoEncoderConfig(RecurrentEncoderConfig(hidden_dim=384, dropout=0.1), pretrained="timm/tf_efficientnet_lite0.in1k"),
         attention=AttentionConfig(score="general"),
-        decoder=DecoderConfig(hidden=512, embedding=300, dropout=0.1),
-        batch=BatchConfig(sentences=32, targets=2, frames=4096),
+        decoder=RecurrentDecoderConfig(hidden_dim=512, embedding_dim=300, dropout=0.1),
+        batch=BatchConfig(max_sources=32, targets_per_source=2, max_source_size=4096),
         train=TrainConfig(
-            epochs=12, lr=8e-4, schedule="cosine", warmup=200, average=4, patience=0, label_smoothing=0.0
+            epochs=12, lr=8e-4, schedule="cosine", warmup_steps=200, average_checkpoints=4, early_stopping_patience=0, label_smoothing=0.0
         ),
         search=SearchConfig(max_length=30),
     )
@@ -97,17 +99,16 @@ def grid() -> VideoConfig:
     """
     return VideoConfig(
         data="grid",
-        score="words",
+        metric_set="words",
         vocabulary=VocabularyConfig(kind="character", size=100),
-        frames=FrameConfig(count=0, crop=(118, 158, 76, 136), keep=True),
+        frames=FrameConfig(num_frames=0, crop=(118, 158, 76, 136), cache_frames=True),
         augment=VideoAugmentConfig(crop=0.12, flip=True, color=0.15, stutter=0.04),
         encoder=VideoEncoderConfig(
-            size=(32, 48), frontend="spatiotemporal", channels=(24, 32, 64), hidden=256, layers=2, dropout=0.3
-        ),
-        attention=AttentionConfig(score="location", hidden=128, guidance=1.0),
-        decoder=DecoderConfig(hidden=256, embedding=64, dropout=0.3, ctc=0.3),
-        batch=BatchConfig(sentences=8, max_frames=400),
-        train=TrainConfig(epochs=45, lr=1e-3, schedule="cosine", warmup=300, average=4, patience=0),
+            RecurrentEncoderConfig(hidden_dim=256, num_layers=2, dropout=0.3), size=(32, 48), frontend="spatiotemporal", channels=(24, 32, 64)),
+        attention=AttentionConfig(score="location", hidden_dim=128, guidance_weight=1.0),
+        decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=64, dropout=0.3, ctc_weight=0.3),
+        batch=BatchConfig(max_sources=8, max_source_length=400),
+        train=TrainConfig(epochs=45, lr=1e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4, early_stopping_patience=0),
         search=SearchConfig(max_length=60),
     )
 

@@ -54,7 +54,7 @@ def test_gumbel_sends_the_gradient_of_its_softmax_through_the_draw():
 
 
 def test_many_heads_draw_for_themselves_and_answer_together(make_memory):
-    attention = build_attention(AttentionConfig(score="general", area="hard", heads=2), QUERY, MEMORY).train()
+    attention = build_attention(AttentionConfig(score="general", selection="hard", num_heads=2), QUERY, MEMORY).train()
     glance = attention.attend(torch.randn(4, 3, QUERY), attention.start(make_memory(LENGTHS, MEMORY)))
     assert glance.sample.log_prob.shape == (4, 3)
     assert (glance.weights.sum(dim=-1) - 1).abs().max() < 1e-6

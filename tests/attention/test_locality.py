@@ -35,7 +35,7 @@ every_combination = pytest.mark.parametrize(
 
 
 def build(score: str, area: str, structure: str = "flat", heads: int = 1) -> Attention:
-    config = AttentionConfig(score=score, area=area, structure=structure, heads=heads, hidden=10, window=2.0, segment=3)
+    config = AttentionConfig(score=score, locality=area, hierarchy=structure, num_heads=heads, hidden_dim=10, window_size=2.0, segment_size=3)
     return build_attention(config, QUERY, MEMORY).eval()
 
 
@@ -156,7 +156,7 @@ def test_local_p_weighs_by_a_gaussian_around_the_position_that_it_predicts(make_
 @pytest.mark.parametrize("width", [0.1, 1.0, 20.0])
 @pytest.mark.parametrize("area", ["local_m", "local_p"])
 def test_however_narrow_a_window_one_position_is_left(area, width, make_memory):
-    config = AttentionConfig(score="dot", area=area, window=width)
+    config = AttentionConfig(score="dot", locality=area, window_size=width)
     attention = build_attention(config, QUERY, MEMORY)
     weights = attention.attend(torch.randn(4, 12, QUERY), attention.start(make_memory(LENGTHS, MEMORY))).weights
     assert_close(weights.sum(dim=-1), torch.ones(4, 12))

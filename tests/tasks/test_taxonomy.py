@@ -33,13 +33,13 @@ COVERING = [
 def attention(score: str, area: str, structure: str) -> AttentionConfig:
     return AttentionConfig(
         score=score,
-        area=area.split()[0],
+        locality=area.split()[0],
         estimator="gumbel" if area.endswith("gumbel") else "reinforce",
-        structure="hierarchical" if structure.startswith("hierarchical") else "flat",
-        heads=2 if structure.endswith("heads") else 1,
-        segment=4,
-        window=3.0,
-        hidden=32,
+        hierarchy="hierarchical" if structure.startswith("hierarchical") else "flat",
+        num_heads=2 if structure.endswith("heads") else 1,
+        segment_size=4,
+        window_size=3.0,
+        hidden_dim=32,
     )
 
 
@@ -109,7 +109,7 @@ def test_any_reader_goes_with_any_decoder(name, reader, decoder, ready):
     task, batch = ready(name)
     summary = "attentive" if decoder == "attention" else "own"
     encoder = replace(task.config.encoder, kind=reader, layers=1, heads=2, summary=summary)
-    attention = AttentionConfig(score="scaled_dot", heads=2)
+    attention = AttentionConfig(score="scaled_dot", num_heads=2)
     decoding = DecoderConfig(kind=decoder, hidden=32, embedding=32, heads=2, dropout=0.0)
     changed = replace(task.config, encoder=encoder, attention=attention, decoder=decoding)
     before, task.config = task.config, changed

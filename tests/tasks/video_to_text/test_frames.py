@@ -15,7 +15,7 @@ from tasks.common.data.captioned_media import MediaError
 from tasks.video_to_text import frames as module
 from tasks.video_to_text.frames import FrameConfig, VideoAugmentConfig, augmented, pack_frames, read_frames
 
-ALL = FrameConfig(count=0)
+ALL = FrameConfig(num_frames=0)
 SIZE = 48, 64  # height and width
 
 
@@ -71,7 +71,7 @@ def test_every_container_gives_its_frames_in_the_order_in_which_they_are_shown(t
     found = numbers(everything)
     assert np.abs(np.subtract(found, range(40))).max() <= (1 if name != "a.gif" else 4)
     for source in (path, Path(path).read_bytes()):
-        few = numbers(read_frames(source, FrameConfig(count=4), None))
+        few = numbers(read_frames(source, FrameConfig(num_frames=4), None))
         off = np.abs(np.subtract(few, [found[place] for place in (5, 15, 25, 35)]))
         assert off.max() <= (name == "a.mpg")  # which does not say exactly where its frames lie
 
@@ -79,24 +79,24 @@ def test_every_container_gives_its_frames_in_the_order_in_which_they_are_shown(t
 def test_frames_are_taken_by_count_by_rate_or_all(tmp_path):
     path = render_clip(tmp_path / "a.mp4", "libx264", 50)  # two seconds
     assert len(read_frames(path, ALL, None)) == 50
-    assert len(read_frames(path, FrameConfig(count=100), None)) == 50
-    assert len(read_frames(path, FrameConfig(count=0, rate=5.0), None)) == 10
-    assert len(read_frames(path, FrameConfig(count=0, rate=0.1), None)) == 1
-    assert len(read_frames(path, FrameConfig(count=0, most=7), None)) == 7
+    assert len(read_frames(path, FrameConfig(num_frames=100), None)) == 50
+    assert len(read_frames(path, FrameConfig(num_frames=0, fps=5.0), None)) == 10
+    assert len(read_frames(path, FrameConfig(num_frames=0, fps=0.1), None)) == 1
+    assert len(read_frames(path, FrameConfig(num_frames=0, max_frames=7), None)) == 7
 
 
 def test_a_moment_is_seen_in_the_frame_that_is_on_the_screen_then():
     """The last frame is shown for as long as the mean of the others: 13.1 s in all."""
     times = np.array([0.0, 1.0, 2.0, 10.0, 10.5])
-    assert FrameConfig(count=4).choose(times).tolist() == [1, 2, 4]
-    assert FrameConfig(count=1).choose(times).tolist() == [2]
+    assert FrameConfig(num_frames=4).choose(times).tolist() == [1, 2, 4]
+    assert FrameConfig(num_frames=1).choose(times).tolist() == [2]
 
 
 def test_a_varying_frame_rate_is_sampled_in_time(tmp_path):
     """Ten frames in the first tenth of a second, ten more in the nine after it."""
     moments = [*range(10), *range(10, 1000, 99)]
     path = render_clip(tmp_path / "a.mkv", "libx264", 20, moments=moments, keyframes=4)
-    found = numbers(read_frames(path, FrameConfig(count=10), None))
+    found = numbers(read_frames(path, FrameConfig(num_frames=10), None))
     assert found[0] >= 9
     assert len(found) >= 9
 
@@ -113,7 +113,7 @@ def test_what_lies_between_two_wanted_frames_is_not_decoded(tmp_path, monkeypatc
             yield frame
 
     monkeypatch.setattr(module, "decoded", counted)
-    assert numbers(read_frames(path, FrameConfig(count=4), None)) == [25, 25, 25, 25]
+    assert numbers(read_frames(path, FrameConfig(num_frames=4), None)) == [25, 25, 25, 25]
     assert count <= 4 * 10
 
 
@@ -139,22 +139,22 @@ def test_a_folder_of_frames_is_read_in_the_order_of_its_numbers(tmp_path):
     for number in (1, 2, 10, 9):
         Image.fromarray(picture(number)).save(tmp_path / f"frame{number}.png")
     assert numbers(read_frames(str(tmp_path), ALL, None)) == [1, 2, 9, 10]
-    assert numbers(read_frames(str(tmp_path), FrameConfig(count=2), None)) == [2, 10]
+    assert numbers(read_frames(str(tmp_path), FrameConfig(num_frames=2), None)) == [2, 10]
 
 
 def test_crop_and_size(tmp_path):
     path = render_clip(tmp_path / "a.mp4", "libx264", 3)
     assert read_frames(path, ALL, (32, 16)).shape == (3, 32, 16, 3)
-    dark = read_frames(path, FrameConfig(count=0, crop=(0, 20, 0, 28)), None)
+    dark = read_frames(path, FrameConfig(num_frames=0, crop=(0, 20, 0, 28)), None)
     assert dark.shape == (3, 20, 28, 3)
     assert dark.max() < 25
     with pytest.raises(MediaError, match=r"48 pixels|64 × 48 pixels; rows 40:90"):
-        read_frames(path, FrameConfig(count=0, crop=(45, 90, 0, 28)), None)
+        read_frames(path, FrameConfig(num_frames=0, crop=(45, 90, 0, 28)), None)
 
 
 def test_kept_frames_are_returned_as_they_are():
     frames = np.random.default_rng(1).integers(0, 255, (5, 16, 24, 3), dtype=np.uint8)
-    assert (read_frames(pack_frames(frames), FrameConfig(count=2), (16, 24)) == frames).all()
+    assert (read_frames(pack_frames(frames), FrameConfig(num_frames=2), (16, 24)) == frames).all()
     assert read_frames(pack_frames(frames), ALL, (8, 8)).shape == (5, 8, 8, 3)
 
 
@@ -202,10 +202,10 @@ def test_a_truncated_file_gives_what_it_has_or_says_why_not(tmp_path, name):
 
 
 def test_one_frame_is_a_video_and_so_is_a_picture(tmp_path):
-    assert numbers(read_frames(render_clip(tmp_path / "a.mp4", "libx264", 1), FrameConfig(count=8), None)) == [0]
+    assert numbers(read_frames(render_clip(tmp_path / "a.mp4", "libx264", 1), FrameConfig(num_frames=8), None)) == [0]
     file = io.BytesIO()
     Image.fromarray(picture(3)).save(file, "png")
-    assert numbers(read_frames(file.getvalue(), FrameConfig(count=8), None)) == [3]
+    assert numbers(read_frames(file.getvalue(), FrameConfig(num_frames=8), None)) == [3]
 
 
 def test_augmentation_changes_all_frames_alike_and_never_leaves_none():

@@ -68,7 +68,7 @@ def test_a_folder_is_read_with_its_lengths_in_frames(folder):
     assert examples["references"][:] == CAPTIONS
     assert examples["target"][:] == [["a red one", "one in red"], ["a blue one", "it's blue"], ["green", "all green"]]
     assert examples["length"][:] == [2, 3, 4]
-    assert load(folder, "validation", frames=FrameConfig(count=3))["length"][:] == [2, 3, 3]
+    assert load(folder, "validation", frames=FrameConfig(num_frames=3))["length"][:] == [2, 3, 3]
 
 
 def test_msrvtts_annotations(tmp_path):
@@ -155,7 +155,7 @@ def test_bad_rows_are_told_together(folder):
 
 
 def test_what_is_kept_is_never_decoded_again(folder, monkeypatch):
-    plain, kept = FrameConfig(count=3), FrameConfig(count=3, keep=True)
+    plain, kept = FrameConfig(num_frames=3), FrameConfig(num_frames=3, cache_frames=True)
     decoded, held = (Task(config(data=str(folder), frames=frames)) for frames in (plain, kept))
     sources = [task.load("train")["source"][:] for task in (decoded, held)]
     for task in (decoded, held):
@@ -203,7 +203,7 @@ def test_the_model_gives_the_same_for_raw_and_for_encoded_videos(folder, resnet)
     assert encoded["length"][:] == [2, 3, 4]
     raw, kept = (model.encoder(task.read(part["source"][:], training=False)) for part in (examples, encoded))
     assert_close(kept.states, raw.states, rtol=1e-2, atol=1e-2)
-    other = Task(config(data=str(folder), encoder=encoder, frames=FrameConfig(count=2)))
+    other = Task(config(data=str(folder), encoder=encoder, frames=FrameConfig(num_frames=2)))
     other.fit(other.load("train"))
     assert frozen.encode(other, model.encoder.frontend, other.load("train"))["length"][:] == [2, 2, 2]
 
