@@ -3,8 +3,8 @@
     python run.py                                   this page, with all tasks and presets
     python run.py demo                              a scene read, heard, seen and watched: one table and a gallery
     python run.py TASK train [PRESET] [--data PATH_OR_HUB_ID] [--run DIR] [--resume] [--flags ...]
-    python run.py TASK evaluate RUN [--split test] [--beam 5] [--against RUN] [--ensemble RUN ...]
-    python run.py TASK predict RUN INPUT ... [--beam N] [--n-best N] [--picture DIR]
+    python run.py TASK evaluate RUN [--split test] [--beam 5] [--baseline RUN] [--ensemble RUN ...]
+    python run.py TASK predict RUN INPUT ... [--beam N] [--n-best N] [--plot-dir DIR]
     python run.py TASK compare [PRESET] --vary attention=dot,general,additive [--seeds 1,2,3]
     python run.py dialogue chat RUN                 a conversation on the terminal
     python run.py TASK tune [PRESET] --search train.lr=1e-4..1e-2 [--search decoder.hidden=128,256] [--trials 20]

@@ -22,7 +22,7 @@ class MultiHeadAttention(Attention):
         if query_dim % num_heads or memory_dim % num_heads:
             raise ValueError(
                 f"{num_heads} heads do not divide the decoder's {query_dim} and the encoder's {memory_dim} features; "
-                "choose --attention.heads that divides both"
+                "choose --attention.num-heads that divides both"
             )
         self.head = head
         self.num_heads = num_heads

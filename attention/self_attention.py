@@ -23,7 +23,7 @@ class SelfAttention(nn.Module):
             parts = "even parts" if rotary else "equal parts"
             raise ValueError(
                 f"{num_heads} heads do not cut a self-attention of {dim} features into {parts}: choose another "
-                "--encoder.heads or --decoder.heads"
+                "--encoder.num-heads or --decoder.num-heads"
             )
         super().__init__()
         self.num_heads = num_heads

@@ -30,13 +30,13 @@ VARIANTS = {
     "additive": AttentionConfig(score="additive"),
     "location": AttentionConfig(score="location"),
     "none": AttentionConfig(score="none"),
-    "general, local-m": AttentionConfig(score="general", area="local_m"),
-    "general, local-p": AttentionConfig(score="general", area="local_p"),
-    "general, monotonic": AttentionConfig(score="general", area="monotonic"),
-    "general, hard by REINFORCE": AttentionConfig(score="general", area="hard"),
-    "general, hard by Gumbel": AttentionConfig(score="general", area="hard", estimator="gumbel"),
-    "general, hierarchical": AttentionConfig(score="general", structure="hierarchical"),
-    "general, 4 heads": AttentionConfig(score="general", heads=4),
+    "general, local-m": AttentionConfig(score="general", locality="local_m"),
+    "general, local-p": AttentionConfig(score="general", locality="local_p"),
+    "general, monotonic": AttentionConfig(score="general", locality="monotonic"),
+    "general, hard by REINFORCE": AttentionConfig(score="general", selection="hard"),
+    "general, hard by Gumbel": AttentionConfig(score="general", selection="hard", estimator="gumbel"),
+    "general, hierarchical": AttentionConfig(score="general", hierarchy="hierarchical"),
+    "general, 4 heads": AttentionConfig(score="general", num_heads=4),
 }
 
 

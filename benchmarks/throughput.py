@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from decoders.config import RecurrentDecoderConfig
+from encoders.config import RecurrentEncoderConfig
 from torch.utils.flop_counter import FlopCounterMode
 
 from decoders.search_config import SearchConfig
@@ -45,10 +47,12 @@ def configurations(data: str) -> dict[str, Config]:
     like = dataclasses.replace(
         preset,
         vocabulary=VocabularyConfig(kind="word", size=7859, min_frequency=1, shared=False, lowercase=True),
-        encoder=TextEncoderConfig(hidden=256, embedding=256, dropout=0.3),
-        attention=AttentionConfig(score="additive", hidden=512),
-        decoder=DecoderConfig(hidden=512, embedding=256, input_feeding=True, tied=False, dropout=0.3),
-        batch=BatchConfig(sentences=80),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=256, dropout=0.3), embedding_dim=256),
+        attention=AttentionConfig(score="additive", hidden_dim=512),
+        decoder=RecurrentDecoderConfig(
+            hidden_dim=512, embedding_dim=256, input_feeding=True, tie_embeddings=False, dropout=0.3
+        ),
+        batch=BatchConfig(max_sources=80),
     )
     return {"like-for-like": like, "preset": preset}
 

@@ -102,7 +102,7 @@ class AutoregressiveDecoder(Decoder, Generic[S]):
     ) -> list[list[Hypothesis]]:
         if config.ctc_weight is not None:
             raise ValueError(
-                "--ctc-weight needs a model with CTC beside attention: leave it out, or train with --decoder.ctc"
+                "--ctc-weight needs a model with CTC beside attention: leave it out, or train with --decoder.ctc-weight"
             )
         return (sample if config.sample else beam_search)(self, memory, config, constraint)
 

@@ -102,7 +102,7 @@ def check_frame_synchronous(config: SearchConfig, constraint: Constraint | None)
         if wanted:
             raise ValueError(
                 f"--{flag} needs a decoder that writes token by token; "
-                "leave it out, or train with --decoder.kind attention"
+                "leave it out, or train with --decoder.kind recurrent"
             )
 
 

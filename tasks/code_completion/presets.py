@@ -1,8 +1,9 @@
 """Whole configurations by name. The docstring of one that was run gives its command, time and score."""
 
-from encoders.config import RecurrentEncoderConfig
-from decoders.config import RecurrentDecoderConfig
 from dataclasses import replace
+
+from decoders.config import RecurrentDecoderConfig
+from encoders.config import RecurrentEncoderConfig
 
 from decoders.search_config import SearchConfig
 from tasks.code_completion.task import CodeCompletionConfig
@@ -17,7 +18,9 @@ def tiny() -> CodeCompletionConfig:
     """The standard library in a minute, for tests: it learns, but not well."""
     return CodeCompletionConfig(
         vocabulary=VocabularyConfig(kind="byte", size=600),
-        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=16, dropout=0.0), embedding_dim=16, max_source_tokens=24),
+        encoder=TextEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=16, dropout=0.0), embedding_dim=16, max_source_tokens=24
+        ),
         attention=AttentionConfig(score="general"),
         decoder=RecurrentDecoderConfig(hidden_dim=32, embedding_dim=16, dropout=0.0, copy=True),
         batch=BatchConfig(max_sources=256, max_target_length=40),
@@ -30,7 +33,9 @@ def demo() -> CodeCompletionConfig:
     """Python's standard library: the rest of a line, or the next one."""
     return CodeCompletionConfig(
         vocabulary=VocabularyConfig(kind="byte", size=5000),
-        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=128, dropout=0.2), embedding_dim=192, max_source_tokens=120),
+        encoder=TextEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=128, dropout=0.2), embedding_dim=192, max_source_tokens=120
+        ),
         attention=AttentionConfig(score="general"),
         decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=192, dropout=0.2, copy=True),
         batch=BatchConfig(max_sources=64, max_source_size=8000, max_target_length=60),
@@ -47,11 +52,17 @@ def codexglue() -> CodeCompletionConfig:
     return CodeCompletionConfig(
         data="py150",
         vocabulary=VocabularyConfig(kind="byte", size=16_000),
-        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=512, num_layers=2, dropout=0.1), embedding_dim=512, max_source_tokens=400),
+        encoder=TextEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=512, num_layers=2, dropout=0.1), embedding_dim=512, max_source_tokens=400
+        ),
         attention=AttentionConfig(score="general"),
         decoder=RecurrentDecoderConfig(hidden_dim=1024, embedding_dim=512, dropout=0.1, copy=True),
-        batch=BatchConfig(max_sources=128, max_target_size=8000, max_source_size=50_000, max_source_length=401, max_target_length=100),
-        train=TrainConfig(epochs=5, lr=1e-3, schedule="cosine", warmup_steps=4000, average_checkpoints=0, num_workers=4),
+        batch=BatchConfig(
+            max_sources=128, max_target_size=8000, max_source_size=50_000, max_source_length=401, max_target_length=100
+        ),
+        train=TrainConfig(
+            epochs=5, lr=1e-3, schedule="cosine", warmup_steps=4000, average_checkpoints=0, num_workers=4
+        ),
         search=SearchConfig(max_length=100),
     )
 

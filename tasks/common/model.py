@@ -203,8 +203,8 @@ def build_model(encoder: Encoder, embedding: nn.Embedding, config: Config) -> Se
     pooled = any(isinstance(module, AttentivePooling) for module in encoder.modules())
     if pooled and config.attention.score != "none" and not reads_summary(config.decoder):
         raise ValueError(
-            "--encoder.summary attentive is for a decoder that starts from a summary: choose --decoder.kind attention "
-            "with --decoder.start projection, or leave it out"
+            "--encoder.pooling attentive is for a decoder that starts from a summary: choose --decoder.kind recurrent "
+            "with --decoder.init-state projection, or leave it out"
         )
     return Seq2Seq(encoder, build_decoder(embedding, encoder.dim, config))
 

@@ -49,7 +49,7 @@ class TextTaskConfig(Config):
         if self.encoder.limit >= self.batch.max_frames:
             raise ValueError(
                 f"encoder.limit is {self.encoder.limit} and batch.max-frames {self.batch.max_frames}: training would "
-                "leave out what is cut to that limit; set --batch.max-frames higher"
+                "leave out what is cut to that limit; set --batch.max-source-length higher"
             )
 
 

@@ -82,9 +82,11 @@ def conversations(data: str | None, split: str, language: str, column: str) -> I
             "movie_lines.txt"
         )
     if column not in table.column_names:
-        raise unknown_name("column", column, table.column_names, "--column names the one that holds a list of turns")
+        raise unknown_name(
+            "column", column, table.column_names, "--turns-column names the one that holds a list of turns"
+        )
     if not all(isinstance(turns, list) for turns in table[column]):
-        raise UsageError(f"--column {column}: {data} holds no lists of turns there")
+        raise UsageError(f"--turns-column {column}: {data} holds no lists of turns there")
     return table[column]
 
 

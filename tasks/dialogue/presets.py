@@ -1,8 +1,9 @@
 """Whole configurations by name. The docstring of one that was run gives its command, time and score."""
 
-from encoders.config import RecurrentEncoderConfig
-from decoders.config import RecurrentDecoderConfig
 from dataclasses import replace
+
+from decoders.config import RecurrentDecoderConfig
+from encoders.config import RecurrentEncoderConfig
 
 from decoders.search_config import SearchConfig
 from tasks.common.config import AttentionConfig, DecoderConfig
@@ -18,7 +19,9 @@ def tiny() -> DialogueConfig:
     return DialogueConfig(
         language="french",
         vocabulary=VocabularyConfig(size=500),
-        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=32, dropout=0.0), embedding_dim=32, max_source_tokens=40),
+        encoder=TextEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=32, dropout=0.0), embedding_dim=32, max_source_tokens=40
+        ),
         attention=AttentionConfig(score="general"),
         decoder=RecurrentDecoderConfig(hidden_dim=64, embedding_dim=32, dropout=0.0),
         batch=BatchConfig(max_sources=16),
@@ -31,7 +34,9 @@ def demo() -> DialogueConfig:
     """The conversations of chatterbot-corpus, in English or in --language."""
     return DialogueConfig(
         vocabulary=VocabularyConfig(size=3000),
-        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=128, dropout=0.3), embedding_dim=128, max_source_tokens=80),
+        encoder=TextEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=128, dropout=0.3), embedding_dim=128, max_source_tokens=80
+        ),
         attention=AttentionConfig(score="general"),
         decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=128, dropout=0.3),
         batch=BatchConfig(max_sources=16, max_target_length=60),
@@ -46,11 +51,15 @@ def daily_dialog() -> DialogueConfig:
         data="li2017dailydialog/daily_dialog",
         skip_invalid=True,
         vocabulary=VocabularyConfig(size=10_000),
-        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=256, dropout=0.3), embedding_dim=256, max_source_tokens=120),
+        encoder=TextEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=256, dropout=0.3), embedding_dim=256, max_source_tokens=120
+        ),
         attention=AttentionConfig(score="general"),
         decoder=RecurrentDecoderConfig(hidden_dim=512, embedding_dim=256, dropout=0.3),
         batch=BatchConfig(max_sources=128, max_target_size=8000, max_source_size=16_000),
-        train=TrainConfig(epochs=12, lr=1e-3, schedule="cosine", warmup_steps=1000, average_checkpoints=0, num_workers=2),
+        train=TrainConfig(
+            epochs=12, lr=1e-3, schedule="cosine", warmup_steps=1000, average_checkpoints=0, num_workers=2
+        ),
         search=SearchConfig(max_length=60, beam=10, no_repeat_ngram=3),
     )
 

@@ -1,8 +1,9 @@
 """Whole configurations by name. The docstring of one that was run gives its command, time and score."""
 
-from encoders.config import NoSequenceEncoderConfig
-from decoders.config import RecurrentDecoderConfig
 from dataclasses import replace
+
+from decoders.config import RecurrentDecoderConfig
+from encoders.config import NoSequenceEncoderConfig
 
 from decoders.search_config import SearchConfig
 from tasks.common.config import AttentionConfig, DecoderConfig
@@ -36,7 +37,9 @@ def demo() -> ImageConfig:
         attention=AttentionConfig(score="location", hidden_dim=128),
         decoder=RecurrentDecoderConfig(hidden_dim=192, embedding_dim=64, tie_embeddings=False, dropout=0.0),
         batch=BatchConfig(max_sources=32),
-        train=TrainConfig(epochs=6, lr=3e-3, schedule="cosine", warmup_steps=200, average_checkpoints=0, label_smoothing=0.0),
+        train=TrainConfig(
+            epochs=6, lr=3e-3, schedule="cosine", warmup_steps=200, average_checkpoints=0, label_smoothing=0.0
+        ),
         search=SearchConfig(max_length=40),
     )
 
@@ -50,11 +53,15 @@ def flickr8k() -> ImageConfig:
     return ImageConfig(
         data="jxie/flickr8k",
         vocabulary=VocabularyConfig(kind="word", size=5000, min_frequency=4),
-        encoder=ImageEncoderConfig(NoSequenceEncoderConfig(hidden_dim=512, dropout=0.3), pretrained="timm/tf_efficientnet_lite0.in1k"),
+        encoder=ImageEncoderConfig(
+            NoSequenceEncoderConfig(hidden_dim=512, dropout=0.3), pretrained="timm/tf_efficientnet_lite0.in1k"
+        ),
         attention=AttentionConfig(score="general"),
         decoder=RecurrentDecoderConfig(hidden_dim=512, embedding_dim=256, context_gate=True, dropout=0.5),
         batch=BatchConfig(max_sources=16, max_source_size=20_000),
-        train=TrainConfig(epochs=12, lr=1e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4, early_stopping_patience=0),
+        train=TrainConfig(
+            epochs=12, lr=1e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4, early_stopping_patience=0
+        ),
         search=SearchConfig(max_length=30),
     )
 
@@ -65,7 +72,9 @@ def flickr30k() -> ImageConfig:
         flickr8k(),
         data="nlphuji/flickr30k",
         vocabulary=VocabularyConfig(kind="word", size=10_000, min_frequency=4),
-        train=TrainConfig(epochs=15, lr=1e-3, schedule="cosine", warmup_steps=1000, average_checkpoints=4, num_workers=4),
+        train=TrainConfig(
+            epochs=15, lr=1e-3, schedule="cosine", warmup_steps=1000, average_checkpoints=4, num_workers=4
+        ),
     )
 
 
@@ -74,7 +83,9 @@ def coco() -> ImageConfig:
     return replace(
         flickr30k(),
         data="coco",
-        encoder=ImageEncoderConfig(NoSequenceEncoderConfig(hidden_dim=512, dropout=0.3), pretrained="torchvision:resnet101"),
+        encoder=ImageEncoderConfig(
+            NoSequenceEncoderConfig(hidden_dim=512, dropout=0.3), pretrained="torchvision:resnet101"
+        ),
         attention=AttentionConfig(score="additive", hidden_dim=512, doubly_stochastic_weight=1.0),
         decoder=RecurrentDecoderConfig(hidden_dim=1024, embedding_dim=512, context_gate=True, dropout=0.5),
         batch=BatchConfig(max_sources=32, max_source_size=20_000),

@@ -43,7 +43,7 @@ class ImageEncoderConfig(ReaderConfig):
     channels: tuple[int, ...] = (32, 64, 128)
     """Of the network from scratch: its stem and its blocks, each of which halves the picture's sides."""
     kind: Literal["recurrent", "transformer", "convolutional"] = "transformer"
-    """What reads the regions, if it has any layers: see --encoder.layers."""
+    """What reads the regions, if it has any layers: see --encoder.num-layers."""
     layers: int = 0
     """Of what reads the regions; 0: the decoder looks at them as they are."""
     grad_checkpointing: bool = False

@@ -1,8 +1,9 @@
 """Whole configurations by name. The docstring of one that was run gives its command, time and score."""
 
-from encoders.config import RecurrentEncoderConfig
-from decoders.config import RecurrentDecoderConfig
 from dataclasses import replace
+
+from decoders.config import RecurrentDecoderConfig
+from encoders.config import RecurrentEncoderConfig
 
 from decoders.search_config import SearchConfig
 from tasks.common.config import AttentionConfig, DecoderConfig
@@ -57,9 +58,11 @@ def tang() -> PoetryConfig:
 
 
 def tang_poem() -> PoetryConfig:
-    """The same poems as a whole, from their first line (or, with --given title, from their title)."""
+    """The same poems as a whole, from their first line (or, with --prompt-kind title, from their title)."""
     return replace(
-        tang(), given="first", train=TrainConfig(epochs=10, lr=2e-3, schedule="cosine", warmup_steps=200, average_checkpoints=0)
+        tang(),
+        given="first",
+        train=TrainConfig(epochs=10, lr=2e-3, schedule="cosine", warmup_steps=200, average_checkpoints=0),
     )
 
 

@@ -1,8 +1,9 @@
 """Whole configurations by name. The docstring of one that was run gives its command, time and score."""
 
-from encoders.config import RecurrentEncoderConfig
-from decoders.config import RecurrentDecoderConfig
 from dataclasses import replace
+
+from decoders.config import RecurrentDecoderConfig
+from encoders.config import RecurrentEncoderConfig
 
 from decoders.search_config import SearchConfig
 from tasks.common.config import AttentionConfig, DecoderConfig
@@ -33,7 +34,9 @@ def demo() -> SpeechConfig:
     return SpeechConfig(
         vocabulary=VocabularyConfig(kind="word", size=400),
         features=FeatureConfig(num_mels=40),
-        encoder=SpeechEncoderConfig(RecurrentEncoderConfig(hidden_dim=128, num_layers=2, dropout=0.1), channels=16, pyramid_layers=1),
+        encoder=SpeechEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=128, num_layers=2, dropout=0.1), channels=16, pyramid_layers=1
+        ),
         attention=AttentionConfig(score="location", hidden_dim=128),
         decoder=RecurrentDecoderConfig(hidden_dim=128, embedding_dim=64, dropout=0.1, ctc_weight=0.3),
         batch=BatchConfig(max_sources=32, max_source_size=16_000, max_source_length=1500),
@@ -57,7 +60,9 @@ def grid() -> SpeechConfig:
         attention=AttentionConfig(score="location", hidden_dim=160),
         decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=64, dropout=0.3, ctc_weight=0.3),
         batch=BatchConfig(max_sources=16, max_source_size=16_000, max_source_length=1500),
-        train=TrainConfig(epochs=90, lr=2e-3, schedule="cosine", warmup_steps=200, average_checkpoints=4, early_stopping_patience=0),
+        train=TrainConfig(
+            epochs=90, lr=2e-3, schedule="cosine", warmup_steps=200, average_checkpoints=4, early_stopping_patience=0
+        ),
         search=SearchConfig(max_length=60),
     )
 
@@ -72,11 +77,15 @@ def an4() -> SpeechConfig:
         grid(),
         data="espnet/an4",
         augment=AugmentConfig(stretch=0.15, num_frequency_masks=0, num_time_masks=3, time_width=0.05),
-        encoder=SpeechEncoderConfig(RecurrentEncoderConfig(hidden_dim=256, num_layers=4, dropout=0.3), num_conv_layers=0, pyramid_layers=2),
+        encoder=SpeechEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=256, num_layers=4, dropout=0.3), num_conv_layers=0, pyramid_layers=2
+        ),
         attention=AttentionConfig(score="location", hidden_dim=128),
         decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=64, dropout=0.3, ctc_weight=0.5),
         batch=BatchConfig(max_sources=8, max_source_size=8_000, max_source_length=1500),
-        train=TrainConfig(epochs=60, lr=1.5e-3, schedule="cosine", warmup_steps=300, average_checkpoints=5, early_stopping_patience=0),
+        train=TrainConfig(
+            epochs=60, lr=1.5e-3, schedule="cosine", warmup_steps=300, average_checkpoints=5, early_stopping_patience=0
+        ),
         search=SearchConfig(max_length=100),
     )
 
@@ -93,7 +102,9 @@ def kerstin() -> SpeechConfig:
         attention=AttentionConfig(score="location", hidden_dim=256),
         decoder=RecurrentDecoderConfig(hidden_dim=320, embedding_dim=64, dropout=0.3, ctc_weight=0.5),
         batch=BatchConfig(max_sources=16, max_source_size=16_000, max_source_length=1500),
-        train=TrainConfig(epochs=60, lr=2e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4, early_stopping_patience=0),
+        train=TrainConfig(
+            epochs=60, lr=2e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4, early_stopping_patience=0
+        ),
         search=SearchConfig(max_length=200),
     )
 
@@ -102,9 +113,20 @@ def kerstin_whisper() -> SpeechConfig:
     """The same, listened to by Whisper's English encoder, which is fine-tuned: --encoder.pretrained FOLDER."""
     return replace(
         kerstin(),
-        encoder=SpeechEncoderConfig(RecurrentEncoderConfig(hidden_dim=256, num_layers=2, dropout=0.2), pretrained="openai/whisper-tiny.en", pyramid_layers=1),
+        encoder=SpeechEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=256, num_layers=2, dropout=0.2),
+            pretrained="openai/whisper-tiny.en",
+            pyramid_layers=1,
+        ),
         train=TrainConfig(
-            epochs=16, lr=1e-3, encoder_lr=2e-4, unfreeze_at=73, schedule="cosine", warmup_steps=100, average_checkpoints=4, early_stopping_patience=0
+            epochs=16,
+            lr=1e-3,
+            encoder_lr=2e-4,
+            unfreeze_at=73,
+            schedule="cosine",
+            warmup_steps=100,
+            average_checkpoints=4,
+            early_stopping_patience=0,
         ),
     )
 
@@ -115,11 +137,15 @@ def librispeech100() -> SpeechConfig:
         data="openslr/librispeech_asr:clean",
         vocabulary=VocabularyConfig(kind="bpe", size=1000),
         augment=AugmentConfig(speeds=(0.9, 1.0, 1.1)),
-        encoder=SpeechEncoderConfig(RecurrentEncoderConfig(hidden_dim=512, num_layers=4, dropout=0.2), channels=32, pyramid_layers=1),
+        encoder=SpeechEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=512, num_layers=4, dropout=0.2), channels=32, pyramid_layers=1
+        ),
         attention=AttentionConfig(score="location", hidden_dim=512),
         decoder=RecurrentDecoderConfig(hidden_dim=768, embedding_dim=256, dropout=0.2, ctc_weight=0.3),
         batch=BatchConfig(max_sources=64, max_source_size=60_000, max_target_length=400, max_source_length=1700),
-        train=TrainConfig(epochs=40, lr=1e-3, schedule="cosine", warmup_steps=2000, average_checkpoints=5, num_workers=4),
+        train=TrainConfig(
+            epochs=40, lr=1e-3, schedule="cosine", warmup_steps=2000, average_checkpoints=5, num_workers=4
+        ),
         search=SearchConfig(beam=8, max_length=300),
     )
 

@@ -1,8 +1,9 @@
 """Whole configurations by name. The docstring of one that was run gives its command, time and score."""
 
-from encoders.config import RecurrentEncoderConfig
-from decoders.config import RecurrentDecoderConfig
 from dataclasses import replace
+
+from decoders.config import RecurrentDecoderConfig
+from encoders.config import RecurrentEncoderConfig
 
 from decoders.search_config import SearchConfig
 from tasks.common.config import AttentionConfig, DecoderConfig
@@ -28,7 +29,9 @@ def tiny() -> SummarizationConfig:
             "tyro",
         ),
         vocabulary=VocabularyConfig(size=1000),
-        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=32, dropout=0.0), embedding_dim=32, max_source_tokens=60),
+        encoder=TextEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=32, dropout=0.0), embedding_dim=32, max_source_tokens=60
+        ),
         attention=AttentionConfig(score="general"),
         decoder=RecurrentDecoderConfig(hidden_dim=64, embedding_dim=32, dropout=0.0, copy=True),
         batch=BatchConfig(max_sources=32),
@@ -41,7 +44,9 @@ def demo() -> SummarizationConfig:
     """Docstrings of the installed packages: their first lines from the rest."""
     return SummarizationConfig(
         vocabulary=VocabularyConfig(size=8000),
-        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=128, dropout=0.2), embedding_dim=192, max_source_tokens=120),
+        encoder=TextEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=128, dropout=0.2), embedding_dim=192, max_source_tokens=120
+        ),
         attention=AttentionConfig(score="general"),
         decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=192, dropout=0.2, copy=True),
         batch=BatchConfig(max_sources=64, max_source_size=8000),
@@ -61,11 +66,17 @@ def cnn_dailymail() -> SummarizationConfig:
         target="highlights",
         skip_invalid=True,
         vocabulary=VocabularyConfig(size=32_000),
-        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=256, dropout=0.1), embedding_dim=128, max_source_tokens=400),
+        encoder=TextEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=256, dropout=0.1), embedding_dim=128, max_source_tokens=400
+        ),
         attention=AttentionConfig(score="additive", hidden_dim=512, coverage_weight=1.0),
         decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=128, dropout=0.1, copy=True),
-        batch=BatchConfig(max_sources=64, max_target_size=8000, max_source_size=32_000, max_source_length=401, max_target_length=120),
-        train=TrainConfig(epochs=10, lr=1e-3, schedule="cosine", warmup_steps=2000, average_checkpoints=4, num_workers=2),
+        batch=BatchConfig(
+            max_sources=64, max_target_size=8000, max_source_size=32_000, max_source_length=401, max_target_length=120
+        ),
+        train=TrainConfig(
+            epochs=10, lr=1e-3, schedule="cosine", warmup_steps=2000, average_checkpoints=4, num_workers=2
+        ),
         search=SearchConfig(max_length=120, min_length=35, beam=4, no_repeat_ngram=3),
     )
 
@@ -88,7 +99,9 @@ def gigaword() -> SummarizationConfig:
         data="Harvard/gigaword",
         source="document",
         target="summary",
-        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=256, dropout=0.2), embedding_dim=256, max_source_tokens=100),
+        encoder=TextEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=256, dropout=0.2), embedding_dim=256, max_source_tokens=100
+        ),
         decoder=RecurrentDecoderConfig(hidden_dim=512, embedding_dim=256, dropout=0.2, copy=True),
         batch=BatchConfig(max_sources=256, max_target_size=8000, max_source_size=16_000),
         train=TrainConfig(epochs=3, lr=1e-3, schedule="cosine", warmup_steps=4000, eval_steps=5000, num_workers=2),
@@ -104,7 +117,9 @@ def lcsts() -> SummarizationConfig:
         source="text",
         target="summary",
         vocabulary=VocabularyConfig(kind="character", size=8000),
-        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=256, dropout=0.2), embedding_dim=256, max_source_tokens=160),
+        encoder=TextEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=256, dropout=0.2), embedding_dim=256, max_source_tokens=160
+        ),
     )
 
 

@@ -1,11 +1,9 @@
 """Whole configurations by name. The docstring of one that was run gives its command, time and score."""
 
-from encoders.config import TransformerEncoderConfig
-from encoders.config import RecurrentEncoderConfig
-from encoders.config import ConvS2SEncoderConfig
-from decoders.config import TransformerDecoderConfig
-from decoders.config import RecurrentDecoderConfig
 from dataclasses import replace
+
+from decoders.config import RecurrentDecoderConfig, TransformerDecoderConfig
+from encoders.config import ConvS2SEncoderConfig, RecurrentEncoderConfig, TransformerEncoderConfig
 
 from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.tables import BatchConfig
@@ -66,7 +64,9 @@ def multi30k_transformer() -> TranslationConfig:
     """
     return replace(
         multi30k(),
-        encoder=TextEncoderConfig(TransformerEncoderConfig(hidden_dim=256, num_layers=3, dropout=0.2), embedding_dim=256),
+        encoder=TextEncoderConfig(
+            TransformerEncoderConfig(hidden_dim=256, num_layers=3, dropout=0.2), embedding_dim=256
+        ),
         attention=AttentionConfig(score="scaled_dot", num_heads=4),
         decoder=TransformerDecoderConfig(hidden_dim=256, num_layers=3, embedding_dim=256, dropout=0.2),
         train=TrainConfig(epochs=10, lr=1e-3, schedule="cosine", warmup_steps=800, average_checkpoints=4),
@@ -89,7 +89,9 @@ def iwslt14() -> TranslationConfig:
         source="de",
         target="en",
         vocabulary=VocabularyConfig(size=10_000),
-        batch=BatchConfig(max_sources=256, max_target_size=6000, max_source_size=6000, max_target_length=128, max_source_length=128),
+        batch=BatchConfig(
+            max_sources=256, max_target_size=6000, max_source_size=6000, max_target_length=128, max_source_length=128
+        ),
         train=TrainConfig(epochs=25, schedule="cosine", warmup_steps=2000),
     )
 

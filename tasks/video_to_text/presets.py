@@ -1,9 +1,9 @@
 """Whole configurations by name. The docstring of one that was run gives its command, time and score."""
 
-from encoders.config import RecurrentEncoderConfig
-from encoders.config import NoSequenceEncoderConfig
-from decoders.config import RecurrentDecoderConfig
 from dataclasses import replace
+
+from decoders.config import RecurrentDecoderConfig
+from encoders.config import NoSequenceEncoderConfig, RecurrentEncoderConfig
 
 from decoders.search_config import SearchConfig
 from tasks.common.config import AttentionConfig, DecoderConfig
@@ -20,7 +20,9 @@ def tiny() -> VideoConfig:
         num_scenes=80,
         vocabulary=VocabularyConfig(kind="word", size=400),
         frames=FrameConfig(num_frames=8),
-        encoder=VideoEncoderConfig(RecurrentEncoderConfig(hidden_dim=32, dropout=0.0), size=(32,), channels=(8, 16, 16)),
+        encoder=VideoEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=32, dropout=0.0), size=(32,), channels=(8, 16, 16)
+        ),
         attention=AttentionConfig(score="general", hidden_dim=32),
         decoder=RecurrentDecoderConfig(hidden_dim=32, embedding_dim=16, dropout=0.0),
         batch=BatchConfig(max_sources=16),
@@ -36,11 +38,23 @@ def demo() -> VideoConfig:
         vocabulary=VocabularyConfig(kind="word", size=400),
         frames=FrameConfig(num_frames=8),
         encoder=VideoEncoderConfig(
-            NoSequenceEncoderConfig(hidden_dim=128, dropout=0.0), frontend="two_stream", channels=(16, 64, 128), frame_aggregation="regions"),
+            NoSequenceEncoderConfig(hidden_dim=128, dropout=0.0),
+            frontend="two_stream",
+            channels=(16, 64, 128),
+            frame_aggregation="regions",
+        ),
         attention=AttentionConfig(score="location", hidden_dim=128),
         decoder=RecurrentDecoderConfig(hidden_dim=192, embedding_dim=64, tie_embeddings=False, dropout=0.0),
         batch=BatchConfig(max_sources=32),
-        train=TrainConfig(epochs=5, lr=3e-3, schedule="cosine", warmup_steps=200, average_checkpoints=0, early_stopping_patience=0, label_smoothing=0.0),
+        train=TrainConfig(
+            epochs=5,
+            lr=3e-3,
+            schedule="cosine",
+            warmup_steps=200,
+            average_checkpoints=0,
+            early_stopping_patience=0,
+            label_smoothing=0.0,
+        ),
         search=SearchConfig(max_length=40),
     )
 
@@ -55,12 +69,20 @@ def msrvtt() -> VideoConfig:
         data="msrvtt",
         vocabulary=VocabularyConfig(kind="word", size=10_000, min_frequency=5),
         frames=FrameConfig(num_frames=24),
-        encoder=VideoEncoderConfig(RecurrentEncoderConfig(hidden_dim=384, dropout=0.1), pretrained="timm/tf_efficientnet_lite0.in1k"),
+        encoder=VideoEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=384, dropout=0.1), pretrained="timm/tf_efficientnet_lite0.in1k"
+        ),
         attention=AttentionConfig(score="general"),
         decoder=RecurrentDecoderConfig(hidden_dim=512, embedding_dim=300, dropout=0.1),
         batch=BatchConfig(max_sources=32, targets_per_source=2, max_source_size=4096),
         train=TrainConfig(
-            epochs=12, lr=8e-4, schedule="cosine", warmup_steps=200, average_checkpoints=4, early_stopping_patience=0, label_smoothing=0.0
+            epochs=12,
+            lr=8e-4,
+            schedule="cosine",
+            warmup_steps=200,
+            average_checkpoints=4,
+            early_stopping_patience=0,
+            label_smoothing=0.0,
         ),
         search=SearchConfig(max_length=30),
     )
@@ -104,11 +126,17 @@ def grid() -> VideoConfig:
         frames=FrameConfig(num_frames=0, crop=(118, 158, 76, 136), cache_frames=True),
         augment=VideoAugmentConfig(crop=0.12, flip=True, color=0.15, stutter=0.04),
         encoder=VideoEncoderConfig(
-            RecurrentEncoderConfig(hidden_dim=256, num_layers=2, dropout=0.3), size=(32, 48), frontend="spatiotemporal", channels=(24, 32, 64)),
+            RecurrentEncoderConfig(hidden_dim=256, num_layers=2, dropout=0.3),
+            size=(32, 48),
+            frontend="spatiotemporal",
+            channels=(24, 32, 64),
+        ),
         attention=AttentionConfig(score="location", hidden_dim=128, guidance_weight=1.0),
         decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=64, dropout=0.3, ctc_weight=0.3),
         batch=BatchConfig(max_sources=8, max_source_length=400),
-        train=TrainConfig(epochs=45, lr=1e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4, early_stopping_patience=0),
+        train=TrainConfig(
+            epochs=45, lr=1e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4, early_stopping_patience=0
+        ),
         search=SearchConfig(max_length=60),
     )
 

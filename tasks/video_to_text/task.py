@@ -166,7 +166,9 @@ class VideoToText(Task[VideoConfig]):
         config, frontend = self.config.encoder, self.build_front()
         regions, sequence = getattr(frontend, "regions", None), config.reading == "sequence"
         if config.reading == "regions" and regions is None:
-            raise ValueError("--encoder.reading regions needs an encoder from scratch: leave --encoder.pretrained out")
+            raise ValueError(
+                "--encoder.frame-aggregation regions needs an encoder from scratch: leave --encoder.pretrained out"
+            )
         return VideoEncoder(
             frontend,
             config.hidden,

@@ -35,7 +35,9 @@ every_combination = pytest.mark.parametrize(
 
 
 def build(score: str, area: str, structure: str = "flat", heads: int = 1) -> Attention:
-    config = AttentionConfig(score=score, locality=area, hierarchy=structure, num_heads=heads, hidden_dim=10, window_size=2.0, segment_size=3)
+    config = AttentionConfig(
+        score=score, locality=area, hierarchy=structure, num_heads=heads, hidden_dim=10, window_size=2.0, segment_size=3
+    )
     return build_attention(config, QUERY, MEMORY).eval()
 
 

@@ -179,7 +179,7 @@ def test_what_is_unknown_is_never_written(beam, ctc, memory):
     "flag, choice",
     [
         ("--sample", {"sample": True}),
-        ("--block-ngrams", {"block_ngrams": 2}),
+        ("--no-repeat-ngram", {"block_ngrams": 2}),
         ("--coverage-penalty", {"coverage_penalty": 0.2}),
         ("--ctc-weight", {"ctc_weight": 0.5}),
     ],

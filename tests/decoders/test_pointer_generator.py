@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from decoders.config import RecurrentDecoderConfig
 from torch import nn
 from torch.testing import assert_close
 
@@ -122,7 +123,9 @@ def test_coverage_costs_the_smaller_of_what_is_looked_at_and_what_was():
 def test_what_cannot_be_copied_is_refused_in_one_line():
     attention = AttentionConfig(score="none")
     with pytest.raises(ValueError, match=r"--decoder\.copy goes by where attention looks"):
-        build_decoder(nn.Embedding(VOCAB, 6), DIM, Config(decoder=DecoderConfig(copy=True), attention=attention))
+        build_decoder(
+            nn.Embedding(VOCAB, 6), DIM, Config(decoder=RecurrentDecoderConfig(copy=True), attention=attention)
+        )
 
 
 def test_tokens_mean_what_is_written_alike_in_the_others_vocabulary():

@@ -171,7 +171,7 @@ def test_the_score_of_a_draw_is_its_log_probability_in_the_model(make_table, mem
 @pytest.mark.parametrize("kind", ["attention", "transformer"])
 def test_draws_see_what_the_pass_over_their_words_sees(kind, score, area, make_memory):
     """Their scores are those of the same words read at once, whatever attention remembers."""
-    attention = AttentionConfig(score=score, area=area, window=1.0, hidden=5)
+    attention = AttentionConfig(score=score, locality=area, window_size=1.0, hidden_dim=5)
     decoding = DecoderConfig(kind=kind, hidden=8, embedding=6, heads=2, dropout=0.0)
     decoder = build_decoder(nn.Embedding(VOCAB, 6), 6, Config(decoder=decoding, attention=attention)).eval()
     memory = make_memory([4, 2, 3], 6)

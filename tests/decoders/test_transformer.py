@@ -22,12 +22,12 @@ VOCAB, EMBEDDING, DIM, MEMORY = 11, 6, 8, 4
 LENGTHS = [5, 2, 3]
 POSITIONS = ("sinusoidal", "learned", "rotary")
 ATTENTIONS = {
-    "multi-head": AttentionConfig(score="scaled_dot", heads=2),
+    "multi-head": AttentionConfig(score="scaled_dot", num_heads=2),
     "none": AttentionConfig(score="none"),
-    "location": AttentionConfig(score="location", hidden=4),
-    "local_m": AttentionConfig(score="general", area="local_m", window=1.0, heads=2),
-    "monotonic hierarchy": AttentionConfig(score="dot", area="monotonic", structure="hierarchical", segment=2),
-    "hard": AttentionConfig(score="additive", area="hard", hidden=4),
+    "location": AttentionConfig(score="location", hidden_dim=4),
+    "local_m": AttentionConfig(score="general", locality="local_m", window_size=1.0, num_heads=2),
+    "monotonic hierarchy": AttentionConfig(score="dot", locality="monotonic", hierarchy="hierarchical", segment_size=2),
+    "hard": AttentionConfig(score="additive", selection="hard", hidden_dim=4),
 }
 
 every_position = pytest.mark.parametrize("positions", POSITIONS)

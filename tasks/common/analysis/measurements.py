@@ -38,7 +38,7 @@ def alignment_measures(writer: Predictor, examples: datasets.Dataset) -> dict[st
 def activation_bytes(task: Task, model: Seq2Seq, examples: datasets.Dataset) -> int:
     """How much the backward pass needs kept of one batch, weights not counted: what limits the size of batches.
 
-    Inputs that decoders/late.py keeps for itself are not counted, some tenth with ``--decoder.order before``.
+    Inputs that decoders/late.py keeps for itself are not counted, some tenth with ``--decoder.attention-order bahdanau``.
     """
     batch = task.collate(examples, list(range(min(SAMPLE, len(examples)))))
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}

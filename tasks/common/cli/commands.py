@@ -172,7 +172,7 @@ def predict(task: str, arguments: list[str]) -> None:
     config = writer.task.config
     decoder = config.decoder.kind
     if options.picture and (decoder == "s2vt" or (decoder == "attention" and config.attention.score == "none")):
-        raise UsageError("--picture: this run has no attention that could be drawn; leave the flag out")
+        raise UsageError("--plot-dir: this run has no attention that could be drawn; leave the flag out")
     torch.manual_seed(options.seed)
     started = time.monotonic()
     inputs = writer.task.parse(options.inputs)

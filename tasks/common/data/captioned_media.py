@@ -70,7 +70,7 @@ def captions_of(table: Dataset, column: str, where: str) -> list[Any]:
     numbered = [name for name in names if re.fullmatch(rf"{column.removesuffix('s')}_\d+", name)]
     if numbered:
         return [list(given) for given in zip(*(table[name] for name in numbered), strict=True)]
-    raise unknown_name("column", column, names, f"--caption names that of {where}")
+    raise unknown_name("column", column, names, f"--caption-column names that of {where}")
 
 
 def group_captions(files: Sequence[dict[str, Any]], captions: Sequence[Any]) -> Dataset:

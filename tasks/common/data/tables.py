@@ -135,7 +135,7 @@ def report_invalid_rows(problems: dict[int, str], total: int, where: str, skip: 
     more = f" and {len(problems) - len(shown)} more" if len(problems) > len(shown) else ""
     listing = f"{where}: {len(problems)} of {total} rows are bad: {'; '.join(shown)}{more}"
     if not skip:
-        raise UsageError(f"{listing}. Mend them, or leave them out with --skip-bad")
+        raise UsageError(f"{listing}. Mend them, or leave them out with --skip-invalid")
     print(f"{listing}. They are left out.", file=sys.stderr)
 
 

@@ -48,7 +48,7 @@ class Predictor:
             return self.models[0].decoder, memories[0]
         decoders = [model.decoder for model in self.models if isinstance(model.decoder, AutoregressiveDecoder)]
         if len(decoders) < len(memories):
-            raise ValueError("--ensemble: only models that write token by token, with --decoder.kind attention, can")
+            raise ValueError("--ensemble: only models that write token by token, with --decoder.kind recurrent, can")
         return Ensemble(decoders), EnsembleMemory.of(memories)
 
     @torch.inference_mode()

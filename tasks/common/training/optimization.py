@@ -36,7 +36,7 @@ class TrainConfig:
     patience: int = 6
     """Evaluations without a better score before training stops (0: never)."""
     objective: Literal["likelihood", "scst"] = "likelihood"
-    """Learn what people wrote, or, as a second phase after --start-from, self-critically what scores well by CIDEr
+    """Learn what people wrote, or, as a second phase after --init-from, self-critically what scores well by CIDEr
     (Rennie et al. 2017)."""
     draws: int = 5
     """Sentences drawn for a source in self-critical training."""

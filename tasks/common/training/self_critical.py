@@ -42,11 +42,11 @@ class SelfCritical(nn.Module):
         if any(isinstance(module, Selector) for module in model.modules()):
             raise ValueError(
                 "--train.objective scst learns in the model as it will be used, where hard attention draws nothing and "
-                "so learns nothing: start from a run with another --attention.area"
+                "so learns nothing: start from a run with another --attention.locality"
             )
         if not isinstance(model.decoder, AutoregressiveDecoder):
             raise ValueError(
-                "--train.objective scst needs --decoder.kind attention or transformer, which write token by token"
+                "--train.objective scst needs --decoder.kind recurrent or transformer, which write token by token"
             )
         super().__init__()
         self.model = model

@@ -102,7 +102,7 @@ class Trainer:
         self.batches = BatchSampler(task.lengths(self.examples), batch, self.config.seed, limited=True)
         if len(self.batches.rows) == 0:
             raise UsageError(
-                f"all {len(self.examples)} training examples are longer than --batch.max-frames or --batch.max-length"
+                f"all {len(self.examples)} training examples are longer than --batch.max-source-length or --batch.max-target-length"
             )
         optimizer = build_optimizer(self.model, self.config)
         self.progress = Progress()
@@ -305,7 +305,7 @@ class Trainer:
         if diagonality is not None and diagonality < DIAGONAL and self.progress.epoch >= self.config.diagonal_by:
             self.say(
                 f"warning: attention is no diagonal yet (correlation of text and sound {diagonality:.2f}, wanted "
-                f"{DIAGONAL}): try --decoder.ctc 0.3, --attention.score location, or --attention.guidance 1"
+                f"{DIAGONAL}): try --decoder.ctc-weight 0.3, --attention.score location, or --attention.guidance-weight 1"
             )
 
     def finish(self) -> None:

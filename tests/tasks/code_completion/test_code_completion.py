@@ -186,7 +186,7 @@ def test_it_trains_evaluates_and_predicts(tmp_path, capsys):
     begun.write_text("import os\n\n\ndef main():\n    path = os." * 3000)
     binary.write_bytes(b"\0\1")
     capsys.readouterr()
-    run.main(["code_completion", "predict", str(place), str(begun), str(binary), "", "--picture", str(tmp_path)])
+    run.main(["code_completion", "predict", str(place), str(begun), str(binary), "", "--plot-dir", str(tmp_path)])
     out, err = capsys.readouterr()
     assert len(out.split("\n")) == 4 and "input 2 holds a NUL character" in err and "input 3 is empty" in err
     assert (tmp_path / "0001.png").is_file()

@@ -82,7 +82,7 @@ def test_the_corpus_of_conversations_is_there_in_several_languages(language):
     [
         ([TALK, ["Hi", ""], [None, "x"]], {}, r"2 of 3 rows are bad: row 2 \(turn 2\) is empty; row 3 \(turn 1\)"),
         ([["alone"]], {}, "no conversation has two turns"),
-        ([TALK], {"column": "turns"}, "unknown column 'turns'.*--column"),
+        ([TALK], {"column": "turns"}, "unknown column 'turns'.*--turns-column"),
     ],
 )
 def test_what_is_wrong_with_conversations_is_told_at_once(talks, choices, message, tmp_path):
@@ -114,7 +114,7 @@ def runs(tmp_path_factory) -> tuple[str, str]:
     data = write(folder, [TALK, OTHER] * 4)
     places = str(folder / "run"), str(folder / "back")
     for place, flags in zip(places, ([], ["--backward"]), strict=True):
-        choices = ["--train.epochs", "60", "--vocabulary.size", "320", "--turns", "2", *flags]
+        choices = ["--train.epochs", "60", "--vocabulary.size", "320", "--context-turns", "2", *flags]
         run.main(["dialogue", "train", "tiny", "--data", data, "--run", place, *choices])
     return places
 

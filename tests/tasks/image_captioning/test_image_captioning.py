@@ -133,7 +133,7 @@ def test_features_of_regions_in_place_of_pictures(tmp_path):
         lines(tmp_path / "regions" / split / "metadata.jsonl", rows)
     run.main(["image_captioning", "train", "tiny", "--data", "regions", "--run", "run", *SHORT])
     run.main(["image_captioning", "evaluate", "run", "--split", "validation"])
-    run.main(["image_captioning", "predict", "run", "regions/val/1.npy", "--picture", "pictures"])
+    run.main(["image_captioning", "predict", "run", "regions/val/1.npy", "--plot-dir", "pictures"])
     assert imread("pictures/0001.png").size > 0
 
 
@@ -223,7 +223,7 @@ def test_all_bad_rows_are_told_before_training_and_may_be_left_out(folder, capsy
     (folder / "train" / "0.png").write_bytes(b"")
     (folder / "train" / "1.png").unlink()
     with pytest.raises(
-        UsageError, match=r"2 of 3 rows are bad.*0\.png\) is empty.*1\.png\) does not exist.*--skip-bad"
+        UsageError, match=r"2 of 3 rows are bad.*0\.png\) is empty.*1\.png\) does not exist.*--skip-invalid"
     ):
         load(folder)
     assert load(folder, skip_invalid=True)["references"][:] == CAPTIONS[2:]
@@ -304,7 +304,7 @@ def test_predict_reads_files_folders_and_says_what_it_cannot(trained, folder, ca
 
 
 def test_predict_draws_the_picture_once_for_each_word(trained, folder):
-    run.main(["image_captioning", "predict", trained, str(folder / "test" / "0.png"), "--picture", "pictures"])
+    run.main(["image_captioning", "predict", trained, str(folder / "test" / "0.png"), "--plot-dir", "pictures"])
     assert imread("pictures/0001.png").shape[1] > 200
 
 

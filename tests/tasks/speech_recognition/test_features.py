@@ -43,11 +43,11 @@ def longest_run(blank: torch.Tensor) -> int:
 
 
 def test_there_are_a_hundred_frames_a_second_and_the_same_sound_gives_the_same():
-    extract = LogMel(FeatureConfig(mels=40))
+    extract = LogMel(FeatureConfig(num_mels=40))
     frames = extract(noise(2))
     assert frames.shape == (2 * FRAMES + 1, 40) and frames.dtype == np.float32
     assert np.array_equal(frames, extract(noise(2)))
-    assert np.array_equal(frames, LogMel(FeatureConfig(mels=40))(noise(2)))
+    assert np.array_equal(frames, LogMel(FeatureConfig(num_mels=40))(noise(2)))
 
 
 def test_a_click_is_loudest_in_the_frame_of_its_time():
@@ -60,7 +60,7 @@ def test_a_tone_is_in_the_band_of_its_pitch():
     def mel(frequency: float) -> float:
         return 2595 * np.log10(1 + frequency / 700)
 
-    extract = LogMel(FeatureConfig(mels=40))
+    extract = LogMel(FeatureConfig(num_mels=40))
     centres = np.linspace(mel(20), mel(RATE / 2), 42)[1:-1]
     for frequency in (300, 1000, 3000, 7000):
         nearest = np.abs(centres - mel(frequency)).argmin()
@@ -76,7 +76,7 @@ def test_a_louder_sound_is_higher_by_the_logarithm_of_its_energy_and_silence_is_
 @pytest.mark.parametrize("window", [0.01, 0.025, 0.05])
 def test_every_allowed_setting_reads_the_shortest_sound_at_the_highest_speed_in_bands_that_all_hear(window):
     shortest = change_speed(noise(0.1), 2.0)
-    frames = LogMel(FeatureConfig(mels=100, window=window))(shortest)
+    frames = LogMel(FeatureConfig(num_mels=100, window_s=window))(shortest)
     assert len(frames) == 6
     assert (np.ptp(frames, axis=0) > 0).all()
 
@@ -163,7 +163,10 @@ def test_a_feature_that_never_changes_does_not_explode(kind):
 
 def test_augmentation_that_is_switched_off_changes_nothing():
     values, mask = batch([30, 20])
-    for off in (AugmentConfig(frequency_masks=0, time_masks=0), AugmentConfig(frequency_width=0.0, time_width=0.0)):
+    for off in (
+        AugmentConfig(num_frequency_masks=0, num_time_masks=0),
+        AugmentConfig(frequency_width=0.0, time_width=0.0),
+    ):
         same, same_mask = augment(values, mask, off)
         assert torch.equal(same, values) and torch.equal(same_mask, mask)
 
@@ -195,7 +198,7 @@ def test_padding_never_changes_what_is_augmented():
 @pytest.mark.parametrize("masks", [1, 3])
 def test_time_masks_blank_no_more_than_their_share_of_each_utterance(masks):
     lengths, width, largest = [200, 20], 0.2, [0, 0]
-    config = AugmentConfig(frequency_masks=0, time_masks=masks, time_width=width)
+    config = AugmentConfig(num_frequency_masks=0, num_time_masks=masks, time_width=width)
     for _ in range(200):
         values, mask = batch(lengths)
         blanked, same_mask = augment(values, mask, config)
@@ -211,7 +214,7 @@ def test_time_masks_blank_no_more_than_their_share_of_each_utterance(masks):
 
 
 def test_frequency_masks_blank_bands_for_the_whole_utterance():
-    config = AugmentConfig(time_masks=0, frequency_masks=1, frequency_width=0.25)
+    config = AugmentConfig(num_time_masks=0, num_frequency_masks=1, frequency_width=0.25)
     seen = torch.zeros(40, dtype=torch.bool)
     for _ in range(200):
         values, mask = batch([30, 30, 30], features=40)

@@ -25,7 +25,7 @@ from tasks.toy_world.speech import speak
 
 RATE = 16_000
 TEXTS = ["red seven", "red two", "white seven", "white two"]
-SHORT = ["--scenes", "24", "--train.epochs", "1", "--search.max-length", "12"]
+SHORT = ["--num-scenes", "24", "--train.epochs", "1", "--search.max-length", "12"]
 
 
 @pytest.fixture(scope="session")
@@ -182,7 +182,7 @@ def test_all_bad_rows_are_told_together_and_can_be_left_out(folder, spoken):
     assert "9 of 11 rows are bad" in reverse_log_probs
     for part in ("1.wav", "0 bytes", "2.wav", "silent", "0.01 s", "not finite", "does not exist", "13 features"):
         assert part in reverse_log_probs
-    assert "--skip-bad" in reverse_log_probs
+    assert "--skip-invalid" in reverse_log_probs
     assert load(data=str(folder), skip_invalid=True)["target"] == ["red seven", "white two"]
 
 
@@ -220,8 +220,8 @@ def test_each_speed_is_kept_and_training_draws_among_them(folder):
 DECODERS = ("attention", "ctc", "transducer", "transducer_attention")
 VARIANTS = {
     "joint": [],
-    "attention alone": ["--decoder.ctc", "0", "--attention.guidance", "1"],
-    "monotonic": ["--attention.area", "monotonic", "--attention.heads", "2"],
+    "attention alone": ["--decoder.ctc-weight", "0", "--attention.guidance-weight", "1"],
+    "monotonic": ["--attention.locality", "monotonic", "--attention.num-heads", "2"],
     "location": ["--attention.score", "location", "--train.scheduled-sampling", "linear", "--train.sampling-half", "2"],
     "no attention": ["--attention.score", "none"],
     **{kind: ["--decoder.kind", kind] for kind in DECODERS[1:]},
@@ -245,7 +245,7 @@ def test_every_model_trains_writes_and_is_evaluated(name, train, capsys, tmp_pat
 @pytest.mark.parametrize("name", ["joint", "ctc", "transducer"])
 def test_a_picture_shows_the_sound_and_what_was_heard_where(name, train, capsys):
     soundfile.write("one.wav", speak("a red seven above a blue two", "gmw/en-US+m3"), RATE)
-    call(capsys, "predict", train(*VARIANTS[name]), "one.wav", "--picture", "pictures")
+    call(capsys, "predict", train(*VARIANTS[name]), "one.wav", "--plot-dir", "pictures")
     assert imread("pictures/0001.png").std() > 0.05
 
 
@@ -253,7 +253,7 @@ def test_without_attention_there_is_no_picture(train, capsys):
     soundfile.write("one.wav", speak("a red seven", "gmw/en-US+m3"), RATE)
     capsys.readouterr()
     with pytest.raises(SystemExit) as leaving:
-        run.main(["speech_recognition", "predict", train(*VARIANTS["no attention"]), "one.wav", "--picture", "p"])
+        run.main(["speech_recognition", "predict", train(*VARIANTS["no attention"]), "one.wav", "--plot-dir", "p"])
     assert leaving.value.code == 2
     assert "no attention" in capsys.readouterr().err
 
@@ -267,7 +267,7 @@ def test_options_that_a_decoder_cannot_follow_are_refused(train, capsys):
 
 
 def test_compare_puts_the_four_models_side_by_side(capsys):
-    flags = ["--vary", "decoder=attention,ctc", "--run", "runs", *SHORT, "--scenes", "24"]
+    flags = ["--vary", "decoder=attention,ctc", "--run", "runs", *SHORT, "--num-scenes", "24"]
     call(capsys, "compare", "tiny", *flags)
     first, second = csv.DictReader(Path("runs/compare.csv").read_text().splitlines())
     assert (first["variant"], second["variant"]) == ("decoder=attention", "decoder=ctc")

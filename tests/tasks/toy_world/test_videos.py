@@ -82,6 +82,6 @@ def test_its_scenes_are_those_of_the_other_modalities_in_their_order(split):
 def test_a_video_file_shows_what_was_drawn(tmp_path):
     frames = np.load(io.BytesIO(toy_clips("test", 1)[0]["bytes"]))
     write_video(frames, tmp_path / "inside" / "a.mp4")
-    read = read_frames(str(tmp_path / "inside" / "a.mp4"), FrameConfig(count=0), None)
+    read = read_frames(str(tmp_path / "inside" / "a.mp4"), FrameConfig(num_frames=0), None)
     assert read.shape == frames.shape
     assert np.abs(read.astype(int) - frames).mean() < 3

@@ -132,7 +132,7 @@ def test_features_of_frames_and_folders_of_frames_in_place_of_videos(tmp_path):
         lines(tmp_path / "features" / split / "metadata.jsonl", rows)
     run.main(["video_to_text", "train", "tiny", "--data", "features", "--run", "run", *SHORT])
     run.main(["video_to_text", "evaluate", "run", "--split", "validation"])
-    run.main(["video_to_text", "predict", "run", "features/val/1.npy", "--picture", "pictures"])
+    run.main(["video_to_text", "predict", "run", "features/val/1.npy", "--plot-dir", "pictures"])
     assert imread("pictures/0001.png").size > 0
     frames = tmp_path / "frames" / "train"
     for number in range(3):
@@ -148,7 +148,7 @@ def test_bad_rows_are_told_together(folder):
     (train / "0.mp4").write_bytes(b"")
     (train / "1.mp4").write_text("no video")
     with pytest.raises(
-        UsageError, match=r"2 of 3 rows are bad.*\(0\.mp4\) is empty.*\(1\.mp4\) is no video.*--skip-bad"
+        UsageError, match=r"2 of 3 rows are bad.*\(0\.mp4\) is empty.*\(1\.mp4\) is no video.*--skip-invalid"
     ):
         load(folder)
     assert load(folder, skip_invalid=True)["references"][:] == CAPTIONS[2:]
@@ -211,17 +211,17 @@ def test_the_model_gives_the_same_for_raw_and_for_encoded_videos(folder, resnet)
 @pytest.mark.parametrize(
     "flags",
     [
-        ["--encoder.reading", "mean", "--attention.score", "none"],
-        ["--encoder.reading", "frames", "--decoder.kind", "s2vt"],
-        ["--encoder.front", "spatiotemporal", "--decoder.ctc", "0.3", "--vocabulary.kind", "character"],
-        ["--encoder.reading", "frames", "--attention.heads", "2"],
-        ["--encoder.reading", "regions", "--encoder.front", "spatiotemporal"],
-        ["--encoder.reading", "regions", "--encoder.front", "two_stream", "--encoder.window", "4"],
-        ["--augment.stutter", "0.2", "--augment.crop", "0.1", "--frames.keep"],
+        ["--encoder.frame-aggregation", "mean", "--attention.score", "none"],
+        ["--encoder.frame-aggregation", "frames", "--decoder.kind", "s2vt"],
+        ["--encoder.frontend", "spatiotemporal", "--decoder.ctc-weight", "0.3", "--vocabulary.kind", "character"],
+        ["--encoder.frame-aggregation", "frames", "--attention.num-heads", "2"],
+        ["--encoder.frame-aggregation", "regions", "--encoder.frontend", "spatiotemporal"],
+        ["--encoder.frame-aggregation", "regions", "--encoder.frontend", "two_stream", "--encoder.window-frames", "4"],
+        ["--augment.stutter", "0.2", "--augment.crop", "0.1", "--frames.cache-frames"],
     ],
 )
 def test_every_way_to_read_a_video_trains_and_writes(flags, capsys):
-    run.main(["video_to_text", "train", "tiny", "--run", "run", "--train.epochs", "1", "--scenes", "32", *flags])
+    run.main(["video_to_text", "train", "tiny", "--run", "run", "--train.epochs", "1", "--num-scenes", "32", *flags])
     run.main(["video_to_text", "evaluate", "run", "--split", "validation", "--beam", "2"])
     assert "cider" in capsys.readouterr().out
 
@@ -254,29 +254,29 @@ def test_predict_reads_files_and_folders_and_says_what_it_cannot(trained, folder
 
 
 def test_predict_draws_the_strip_of_frames(trained, folder):
-    run.main(["video_to_text", "predict", trained, str(folder / "test" / "2.mp4"), "--picture", "pictures"])
+    run.main(["video_to_text", "predict", trained, str(folder / "test" / "2.mp4"), "--plot-dir", "pictures"])
     assert imread("pictures/0001.png").shape[1] > 300
 
 
 def test_predict_draws_the_strip_once_for_each_word_where_regions_are_looked_at(folder):
-    flags = ["--encoder.reading", "regions", "--encoder.front", "spatiotemporal"]
+    flags = ["--encoder.frame-aggregation", "regions", "--encoder.frontend", "spatiotemporal"]
     run.main(["video_to_text", "train", "tiny", "--data", str(folder), "--run", "run", *SHORT, *flags])
-    run.main(["video_to_text", "predict", "run", str(folder / "test" / "2.mp4"), "--picture", "pictures"])
+    run.main(["video_to_text", "predict", "run", str(folder / "test" / "2.mp4"), "--plot-dir", "pictures"])
     assert imread("pictures/0001.png").size > 0
 
 
 def test_regions_of_a_pretrained_network_are_refused(folder, resnet, capsys):
-    flags = ["--data", str(folder), "--encoder.pretrained", resnet, "--encoder.reading", "regions"]
+    flags = ["--data", str(folder), "--encoder.pretrained", resnet, "--encoder.frame-aggregation", "regions"]
     with pytest.raises(SystemExit):
         run.main(["video_to_text", "train", "tiny", *flags, "--run", "run", *SHORT])
     assert "needs an encoder from scratch" in capsys.readouterr().err
 
 
 def test_a_model_without_attention_has_no_picture(folder, capsys):
-    flags = ["--encoder.reading", "frames", "--decoder.kind", "s2vt"]
+    flags = ["--encoder.frame-aggregation", "frames", "--decoder.kind", "s2vt"]
     run.main(["video_to_text", "train", "tiny", "--data", str(folder), "--run", "run", *SHORT, *flags])
     with pytest.raises(SystemExit):
-        run.main(["video_to_text", "predict", "run", str(folder / "test" / "2.mp4"), "--picture", "pictures"])
+        run.main(["video_to_text", "predict", "run", str(folder / "test" / "2.mp4"), "--plot-dir", "pictures"])
     assert "no attention" in capsys.readouterr().err
 
 

@@ -115,7 +115,7 @@ def test_predict_writes_the_n_best_of_each_input_best_first_with_ranks_and_score
 
 
 def test_predict_draws_a_picture_for_each_input(train, capsys):
-    assert len(call(capsys, "predict", train(), *SENTENCES, "--picture", "pictures")) == 2
+    assert len(call(capsys, "predict", train(), *SENTENCES, "--plot-dir", "pictures")) == 2
     assert sorted(path.name for path in Path("pictures").iterdir() if is_picture(path)) == ["0001.png", "0002.png"]
 
 
@@ -140,9 +140,9 @@ def test_evaluate_leaves_scores_hypotheses_and_a_picture(train, capsys):
 
 def test_evaluate_against_another_run_needs_its_hypotheses_and_tests_the_difference(train, capsys):
     other, command = train("--train.seed", "2"), ["evaluate", train(), "--split", "validation"]
-    assert "evaluate that run on validation first" in refused(capsys, "translation", *command, "--against", other)
+    assert "evaluate that run on validation first" in refused(capsys, "translation", *command, "--baseline", other)
     call(capsys, "evaluate", other, "--split", "validation")
-    assert any(f"against {other}, p =" in line for line in call(capsys, *command, "--against", other))
+    assert any(f"against {other}, p =" in line for line in call(capsys, *command, "--baseline", other))
     ours, theirs = (json.loads(Path(name, "evaluation/validation.json").read_text()) for name in (train(), other))
     assert ours["against"]["run"] == other
     for name, score in ours["metrics"].items():
@@ -194,7 +194,7 @@ def test_tune_searches_goes_on_where_it_stopped_and_puts_the_best_first(capsys):
 def test_a_search_over_something_else_needs_another_folder_and_the_best_flags_can_be_typed(capsys):
     command = ["translation", "tune", "tiny", "--search", "decoder.gate=true", "--search", "attention=dot", *TINY]
     run.main([*command, "--trials", "1", "--run", "runs"])
-    assert "best: --decoder.gate --attention.score dot (" in capsys.readouterr().err
+    assert "best: --decoder.context-gate --attention.score dot (" in capsys.readouterr().err
     other = ["translation", "tune", "tiny", "--search", "decoder.gate=true,false", "--run", "runs", *TINY]
     assert "a search over decoder.gate=true attention=dot" in refused(capsys, *other)
     assert "true and false" in refused(capsys, "translation", "tune", "tiny", "--search", "decoder.gate=0", *TINY)
@@ -234,23 +234,23 @@ MISTAKES = [  # what is typed, T for translation, where RUN and NONE are trained
     ("T train tiny --train.epochs many", ["--train.epochs", "'many'"]),
     ("T train tiny --attention.score genral", ["'genral'", "--attention.score", "general"]),
     ("T train tiny --train.lr -1", ["train.lr", "-1", "above 0"]),
-    ("T train tiny --attention.heads 0", ["heads"]),
-    ("T train tiny --encoder.layers 0 --train.epochs 1", ["layers"]),
-    ("T train tiny --decoder.embedding -1", ["embedding"]),
+    ("T train tiny --attention.num-heads 0", ["heads"]),
+    ("T train tiny --encoder.num-layers 0 --train.epochs 1", ["layers"]),
+    ("T train tiny --decoder.embedding-dim -1", ["embedding"]),
     ("T train tiny --vocabulary.min-frequency -1", ["min-frequency"]),
     ("T train tiny --resume --run new", ["--resume", "no run in new", "--run"]),
     ("T train tiny --run RUN", ["holds a run already", "--resume", "--run"]),
     ("T train tiny --run RUN/config.json", ["config.json", "folder"]),
     ("T evaluate nowhere", ["no run in nowhere", "train"]),
     ("T evaluate RUN --split tset", ["split", "did you mean 'test'"]),
-    ("T evaluate RUN --against nowhere", ["nowhere", "evaluate that run"]),
+    ("T evaluate RUN --baseline nowhere", ["nowhere", "evaluate that run"]),
     ("T predict", ["predict needs the folder of a run"]),
     ("T predict RUN", ["nothing to predict from", "standard input"]),
     ("T predict RUN x --n-best 3 --beam 2", ["n-best is 3", "1 to the beam, 2"]),
     ("T predict RUN x --length-penalty nan", ["length-penalty"]),
     ("T predict NONE eine --coverage-penalty 1", ["coverage-penalty"]),
-    ("T predict NONE x --picture pictures", ["--picture", "no attention"]),
-    ("T train tiny --encoder.limit 400", ["encoder.limit is 400", "--batch.max-frames"]),
+    ("T predict NONE x --plot-dir pictures", ["--plot-dir", "no attention"]),
+    ("T train tiny --encoder.max-source-tokens 400", ["encoder.limit is 400", "--batch.max-source-length"]),
     ("T compare tiny", ["--vary is missing"]),
     ("T compare tiny --vary attention", ["--vary attention:", "equals sign"]),
     ("T compare tiny --vary attention=none=dot", ["--vary attention=none=dot"]),

@@ -118,7 +118,7 @@ def test_a_run_is_rebuilt_from_its_folder_alone(flags, whisper, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     place = shutil.copytree(whisper, tmp_path / "whisper")
     command = ["speech_recognition", "train", "tiny", "--run", "run", "--encoder.pretrained", str(place)]
-    run.main([*command, "--scenes", "30", "--train.epochs", "2", "--batch.sentences", "8", *flags])
+    run.main([*command, "--num-scenes", "30", "--train.epochs", "2", "--batch.max-sources", "8", *flags])
     weights = {name: tensor for name, tensor in load(Path("run/best.safetensors")).items() if "front.body" in name}
     came = load(place / "model.safetensors")
     changed = any(

@@ -144,11 +144,11 @@ MISTAKES = {  # files, and what the line has to say
     "missing column": ({"train.csv": "den,text\na,b\n"}, ["'de'", "did you mean 'den'", "text", "--source"]),
     "missing language": ({"train.jsonl": lines([{"translation": {"de": "a", "fr": "b"}}])}, ["'en'", "fr", "--target"]),
     "translation is text": ({"train.jsonl": lines([{"translation": "a", "text": "b"}])}, ["'de'", "text", "--source"]),
-    "NUL": (GOOD | {"train.de": "eins\nzw\0ei\ndrei\n"}, ["1 of 3", "row 2 (de)", "NUL", "--skip-bad"]),
-    "broken UTF-8": (GOOD | {"train.en": b"one\ntwo\n\xff\xfe\n"}, ["1 of 3", "row 3 (en)", "UTF-8", "--skip-bad"]),
-    "empty line": (GOOD | {"train.de": "eins\n \ndrei\n"}, ["1 of 3", "row 2 (de) is empty", "--skip-bad"]),
+    "NUL": (GOOD | {"train.de": "eins\nzw\0ei\ndrei\n"}, ["1 of 3", "row 2 (de)", "NUL", "--skip-invalid"]),
+    "broken UTF-8": (GOOD | {"train.en": b"one\ntwo\n\xff\xfe\n"}, ["1 of 3", "row 3 (en)", "UTF-8", "--skip-invalid"]),
+    "empty line": (GOOD | {"train.de": "eins\n \ndrei\n"}, ["1 of 3", "row 2 (de) is empty", "--skip-invalid"]),
     "several": (GOOD | {"train.de": "\nzwei\n\0\n", "train.en": "\ntwo\n3"}, ["2 of 3", "row 1 (de)", "row 3", "(en)"]),
-    "all bad": (GOOD | {"train.de": "\n\n\n"}, ["3 of 3", "row 1", "row 2", "row 3", "--skip-bad"]),
+    "all bad": (GOOD | {"train.de": "\n\n\n"}, ["3 of 3", "row 1", "row 2", "row 3", "--skip-invalid"]),
     "many": ({"train.de": "\n" * 20, "train.en": "x\n" * 20}, ["20 of 20 rows", "row 8 (de) is empty and 12 more"]),
     "null": ({"train.jsonl": lines([*ROWS, {"de": None, "en": "x"}])}, ["1 of 4", "row 4 (de) is empty"]),
     "no reference": ({"train.jsonl": lines([{"de": "a", "en": ["x"]}, {"de": "b", "en": []}])}, ["row 2 (en) is"]),
@@ -186,7 +186,7 @@ def test_skip_bad_leaves_exactly_the_bad_rows_out_and_says_so(tmp_path, capsys):
     assert "no row is left" in mistake(fill(tmp_path, {"train.de": "\n" * 5}), skip_invalid=True)
 
 
-ROOM = BatchConfig(tokens=600, frames=600, sentences=32)
+ROOM = BatchConfig(max_target_size=600, max_source_size=600, max_sources=32)
 
 
 def skewed(count: int = 3000) -> list[tuple[int, int]]:
@@ -235,7 +235,7 @@ def test_like_lengths_share_a_batch():
 
 
 def test_rows_beyond_the_limit_are_left_out_and_counted():
-    limits = BatchConfig(max_frames=9, max_length=4)
+    limits = BatchConfig(max_source_length=9, max_target_length=4)
     lengths = [(3, 3), (9, 4), (3, 5), (4, 4), (10, 4)]
     batches = BatchSampler(lengths, limits, seed=1, limited=True)
     assert sorted(row for batch in batches.epoch(0) for row in batch) == [0, 1, 3]
@@ -245,7 +245,7 @@ def test_rows_beyond_the_limit_are_left_out_and_counted():
 
 def test_sources_and_targets_have_a_bound_each():
     lengths = [(100, 2)] * 10 + [(2, 20)] * 10
-    batches = BatchSampler(lengths, BatchConfig(tokens=100, frames=300), seed=1).by_length()
+    batches = BatchSampler(lengths, BatchConfig(max_target_size=100, max_source_size=300), seed=1).by_length()
     assert sorted(map(len, batches)) == [1, 3, 3, 3, 5, 5]
 
 

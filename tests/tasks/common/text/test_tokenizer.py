@@ -1,12 +1,12 @@
 """Vocabularies: nothing is lost on the way to tokens and back, and what is configured holds."""
 
-from encoders.config import RecurrentEncoderConfig
 import json
 import random
 
 import datasets
 import pytest
 import torch
+from encoders.config import RecurrentEncoderConfig
 
 from decoders.base import BOS, EOS, PAD, UNK
 from tasks.common.errors import UsageError
@@ -223,7 +223,12 @@ def test_a_text_without_entries_is_refused(kind, texts):
 
 def crop_resize(shared: bool, embedding: int = 8) -> Task:
     vocabulary = VocabularyConfig(kind="word", size=100, shared=shared, min_frequency=1)
-    task = Task(Config(vocabulary=vocabulary, encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=4), embedding_dim=embedding)))
+    task = Task(
+        Config(
+            vocabulary=vocabulary,
+            encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=4), embedding_dim=embedding),
+        )
+    )
     task.fit(datasets.Dataset.from_dict({"source": ["ein Hund", "zwei"], "target": ["a dog", "two"]}))
     return task
 

@@ -133,19 +133,19 @@ def test_a_decoder_that_cannot_follow_is_refused(vocabulary):
     model = Seq2Seq(Given(), CTC(8, len(vocabulary)))
     with pytest.raises(ValueError, match=r"--decoder\.kind attention"):
         SelfCritical(model, vocabulary, REFERENCES, SearchConfig(), draws=2)
-    config = Config(attention=AttentionConfig(area="hard"))
+    config = Config(attention=AttentionConfig(selection="hard"))
     hard = Seq2Seq(Given(), build_decoder(nn.Embedding(len(vocabulary), 8), 8, config))
     with pytest.raises(ValueError, match=r"another --attention\.area"):
         SelfCritical(hard, vocabulary, REFERENCES, SearchConfig(), draws=2)
     with pytest.raises(ValueError, match="draws is 1"):
-        TrainConfig(objective="scst", draws=1)
+        TrainConfig(objective="scst", scst_samples=1)
 
 
 def test_a_second_phase_starts_from_a_run_and_can_be_resumed_without_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    run.main(["image_captioning", "train", "tiny", "--scenes", "32", "--run", "first", "--train.epochs", "1"])
+    run.main(["image_captioning", "train", "tiny", "--num-scenes", "32", "--run", "first", "--train.epochs", "1"])
     second = ["image_captioning", "train", "--run", "second", "--train.objective", "scst", "--train.epochs", "2"]
-    run.main([*second, "--start-from", "first", "--train.lr", "1e-4"])
+    run.main([*second, "--init-from", "first", "--train.lr", "1e-4"])
     config = json.loads(Path("second/config.json").read_text())["config"]
     assert config["scenes"] == 32  # of the run, not of a preset
     assert config["train"]["objective"] == "scst"
@@ -161,4 +161,4 @@ def test_a_run_to_start_from_that_is_not_there_is_said(tmp_path, monkeypatch):
     from tasks.common.cli.commands import train
 
     with pytest.raises(UsageError, match="no run in nowhere"):
-        train("image_captioning", ["tiny", "--start-from", "nowhere"])
+        train("image_captioning", ["tiny", "--init-from", "nowhere"])

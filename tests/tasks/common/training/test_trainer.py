@@ -23,7 +23,7 @@ from tasks.translation import PRESETS, Task
 
 ROOT = Path(__file__).parent.parent
 # Dropout is on, since its draws are part of what a resumed run must repeat.
-SMALL = ["--batch.sentences", "40", "--encoder.dropout", "0.1", "--decoder.dropout", "0.1"]
+SMALL = ["--batch.max-sources", "40", "--encoder.dropout", "0.1", "--decoder.dropout", "0.1"]
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +80,7 @@ def test_a_stopped_run_resumes_to_the_same_weights_as_one_never_stopped(
     uninterrupted: Path, data: str, tmp_path: Path, number: signal.Signals
 ):
     run = tmp_path / "stopped"
-    process = start(command(run, "--data", data, *SMALL, "--train.save-every", "7"))
+    process = start(command(run, "--data", data, *SMALL, "--train.save-steps", "7"))
     saved = run / "last" / "training.safetensors"
     while not saved.is_file():
         assert process.poll() is None, process.communicate()[1]
@@ -102,7 +102,7 @@ def test_a_finished_run_has_nothing_to_resume(uninterrupted: Path):
 
 def test_a_run_stopped_where_an_evaluation_is_due_does_not_miss_it(data: str, tmp_path: Path):
     run = tmp_path / "stopped"
-    flags = ["--data", data, "--train.evaluate-every", "1", "--train.patience", "0", "--train.epochs", "1"]
+    flags = ["--data", data, "--train.eval-steps", "1", "--train.early-stopping-patience", "0", "--train.epochs", "1"]
     process = start(command(run, *flags))
     while not (run / "metrics.jsonl").is_file() or len(records(run)) < 2:
         assert process.poll() is None, process.communicate()[1]
@@ -111,19 +111,19 @@ def test_a_run_stopped_where_an_evaluation_is_due_does_not_miss_it(data: str, tm
     finish(process, 128 + signal.SIGTERM)
     assert [record["update"] for record in records(run)] == list(range(1, len(records(run)) + 1))
     with pytest.raises(AssertionError, match=r"--resume: this flag would make it another run"):
-        finish(start(command(run, "--resume", "--batch.sentences", "7")))
+        finish(start(command(run, "--resume", "--batch.max-sources", "7")))
 
 
 def test_batches_prepared_by_workers_train_the_same_model(data: str, uninterrupted: Path, tmp_path: Path):
     run = tmp_path / "workers"
-    finish(start(command(run, "--data", data, *SMALL, "--train.workers", "1")))
+    finish(start(command(run, "--data", data, *SMALL, "--train.num-workers", "1")))
     assert_same_weights(run, uninterrupted)
 
 
 def test_two_processes_train_and_evaluate_like_one(data: str, tmp_path: Path):
-    flags = ["--data", data, "--batch.sentences", "50", "--train.epochs", "1"]
+    flags = ["--data", data, "--batch.max-sources", "50", "--train.epochs", "1"]
     one, two = tmp_path / "one", tmp_path / "two"
-    finish(start(command(one, *flags, "--train.accumulate", "2")))
+    finish(start(command(one, *flags, "--train.grad-accum-steps", "2")))
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     reverse_log_probs = finish(start([*launch, *command(two, *flags)[1:]]))
@@ -136,8 +136,10 @@ def test_two_processes_train_and_evaluate_like_one(data: str, tmp_path: Path):
 @pytest.fixture
 def small_task(data: str) -> Callable[..., Task]:
     def build(**changes: object) -> Task:
-        learning = dataclasses.replace(TrainConfig(epochs=1, lr=5e-3, average=0), **changes)
-        return Task(dataclasses.replace(PRESETS["tiny"](), data=data, batch=BatchConfig(sentences=60), train=learning))
+        learning = dataclasses.replace(TrainConfig(epochs=1, lr=5e-3, average_checkpoints=0), **changes)
+        return Task(
+            dataclasses.replace(PRESETS["tiny"](), data=data, batch=BatchConfig(max_sources=60), train=learning)
+        )
 
     return build
 
@@ -189,11 +191,11 @@ def test_a_finished_run_that_is_trained_further_averages_what_is_new(
 
 def test_what_is_too_long_is_left_out_and_too_short_a_limit_is_told(small_task: Callable[..., Task], tmp_path: Path):
     task = small_task()
-    limited = dataclasses.replace(task.config, batch=BatchConfig(sentences=60, max_length=12))
+    limited = dataclasses.replace(task.config, batch=BatchConfig(max_sources=60, max_target_length=12))
     training = Trainer(Task(limited), tmp_path / "short", resume=False)
     assert 0 < training.batches.num_skipped < 1200
     assert max(max(training.batches.lengths[row]) for batch in training.batches.epoch(0) for row in batch) == 12
-    nothing = dataclasses.replace(limited, batch=BatchConfig(max_length=1))
+    nothing = dataclasses.replace(limited, batch=BatchConfig(max_target_length=1))
     with pytest.raises(UsageError, match=r"longer than --batch\.max-frames or --batch\.max-length"):
         Trainer(Task(nothing), tmp_path / "nothing", resume=False)
 
