@@ -1,0 +1,79 @@
+"""Settings of attention: independent choices, any of which goes with any other."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from attention.locality import LocalityName
+from attention.score_functions import ScoreName
+from attention.validation import at_least, check_settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionConfig:
+    """Settings of the attention to the source, built by ``attention.build``."""
+
+    score: ScoreName | Literal["none"] = "additive"
+    """How queries and keys are compared; location is additive attention with the previous weights as a further input
+    (Chorowski et al. 2015); none is a fixed context vector without attention."""
+    locality: LocalityName | Literal["global"] = "global"
+    """Bias towards some source positions: none (global); a window around the position of the target token (local_m) or
+    around a predicted position (local_p, both Luong et al. 2015); a window that only moves forward (monotonic, Tjandra
+    et al. 2017)."""
+    window_size: float = 10.0
+    """Half-width of a local window in encoder states; twice the standard deviation of its Gaussian."""
+    selection: Literal["soft", "hard"] = "soft"
+    """Weighted mean of all states (soft), or a single sampled state (hard, Xu et al. 2015)."""
+    estimator: Literal["reinforce", "gumbel"] = "reinforce"
+    """Gradient of hard attention: REINFORCE with a baseline, or straight-through Gumbel-softmax."""
+    entropy_weight: float = 0.1
+    """Weight of the entropy of the sampling distribution, with REINFORCE."""
+    gumbel_temperature: float = 1.0
+    """Temperature of the Gumbel-softmax."""
+    hierarchy: Literal["flat", "hierarchical"] = "flat"
+    """Attention over states, or over segments first and then over the states inside them."""
+    segment_size: int = 0
+    """States in a segment; 0: the encoder's own segments (image rows, video frames, sentences), and 8 states where it
+    has none."""
+    num_heads: int = 1
+    hidden_dim: int = 512
+    """Hidden units of the perceptron in additive, concat and location attention."""
+    guidance_weight: float = 0.0
+    """Weight of the guided attention loss, which favors a diagonal alignment (Tachibana et al. 2018)."""
+    doubly_stochastic_weight: float = 0.0
+    """Weight of the doubly stochastic loss: every source position receives a total weight of one (Xu et al. 2015)."""
+    coverage_weight: float = 0.0
+    """Weight of the coverage loss, which penalizes attending to the same position again (See et al. 2017)."""
+
+    def __post_init__(self):
+        none = self.score == "none"
+        allowed = at_least(1, self, "num_heads", "hidden_dim")
+        allowed |= at_least(0, self, "guidance_weight", "doubly_stochastic_weight", "coverage_weight")
+        allowed |= at_least(0, self, "entropy_weight", "segment_size")
+        allowed |= {
+            "num_heads": (self.num_heads >= 1 and not (none and self.num_heads > 1), "1 with score none, else 1 or more"),
+            "locality": (not none or self.locality == "global", "global with score none"),
+            "selection": (not none or self.selection == "soft", "soft with score none"),
+            "hierarchy": (not none or self.hierarchy == "flat", "flat with score none"),
+            "window_size": (self.window_size > 0, "above 0"),
+            "gumbel_temperature": (self.gumbel_temperature > 0, "above 0"),
+        }
+        for name in ("guidance_weight", "doubly_stochastic_weight", "coverage_weight"):
+            allowed[name] = (getattr(self, name) == 0 if none else getattr(self, name) >= 0, "0 with score none, else 0 or more")
+        check_settings("attention", self, allowed)
+
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect with the others, each with the reason."""
+        unused: dict[str, str] = {}
+        if self.locality == "global":
+            unused["window_size"] = "attention.locality is global"
+        if self.selection == "soft":
+            unused |= dict.fromkeys(("estimator", "entropy_weight", "gumbel_temperature"), "attention.selection is soft")
+        elif self.estimator == "reinforce":
+            unused["gumbel_temperature"] = "attention.estimator is reinforce"
+        else:
+            unused["entropy_weight"] = "attention.estimator is gumbel"
+        if self.hierarchy == "flat":
+            unused["segment_size"] = "attention.hierarchy is flat"
+        if self.score not in ("additive", "concat", "location") and self.locality not in ("local_p", "monotonic"):
+            unused["hidden_dim"] = f"attention.score is {self.score}"
+        return unused

@@ -1,0 +1,155 @@
+"""Build decoders from their configuration."""
+
+from torch import nn
+
+from attention.base import NoContext
+from attention.build import build_attention, build_attention_losses, build_reinforce_loss
+from attention.config import AttentionConfig
+from decoders.autoregressive import AutoregressiveDecoder
+from decoders.base import PAD, Decoder
+from decoders.config import (
+    AttentionTransducerDecoderConfig,
+    CTCDecoderConfig,
+    DecoderConfig,
+    RecurrentDecoderConfig,
+    S2VTDecoderConfig,
+    TransducerDecoderConfig,
+    TransformerDecoderConfig,
+)
+from decoders.ctc import CTC
+from decoders.joint_ctc import JointCTCAttention
+from decoders.pointer_generator import PointerGenerator
+from decoders.recurrent import RecurrentDecoder
+from decoders.s2vt import S2VT
+from decoders.transducer import Transducer
+from decoders.transformer import TransformerDecoder
+
+
+def build_decoder(
+    config: DecoderConfig,
+    attention: AttentionConfig | None,
+    *,
+    vocab_size: int,
+    memory_dim: int,
+    embedding: nn.Embedding | None = None,
+) -> Decoder:
+    """Build the decoder of ``config``.
+
+    Args:
+        config: The settings of one kind of decoder.
+        attention: The settings of the attention to the source; None for decoders without attention.
+        vocab_size: Entries of the target vocabulary.
+        memory_dim: Features of the encoder's states.
+        embedding: The embedding of target tokens, if it is shared with an encoder.
+
+    Raises:
+        ValueError: for settings that do not go together.
+    """
+    if config.uses_attention != (attention is not None):
+        needed = "needs settings of attention" if config.uses_attention else "has no attention"
+        raise ValueError(f"decoder.kind is {config.kind}, which {needed}; attention is {attention}")
+    if isinstance(config, CTCDecoderConfig):
+        return CTC(memory_dim, vocab_size, dropout=config.dropout)
+    if embedding is None:
+        embedding = nn.Embedding(vocab_size, config.embedding_dim, padding_idx=PAD)
+    if isinstance(config, S2VTDecoderConfig):
+        return S2VT(
+            embedding, config.hidden_dim, memory_dim, tie_embeddings=config.tie_embeddings, dropout=config.dropout
+        )
+    if isinstance(config, TransducerDecoderConfig):
+        return Transducer(build_prediction_network(config, embedding, memory_dim), memory_dim, dropout=config.dropout)
+    assert attention is not None
+    if isinstance(config, AttentionTransducerDecoderConfig):
+        if build_reinforce_loss(attention) is not None:
+            raise ValueError(
+                "attention.estimator is reinforce, which needs the likelihood of each token, and a transducer has "
+                "none; allowed is gumbel"
+            )
+        return Transducer(build_recurrent(config, attention, embedding, memory_dim), memory_dim, dropout=config.dropout)
+    if isinstance(config, TransformerDecoderConfig):
+        decoder: RecurrentDecoder | TransformerDecoder = build_transformer(config, attention, embedding, memory_dim)
+    else:
+        decoder = build_recurrent(config, attention, embedding, memory_dim)
+    return with_copy_and_ctc(config, attention, decoder, vocab_size, memory_dim)
+
+
+def build_recurrent(
+    config: RecurrentDecoderConfig | AttentionTransducerDecoderConfig,
+    attention: AttentionConfig,
+    embedding: nn.Embedding,
+    memory_dim: int,
+) -> RecurrentDecoder:
+    return RecurrentDecoder(
+        embedding,
+        build_attention(attention, config.hidden_dim, memory_dim),
+        config.hidden_dim,
+        memory_dim,
+        cell=config.cell,
+        num_layers=config.num_layers,
+        attention_order=config.attention_order,
+        input_feeding=config.input_feeding,
+        init_state=config.init_state,
+        tie_embeddings=config.tie_embeddings,
+        dropout=config.dropout,
+        context_gate=config.context_gate,
+        attention_losses=build_attention_losses(attention),
+        reinforce_loss=build_reinforce_loss(attention),
+    )
+
+
+def build_prediction_network(
+    config: TransducerDecoderConfig, embedding: nn.Embedding, memory_dim: int
+) -> RecurrentDecoder:
+    """Build a recurrent decoder without access to the memory: a language model."""
+    return RecurrentDecoder(
+        embedding,
+        NoContext(),
+        config.hidden_dim,
+        memory_dim,
+        cell=config.cell,
+        num_layers=config.num_layers,
+        init_state="zeros",
+        tie_embeddings=config.tie_embeddings,
+        dropout=config.dropout,
+    )
+
+
+def build_transformer(
+    config: TransformerDecoderConfig, attention: AttentionConfig, embedding: nn.Embedding, memory_dim: int
+) -> TransformerDecoder:
+    return TransformerDecoder(
+        embedding,
+        [build_attention(attention, config.hidden_dim, memory_dim) for _ in range(config.num_layers)],
+        config.hidden_dim,
+        num_heads=config.num_heads,
+        positions=config.positions,
+        tie_embeddings=config.tie_embeddings,
+        dropout=config.dropout,
+        attention_losses=build_attention_losses(attention),
+        reinforce_loss=build_reinforce_loss(attention),
+    )
+
+
+def with_copy_and_ctc(
+    config: RecurrentDecoderConfig | TransformerDecoderConfig,
+    attention: AttentionConfig,
+    decoder: RecurrentDecoder | TransformerDecoder,
+    vocab_size: int,
+    memory_dim: int,
+) -> AutoregressiveDecoder:
+    """Wrap the decoder in a pointer-generator, in joint CTC/attention, or in both, as configured."""
+    wrapped: AutoregressiveDecoder = decoder
+    if config.copy:
+        if attention.score == "none":
+            raise ValueError("decoder.copy needs attention weights; allowed is any attention.score but none")
+        wrapped = PointerGenerator(decoder, decoder.output.in_features)
+    if config.ctc_weight:
+        ctc = CTC(memory_dim, vocab_size, dropout=config.dropout)
+        wrapped = JointCTCAttention(wrapped, ctc, config.ctc_weight)
+    return wrapped
+
+
+def reads_summary(config: DecoderConfig) -> bool:
+    """Tell whether the decoder's first state is made of the encoder's summary."""
+    attentional = isinstance(config, RecurrentDecoderConfig | AttentionTransducerDecoderConfig)
+    return attentional and config.init_state == "projection"

@@ -1,0 +1,217 @@
+"""Settings of decoders, one dataclass for each kind, and of the search for sentences."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from attention.positions import PositionName
+from attention.validation import at_least, check_settings
+from encoders.recurrent import CellName
+
+AttentionOrder = Literal["luong", "bahdanau"]
+InitStateName = Literal["projection", "zeros"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurrentDecoderConfig:
+    """Settings of the attentional LSTM decoder that all tasks share."""
+
+    uses_attention: ClassVar[bool] = True
+
+    kind: Literal["recurrent"] = "recurrent"
+    """recurrent: the attentional LSTM; transformer (Vaswani et al. 2017); ctc (Graves et al. 2006); transducer: the
+    RNN-transducer (Graves 2012); transducer_attention: the same with attention (Prabhavalkar et al. 2017); s2vt
+    (Venugopalan et al. 2015b). Each kind has settings of its own."""
+    cell: CellName = "lstm"
+    hidden_dim: int = 512
+    num_layers: int = 1
+    embedding_dim: int = 256
+    attention_order: AttentionOrder = "luong"
+    """Attend after the cell's step (Luong et al. 2015) or before it (Bahdanau et al. 2015)."""
+    input_feeding: bool = False
+    """Feed the previous output features to the cell."""
+    context_gate: bool = False
+    """Scale the context by a learned gate (Xu et al. 2015)."""
+    init_state: InitStateName = "projection"
+    """First state: a projection of the encoder's summary, or zeros."""
+    tie_embeddings: bool = True
+    """Use the target embedding as the output matrix."""
+    dropout: float = 0.3
+    ctc_weight: float = 0.0
+    """Weight of an additional CTC loss, and of CTC's score in the search (Watanabe et al. 2017)."""
+    copy: bool = False
+    """Pointer-generator: copy source tokens by the attention weights (See et al. 2017); for text sources."""
+
+    def __post_init__(self):
+        allowed = at_least(1, self, "hidden_dim", "num_layers", "embedding_dim")
+        check_settings("decoder", self, allowed | {"ctc_weight": (0 <= self.ctc_weight < 1, "0 to below 1")})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerDecoderConfig:
+    """Settings of the Transformer decoder, which attends to the source by the attention of ``AttentionConfig``."""
+
+    uses_attention: ClassVar[bool] = True
+
+    kind: Literal["transformer"] = "transformer"
+    """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
+    hidden_dim: int = 512
+    num_layers: int = 1
+    num_heads: int = 4
+    """Heads of the self-attention; attention.num_heads are those of the attention to the source."""
+    positions: PositionName = "sinusoidal"
+    """Position encoding."""
+    embedding_dim: int = 256
+    tie_embeddings: bool = True
+    """Use the target embedding as the output matrix."""
+    dropout: float = 0.3
+    ctc_weight: float = 0.0
+    """Weight of an additional CTC loss, and of CTC's score in the search (Watanabe et al. 2017)."""
+    copy: bool = False
+    """Pointer-generator: copy source tokens by the attention weights (See et al. 2017); for text sources."""
+
+    def __post_init__(self):
+        allowed = at_least(1, self, "hidden_dim", "num_layers", "num_heads", "embedding_dim")
+        check_settings("decoder", self, allowed | {"ctc_weight": (0 <= self.ctc_weight < 1, "0 to below 1")})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CTCDecoderConfig:
+    """Settings of a CTC output layer."""
+
+    uses_attention: ClassVar[bool] = False
+
+    kind: Literal["ctc"] = "ctc"
+    """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
+    dropout: float = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransducerDecoderConfig:
+    """Settings of an RNN-transducer."""
+
+    uses_attention: ClassVar[bool] = False
+
+    kind: Literal["transducer"] = "transducer"
+    """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
+    cell: CellName = "lstm"
+    hidden_dim: int = 512
+    num_layers: int = 1
+    embedding_dim: int = 256
+    tie_embeddings: bool = True
+    """Use the target embedding as the output matrix."""
+    dropout: float = 0.3
+
+    def __post_init__(self):
+        check_settings("decoder", self, at_least(1, self, "hidden_dim", "num_layers", "embedding_dim"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionTransducerDecoderConfig:
+    """Settings of an RNN-transducer whose prediction network attends to the source."""
+
+    uses_attention: ClassVar[bool] = True
+
+    kind: Literal["transducer_attention"] = "transducer_attention"
+    """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
+    cell: CellName = "lstm"
+    hidden_dim: int = 512
+    num_layers: int = 1
+    embedding_dim: int = 256
+    attention_order: AttentionOrder = "luong"
+    """Attend after the cell's step (Luong et al. 2015) or before it (Bahdanau et al. 2015)."""
+    input_feeding: bool = False
+    """Feed the previous output features to the cell."""
+    context_gate: bool = False
+    """Scale the context by a learned gate (Xu et al. 2015)."""
+    init_state: InitStateName = "projection"
+    """First state: a projection of the encoder's summary, or zeros."""
+    tie_embeddings: bool = True
+    """Use the target embedding as the output matrix."""
+    dropout: float = 0.3
+
+    def __post_init__(self):
+        check_settings("decoder", self, at_least(1, self, "hidden_dim", "num_layers", "embedding_dim"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class S2VTDecoderConfig:
+    """Settings of S2VT: two stacked LSTMs that read the source and then generate the sentence."""
+
+    uses_attention: ClassVar[bool] = False
+
+    kind: Literal["s2vt"] = "s2vt"
+    """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
+    hidden_dim: int = 512
+    embedding_dim: int = 256
+    tie_embeddings: bool = True
+    """Use the target embedding as the output matrix."""
+    dropout: float = 0.3
+
+    def __post_init__(self):
+        check_settings("decoder", self, at_least(1, self, "hidden_dim", "embedding_dim"))
+
+
+DecoderConfig = (
+    RecurrentDecoderConfig
+    | TransformerDecoderConfig
+    | CTCDecoderConfig
+    | TransducerDecoderConfig
+    | AttentionTransducerDecoderConfig
+    | S2VTDecoderConfig
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """Settings of the search. Lengths are in tokens, without the end of the sentence."""
+
+    beam: int = 5
+    """Hypotheses kept for a sentence; 1 is greedy search."""
+    length_penalty: float = 1.0
+    """Scores are divided by length to this power (0: plain log-probabilities, which favor short sentences)."""
+    coverage_penalty: float = 0.0
+    """Weight of the penalty for source positions without attention (beta in Wu et al. 2016)."""
+    no_repeat_ngram: int = 0
+    """Size of n-grams that may not occur twice in a sentence (0: no limit)."""
+    min_length: int = 1
+    max_length: int = 128
+    n_best: int = 1
+    """Sentences returned for a source: at most ``beam``, or any number of samples."""
+    sample: bool = False
+    """Sample from the model's distribution instead of searching for the best sentence."""
+    temperature: float = 1.0
+    """Sampling temperature; below 1 sharpens the distribution."""
+    top_k: int = 0
+    """Sample from the k most probable tokens only (0: all)."""
+    top_p: float = 1.0
+    """Sample from the smallest set of tokens with this total probability (Holtzman et al. 2020)."""
+    ctc_weight: float | None = None
+    """Weight of CTC in a joint search (None: as in training)."""
+
+    def __post_init__(self):
+        check_settings(
+            "search",
+            self,
+            {
+                "beam": (self.beam >= 1, "1 or more"),
+                "n_best": (
+                    self.n_best >= 1 and (self.sample or self.n_best <= self.beam),
+                    "1 or more" if self.sample else f"1 to the beam, {self.beam}",
+                ),
+                "length_penalty": (self.length_penalty >= 0, "0 or more"),
+                "coverage_penalty": (self.coverage_penalty >= 0, "0 or more"),
+                "max_length": (self.max_length >= 1, "1 or more"),
+                "min_length": (0 <= self.min_length <= self.max_length, f"0 to max_length, {self.max_length}"),
+                "no_repeat_ngram": (self.no_repeat_ngram >= 0, "0 or more"),
+                "temperature": (self.temperature > 0, "above 0"),
+                "top_k": (self.top_k >= 0, "0 or more"),
+                "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
+                "ctc_weight": (self.ctc_weight is None or 0 <= self.ctc_weight <= 1, "0 to 1"),
+            },
+        )
+
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect with the others, each with the reason."""
+        if self.sample:
+            return dict.fromkeys(("beam", "coverage_penalty"), "search.sample is set")
+        return dict.fromkeys(("temperature", "top_k", "top_p"), "search.sample is not set")

@@ -1,0 +1,84 @@
+"""Settings of sequence encoders, one dataclass for each kind; the encoder of every modality may contain one."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from attention.positions import PositionName
+from attention.validation import at_least, check_settings
+from encoders.pooling import PoolingName
+from encoders.recurrent import CellName
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurrentEncoderConfig:
+    """Settings of an LSTM, GRU or Elman network over a sequence of vectors."""
+
+    kind: Literal["recurrent"] = "recurrent"
+    """recurrent; transformer: self-attention (Vaswani et al. 2017); convolutional: gated convolutions (Gehring et al.
+    2017). Encoders of images and videos also know none. Each kind has settings of its own."""
+    cell: CellName = "lstm"
+    hidden_dim: int = 256
+    """Features of a state, for each direction."""
+    num_layers: int = 1
+    bidirectional: bool = True
+    pooling: PoolingName = "default"
+    """Summary for the decoder's first state: the last states (default), or a learned weighted mean of all states
+    (attentive, Lin et al. 2017)."""
+    dropout: float = 0.2
+
+    def __post_init__(self):
+        check_settings("encoder", self, at_least(1, self, "hidden_dim", "num_layers"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerEncoderConfig:
+    """Settings of a Transformer encoder over a sequence of vectors."""
+
+    kind: Literal["transformer"] = "transformer"
+    """recurrent, transformer or convolutional; for images and videos also none."""
+    hidden_dim: int = 256
+    num_layers: int = 1
+    num_heads: int = 4
+    positions: PositionName = "sinusoidal"
+    """Position encoding."""
+    pooling: PoolingName = "default"
+    """Summary for the decoder's first state: the mean of the states (default), or a learned weighted mean (attentive)."""
+    dropout: float = 0.2
+
+    def __post_init__(self):
+        check_settings("encoder", self, at_least(1, self, "hidden_dim", "num_layers", "num_heads"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvS2SEncoderConfig:
+    """Settings of gated convolutions over a sequence of vectors."""
+
+    kind: Literal["convolutional"] = "convolutional"
+    """recurrent, transformer or convolutional; for images and videos also none."""
+    hidden_dim: int = 256
+    num_layers: int = 1
+    pooling: PoolingName = "default"
+    """Summary for the decoder's first state: the mean of the states (default), or a learned weighted mean (attentive)."""
+    dropout: float = 0.2
+
+    def __post_init__(self):
+        check_settings("encoder", self, at_least(1, self, "hidden_dim", "num_layers"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoSequenceEncoderConfig:
+    """Settings without a sequence encoder: the decoder attends to the projected states of the front end."""
+
+    kind: Literal["none"] = "none"
+    """none; or recurrent, transformer or convolutional, for a sequence encoder over the states."""
+    hidden_dim: int = 256
+    """Features of a projected state."""
+    pooling: PoolingName = "default"
+    """Summary for the decoder's first state: the mean of the states (default), or a learned weighted mean (attentive)."""
+    dropout: float = 0.2
+
+    def __post_init__(self):
+        check_settings("encoder", self, at_least(1, self, "hidden_dim"))
+
+
+SequenceEncoderConfig = RecurrentEncoderConfig | TransformerEncoderConfig | ConvS2SEncoderConfig
