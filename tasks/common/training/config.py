@@ -1,0 +1,90 @@
+"""Settings of training."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from attention.validation import at_least, check_settings
+
+InitName = Literal["default", "xavier", "he", "uniform", "orthogonal"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of training. A step is one update of the parameters."""
+
+    epochs: int = 30
+    max_minutes: float = 0.0
+    """Stop after so many minutes of training (0: no limit)."""
+    seed: int = 1
+    lr: float = 1e-3
+    encoder_lr: float = 0.0
+    """Learning rate of a pretrained encoder (0: it is frozen, and its outputs are computed once and cached)."""
+    unfreeze_at: int = 0
+    """Steps for which a fine-tuned encoder stays frozen; its learning rate then rises over as many steps."""
+    weight_decay: float = 1e-4
+    max_grad_norm: float = 1.0
+    """Clip gradients to this norm (0: no clipping)."""
+    schedule: Literal["plateau", "cosine", "inverse_sqrt", "constant"] = "plateau"
+    warmup_steps: int = 0
+    """Steps in which the learning rate rises from zero."""
+    plateau_factor: float = 0.5
+    plateau_patience: int = 1
+    """Evaluations without improvement before the learning rate is multiplied by ``plateau_factor``."""
+    early_stopping_patience: int = 6
+    """Evaluations without improvement before training stops (0: never)."""
+    objective: Literal["likelihood", "scst"] = "likelihood"
+    """Likelihood of the references; or, as a second phase after --init-from, self-critical sequence training on CIDEr
+    (Rennie et al. 2017)."""
+    scst_samples: int = 5
+    """Sentences sampled for each source in self-critical training."""
+    label_smoothing: float = 0.1
+    scheduled_sampling: Literal["none", "linear", "exponential", "inverse_sigmoid"] = "none"
+    """Decay of the share of reference tokens among the decoder's inputs (Bengio et al. 2015)."""
+    sampling_half: int = 5000
+    """Steps after which half of the decoder's inputs are its own predictions."""
+    sampling_floor: float = 0.25
+    """Lower bound of the share of reference tokens."""
+    init: InitName = "xavier"
+    """Initial values of the parameters."""
+    grad_accum_steps: int = 1
+    """Batches for each step and process."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision, on a GPU."""
+    eval_steps: int = 0
+    """Steps between evaluations (0: at the end of each epoch)."""
+    save_steps: int = 500
+    """Steps between saves of last/; every evaluation saves as well."""
+    average_checkpoints: int = 4
+    """Number of best checkpoints that are averaged at the end (0 or 1: none)."""
+    num_workers: int = 0
+    """Processes that prepare batches."""
+    tensorboard: bool = False
+
+    def __post_init__(self):
+        allowed = {
+            "lr": (0 < self.lr < math.inf, "above 0"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "0 to below 1"),
+            "sampling_floor": (0 <= self.sampling_floor <= 1, "0 to 1"),
+            "plateau_factor": (0 < self.plateau_factor < 1, "between 0 and 1"),
+        }
+        allowed |= at_least(1, self, "epochs", "grad_accum_steps", "sampling_half") | at_least(2, self, "scst_samples")
+        allowed |= at_least(0, self, "max_minutes", "seed", "encoder_lr", "unfreeze_at", "weight_decay")
+        allowed |= at_least(0, self, "max_grad_norm", "warmup_steps", "plateau_patience", "early_stopping_patience")
+        allowed |= at_least(0, self, "eval_steps", "save_steps", "average_checkpoints", "num_workers")
+        check_settings("train", self, allowed)
+
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect with the others, each with the reason."""
+        unused: dict[str, str] = {}
+        if self.schedule != "plateau":
+            unused |= dict.fromkeys(("plateau_factor", "plateau_patience"), f"train.schedule is {self.schedule}")
+        if self.scheduled_sampling == "none":
+            unused |= dict.fromkeys(("sampling_half", "sampling_floor"), "train.scheduled_sampling is none")
+        if self.objective == "likelihood":
+            unused["scst_samples"] = "train.objective is likelihood"
+        else:
+            unused |= dict.fromkeys(("label_smoothing", "scheduled_sampling"), "train.objective is scst")
+        if not self.encoder_lr:
+            unused["unfreeze_at"] = "train.encoder_lr is 0"
+        return unused
