@@ -24,11 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from decoders.config import RecurrentDecoderConfig
+from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.config import RecurrentEncoderConfig
 from torch.utils.flop_counter import FlopCounterMode
 
-from decoders.search_config import SearchConfig
 from encoders.base import SourceBatch
 from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.tables import Batch, BatchConfig

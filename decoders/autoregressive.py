@@ -1,4 +1,4 @@
-"""Decoders that write token by token: the teacher-forced pass, its loss, and scheduled sampling."""
+"""Decoders that generate token by token: the teacher-forced pass, its loss, and scheduled sampling."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -8,21 +8,30 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from attention import NO_ATTENTION_LOSSES, AttentionLossWeights, ReinforceLoss, SampleInfo
-from decoders.base import PAD, Constraint, Decoder, DecoderOutput, DecoderState
+from attention.base import SampleInfo
+from attention.hard import ReinforceLoss
+from attention.losses import NO_ATTENTION_LOSSES, AttentionLossWeights
+from attention.memory import Memory
+from decoders.base import PAD, Constraint, Decoder, DecoderOutput, DecoderState, Hypothesis
+from decoders.config import SearchConfig
 from decoders.search import beam_search, sample
-from decoders.search_config import Hypothesis, SearchConfig
-from encoders.base import Memory
 
 S = TypeVar("S", bound=DecoderState)
 
 
 class AutoregressiveDecoder(Decoder, Generic[S]):
-    """Writes a sentence token by token: ``start`` once, then ``step``; ``forward`` does it for known tokens.
+    """Generates a sentence token by token: ``init_state`` once, then repeated ``step``.
 
-    In training attention has ``attention_losses`` of its own. ``reinforce_loss`` is what drawn looks learn by; ``context_affects_future`` tells
-    whether a look also changes what is written after its word.
+    ``forward`` is the teacher-forced pass over a known sentence and equals repeated ``step``.
+
+    Attributes:
+        attention_losses: Weights of the auxiliary attention losses in training.
+        reinforce_loss: The loss by which sampled (hard) attention is learned, or None.
+        context_affects_future: The context of a step also influences the tokens after the next one.
     """
+
+    is_autoregressive = True
+    supports_ensemble = True
 
     attention_losses: AttentionLossWeights = NO_ATTENTION_LOSSES
     context_affects_future: bool = True
@@ -30,28 +39,28 @@ class AutoregressiveDecoder(Decoder, Generic[S]):
 
     def __init__(self):
         super().__init__()
-        self.reinforce_loss = None  # not on the class, where it would hide the module that takes its place
+        self.reinforce_loss = None  # not on the class, where it would hide the submodule of the same name
 
     @abstractmethod
-    def start(self, memory: Memory) -> S:
-        """The state before the first token, one hypothesis a sentence."""
+    def init_state(self, memory: Memory) -> S:
+        """Return the state before the first token, with one hypothesis for each sentence."""
 
     @abstractmethod
     def step(self, tokens: Int[Tensor, " rows"], state: S) -> tuple[DecoderOutput, S]:
-        """Read one token a hypothesis; the readout (target length 1) says what comes after it."""
+        """Read the last token of each hypothesis; return the output for the next token (target length 1) and state."""
 
     @abstractmethod
     def logits(self, features: Float[Tensor, "*positions dim"]) -> Float[Tensor, "*positions vocab"]:
-        """Unnormalised log-probabilities of the next token."""
+        """Return the unnormalized log-probabilities of the next token."""
 
-    def scores(self, features: Float[Tensor, "*positions dim"]) -> Float[Tensor, "*positions vocab"]:
-        """What a search adds up for each next token: log-probabilities."""
+    def next_token_scores(self, features: Float[Tensor, "*positions dim"]) -> Float[Tensor, "*positions vocab"]:
+        """Return the scores of the next token that a search adds up: log-probabilities."""
         return self.logits(features).float().log_softmax(dim=-1)
 
     def forward(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> DecoderOutput:
-        """The teacher-forced pass: the readout at position t has read the true ``tokens[:, :t + 1]``.
+        """Return the output after each of ``tokens``: position t has read ``tokens[:, :t + 1]``.
 
-        Equals :meth:`unroll`; decoders override it where all steps can be computed at once.
+        Equals :meth:`unroll`; decoders override it if all steps can be computed at once.
         """
         return self.unroll(tokens, memory)
 
@@ -63,93 +72,97 @@ class AutoregressiveDecoder(Decoder, Generic[S]):
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
     ) -> Float[Tensor, ""]:
-        """Cross-entropy of each next token, summed over the real ones, and only they meet the vocabulary.
-
-        The losses of attention are added, if they have a weight.
-        """
-        real = tokens[:, 1:] != PAD
-        readout, right, learned = self.teacher_forced_log_probs(tokens, memory, real, teacher_forcing, label_smoothing)
-        loss = -learned.sum()
-        if readout.weights is not None:
-            loss = loss + self.attention_losses(readout.weights, real, memory.mask)
-        if self.reinforce_loss is not None and readout.sample is not None:
-            gains = right.new_zeros(real.shape).masked_scatter(real, right.detach())
-            loss = loss + self.reinforce_loss(
-                gains, readout.sample, real, context_affects_future=self.context_affects_future or teacher_forcing < 1.0
-            )
+        """Return the cross-entropy of the real next tokens plus the weighted losses of the attention."""
+        is_real = tokens[:, 1:] != PAD
+        output, log_probs, smoothed = self.teacher_forced_log_probs(
+            tokens, memory, is_real, teacher_forcing, label_smoothing
+        )
+        loss = -smoothed.sum()
+        if output.weights is not None:
+            loss = loss + self.attention_losses(output.weights, is_real, memory.mask)
+        if self.reinforce_loss is not None and output.sample is not None:
+            token_log_probs = log_probs.new_zeros(is_real.shape).masked_scatter(is_real, log_probs.detach())
+            affects_future = self.context_affects_future or teacher_forcing < 1.0
+            loss = loss + self.reinforce_loss(token_log_probs, output.sample, is_real, affects_future=affects_future)
         return loss
 
     def teacher_forced_log_probs(
         self,
         tokens: Int[Tensor, "batch target"],
         memory: Memory,
-        real: Bool[Tensor, "batch written"],
+        is_real: Bool[Tensor, "batch target-1"],
         teacher_forcing: float,
         label_smoothing: float,
-    ) -> tuple[DecoderOutput, Float[Tensor, " words"], Float[Tensor, " words"]]:
-        """The readout along ``tokens``, and each real word's log-probability, as it is and smoothed.
+    ) -> tuple[DecoderOutput, Float[Tensor, " real"], Float[Tensor, " real"]]:
+        """Return the output along ``tokens``, and the log-probability of each real token, plain and label-smoothed.
 
-        ``teacher_forcing``: see :meth:`unroll`. ``real``: of all tokens but the begin.
+        Args:
+            tokens: Sentences between BOS and EOS, padded.
+            memory: One row for each sentence.
+            is_real: The tokens after BOS that are not padding.
+            teacher_forcing: See :meth:`unroll`.
+            label_smoothing: See :meth:`Decoder.loss`.
         """
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        readout = self(inputs, memory) if teacher_forcing >= 1.0 else self.unroll(inputs, memory, teacher_forcing)
-        scores = self.logits(readout.features[real]).float().log_softmax(dim=-1)  # (words, vocab)
-        right = scores.gather(1, targets[real][:, None]).squeeze(1)
-        return readout, right, label_smoothed(right, scores, label_smoothing)
+        output = self(inputs, memory) if teacher_forcing >= 1.0 else self.unroll(inputs, memory, teacher_forcing)
+        vocab_log_probs = self.logits(output.features[is_real]).float().log_softmax(dim=-1)  # (real, vocab)
+        log_probs = vocab_log_probs.gather(1, targets[is_real][:, None]).squeeze(1)
+        return output, log_probs, label_smoothed(log_probs, vocab_log_probs, label_smoothing)
 
     def search(
         self, memory: Memory, config: SearchConfig, constraint: Constraint | None = None
     ) -> list[list[Hypothesis]]:
         if config.ctc_weight is not None:
             raise ValueError(
-                "--ctc-weight needs a model with CTC beside attention: leave it out, or train with --decoder.ctc-weight"
+                f"search.ctc_weight is {config.ctc_weight}, which needs a model that was trained with CTC and attention "
+                "(decoder.ctc_weight); leave it out"
             )
         return (sample if config.sample else beam_search)(self, memory, config, constraint)
 
     def log_likelihood(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Float[Tensor, " batch"]:
-        """log p of each sentence, in nats, its end counted in. ``tokens``: as in ``loss``."""
-        real = tokens[:, 1:] != PAD
-        _, right, _ = self.teacher_forced_log_probs(tokens, memory, real, 1.0, 0.0)
-        return right.new_zeros(real.shape).masked_scatter(real, right).sum(dim=1)
+        is_real = tokens[:, 1:] != PAD
+        _, log_probs, _ = self.teacher_forced_log_probs(tokens, memory, is_real, 1.0, 0.0)
+        return log_probs.new_zeros(is_real.shape).masked_scatter(is_real, log_probs).sum(dim=1)
 
     def alignment(
         self, tokens: Int[Tensor, "batch target"], memory: Memory
-    ) -> Float[Tensor, "batch written source"] | None:
+    ) -> Float[Tensor, "batch target-1 source"] | None:
         return self(tokens[:, :-1], memory).weights
 
     def unroll(
         self, tokens: Int[Tensor, "batch target"], memory: Memory, teacher_forcing: float = 1.0
     ) -> DecoderOutput:
-        """Step by step. Each token after the first is the true one with probability ``teacher_forcing``.
+        """Run the decoder step by step along ``tokens``, with scheduled sampling.
 
-        Otherwise the decoder reads what it would have written itself, which is scheduled sampling, the cure for
-        exposure bias by Bengio et al. 2015. No gradient flows through the choice.
+        Each step after the first reads the true token with probability ``teacher_forcing``, and the most probable
+        token of the previous step otherwise (Bengio et al. 2015). The choice has no gradient.
         """
-        state = self.start(memory)
-        readouts: list[DecoderOutput] = []
+        state = self.init_state(memory)
+        outputs: list[DecoderOutput] = []
         for true_tokens in tokens.unbind(1):
             inputs = true_tokens
-            if readouts and teacher_forcing < 1.0:
+            if outputs and teacher_forcing < 1.0:
                 with torch.no_grad():
-                    written = self.logits(readouts[-1].features[:, 0]).argmax(dim=-1)
-                inputs = torch.where(
-                    torch.rand(written.shape, device=written.device) < teacher_forcing, true_tokens, written
-                )
-            readout, state = self.step(inputs, state)
-            readouts.append(readout)
-        return cat_outputs(readouts)
+                    predicted = self.logits(outputs[-1].features[:, 0]).argmax(dim=-1)
+                is_forced = torch.rand(predicted.shape, device=predicted.device) < teacher_forcing
+                inputs = torch.where(is_forced, true_tokens, predicted)
+            output, state = self.step(inputs, state)
+            outputs.append(output)
+        return cat_outputs(outputs)
 
 
 def label_smoothed(
-    right: Float[Tensor, " words"], scores: Float[Tensor, "words vocab"], label_smoothing: float
-) -> Float[Tensor, " words"]:
-    """The right tokens' log-probabilities with a share of the mean over all tokens (Szegedy et al. 2016)."""
-    return (1 - label_smoothing) * right + label_smoothing * scores.mean(dim=-1) if label_smoothing else right
+    log_probs: Float[Tensor, " real"], vocab_log_probs: Float[Tensor, "real vocab"], label_smoothing: float
+) -> Float[Tensor, " real"]:
+    """Mix the true tokens' log-probabilities with the mean over the vocabulary (Szegedy et al. 2016)."""
+    if not label_smoothing:
+        return log_probs
+    return (1 - label_smoothing) * log_probs + label_smoothing * vocab_log_probs.mean(dim=-1)
 
 
-def cat_outputs(readouts: Sequence[DecoderOutput]) -> DecoderOutput:
-    """The readouts of steps as that of a sentence."""
-    weights = [readout.weights for readout in readouts if readout.weights is not None]
-    features = torch.cat([readout.features for readout in readouts], dim=1)
-    sample = SampleInfo.joined([readout.sample for readout in readouts])
+def cat_outputs(outputs: Sequence[DecoderOutput]) -> DecoderOutput:
+    """Concatenate the outputs of consecutive steps along the target axis."""
+    weights = [output.weights for output in outputs if output.weights is not None]
+    features = torch.cat([output.features for output in outputs], dim=1)
+    sample = SampleInfo.cat([output.sample for output in outputs])
     return DecoderOutput(features, torch.cat(weights, dim=1) if weights else None, sample)

@@ -1,4 +1,4 @@
-"""The contract between a decoder and everything that uses it: training, search, ensembles."""
+"""The contract between a decoder and its callers: training, search and ensembles."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -8,16 +8,39 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from attention.base import SampleInfo
-from decoders.search_config import Hypothesis, SearchConfig
-from encoders.base import Memory
+from attention.memory import Memory
+from decoders.config import SearchConfig
+
+PAD, UNK, BOS, EOS = 0, 1, 2, 3  # the first four entries of every target vocabulary
+NEG_INF = float("-inf")
+
+Constraint = Callable[[Tensor, Tensor, Tensor], None]
+"""A restriction of the sentences that a search may return, such as the form of a verse.
+
+Called at every step with the log-probabilities of the next token (rows, vocab), in which it sets those of forbidden
+tokens to -inf in place; the tokens of each hypothesis so far (rows, length); and the index in the batch of the sentence
+that each hypothesis belongs to (rows). If it forbids every token the sentence ends.
+"""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A finished sentence without its end-of-sentence token, and the score by which it was ranked."""
+
+    tokens: list[int]
+    score: float
 
 
 @dataclass(frozen=True)
 class DecoderOutput:
-    """What a decoder has to say before the vocabulary, and where it looked (None: it does not attend).
+    """The output of a decoder at each target position, before the output layer.
 
-    Kept apart from the logits because training multiplies only the real tokens' features with the vocabulary.
-    ``sample``: what its looks have to answer for, where they were drawn (attention/hard.py).
+    Features are kept apart from the logits because training multiplies only those of real tokens by the output matrix.
+
+    Attributes:
+        features: The input of the output layer.
+        weights: The attention weights, or None without attention.
+        sample: Log-probability and entropy of the sampled source positions, with hard attention.
     """
 
     features: Float[Tensor, "batch target dim"]
@@ -26,32 +49,33 @@ class DecoderOutput:
 
 
 class DecoderState(ABC):
-    """All that a decoder remembers between two steps, for a grid of hypotheses: sentences × beam."""
+    """Everything a decoder carries from one step to the next, for a grid of hypotheses: sentences × beam."""
 
     @abstractmethod
-    def select(self, rows: Int[Tensor, "sentences beam"]) -> "DecoderState":
-        """The state in which the hypothesis ``rows[i, j]`` of before is the ``j``-th of sentence ``i``.
+    def reorder(self, rows: Int[Tensor, "sentences beam"]) -> "DecoderState":
+        """Return the state in which hypothesis ``j`` of sentence ``i`` is the previous hypothesis ``rows[i, j]``.
 
-        Hypotheses are counted through, sentence by sentence. All in one line of ``rows`` must belong to one
-        sentence, so what is kept once a sentence (its memory) is never copied for a beam. Sentences keep their
-        order and none comes twice, but some may be left out: that is how finished ones stop costing time.
+        Hypotheses are numbered consecutively, sentence by sentence. All entries of a row must belong to one sentence,
+        so what is stored once per sentence (its memory) is never copied for a beam. Sentences keep their order and
+        occur at most once, but may be left out: finished sentences leave the batch in this way.
         """
 
 
-PAD, UNK, BOS, EOS = 0, 1, 2, 3  # the first four entries of every target vocabulary
-
-
-# What a sentence must keep to beyond being probable: the form of a verse, for instance. Called with the next token's
-# log-probabilities (rows, vocab), which it makes impossible in place, what each row has written (rows, length), and
-# which of the memory's rows each belongs to (rows). Where nothing is left the sentence ends.
-Constraint = Callable[[Tensor, Tensor, Tensor], None]
-
-
 class Decoder(nn.Module, ABC):
-    """Writes sentences from memories: how it aligns, learns and is searched is its own affair.
+    """Generates sentences from memories.
 
-    Most are :class:`AutoregressiveDecoder`; those that read the source frame by frame (CTC, transducers) are not.
+    Most decoders are :class:`~decoders.autoregressive.AutoregressiveDecoder`; frame-synchronous ones (CTC,
+    transducers) are not. Callers ask for capabilities, never for a class:
+
+    Attributes:
+        has_alignment: ``alignment`` returns weights.
+        is_autoregressive: Generates token by token, so ``log_likelihood``, sampling and constraints are available.
+        supports_ensemble: Can be a member of an :class:`~decoders.ensemble.Ensemble`.
     """
+
+    has_alignment: bool = False
+    is_autoregressive: bool = False
+    supports_ensemble: bool = False
 
     @abstractmethod
     def loss(
@@ -62,26 +86,41 @@ class Decoder(nn.Module, ABC):
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
     ) -> Float[Tensor, ""]:
-        """What training makes small, in nats, summed over the sentences.
+        """Return the training loss in nats, summed over the sentences.
 
-        ``tokens`` are sentences between begin and end, padded. ``label_smoothing`` and ``teacher_forcing`` (see
-        Stepwise.unroll) concern decoders that predict the next token; others leave them aside.
+        Args:
+            tokens: Sentences between BOS and EOS, padded.
+            memory: One row for each sentence.
+            label_smoothing: Weight of the uniform distribution in the targets (Szegedy et al. 2016). Frame-synchronous
+                decoders, whose loss is not a sum over next tokens, have no use for it.
+            teacher_forcing: Probability that a step reads the true previous token, see
+                ``AutoregressiveDecoder.unroll``. Frame-synchronous decoders sum over all alignments instead.
         """
 
     @abstractmethod
     def search(
         self, memory: Memory, config: SearchConfig, constraint: Constraint | None = None
     ) -> list[list[Hypothesis]]:
-        """The best sentences for each row of ``memory``, best first, among those that keep to ``constraint``.
+        """Return the best sentences for each row of ``memory``, best first.
 
-        Raises ValueError for an option that this decoder cannot follow.
+        Raises:
+            ValueError: for a setting or a constraint that this decoder does not support.
         """
 
     @abstractmethod
     def alignment(
         self, tokens: Int[Tensor, "batch target"], memory: Memory
-    ) -> Float[Tensor, "batch written source"] | None:
-        """Which source positions stand behind each of ``tokens`` but the begin (None: nothing is aligned).
+    ) -> Float[Tensor, "batch positions source"] | None:
+        """Return the weights of the source positions for each target token, or None without an alignment.
 
-        ``tokens`` are sentences between begin and end, padded. Decoders that write no end leave its row out.
+        ``tokens`` are sentences between BOS and EOS, padded. Autoregressive decoders return a row for every token
+        after BOS, so EOS included; frame-synchronous ones generate no EOS and return no row for it.
         """
+
+    def log_likelihood(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Float[Tensor, " batch"]:
+        """Return log p of each sentence in nats, EOS included; ``tokens`` as in ``loss``.
+
+        Raises:
+            ValueError: if the decoder is not autoregressive.
+        """
+        raise ValueError(f"{type(self).__name__} is not an autoregressive decoder, so it has no log_likelihood")

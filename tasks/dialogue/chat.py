@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 import tyro
 
-from decoders.search_config import SearchConfig
+from decoders.config import SearchConfig
 from tasks.common.cli.arguments import parse
 from tasks.common.data.parallel_text import problem
 from tasks.common.inference.evaluation import Predictor

@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-from decoders.config import RecurrentDecoderConfig
+from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.config import RecurrentEncoderConfig
 
-from decoders.search_config import SearchConfig
 from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.tables import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig

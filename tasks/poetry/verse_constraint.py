@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from decoders.base import EOS
-from decoders.search import NEG_INF
+from decoders.base import NEG_INF
 from tasks.common.text.tokenizer import Tokenizer
 from tasks.poetry.verse import LINE, rhyme, size
 

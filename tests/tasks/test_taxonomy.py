@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import tasks
-from decoders.search_config import SearchConfig
+from decoders.config import SearchConfig
 from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.tables import Batch
 from tasks.common.errors import UsageError

@@ -11,7 +11,8 @@ import torch
 import tyro
 
 import tasks
-from decoders.search_config import Hypothesis, SearchConfig
+from decoders.base import Hypothesis
+from decoders.config import SearchConfig
 from tasks.common.cli.arguments import parse
 from tasks.common.config import Config
 from tasks.common.data.tables import SPLITS

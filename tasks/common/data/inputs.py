@@ -1,49 +1,70 @@
-"""What is typed behind ``predict`` where inputs are files: their names, folders, addresses, or - for standard input."""
+"""Inputs of ``predict`` that are files: given by names, folders, web addresses, or - for standard input."""
 
 import hashlib
 import sys
 import urllib.request
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.common.console import console
 from tasks.common.data import cache
 from tasks.common.data.captioned_media import MediaError
-from tasks.common.task import InputSegment
-from tasks.common.training.logging import console
 
-ADDRESSES = ("http://", "https://")
-PATIENCE = 30  # seconds, for an address to answer
+URL_SCHEMES = ("http://", "https://")
+TIMEOUT_S = 30
 
-Check = Callable[[dict[str, Any]], str | None]  # what is wrong with a file; may also raise MediaError
+FindProblem = Callable[[dict[str, Any]], str | None]  # what is wrong with a file, or None; may also raise MediaError
+
+
+@dataclass(frozen=True)
+class InputSegment:
+    """An input to ``predict``, or a part of it.
+
+    Attributes:
+        source: The source, in the form that the task's ``collate_sources`` reads.
+        span: Its begin and end in seconds, where sources have a duration.
+    """
+
+    source: Any
+    span: tuple[float, float] | None = None
 
 
 def parse_file_inputs(
-    arguments: Sequence[str], wrong: Check, is_one: Callable[[Path], bool] = Path.is_file
+    arguments: Sequence[str], find_problem: FindProblem, is_single_input: Callable[[Path], bool] = Path.is_file
 ) -> list[list[InputSegment]]:
-    """A piece a file; none for what can't be used, after saying why. A folder stands for what is in it, unless
-    ``is_one`` says that it is an input itself."""
-    return [[InputSegment(file)] if usable(name, file, wrong) else [] for name, file in named(arguments, is_one)]
+    """Make one segment of each file; none for a file that can't be used, after a message.
+
+    Args:
+        arguments: The arguments of the command line. A folder means all inputs in it.
+        find_problem: Describes what is wrong with a file; None if nothing is.
+        is_single_input: Tells whether a path, also that of a folder, is a single input.
+    """
+    files = list_files(arguments, is_single_input)
+    return [[InputSegment(file)] if is_usable(name, file, find_problem) else [] for name, file in files]
 
 
-def named(arguments: Sequence[str], is_one: Callable[[Path], bool]) -> list[tuple[str, dict[str, Any]]]:
-    found: list[tuple[str, dict[str, Any]]] = []
+def list_files(arguments: Sequence[str], is_single_input: Callable[[Path], bool]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the name and the path or content of each file."""
+    files: list[tuple[str, dict[str, Any]]] = []
     for argument in arguments:
         if argument == "-":
-            found.append(("standard input", {"path": None, "bytes": sys.stdin.buffer.read()}))
-        elif Path(argument).is_dir() and not is_one(Path(argument)):
-            inside = sorted(path for path in Path(argument).iterdir() if path.is_file() or is_one(path))
-            found += [(str(path), {"path": str(path), "bytes": None}) for path in inside]
+            files.append(("standard input", {"path": None, "bytes": sys.stdin.buffer.read()}))
+        elif Path(argument).is_dir() and not is_single_input(Path(argument)):
+            inside = sorted(path for path in Path(argument).iterdir() if path.is_file() or is_single_input(path))
+            files += [(str(path), {"path": str(path), "bytes": None}) for path in inside]
         else:
-            found.append((argument, {"path": argument, "bytes": None}))
-    return found
+            files.append((argument, {"path": argument, "bytes": None}))
+    return files
 
 
-def usable(name: str, file: dict[str, Any], wrong: Check) -> bool:
+def is_usable(name: str, file: dict[str, Any], find_problem: FindProblem) -> bool:
+    """Check a file, fetch it first if it is a web address, and print what is wrong with it."""
     try:
-        if name.startswith(ADDRESSES):
+        if name.startswith(URL_SCHEMES):
             file["path"] = fetch(name)
-        problem = wrong(file)
+        problem = find_problem(file)
     except MediaError as error:
         problem = str(error)
     if problem:
@@ -52,15 +73,19 @@ def usable(name: str, file: dict[str, Any], wrong: Check) -> bool:
 
 
 def fetch(address: str) -> str:
-    """The path of what an address holds, fetched when it is first asked for. Raises MediaError."""
-    path = cache.folder() / f"fetched-{hashlib.sha256(address.encode()).hexdigest()[:24]}"
+    """Download a file into the cache, if it is not there yet, and return its path.
+
+    Raises:
+        MediaError: it can't be fetched.
+    """
+    path = cache.cache_dir() / f"fetched-{hashlib.sha256(address.encode()).hexdigest()[:24]}"
     if not path.is_file():
         try:
-            with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
-                received = answer.read()
+            with urllib.request.urlopen(address, timeout=TIMEOUT_S) as response:
+                content = response.read()
         except (OSError, ValueError) as error:
             raise MediaError(f"can't be fetched ({error})") from error
-        beside = path.with_suffix(".part")
-        beside.write_bytes(received)
-        beside.rename(path)
+        partial = path.with_suffix(".part")
+        partial.write_bytes(content)
+        partial.rename(path)
     return str(path)

@@ -1,4 +1,4 @@
-"""Pairs of texts: parallel files, tables, or the hub."""
+"""Pairs of texts: from parallel files, tables, or the hub."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,22 +11,33 @@ from tasks.common.text.tokenizer import strip_newlines
 
 
 def load_pairs(
-    data: str, split: str, source: str, target: str, skip_invalid: bool, tidy: Callable[[str], str] = strip_newlines
+    data: str, split: str, source: str, target: str, skip_invalid: bool, clean: Callable[[str], str] = strip_newlines
 ) -> Dataset:
-    """Columns source, target and references of a split; ``source`` and ``target`` name files' endings or columns.
+    """Load the pairs of a split.
 
-    ``tidy`` is what becomes of each text. Raises UsageError for a split or column that is not there, and for bad rows,
-    all at once.
+    Args:
+        data: A folder or a hub id.
+        split: train, validation or test.
+        source: The ending of the source file, or the column of the sources.
+        target: The same for the targets.
+        skip_invalid: Skip invalid rows.
+        clean: Applied to each text.
+
+    Returns:
+        The columns source, target and references.
+
+    Raises:
+        UsageError: the split or a column does not exist, or rows are invalid.
     """
     pairs = find_pairs(data, split, source, target)
     if pairs is None:
         names = " or ".join(f"{name}.{source} and {name}.{target}" for name in SPLITS[split])
         raise UsageError(f"--data {data} has no {split} split: neither {names}, nor a table like {split}.jsonl")
-    return checked(*pairs, f"{data}, {split}", source, target, skip_invalid, tidy)
+    return check_pairs(*pairs, f"{data}, {split}", source, target, skip_invalid, clean)
 
 
 def find_pairs(data: str, split: str, source: str, target: str) -> tuple[list, list] | None:
-    """Both sides of a split, as they stand there. None: there is no such split."""
+    """Return the sources and the targets of a split, unchanged and unchecked; None if there is no such split."""
     pairs = read_parallel(Path(data), split, source, target)
     if pairs is not None:
         return pairs
@@ -34,23 +45,23 @@ def find_pairs(data: str, split: str, source: str, target: str) -> tuple[list, l
     if table is None:
         return None
     try:
-        return column(table, source, data), column(table, target, data)
-    except UnicodeDecodeError as error:  # Arrow does not look at what it maps
-        raise UsageError(f"--data {data}: {split} is not valid UTF-8 ({error}); save it so") from error
+        return get_column(table, source, data), get_column(table, target, data)
+    except UnicodeDecodeError as error:  # Arrow does not check what it maps
+        raise UsageError(f"--data {data}: {split} is not valid UTF-8 ({error}); save it as UTF-8") from error
 
 
 def read_parallel(folder: Path, split: str, source: str, target: str) -> tuple[list[str], list[str]] | None:
-    """Two files, a sentence a line: ``train.en`` beside ``train.de``. None: there are no such files."""
+    """Read two files with one sentence per line, like ``train.de`` and ``train.en``; None if there are none."""
     for name in SPLITS[split]:
         files = folder / f"{name}.{source}", folder / f"{name}.{target}"
-        there = [file.is_file() for file in files]
-        if any(there) and not all(there):
-            missing, other = files if there[1] else files[::-1]
-            raise UsageError(f"{missing} is missing beside {other}; --source and --target name the two endings")
-        if all(there):
+        exist = [file.is_file() for file in files]
+        if any(exist) and not all(exist):
+            missing, other = files if exist[1] else files[::-1]
+            raise UsageError(f"{missing} is missing, while {other} exists; --source and --target name the two endings")
+        if all(exist):
             left, right = (read_lines(file.read_bytes()) for file in files)
             if not left or not right:
-                raise UsageError(f"{files[0] if not left else files[1]} is empty; a sentence a line is expected")
+                raise UsageError(f"{files[0] if not left else files[1]} is empty; one sentence per line is expected")
             if len(left) != len(right):
                 raise UsageError(
                     f"{files[0]} has {len(left)} lines and {files[1]} has {len(right)}: they must be parallel"
@@ -60,15 +71,15 @@ def read_parallel(folder: Path, split: str, source: str, target: str) -> tuple[l
 
 
 def read_lines(content: bytes) -> list[str]:
-    """The lines of UTF-8 text, ended by line feeds alone. ``problem`` finds what is not UTF-8."""
+    """Split UTF-8 text at line feeds alone. ``text_problem`` detects lines that are not UTF-8."""
     lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if lines[-1] == b"":
         lines.pop()
     return [line.decode("utf-8", errors="replace") for line in lines]
 
 
-def column(table: Dataset, name: str, data: str) -> list:
-    """A column by its name, also inside the ``translation`` column that the hub's parallel corpora have."""
+def get_column(table: Dataset, name: str, data: str) -> list:
+    """Return a column by its name, also from inside the ``translation`` column of the hub's parallel corpora."""
     if name in table.column_names:
         return list(table[name])
     inner = table.features["translation"] if "translation" in table.column_names else {}
@@ -78,43 +89,59 @@ def column(table: Dataset, name: str, data: str) -> list:
     raise unknown_name("column", name, [*table.column_names, *languages], f"--source and --target name those of {data}")
 
 
-def problem(text: object) -> str | None:
-    """Why a sentence cannot be used, or None."""
+def text_problem(text: object) -> str | None:
+    """Describe why a sentence is invalid; None if it is valid."""
     if text is None or text == "":
         return "is empty"
     if not isinstance(text, str):
-        return f"is no text but {type(text).__name__}"
+        return f"is not a text but {type(text).__name__}"
     if "\0" in text:
-        return "holds a NUL character"
+        return "contains a NUL character"
     if "\ufffd" in text:
         return "is not valid UTF-8"
     return None
 
 
-def checked(
+def check_pairs(
     sources: list,
     targets: list,
     where: str,
     source: str,
     target: str,
     skip_invalid: bool,
-    tidy: Callable[[str], str] = strip_newlines,
+    clean: Callable[[str], str] = strip_newlines,
 ) -> Dataset:
-    """The rows that are good. A target may be a list of right sentences, the first of which is trained on."""
+    """Clean and check pairs.
+
+    Args:
+        sources: The sources.
+        targets: Their targets; a target may be a list of references, the first of which is trained on.
+        where: The name of the data in messages.
+        source: The name of the sources in messages.
+        target: The name of the targets in messages.
+        skip_invalid: Skip invalid rows.
+        clean: Applied to each text.
+
+    Returns:
+        The valid rows: columns source, target and references.
+
+    Raises:
+        UsageError: rows are invalid and may not be skipped, or none is valid.
+    """
     problems: dict[int, str] = {}
     rows = []
     for index, (left, right) in enumerate(zip(sources, targets, strict=True)):
         left, *references = (
-            tidy(text) if isinstance(text, str) else text
+            clean(text) if isinstance(text, str) else text
             for text in [left, *(right if isinstance(right, list) else [right])]
         )
-        wrong = [f"({source}) {found}" for found in [problem(left)] if found]
-        wrong += [f"({target}) {found}" for found in map(problem, references or [None]) if found]
-        if wrong:
-            problems[index] = " and ".join(wrong)
+        found = [f"({source}) {problem}" for problem in [text_problem(left)] if problem]
+        found += [f"({target}) {problem}" for problem in map(text_problem, references or [None]) if problem]
+        if found:
+            problems[index] = " and ".join(found)
         else:
             rows.append({"source": left, "target": references[0], "references": references})
     report_invalid_rows(problems, len(sources), where, skip_invalid)
     if not rows:
-        raise UsageError(f"{where}: no row is left to use")
+        raise UsageError(f"{where}: no valid row is left")
     return Dataset.from_list(rows)

@@ -1,4 +1,4 @@
-"""A frozen encoder computes the same in every epoch: here it does so once, and what it returned is kept on disk."""
+"""The outputs of a frozen frontend, computed once and cached, since they are the same in every epoch."""
 
 import hashlib
 import json
@@ -14,13 +14,16 @@ from encoders.pretrained.base import PretrainedFrontend
 from tasks.common.data import cache
 from tasks.common.task import Task
 
-SENTENCES = 32  # encoded together
+BATCH_SIZE = 32  # sources encoded together
 
 
-def encode(task: Task, frontend: Frontend, examples: Dataset) -> Dataset:
-    """The examples with sources replaced by what ``frontend`` makes of them, and with a column length that counts states.
+def precompute(task: Task, frontend: Frontend, examples: Dataset) -> Dataset:
+    """Replace the sources by a frontend's outputs.
 
-    The key on disk is made of the front end's weights and of all sources, so a change of either is noticed.
+    The cache key depends on the frontend's weights and on all sources, so a change of either is noticed.
+
+    Returns:
+        The examples; the column source holds packed states, and the column length their number.
     """
     frontend.eval()
     device = next(frontend.parameters()).device
@@ -32,18 +35,21 @@ def encode(task: Task, frontend: Frontend, examples: Dataset) -> Dataset:
     def states_of(columns: Mapping[str, Any]) -> dict[str, Any]:
         states, mask = frontend(task.collate_sources(columns["source"], training=False).to(device))
         matrices = [rows[real].float().cpu().numpy() for rows, real in zip(states, mask, strict=True)]
-        return {"source": [cache.pack(matrix) for matrix in matrices], "length": [len(matrix) for matrix in matrices]}
+        return {
+            "source": [cache.pack_array(matrix) for matrix in matrices],
+            "length": [len(matrix) for matrix in matrices],
+        }
 
-    # Like lengths together, so that little of what is multiplied is padding; afterwards everything is put back.
+    # Sorted by length, so that little of a batch is padding; the order is restored afterwards.
     order = np.argsort([source for source, _ in task.lengths(examples)], kind="stable")
     others = [name for name in examples.column_names if name not in ("source", "length")]
     encoded = examples.select(order).map(
         states_of,
         batched=True,
-        batch_size=SENTENCES,
+        batch_size=BATCH_SIZE,
         remove_columns=examples.column_names,
         features=Features({"source": Value("binary"), "length": Value("int32")}),
-        cache_file_name=str(cache.folder() / f"encoded-{key.hexdigest()[:24]}.arrow"),
+        cache_file_name=str(cache.cache_dir() / f"encoded-{key.hexdigest()[:24]}.arrow"),
         new_fingerprint=key.hexdigest()[:24],
     )
     if (order[1:] < order[:-1]).any():  # selecting would copy everything to disk once more
@@ -52,9 +58,9 @@ def encode(task: Task, frontend: Frontend, examples: Dataset) -> Dataset:
 
 
 def fingerprint(frontend: Frontend) -> str:
-    """Another if the outputs may be others: a hash of what it is, of what came trained in it, and of every weight."""
-    descriptions = [body.to_config() for body in frontend.modules() if isinstance(body, PretrainedFrontend)]
-    state = hashlib.sha256(json.dumps([repr(type(frontend)), frontend.dim, descriptions], sort_keys=True).encode())
+    """Hash everything that a frontend's outputs depend on: its class, its pretrained backbones, and all weights."""
+    backbones = [module.to_config() for module in frontend.modules() if isinstance(module, PretrainedFrontend)]
+    state = hashlib.sha256(json.dumps([repr(type(frontend)), frontend.dim, backbones], sort_keys=True).encode())
     for name, tensor in frontend.state_dict().items():
         state.update(name.encode())
         state.update(tensor.cpu().flatten().view(torch.uint8).numpy())

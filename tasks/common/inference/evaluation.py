@@ -13,9 +13,9 @@ import torch
 from accelerate.utils import gather_object
 
 from decoders.autoregressive import AutoregressiveDecoder
-from decoders.base import Decoder
+from decoders.base import Decoder, Hypothesis
 from decoders.ensemble import Ensemble, EnsembleMemory
-from decoders.search_config import Hypothesis, SearchConfig
+from decoders.config import SearchConfig
 from encoders.base import Memory, SourceBatch
 from tasks.common.analysis.plots import plot_by_length
 from tasks.common.data.tables import BatchSampler

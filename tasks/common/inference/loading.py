@@ -8,7 +8,7 @@ from typing import Any
 from accelerate import Accelerator
 
 import tasks
-from decoders.search_config import SearchConfig
+from decoders.config import SearchConfig
 from tasks.common.cli.arguments import parse
 from tasks.common.config import Config, from_dict
 from tasks.common.errors import UsageError, unknown_name

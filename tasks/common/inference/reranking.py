@@ -7,8 +7,7 @@ import torch
 from datasets import Dataset
 
 from decoders.autoregressive import AutoregressiveDecoder
-from decoders.base import PAD
-from decoders.search_config import Hypothesis
+from decoders.base import PAD, Hypothesis
 from tasks.common.data.tables import BatchSampler
 from tasks.common.errors import UsageError
 from tasks.common.model import Seq2Seq

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from attention import Selector
 from decoders.autoregressive import AutoregressiveDecoder
-from decoders.base import BOS, PAD, UNK
+from decoders.base import BOS, PAD, UNK, Hypothesis
 from decoders.search import sample
-from decoders.search_config import Hypothesis, SearchConfig
+from decoders.config import SearchConfig
 from encoders.base import Memory
 from tasks.common.data.tables import Batch
 from tasks.common.metrics.cider import Cider

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from attention import diagonality
-from decoders.search_config import SearchConfig
+from decoders.config import SearchConfig
 from tasks.common.data.precompute import encode
 from tasks.common.data.tables import Batch, BatchSampler
 from tasks.common.errors import UsageError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import run
-from decoders.search_config import SearchConfig
+from decoders.config import SearchConfig
 from tasks.code_completion import Config, Task
 from tasks.code_completion.data import HELD_OUT, load_code
 from tasks.code_completion.examples import examples, starts

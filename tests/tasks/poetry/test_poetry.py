@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import run
-from decoders.search import NEG_INF, mask_invalid
-from decoders.search_config import SearchConfig
+from decoders.base import NEG_INF
+from decoders.search import mask_invalid
+from decoders.config import SearchConfig
 from tasks.common.errors import UsageError
 from tasks.common.text.tokenizer import Tokenizer, VocabularyConfig
 from tasks.poetry import Config, Task

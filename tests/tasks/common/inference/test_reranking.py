@@ -8,7 +8,8 @@ import torch
 from torch.testing import assert_close
 
 from decoders import BOS, EOS, PAD
-from decoders.search_config import Hypothesis, SearchConfig
+from decoders.base import Hypothesis
+from decoders.config import SearchConfig
 from encoders import Memory
 from tasks.common.inference.evaluation import Predictor, perplexity
 from tasks.common.inference.reranking import Reranker

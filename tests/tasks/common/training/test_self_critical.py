@@ -10,9 +10,9 @@ from torch import nn
 from torch.testing import assert_close
 
 import run
-from decoders.base import BOS, EOS, PAD, UNK
+from decoders.base import BOS, EOS, PAD, UNK, Hypothesis
 from decoders.ctc import CTC
-from decoders.search_config import Hypothesis, SearchConfig
+from decoders.config import SearchConfig
 from encoders.base import Encoder, Memory, SourceBatch
 from tasks.common.config import AttentionConfig, Config, DecoderConfig
 from tasks.common.data.tables import Batch
