@@ -1,17 +1,7 @@
-"""The run folder: nothing in it is ever half written, and a run is rebuilt from it alone::
-
-config.json           the task and its whole configuration
-vocabulary.json       what the task learned before training
-best.safetensors      the weights that scored best on validation
-last/                 where training stands: weights, optimiser and progress, in one file
-checkpoints/          the best epochs' weights, while training
-metrics.jsonl         a line an evaluation
-evaluation/ pictures/
-"""
+"""Weights and the state of training on disk, as safetensors."""
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,42 +11,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tasks.common.errors import UsageError
-
-
-def write(path: Path, content: Callable[[Path], None] | str) -> None:
-    """Write beside, flush to disk, rename: a reader sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    if isinstance(content, str):
-        beside.write_text(content, encoding="utf-8")
-    else:
-        content(beside)
-    with beside.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    write(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Raises UsageError if the file is missing or broken."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path} is missing: {path.parent} is not the folder of a run") from None
-    except (ValueError, OSError) as error:
-        raise UsageError(f"{path} is not readable JSON ({error}); restore it or train again") from error
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The records of a file with a JSON object a line."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+from tasks.common.files import save_atomically
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """The model's tensors, each shared one once, under its first name."""
+    """Return the model's tensors, each shared one once, under its first name."""
     tensors: dict[str, Tensor] = {}
     seen = set()
     for name, tensor in model.state_dict().items():
@@ -67,7 +26,11 @@ def weights_of(model: nn.Module) -> dict[str, Tensor]:
 
 
 def load_weights(model: nn.Module, tensors: dict[str, Tensor], origin: Path) -> None:
-    """Fill the model. Raises UsageError if the tensors are not those of such a model."""
+    """Load the tensors of the file ``origin`` into the model.
+
+    Raises:
+        UsageError: if names or shapes differ from the model's.
+    """
     expected = weights_of(model)
     wrong = sorted(
         name
@@ -77,17 +40,21 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], origin: Path) -> 
     if wrong:
         raise UsageError(
             f"{origin} does not fit the model that config.json describes: {len(wrong)} tensors are missing, unknown or "
-            f"of another shape, {wrong[0]} for one; put back the config.json it was trained with"
+            f"of another shape, for example {wrong[0]}; restore the config.json that it was trained with"
         )
     model.load_state_dict(tensors, strict=False)
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor]) -> None:
-    write(path, lambda beside: save_file(tensors, beside))
+    save_atomically(path, lambda temporary: save_file(tensors, temporary))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors of a file. Raises UsageError if it is missing or broken."""
+    """Read the tensors of a file.
+
+    Raises:
+        UsageError: if the file is missing or broken.
+    """
     if not path.is_file():
         raise UsageError(f"{path} is missing: train the run to its first evaluation, or name another run")
     try:
@@ -96,65 +63,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise UsageError(f"{path} is not a readable checkpoint ({error}); restore it or train again") from error
 
 
-class BestCheckpoints:
-    """The ``limit`` checkpoints with the best scores, held on disk until they are averaged.
-
-    ``kept`` is changed in place: it travels with the training's progress, so that a resumed run holds the same. What
-    has no file any more, since a finished run was averaged and then trained further, is forgotten.
-    """
-
-    def __init__(self, folder: Path, kept: list[list[int | float]], limit: int, higher_is_better: bool):
-        self.folder = folder
-        self.kept = kept  # [score, update] of each
-        self.limit = limit if limit > 1 else 0  # one alone is best.safetensors
-        self.sign = 1 if higher_is_better else -1
-        self.kept[:] = [entry for entry in kept if self.path(entry[1]).is_file()]
-
-    def path(self, update: int | float) -> Path:
-        return self.folder / f"{int(update)}.safetensors"
-
-    def offer(self, score: int | float, update: int) -> None:
-        """Take a checkpoint in, if it is among the best."""
-        best_first = sorted([*self.kept, [score, update]], key=lambda kept: -self.sign * kept[0])
-        self.kept[:] = best_first[: self.limit]
-
-    def store(self, update: int, weights: dict[str, Tensor]) -> None:
-        """Write the weights just offered, if they were taken."""
-        if update in {kept for _, kept in self.kept}:
-            save_weights(self.path(update), weights)
-
-    def tidy(self) -> None:
-        """Remove what had to make place; only after the progress was saved, which else would miss it."""
-        for file in self.folder.glob("*.safetensors"):
-            if int(file.stem) not in {kept for _, kept in self.kept}:
-                file.unlink()
-
-    def average(self) -> dict[str, Tensor] | None:
-        """Their mean (Polyak & Juditsky 1992, over evaluations), or None if there are not several."""
-        files = [self.path(update) for _, update in self.kept]
-        if len(files) < 2:
-            return None
-        total = {name: tensor.double() for name, tensor in load_file(files[0]).items()}
-        for file in files[1:]:
-            for name, tensor in load_file(file).items():
-                total[name] += tensor
-        return {name: (tensor / len(files)).float() for name, tensor in total.items()}
-
-    def clear(self) -> None:
-        for file in self.folder.glob("*.safetensors"):
-            file.unlink()
-
-
 def save_training(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
-    """Everything a stopped run needs to go on, in one file, so that it is never of two moments."""
+    """Save all that a stopped run needs in one file, so that its parts always belong together."""
     tensors = {f"model.{name}": tensor for name, tensor in weights_of(model).items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
-    write(path, lambda beside: save_file(tensors, beside, {"progress": json.dumps(progress)}))
+    save_atomically(path, lambda temporary: save_file(tensors, temporary, {"progress": json.dumps(progress)}))
 
 
 def load_training(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """The reverse of save_training. Returns the progress."""
+    """Load the file of ``save_training`` into the model and the optimizer, and return the progress."""
     tensors = read_weights(path)
     with safe_open(path, "pt") as file:
         progress = json.loads(file.metadata()["progress"])
@@ -169,18 +87,66 @@ def load_training(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer
     return progress
 
 
-class MetricsLog:
-    """metrics.jsonl. A resumed run first takes back the lines written after its checkpoint was."""
+class BestCheckpoints:
+    """The weights of the best evaluations, kept on disk until they are averaged.
 
-    def __init__(self, path: Path, keep: int):
+    ``entries`` is changed in place: it is saved with the training's progress, so that a resumed run has the same ones.
+    Entries without a file are dropped: their run was finished, averaged, and then trained further.
+    """
+
+    def __init__(self, folder: Path, entries: list[list[int | float]], limit: int, higher_is_better: bool):
+        self.folder = folder
+        self.entries = entries  # [score, step] of each
+        self.limit = limit if limit > 1 else 0  # a single one is best.safetensors
+        self.sign = 1 if higher_is_better else -1
+        self.entries[:] = [entry for entry in entries if self.path(entry[1]).is_file()]
+
+    def path(self, step: int | float) -> Path:
+        return self.folder / f"{int(step)}.safetensors"
+
+    def consider(self, score: int | float, step: int) -> None:
+        """Add an evaluation to the entries if it is among the best."""
+        best_first = sorted([*self.entries, [score, step]], key=lambda entry: -self.sign * entry[0])
+        self.entries[:] = best_first[: self.limit]
+
+    def save(self, step: int, weights: dict[str, Tensor]) -> None:
+        """Save the weights of the evaluation at ``step`` if it is among the entries."""
+        if step in {kept for _, kept in self.entries}:
+            save_weights(self.path(step), weights)
+
+    def prune(self) -> None:
+        """Remove files that are no longer among the entries; only after the progress was saved, which names them."""
+        for file in self.folder.glob("*.safetensors"):
+            if int(file.stem) not in {kept for _, kept in self.entries}:
+                file.unlink()
+
+    def average(self) -> dict[str, Tensor] | None:
+        """Return the mean of the weights (Polyak & Juditsky 1992, over evaluations), or None for fewer than two."""
+        files = [self.path(step) for _, step in self.entries]
+        if len(files) < 2:
+            return None
+        total = {name: tensor.double() for name, tensor in load_file(files[0]).items()}
+        for file in files[1:]:
+            for name, tensor in load_file(file).items():
+                total[name] += tensor
+        return {name: (tensor / len(files)).float() for name, tensor in total.items()}
+
+    def clear(self) -> None:
+        for file in self.folder.glob("*.safetensors"):
+            file.unlink()
+
+
+class MetricsLog:
+    """The file metrics.jsonl. A resumed run first removes the lines that were written after its state was saved."""
+
+    def __init__(self, path: Path, num_lines: int):
         self.path = path
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[:keep] if path.exists() and keep else []
-        write(path, "".join(lines))
-        self.count = len(lines)
+        has_lines = path.exists() and num_lines
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[:num_lines] if has_lines else []
+        save_atomically(path, "".join(lines))
 
     def append(self, record: dict[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        self.count += 1

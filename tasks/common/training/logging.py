@@ -1,4 +1,4 @@
-"""What a person sees of a run while it runs, and how a person stops it."""
+"""Progress bars and TensorBoard for training, and its reaction to signals."""
 
 import os
 import signal
@@ -7,20 +7,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tasks.common.console import console
 from tasks.common.errors import UsageError
-
-console = Console(stderr=True, highlight=False, soft_wrap=True)  # standard output is for results alone
 
 
 class ProgressBar:
-    """A progress bar on a terminal, nothing elsewhere: a log file gets lines, not bars."""
+    """A progress bar on a terminal and nothing elsewhere, so that a log file contains lines only."""
 
-    def __init__(self, title: str, total: int, shown: bool):
+    def __init__(self, title: str, total: int, is_shown: bool):
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        self.progress = Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal))
+        disable = not (is_shown and console.is_terminal)
+        self.progress = Progress(*columns, console=console, transient=True, disable=disable)
         self.task = self.progress.add_task(title, total=total)
 
     def __enter__(self) -> "ProgressBar":
@@ -35,32 +34,32 @@ class ProgressBar:
 
 
 class TensorBoardLogger:
-    """The same numbers as metrics.jsonl for TensorBoard, if wanted."""
+    """The records of metrics.jsonl as TensorBoard scalars, if enabled."""
 
-    def __init__(self, folder: Path, wanted: bool):
+    def __init__(self, folder: Path, is_enabled: bool):
         self.writer = None
-        if wanted:
+        if is_enabled:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
-                raise UsageError("--train.tensorboard needs TensorBoard: pip install tensorboard") from error
+                raise UsageError("train.tensorboard needs TensorBoard: pip install tensorboard") from error
             self.writer = SummaryWriter(str(folder))
 
-    def add(self, record: dict[str, Any], update: int) -> None:
+    def add(self, record: dict[str, Any], step: int) -> None:
         if self.writer is None:
             return
         for name, value in record.items():
             if isinstance(value, dict):
-                self.add({f"{name}/{inner}": number for inner, number in value.items()}, update)
+                self.add({f"{name}/{inner}": number for inner, number in value.items()}, step)
             elif isinstance(value, (int, float)):
-                self.writer.add_scalar(name, value, update)
+                self.writer.add_scalar(name, value, step)
         self.writer.flush()
 
 
 def init_worker(_: int) -> None:
-    """For a process that prepares batches: the signals are its parent's business, and so are threads.
+    """Prepare a process that collates batches: signals are handled by its parent, and threads of tokenizers are off.
 
-    After a fork tokenizers' pool of threads would wait for threads that were not copied.
+    After a fork, the thread pool of tokenizers would wait for threads that were not copied.
     """
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -68,21 +67,21 @@ def init_worker(_: int) -> None:
 
 
 class StopSignal:
-    """Turns Ctrl-C and SIGTERM into a flag, so that an update is never cut in half; a second one stops at once."""
+    """Turns Ctrl-C and SIGTERM into a flag, so that a step is never interrupted; a second signal exits at once."""
 
     def __init__(self):
         self.received = 0
 
     def __enter__(self) -> "StopSignal":
-        self.previous = {number: signal.signal(number, self.note) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.previous = {number: signal.signal(number, self.receive) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *_: Any) -> None:
         for number, handler in self.previous.items():
             signal.signal(number, handler)
 
-    def note(self, number: int, _: FrameType | None) -> None:
+    def receive(self, number: int, _: FrameType | None) -> None:
         if self.received:
             sys.exit(128 + number)
         self.received = number
-        console.print("stopping after this update ...")
+        console.print("stopping after this step ...")

@@ -1,4 +1,4 @@
-"""Self-critical training (Rennie et al. 2017): the model's own sentences, made likelier the better they score."""
+"""Self-critical sequence training (Rennie et al. 2017): raise the probability of sampled sentences by their CIDEr."""
 
 from collections.abc import Sequence
 
@@ -6,98 +6,119 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from attention import Selector
-from decoders.autoregressive import AutoregressiveDecoder
+from attention.memory import Memory
+from attention.scored import Selector
 from decoders.base import BOS, PAD, UNK, Hypothesis
-from decoders.search import sample
 from decoders.config import SearchConfig
-from encoders.base import Memory
-from tasks.common.data.tables import Batch
+from decoders.search import sample
+from tasks.common.data.batching import Batch
 from tasks.common.metrics.cider import Cider
 from tasks.common.model import Seq2Seq
 from tasks.common.text.normalization import normalize_text
-from tasks.common.text.tokenizer import Tokenizer, frame, pad
+from tasks.common.text.tokenizer import Tokenizer, add_bos_eos, pad_ids
 
-END = " ."  # a word to the reward, so that it is worth something to end where people end
+END = " ."  # a token for the reward, so that ending a sentence where people do is rewarded
 
 
 class SelfCritical(nn.Module):
-    """A model whose loss is REINFORCE on CIDEr, in place of the likelihood of what people wrote.
+    """A criterion whose loss is REINFORCE on CIDEr instead of the likelihood of the references.
 
-    ``draws`` sentences are drawn for each source, and each is compared with the mean of the others: a baseline that
-    costs nothing, and with less variance than the greedy sentence of the first paper (Luo 2020).
+    ``num_samples`` sentences are sampled for each source, and the reward of each is compared with the mean of the
+    others: a baseline without cost, with less variance than the greedy sentence of the original paper (Luo 2020).
     """
 
-    never: Tensor
+    never_sampled: Tensor
 
     def __init__(
         self,
         model: Seq2Seq,
-        vocabulary: Tokenizer,
+        tokenizer: Tokenizer,
         references: Sequence[Sequence[str]],
         search: SearchConfig,
-        draws: int,
+        num_samples: int,
     ):
-        """Raises ValueError if the decoder does not write token by token."""
+        """Precompute the statistics of the references.
+
+        Args:
+            model: The model, whose decoder must be autoregressive.
+            tokenizer: The tokenizer of the target sentences.
+            references: The references of each training row.
+            search: Its ``max_length`` limits the samples.
+            num_samples: Samples for each source, at least two.
+
+        Raises:
+            ValueError: for a decoder that is not autoregressive, and for hard attention.
+        """
         if any(isinstance(module, Selector) for module in model.modules()):
             raise ValueError(
-                "--train.objective scst learns in the model as it will be used, where hard attention draws nothing and "
-                "so learns nothing: start from a run with another --attention.locality"
+                "train.objective scst trains the model in the mode in which it is used, where hard attention samples "
+                "nothing and so learns nothing: start from a run with attention.selection soft"
             )
-        if not isinstance(model.decoder, AutoregressiveDecoder):
+        if not model.decoder.is_autoregressive:
             raise ValueError(
-                "--train.objective scst needs --decoder.kind recurrent or transformer, which write token by token"
+                "train.objective scst needs an autoregressive decoder: decoder.kind recurrent or transformer"
             )
         super().__init__()
         self.model = model
         self.decoder = model.decoder
-        self.tokenizer = vocabulary
-        self.cider = Cider.of([[normalize_text(text, "plain") + END for text in given] for given in references])
-        # Never drawn, so no part of what is learned from: else all that is wrong with a sentence could be turned into
-        # a preference for the unknown word, which no sentence pays for.
-        self.register_buffer("never", torch.tensor([PAD, UNK, BOS]), persistent=False)
-        self.search = SearchConfig(sample=True, n_best=draws, max_length=search.max_length)
+        self.tokenizer = tokenizer
+        self.cider = Cider.of(
+            [[normalize_text(text, "no_punctuation") + END for text in given] for given in references]
+        )
+        # Tokens that are never sampled take no part in the distribution that is learned. Otherwise every bad sentence
+        # could be turned into a preference for the unknown token, for which no sentence is ever penalized.
+        self.register_buffer("never_sampled", torch.tensor([PAD, UNK, BOS]), persistent=False)
+        self.search = SearchConfig(sample=True, n_best=num_samples, max_length=search.max_length)
 
-    def forward(self, batch: Batch, *, label_smoothing: float = 0.0, teacher_forcing: float = 1.0) -> Float[Tensor, ""]:
-        """The loss summed over the batch's sources; what is learned by imitation alone is left aside.
+    def forward(
+        self, batch: Batch, *, label_smoothing: float = 0.0, teacher_forcing: float = 1.0
+    ) -> Float[Tensor, ""]:
+        """Compute the loss, summed over the sources of a batch; the other arguments concern the likelihood alone.
 
-        Its value says nothing, only its gradient does: that of the expected reward, with the sign changed.
+        The value has no meaning, only its gradient: that of the expected reward, with the sign changed.
         """
-        self.as_used()
+        self.disable_dropout()
         memory = self.model.encoder(batch.source)
-        drawn = self.draw(memory)
+        samples = self.sample(memory)
+        device = memory.summary.device
         rewards = torch.tensor(
-            [[self.reward(row, one) for one in several] for row, several in zip(batch.rows, drawn, strict=True)]
-        ).to(memory.summary.device)
-        draws = rewards.size(1)
-        advantage = (rewards - rewards.mean(dim=1, keepdim=True)) * draws / (draws - 1)  # less the others' mean
-        tokens = pad([frame(one.tokens) for several in drawn for one in several]).to(memory.summary.device)
-        source_index = torch.arange(len(drawn), device=tokens.device).repeat_interleave(draws)
+            [
+                [self.reward(row, hypothesis) for hypothesis in hypotheses]
+                for row, hypotheses in zip(batch.rows, samples, strict=True)
+            ]
+        ).to(device)
+        num_samples = rewards.size(1)
+        # The reward less the mean of the other samples' rewards.
+        advantage = (rewards - rewards.mean(dim=1, keepdim=True)) * num_samples / (num_samples - 1)
+        tokens = pad_ids([add_bos_eos(sampled.tokens) for hypotheses in samples for sampled in hypotheses]).to(device)
+        source_index = torch.arange(len(samples), device=device).repeat_interleave(num_samples)
         targets = tokens[:, 1:]
-        readout = self.decoder(tokens[:, :-1], memory.select(source_index))
-        real = targets != PAD
-        scores = self.decoder.scores(readout.features[real]).index_fill(1, self.never, float("-inf")).log_softmax(dim=1)
-        chosen = scores.gather(1, targets[real][:, None]).squeeze(1)
-        weights = advantage.flatten()[:, None].expand_as(targets)[real]
-        return -(weights * chosen).sum() / draws
+        output = self.decoder(tokens[:, :-1], memory.select(source_index))
+        mask = targets != PAD
+        scores = self.decoder.next_token_scores(output.features[mask])
+        log_probs = scores.index_fill(1, self.never_sampled, float("-inf")).log_softmax(dim=1)
+        token_log_probs = log_probs.gather(1, targets[mask][:, None]).squeeze(1)
+        weights = advantage.flatten()[:, None].expand_as(targets)[mask]
+        return -(weights * token_log_probs).sum() / num_samples
 
-    def draw(self, memory: Memory) -> list[list[Hypothesis]]:
-        """Sentences without a gradient."""
+    def sample(self, memory: Memory) -> list[list[Hypothesis]]:
+        """Sample sentences, without a gradient."""
         return sample(self.decoder, memory, self.search)
 
-    def as_used(self) -> None:
-        """Sentences are drawn from, and made likelier in, the model as it will be used: nothing in it is random.
+    def disable_dropout(self) -> None:
+        """Sample from, and train, the model as it will be used, without dropout.
 
-        If they were drawn without dropout and learned with it, what is learned would be of another model than what
-        drew: sentences that it would never write are made ever less likely, and it falls to pieces.
+        With dropout in the loss but not in the samples, a different model would be trained than the one that sampled:
+        sentences that it would never generate become ever less probable, and it degenerates.
         """
         self.model.eval()
         for module in self.model.modules():
-            if isinstance(module, nn.RNNBase):  # cuDNN has no gradient of one that is not in training
+            if isinstance(module, nn.RNNBase):  # cuDNN has no backward pass in evaluation mode
                 module.dropout = 0.0
                 module.train()
 
     def reward(self, row: int, hypothesis: Hypothesis) -> float:
-        text = normalize_text(self.tokenizer.decode(hypothesis.tokens), "plain")
-        ended = len(hypothesis.tokens) < self.search.max_length
-        return self.cider.score(row, text + END if ended else text)
+        """Compute CIDEr of a sample against the references of a training row."""
+        text = normalize_text(self.tokenizer.decode(hypothesis.tokens), "no_punctuation")
+        has_ended = len(hypothesis.tokens) < self.search.max_length
+        return self.cider.score(row, text + END if has_ended else text)

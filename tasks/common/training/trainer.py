@@ -1,360 +1,412 @@
-"""The learning loop, the same for all tasks; Accelerate behind it brings mixed precision and several processes.
+"""The training loop, the same for all tasks. Accelerate provides several processes.
 
-What an update draws at random (dropout, scheduled sampling) depends on the seed and the update's number alone, and so
-does the order of the data. So there is no state of random generators to save: a run that was killed and resumed
-takes the same updates as one that was not.
+What a step draws at random (dropout, scheduled sampling) depends only on the seed and the number of the step, and the
+order of the data only on the seed and the epoch. So there is no state of random generators to save: a run that was
+killed and resumed takes the same steps as one that was not.
 """
 
 import contextlib
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from attention import diagonality
 from decoders.config import SearchConfig
-from tasks.common.data.precompute import encode
-from tasks.common.data.tables import Batch, BatchSampler
+from tasks.common.console import console
+from tasks.common.data.batching import Batch, BatchDataset, BatchSampler
+from tasks.common.data.precompute import precompute
 from tasks.common.errors import UsageError
-from tasks.common.inference.evaluation import Predictor, decode
+from tasks.common.files import load_json, save_json
+from tasks.common.inference.predictor import Predictor, generate_texts
 from tasks.common.model import count_parameters
-from tasks.common.task import BatchDataset, Task
-from tasks.common.training import checkpoints as checkpoint
-from tasks.common.training.logging import ProgressBar, StopSignal, TensorBoardLogger, console, init_worker
-from tasks.common.training.optimization import (
-    build_optimizer,
-    init_weights,
-    pretrained,
-    set_learning_rates,
-    teacher_forcing_probability,
-)
-from tasks.common.training.self_critical import SelfCritical
+from tasks.common.task import Task
+from tasks.common.training import checkpoints
+from tasks.common.training.criterion import build_criterion
+from tasks.common.training.initialization import init_weights
+from tasks.common.training.logging import ProgressBar, StopSignal, TensorBoardLogger, init_worker
+from tasks.common.training.optimization import build_optimizer, pretrained_modules, set_learning_rates
+from tasks.common.training.schedules import teacher_forcing_probability
 
-DIAGONAL = 0.8  # the correlation from which attention counts as in order
+AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass
 class Progress:
-    """Where training stands: all that the loop decides by, saved together with the weights."""
+    """The state of training: all that the loop decides by, saved together with the weights."""
 
-    update: int = 0
+    step: int = 0
     epoch: int = 0
     position: int = 0  # batches of this epoch that are done
     seconds: float = 0.0
     loss: float = 0.0  # summed since the last evaluation, of this process
     tokens: int = 0  # since the last evaluation, of all processes
-    evaluated: float = 0.0  # seconds when the last evaluation was over
-    scaler: dict[str, Any] = field(default_factory=dict)  # of float16's gradients
+    evaluated_at: float = 0.0  # seconds at the end of the last evaluation
+    scaler: dict[str, Any] = field(default_factory=dict)  # of the float16 gradients
     best: float | None = None
-    evals_since_best: int = 0  # evaluations since the best one
-    num_lr_drops: int = 0  # of the learning rate, on plateaus
-    lines: int = 0  # of metrics.jsonl
-    kept: list[list[int | float]] = field(default_factory=list)  # score and update of the best checkpoints
+    evals_since_best: int = 0
+    num_lr_drops: int = 0  # on plateaus
+    num_log_lines: int = 0  # of metrics.jsonl
+    best_checkpoints: list[list[int | float]] = field(default_factory=list)  # score and step of each
 
 
 class Trainer:
-    """One run: ``Trainer(task, folder, resume=...).run()`` trains to the end, or until Ctrl-C or SIGTERM.
+    """One training run: ``Trainer(task, folder, resume=...).run()``.
 
-    A stopped or killed run goes on with ``resume=True`` as if nothing had happened.
-    Raises UsageError for bad data, and for a loss that is not finite, naming the rows it came from.
+    Training ends by itself, or stops after Ctrl-C or SIGTERM; a stopped or killed run continues with ``resume=True`` as
+    if it had not been interrupted.
     """
 
-    def __init__(self, task: Task, folder: Path, *, resume: bool, start_from: Path | None = None):
-        """``start_from``: a finished run of the same configuration, whose vocabulary and weights are taken over."""
+    def __init__(self, task: Task, folder: Path, *, resume: bool, init_from: Path | None = None):
+        """Load the data, fit the task, build the model and, if there is one, load the saved state.
+
+        Args:
+            task: The task, with its configuration.
+            folder: The run folder.
+            resume: Continue the run that is in the folder.
+            init_from: A finished run with the same configuration, whose vocabulary and weights are used.
+
+        Raises:
+            UsageError: for invalid data or settings.
+        """
         self.task, self.folder = task, folder
         self.config = task.config.train
-        AcceleratorState._reset_state()  # a comparison trains several runs in a row, which may differ in precision
-        self.accelerator = Accelerator(mixed_precision=self.config.precision)
-        if self.config.precision != "no" and self.accelerator.device.type == "cpu":
-            raise UsageError(
-                f"--train.precision {self.config.precision} needs a GPU; on a CPU set --train.precision no"
-            )
-        self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
-        self.last = folder / "last" / "training.safetensors"
+        self.accelerator = Accelerator(mixed_precision="no")  # see ``self.autocast``
+        self.rank, self.world_size = self.accelerator.process_index, self.accelerator.num_processes
+        self.is_main, self.device = self.accelerator.is_main_process, self.accelerator.device
+        if self.config.precision != "no" and self.device.type == "cpu":
+            raise UsageError(f"train.precision is {self.config.precision}, which needs a GPU; on a CPU allowed is no")
+        self.state_file = folder / "last" / "training.safetensors"
+        resumed = resume and self.state_file.is_file()
+
+        # Load the data and fit the task.
         self.examples, self.validation = task.load("train"), task.load("validation")
-        resumed = resume and self.last.is_file()
-        if self.accelerator.is_main_process and not resumed:
-            if start_from is None:
+        if self.is_main and not resumed:
+            if init_from is None:
                 task.fit(self.examples)
             else:
-                task.load_state_dict(checkpoint.read_json(start_from / "vocabulary.json"))
-            checkpoint.write_json(folder / "vocabulary.json", task.state_dict())
+                task.load_state_dict(load_json(init_from / "vocabulary.json"))
+            save_json(folder / "vocabulary.json", task.state_dict())
         self.accelerator.wait_for_everyone()
-        task.load_state_dict(checkpoint.read_json(folder / "vocabulary.json"))
+        task.load_state_dict(load_json(folder / "vocabulary.json"))
+
+        # Build the model.
         torch.manual_seed(self.config.seed)
         self.model = task.build_model()
         init_weights(self.model, self.config.init)
-        if start_from is not None and not resumed:
-            origin = start_from / "best.safetensors"
-            checkpoint.load_weights(self.model, checkpoint.read_weights(origin), origin)
-        if pretrained(self.model) and not self.config.encoder_lr:
-            frontend = cast(Any, self.model.encoder).frontend.to(self.accelerator.device)
-            self.examples, self.validation = (encode(task, frontend, part) for part in (self.examples, self.validation))
-        batch = task.config.batch
-        self.batches = BatchSampler(task.lengths(self.examples), batch, self.config.seed, limited=True)
-        if len(self.batches.rows) == 0:
-            raise UsageError(
-                f"all {len(self.examples)} training examples are longer than --batch.max-source-length or --batch.max-target-length"
+        if init_from is not None and not resumed:
+            weights = init_from / "best.safetensors"
+            checkpoints.load_weights(self.model, checkpoints.read_weights(weights), weights)
+        self.model.to(self.device)
+        if pretrained_modules(self.model) and not self.config.encoder_lr:
+            frontend = cast(Any, self.model.encoder).frontend
+            self.examples, self.validation = (
+                precompute(task, frontend, examples) for examples in (self.examples, self.validation)
             )
-        optimizer = build_optimizer(self.model, self.config)
+
+        # Plan the batches.
+        batch = task.config.batch
+        self.sampler = BatchSampler(
+            task.example_lengths(self.examples), batch, self.config.seed, drop_too_long=True
+        )
+        if len(self.sampler.rows) == 0:
+            raise UsageError(
+                f"all {len(self.examples)} training examples are longer than batch.max_source_length "
+                f"({batch.max_source_length}) or batch.max_target_length ({batch.max_target_length})"
+            )
+        self.validation_lengths = task.example_lengths(self.validation)
+        self.validation_batches = BatchSampler(self.validation_lengths, batch, seed=0).by_length()
+
+        # Resume, and make ready to train.
+        self.optimizer = build_optimizer(self.model, self.config)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.config.precision == "fp16")
         self.progress = Progress()
         if resumed:
-            self.progress = Progress(**checkpoint.load_training(self.last, self.model, optimizer))
-            self.progress.loss *= self.rank == 0  # saved for all processes together
-        self.parallel, self.optimizer = self.accelerator.prepare(self.objective(), optimizer)
-        if self.accelerator.scaler is not None and self.progress.scaler:
-            self.accelerator.scaler.load_state_dict(self.progress.scaler)
-        self.validation_lengths = task.lengths(self.validation)
-        self.validation_batches = BatchSampler(self.validation_lengths, batch, seed=0).by_length()
-        main = self.accelerator.is_main_process
-        self.log = checkpoint.MetricsLog(folder / "metrics.jsonl", self.progress.lines) if main else None
-        self.board = TensorBoardLogger(folder / "tensorboard", self.config.tensorboard and main)
-        higher = task.selection_metric.higher_is_better
-        self.held = checkpoint.BestCheckpoints(folder / "checkpoints", self.progress.kept, self.config.average, higher)
-        if start_from is not None and not resumed:
-            self.save()  # from here on a resumed run needs no other
-
-    def objective(self) -> nn.Module:
-        """What is trained: a module that makes a loss of a batch."""
-        if self.config.objective == "likelihood":
-            return self.model
-        try:
-            config, references = self.task.config, self.examples["references"]
-            return SelfCritical(self.model, self.task.tokenizer, references, config.search, self.config.draws)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
+            self.progress = Progress(**checkpoints.load_training(self.state_file, self.model, self.optimizer))
+            self.progress.loss *= self.rank == 0  # it was saved for all processes together
+            self.scaler.load_state_dict(self.progress.scaler)
+        self.criterion: nn.Module = self.accelerator.prepare(build_criterion(task, self.model, self.examples))
+        self.metrics_log = (
+            checkpoints.MetricsLog(folder / "metrics.jsonl", self.progress.num_log_lines) if self.is_main else None
+        )
+        self.tensorboard = TensorBoardLogger(folder / "tensorboard", self.config.tensorboard and self.is_main)
+        self.best_checkpoints = checkpoints.BestCheckpoints(
+            folder / "checkpoints",
+            self.progress.best_checkpoints,
+            self.config.average_checkpoints,
+            task.selection_metric.higher_is_better,
+        )
+        if init_from is not None and not resumed:
+            self.save()  # from here on a resumed run does not need the other one
 
     def run(self) -> None:
-        if self.is_over() and not self.held.kept:
-            return self.say(f"{self.folder} is finished; there is nothing to resume")
-        self.say(
-            f"{self.folder}: {count_parameters(self.model):,} parameters, {len(self.examples):,} training examples, "
-            + (
-                f"{self.batches.num_skipped:,} longer than batch.max-frames or max-length left out, "
-                if self.batches.num_skipped
-                else ""
-            )
-            + f"a vocabulary of {len(self.task.tokenizer):,}, on {self.world} x {self.accelerator.device.type}"
-        )
-        before = self.progress.seconds
-        started = time.monotonic()
+        """Train to the end: for each step forward, backward, clip, update; then log, evaluate and save where due.
+
+        Raises:
+            UsageError: for a loss that is not finite, naming the rows of its batch.
+        """
+        if self.should_stop() and not self.best_checkpoints.entries:
+            return self.log(f"{self.folder} is finished; there is nothing to resume")
+        self.log(self.description())
+        started = time.monotonic() - self.progress.seconds
         with StopSignal() as stop:
-            while not self.is_over():
-                number = 0
-                for _ in self.updates():
-                    self.progress.seconds = self.broadcast_main(before + time.monotonic() - started)
-                    number = int(max(self.gather(stop.received)))  # so that all processes halt at the same update
-                    if number or self.is_over() or self.is_due(self.config.evaluate_every):
-                        break
-                    if self.is_due(self.config.save_every):
-                        self.save()
-                complete = self.progress.position >= self.num_batches
-                if complete:
+            while not self.should_stop():
+                signal_number = 0
+                num_batches, steps = self.plan_epoch()
+                with ProgressBar(f"epoch {self.progress.epoch + 1}", len(steps), self.is_main) as bar:
+                    for batches, num_rank_batches, num_step_batches in self.load_batches(steps):
+                        self.set_learning_rates(num_batches)
+                        tokens = int(self.sum_over_processes(num_rank_batches and sum_tokens(batches)))
+                        loss = self.backward(batches, tokens, counts=num_rank_batches > 0)
+                        self.update()
+                        self.progress.step += 1
+                        self.progress.position += num_step_batches
+                        self.progress.tokens += tokens
+                        self.progress.loss += loss
+                        self.check_finite(loss, batches)
+                        bar.advance()
+
+                        self.progress.seconds = self.broadcast_main(time.monotonic() - started)
+                        signal_number = int(max(self.gather(stop.received)))  # all processes stop at the same step
+                        if signal_number or self.should_stop() or self.is_due(self.config.eval_steps):
+                            break
+                        if self.is_due(self.config.save_steps):
+                            self.save()
+                is_epoch_done = self.progress.position >= num_batches
+                if is_epoch_done:
                     self.progress.epoch, self.progress.position = self.progress.epoch + 1, 0
-                if complete or self.is_over() or self.is_due(self.config.evaluate_every):
-                    self.evaluate()
-                    self.progress.seconds = self.broadcast_main(before + time.monotonic() - started)
-                    self.progress.evaluated = self.progress.seconds
+                if is_epoch_done or self.should_stop() or self.is_due(self.config.eval_steps):
+                    self.evaluate(num_batches)
+                    self.progress.seconds = self.broadcast_main(time.monotonic() - started)
+                    self.progress.evaluated_at = self.progress.seconds
                 self.save()
-                if number and not self.is_over():
-                    self.say(f"stopped after update {self.progress.update:,}; go on with --resume")
-                    raise SystemExit(128 + number)
+                if signal_number and not self.should_stop():
+                    self.log(f"stopped after step {self.progress.step:,}; continue with --resume")
+                    raise SystemExit(128 + signal_number)
         self.finish()
 
-    def is_over(self) -> bool:
-        """Whether epochs, time or patience are at their end."""
-        progress, config = self.progress, self.config
-        out_of_time = 0 < config.minutes * 60 <= progress.seconds
-        return progress.epoch >= config.epochs or out_of_time or 0 < config.patience <= progress.evals_since_best
+    # ── The parts of a step ─────────────────────────────────────────────────────────────────────────────────
 
-    def updates(self) -> Iterator[None]:
-        """Take the updates that are left of this epoch, one each time the caller asks for the next."""
-        size = self.config.accumulate * self.world  # batches an update, over all processes
-        everything = self.batches.epoch(self.progress.epoch)
-        todo = everything[self.progress.position :]
-        groups = [todo[start : start + size] for start in range(0, len(todo), size)]
-        self.num_batches = len(everything)
-        planned = math.ceil(self.num_batches / size) * self.config.epochs
-        # A process for which a last, short group has nothing takes part with a batch that does not count.
-        shares = [group[self.rank :: self.world] or group[:1] for group in groups]
+    def plan_epoch(self) -> tuple[int, list[list[list[int]]]]:
+        """Return the number of batches of this epoch, and the batches of each step that is left, over all processes."""
+        size = self.config.grad_accum_steps * self.world_size
+        batches = self.sampler.epoch(self.progress.epoch)
+        left = batches[self.progress.position :]
+        return len(batches), [left[start : start + size] for start in range(0, len(left), size)]
+
+    def load_batches(self, steps: list[list[list[int]]]):
+        """Collate this process's batches of each step.
+
+        Yields:
+            For each step the batches, how many of them count, and the number of batches of all processes. A process
+            without a batch in a last, short step takes part with one that does not count.
+        """
+        shares = [step[self.rank :: self.world_size] for step in steps]
+        rows = [batch for step, share in zip(steps, shares, strict=True) for batch in share or step[:1]]
         loader = iter(
             DataLoader(
-                BatchDataset(self.task, self.examples, [rows for share in shares for rows in share], self.config.seed),
+                BatchDataset(self.task, self.examples, rows, self.config.seed),
                 batch_size=None,
-                num_workers=self.config.workers,
+                num_workers=self.config.num_workers,
                 worker_init_fn=init_worker,
             )
         )
-        with ProgressBar(f"epoch {self.progress.epoch + 1}", len(groups), self.accelerator.is_main_process) as bar:
-            for group, share in zip(groups, shares, strict=True):
-                set_learning_rates(
-                    self.model, self.optimizer, self.config, self.progress.update, planned, self.progress.num_lr_drops
-                )
-                self.update([next(loader) for _ in share], counts=self.rank < len(group))
-                self.progress.update += 1
-                self.progress.position += len(group)
-                bar.advance()
-                yield
+        for step, share in zip(steps, shares, strict=True):
+            yield [next(loader) for _ in share or step[:1]], len(share), len(step)
 
-    def update(self, batches: list[Batch], counts: bool) -> None:
-        """One step of the optimiser, on the mean loss over all tokens of all processes' batches."""
-        number = self.progress.update
-        torch.manual_seed((self.config.seed * 1_000_003 + number) * self.world + self.rank)
-        teacher_forcing = teacher_forcing_probability(self.config, number)
-        tokens = int(self.total(sum(batch.target_tokens for batch in batches) * counts))
-        batches = [batch.to(self.accelerator.device) for batch in batches]
-        losses = torch.zeros((), device=self.accelerator.device)
-        self.parallel.train()
-        for batch in batches:
-            last = batch is batches[-1]  # gradients are exchanged once, with the last batch
-            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.parallel):
-                with self.accelerator.autocast():
-                    loss = (
-                        self.parallel(
-                            batch, label_smoothing=self.config.label_smoothing, teacher_forcing=teacher_forcing
-                        )
-                        * counts
-                    )
-                # Processes' gradients are averaged; times their number, it is the gradient of a sum.
-                self.accelerator.backward(loss * (self.world / tokens))
+    def set_learning_rates(self, num_batches: int) -> None:
+        size = self.config.grad_accum_steps * self.world_size
+        num_steps = math.ceil(num_batches / size) * self.config.epochs
+        progress = self.progress
+        set_learning_rates(self.model, self.optimizer, self.config, progress.step, num_steps, progress.num_lr_drops)
+
+    def backward(self, batches: list[Batch], tokens: int, *, counts: bool) -> float:
+        """Compute the gradients of the mean loss over all tokens of all processes' batches.
+
+        Returns:
+            The loss of this process's batches, summed over their tokens.
+        """
+        torch.manual_seed((self.config.seed * 1_000_003 + self.progress.step) * self.world_size + self.rank)
+        teacher_forcing = teacher_forcing_probability(self.config, self.progress.step)
+        smoothing = self.config.label_smoothing
+        losses = torch.zeros((), device=self.device)
+        self.criterion.train()
+        for number, batch in enumerate(batches, start=1):
+            # Gradients are exchanged once, with the last batch.
+            last = number == len(batches)
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.criterion):
+                with self.autocast():
+                    batch = batch.to(self.device)
+                    loss = self.criterion(batch, label_smoothing=smoothing, teacher_forcing=teacher_forcing) * counts
+                # The gradients of processes are averaged; times their number, this is the gradient of the sum.
+                self.scaler.scale(loss * (self.world_size / tokens)).backward()
                 losses += loss.detach()
-        if self.config.clip:
-            self.accelerator.clip_grad_norm_(self.parallel.parameters(), self.config.clip)
-        self.optimizer.step()
+        return losses.item()
+
+    def update(self) -> None:
+        """Clip the gradients and take a step of the optimizer."""
+        if self.config.max_grad_norm:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.criterion.parameters(), self.config.max_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad()
-        self.progress.tokens += tokens
-        self.progress.loss += losses.item()
-        if not math.isfinite(losses.item()):
+
+    def check_finite(self, loss: float, batches: list[Batch]) -> None:
+        if not math.isfinite(loss):
             rows = sorted(row + 1 for batch in batches for row in batch.rows)
             raise UsageError(
-                f"the loss became {losses.item()} on the training rows {', '.join(map(str, rows[:10]))}"
-                f"{' ...' if len(rows) > 10 else ''}; look at them, lower --train.lr, or set --train.precision no"
+                f"the loss became {loss} on the training rows {', '.join(map(str, rows[:10]))}"
+                f"{' ...' if len(rows) > 10 else ''}; check them, lower train.lr, or set train.precision to no"
             )
 
-    def evaluate(self) -> None:
-        """Score the validation split, keep what is among the best, and tell."""
+    def autocast(self) -> torch.autocast:
+        dtype = AUTOCAST_DTYPES.get(self.config.precision)
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+
+    # ── Evaluation ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def evaluate(self, num_batches: int) -> None:
+        """Score the validation split, keep the weights if they are among the best, and log."""
         progress = self.progress
-        progress.lines += 1
+        progress.num_log_lines += 1
         record = {
-            "update": progress.update,
-            "epoch": round(progress.epoch + progress.position / self.num_batches, 2),
+            "step": progress.step,
+            "epoch": round(progress.epoch + progress.position / num_batches, 2),
             "seconds": round(progress.seconds, 1),
             "lr": self.optimizer.param_groups[0]["lr"],
-            "loss": self.total(progress.loss) / max(1, progress.tokens),
-            "tokens_per_second": round(progress.tokens / max(1e-9, progress.seconds - progress.evaluated), 1),
-            "validation": self.scores(),
+            "loss": self.sum_over_processes(progress.loss) / max(1, progress.tokens),
+            "tokens_per_second": round(progress.tokens / max(1e-9, progress.seconds - progress.evaluated_at), 1),
+            "validation": self.validate(),
         }
         progress.loss, progress.tokens = 0.0, 0
-        selection_metric = self.task.selection_metric
-        score = record["validation"][selection_metric.name]
-        better = selection_metric.better(score, progress.best)
-        progress.evals_since_best = 0 if better else progress.evals_since_best + 1
-        if better:
+        metric = self.task.selection_metric
+        score = record["validation"][metric.name]
+        is_best = metric.is_better(score, progress.best)
+        progress.evals_since_best = 0 if is_best else progress.evals_since_best + 1
+        if is_best:
             progress.best = score
         elif progress.evals_since_best % (self.config.plateau_patience + 1) == 0:
             progress.num_lr_drops += 1
-        self.held.offer(score, progress.update)
-        if self.accelerator.is_main_process:
-            weights = checkpoint.weights_of(self.model)
-            if better:
-                checkpoint.save_weights(self.folder / "best.safetensors", weights)
-            self.held.store(progress.update, weights)
-        if self.log is not None:
-            self.log.append(record)
-        self.board.add(record, progress.update)
+        self.best_checkpoints.consider(score, progress.step)
+        if self.is_main:
+            weights = checkpoints.weights_of(self.model)
+            if is_best:
+                checkpoints.save_weights(self.folder / "best.safetensors", weights)
+            self.best_checkpoints.save(progress.step, weights)
+        if self.metrics_log is not None:
+            self.metrics_log.append(record)
+        self.tensorboard.add(record, progress.step)
+        monitor = self.task.monitor
+        if monitor is not None and monitor.name in record["validation"]:
+            warning = monitor.warning(record["validation"][monitor.name], progress.epoch)
+            if warning:
+                self.log(warning)
         scores = "  ".join(f"{name} {value:.2f}" for name, value in record["validation"].items())
-        self.warn_of_attention(record["validation"].get("diagonality"))
-        self.say(
-            f"epoch {record['epoch']:g}  update {progress.update:,}  loss {record['loss']:.3f}  "
-            f"{record['tokens_per_second']:,.0f} tokens/s  validation: {scores}{'  *' if better else ''}"
+        self.log(
+            f"epoch {record['epoch']:g}  step {progress.step:,}  loss {record['loss']:.3f}  "
+            f"{record['tokens_per_second']:,.0f} tokens/s  validation: {scores}{'  *' if is_best else ''}"
         )
 
     @torch.no_grad()
-    def scores(self) -> dict[str, float]:
-        """Loss and the quick metrics on the validation split, written greedily."""
+    def validate(self) -> dict[str, float]:
+        """Compute the loss and the fast metrics of greedy search on the validation split."""
         self.model.eval()
-        loss, tokens, diagonals = 0.0, 0, []
-        for rows in self.validation_batches[self.rank :: self.world]:
-            batch = self.task.collate(self.validation, rows).to(self.accelerator.device)
-            with self.accelerator.autocast():
+        monitor = self.task.monitor
+        loss, tokens, measured = 0.0, 0, []
+        for rows in self.validation_batches[self.rank :: self.world_size]:
+            batch = self.task.collate(self.validation, rows).to(self.device)
+            with self.autocast():
                 loss += float(self.model(batch))
-                if self.task.expects_monotonic_alignment:
-                    aligned = self.model.align(batch)
-                    diagonals += [] if aligned is None else diagonality(*aligned[:2]).tolist()
+                measured += [] if monitor is None else monitor.measure(self.model, batch)
             tokens += batch.target_tokens
         greedy = SearchConfig(beam=1, max_length=self.task.config.search.max_length)
-        writer = Predictor(self.task, [self.model])
-        hypotheses = decode(writer, self.validation, self.validation_lengths, greedy, self.rank, self.world)
+        predictor = Predictor(self.task, [self.model])
+        hypotheses = generate_texts(
+            predictor, self.validation, self.validation_lengths, greedy, self.rank, self.world_size
+        )
         references = self.validation["references"]
         metrics = self.task.metrics_for(self.validation)
         scores = {metric.name: metric(hypotheses, references) for metric in metrics if metric.fast}
-        count = self.total(len(diagonals))
-        diagonal = {"diagonality": self.total(sum(diagonals)) / count} if count else {}
-        return scores | {"loss": self.total(loss) / self.total(tokens)} | diagonal
-
-    def warn_of_attention(self, diagonality: float | None) -> None:
-        """Attention that has not found the order of a recording by now will hardly do so: the user should know."""
-        if diagonality is not None and diagonality < DIAGONAL and self.progress.epoch >= self.config.diagonal_by:
-            self.say(
-                f"warning: attention is no diagonal yet (correlation of text and sound {diagonality:.2f}, wanted "
-                f"{DIAGONAL}): try --decoder.ctc-weight 0.3, --attention.score location, or --attention.guidance-weight 1"
-            )
+        scores["loss"] = self.sum_over_processes(loss) / self.sum_over_processes(tokens)
+        count = self.sum_over_processes(len(measured))
+        if monitor is not None and count:
+            scores[monitor.name] = self.sum_over_processes(sum(measured)) / count
+        return scores
 
     def finish(self) -> None:
-        """Average the best checkpoints, and take the average if it is better still."""
+        """Average the best checkpoints, and keep the average if it scores better than the best of them."""
         self.accelerator.wait_for_everyone()
-        averaged = self.held.average()
+        averaged = self.best_checkpoints.average()
         if averaged is not None:
-            checkpoint.load_weights(self.model, averaged, self.held.folder)
-            selection_metric = self.task.selection_metric
-            score = self.scores()[selection_metric.name]
-            better = selection_metric.better(score, self.progress.best)
-            self.say(
-                f"average of {len(self.held.kept)} checkpoints: validation {selection_metric.name} {score:.2f}, "
-                f"the best of them {self.progress.best:.2f}; kept the {'average' if better else 'best'}"
+            checkpoints.load_weights(self.model, averaged, self.best_checkpoints.folder)
+            metric = self.task.selection_metric
+            score = self.validate()[metric.name]
+            is_better = metric.is_better(score, self.progress.best)
+            self.log(
+                f"average of {len(self.best_checkpoints.entries)} checkpoints: validation {metric.name} {score:.2f}, "
+                f"the best of them {self.progress.best:.2f}; kept the {'average' if is_better else 'best'}"
             )
-            if better and self.accelerator.is_main_process:
-                checkpoint.save_weights(self.folder / "best.safetensors", averaged)
+            if is_better and self.is_main:
+                checkpoints.save_weights(self.folder / "best.safetensors", averaged)
         self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process:
-            self.held.clear()
-        self.say(f"finished after {self.progress.seconds / 60:.1f} minutes; the model is in {self.folder}")
+        if self.is_main:
+            self.best_checkpoints.clear()
+        self.log(f"finished after {self.progress.seconds / 60:.1f} minutes; the model is in {self.folder}")
 
     def save(self) -> None:
-        total = self.total(self.progress.loss)
+        """Save all that a resumed run needs."""
+        total = self.sum_over_processes(self.progress.loss)
         self.progress.loss = total if self.rank == 0 else 0.0
-        if self.accelerator.scaler is not None:
-            self.progress.scaler = self.accelerator.scaler.state_dict()
-        if self.accelerator.is_main_process:
-            checkpoint.save_training(self.last, self.model, self.optimizer, asdict(self.progress))
-            self.held.tidy()
+        self.progress.scaler = self.scaler.state_dict()
+        if self.is_main:
+            checkpoints.save_training(self.state_file, self.model, self.optimizer, asdict(self.progress))
+            self.best_checkpoints.prune()
+
+    # ── Conditions, and the other processes ─────────────────────────────────────────────────────────────────
+
+    def should_stop(self) -> bool:
+        """Tell whether the epochs, the time or the patience are used up."""
+        progress, config = self.progress, self.config
+        out_of_time = 0 < config.max_minutes * 60 <= progress.seconds
+        out_of_patience = 0 < config.early_stopping_patience <= progress.evals_since_best
+        return progress.epoch >= config.epochs or out_of_time or out_of_patience
+
+    def is_due(self, every: int) -> bool:
+        return every > 0 and self.progress.step % every == 0
 
     def gather(self, value: int | float) -> list[int | float]:
-        """``value`` of each process."""
-        if self.world == 1:
+        """Return the ``value`` of each process."""
+        if self.world_size == 1:
             return [value]
-        kind = torch.float64 if isinstance(value, float) else torch.long
-        own = torch.tensor([value], dtype=kind, device=self.accelerator.device)
+        dtype = torch.float64 if isinstance(value, float) else torch.long
+        own = torch.tensor([value], dtype=dtype, device=self.device)
         return cast(Tensor, self.accelerator.gather(own)).tolist()
 
-    def total(self, value: int | float) -> int | float:
+    def sum_over_processes(self, value: int | float) -> int | float:
         return sum(self.gather(value))
 
     def broadcast_main(self, value: float) -> float:
-        """The main process' ``value``: what all decide by must be the same for all, and clocks are not."""
+        """Return the main process's ``value``: decisions must be the same everywhere, and clocks are not."""
         return self.gather(value)[0]
 
-    def is_due(self, every: int) -> bool:
-        return every > 0 and self.progress.update % every == 0
+    def description(self) -> str:
+        skipped = self.sampler.num_skipped
+        return (
+            f"{self.folder}: {count_parameters(self.model):,} parameters, {len(self.examples):,} training examples, "
+            + (f"{skipped:,} of them skipped as longer than the limits of --batch, " if skipped else "")
+            + f"a vocabulary of {len(self.task.tokenizer):,}, on {self.world_size} x {self.device.type}"
+        )
 
-    def say(self, text: str) -> None:
-        if self.accelerator.is_main_process:
+    def log(self, text: str) -> None:
+        if self.is_main:
             console.print(text)
+
+
+def sum_tokens(batches: list[Batch]) -> int:
+    return sum(batch.target_tokens for batch in batches)

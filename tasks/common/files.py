@@ -1,0 +1,54 @@
+"""Files of a run: written atomically, so that nothing is ever half written.
+
+config.json           the task and its configuration
+vocabulary.json       what the task has learned before training
+best.safetensors      the weights with the best validation score
+last/                 the state of training: weights, optimizer and progress, in one file
+checkpoints/          the weights of the best evaluations, during training
+metrics.jsonl         one line per evaluation
+evaluation/ plots/
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tasks.common.errors import UsageError
+
+
+def save_atomically(path: Path, content: Callable[[Path], None] | str) -> None:
+    """Write a temporary file, flush it to disk and rename it: a reader gets the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    if isinstance(content, str):
+        temporary.write_text(content, encoding="utf-8")
+    else:
+        content(temporary)
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def save_json(path: Path, value: Any) -> None:
+    save_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def load_json(path: Path) -> Any:
+    """Load a JSON file of a run folder.
+
+    Raises:
+        UsageError: if the file is missing or broken.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path} is missing: {path.parent} is not the folder of a run") from None
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{path} is not readable JSON ({error}); restore it or train again") from error
+
+
+def load_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Load a file with one JSON object per line."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
