@@ -1,15 +1,31 @@
-"""Attention: what a decoder looks at, and how."""
+"""Attention: scores, localities, selectors, hierarchies and heads, in any combination."""
 
 from attention.alignment_metrics import coverage, diagonality, entropy
-from attention.base import Attention, AttentionOutput, FixedContext, KeyValues, NoContext, SampleInfo, Segments
-from attention.doubly_stochastic import doubly_stochastic_loss
-from attention.guided import guided_attention_loss
+from attention.base import (
+    Attention,
+    AttentionOutput,
+    AttentionState,
+    FixedContext,
+    KeyValues,
+    NoContext,
+    SampleInfo,
+    Segments,
+    cat_outputs,
+)
+from attention.build import build_attention, build_attention_losses, build_reinforce_loss
+from attention.config import AttentionConfig
 from attention.hard import CategoricalSelector, GumbelSelector, ReinforceLoss
 from attention.hierarchical import HierarchicalSoftmax
 from attention.locality import LocalityName, LocalM, LocalP, MonotonicGaussian, build_locality
-from attention.losses import NO_ATTENTION_LOSSES, AttentionLossWeights
+from attention.losses import (
+    NO_ATTENTION_LOSSES,
+    AttentionLossWeights,
+    coverage_loss,
+    doubly_stochastic_loss,
+    guided_attention_loss,
+)
+from attention.memory import Memory
 from attention.multihead import MultiHeadAttention
-from attention.repetition import coverage_loss
 from attention.score_functions import (
     Additive,
     Concat,
@@ -24,43 +40,50 @@ from attention.score_functions import (
 from attention.scored import Locality, Score, ScoredAttention, SegmentAttention, Selector
 
 __all__ = [
-    "NO_LOSSES",
+    "NO_ATTENTION_LOSSES",
     "Additive",
     "Attention",
-    "Blind",
+    "AttentionConfig",
+    "AttentionLossWeights",
+    "AttentionOutput",
+    "AttentionState",
+    "CategoricalSelector",
     "Concat",
     "Cosine",
     "Dot",
-    "Draw",
-    "Drawn",
+    "FixedContext",
     "General",
-    "Glance",
-    "Gumbel",
-    "Hierarchy",
-    "LocalMonotonic",
-    "LocalPredictive",
-    "Location",
-    "LookLosses",
-    "Lookup",
-    "MonotonicRegion",
-    "MultiHead",
-    "NoAttention",
-    "Region",
-    "RegionName",
-    "Reinforce",
-    "Sampled",
+    "GumbelSelector",
+    "HierarchicalSoftmax",
+    "KeyValues",
+    "LocalM",
+    "LocalP",
+    "Locality",
+    "LocalityName",
+    "LocationSensitive",
+    "Memory",
+    "MonotonicGaussian",
+    "MultiHeadAttention",
+    "NoContext",
+    "ReinforceLoss",
+    "SampleInfo",
     "ScaledDot",
     "Score",
     "ScoreName",
     "ScoredAttention",
+    "SegmentAttention",
     "Segments",
-    "TwoLevels",
-    "build_region",
+    "Selector",
+    "build_attention",
+    "build_attention_losses",
+    "build_locality",
+    "build_reinforce_loss",
     "build_score",
+    "cat_outputs",
     "coverage",
     "coverage_loss",
     "diagonality",
     "doubly_stochastic_loss",
     "entropy",
-    "guided_loss",
+    "guided_attention_loss",
 ]

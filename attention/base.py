@@ -1,207 +1,286 @@
-"""Attention: a query looks at a memory. The contract between a decoder and whatever it looks with.
+"""The interface of attention: queries of a decoder, keys and values of a memory, and an explicit state.
 
-Nothing is kept on a module between calls: what belongs to a batch travels in :class:`KeyValues`, so one attention may
-serve any number of batches and beams at once.
+Modules keep nothing between calls. All that belongs to a batch is passed in and returned (:class:`KeyValues`,
+:class:`AttentionState`), so one module can serve any number of batches and beams at once.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from encoders.base import Memory
+from attention.memory import Memory
 
 
 @dataclass(frozen=True)
 class Segments:
-    """The memory's segments (sentences, rows, frames), made ready to be looked at."""
+    """The segments of a memory (sentences, image rows, video frames), with a projected key each."""
 
     keys: Float[Tensor, "rows segments key"]
     mask: Bool[Tensor, "rows segments"]
-    of: Int[Tensor, "rows source"]  # the segment in which each state lies
+    segment_ids: Int[Tensor, "rows source"]  # the segment of each state
 
     def select(self, rows: Int[Tensor, " rows"]) -> "Segments":
-        return Segments(self.keys[rows], self.mask[rows], self.of[rows])
+        """Return the segments of the given rows."""
+        return Segments(self.keys[rows], self.mask[rows], self.segment_ids[rows])
 
 
 @dataclass(frozen=True)
 class KeyValues:
-    """A memory made ready to be looked at: its keys are projected once for a sentence, not once for a word.
+    """The keys and values of a memory, computed once for each sentence instead of at each step.
 
-    The axis ``queries`` of a query holds whatever looks at the same memory: all the positions of a teacher-forced
-    target sentence, or the hypotheses of a beam. So a beam never copies a memory.
+    All queries to one memory share its row: the positions of a teacher-forced target or the hypotheses of a beam lie on
+    the axis ``queries`` of the query, so a beam never copies a memory. The heads of multi-head attention are
+    consecutive rows.
     """
 
     keys: Float[Tensor, "rows source key"]
     values: Float[Tensor, "rows source value"]
     mask: Bool[Tensor, "rows source"]
-    heads: int = 1  # how many neighbouring rows belong to one sentence
+    num_heads: int = 1  # consecutive rows that belong to one sentence
     segments: Segments | None = None
 
     @property
     def batch_size(self) -> int:
-        return self.keys.size(0) // self.heads
+        """The number of sentences."""
+        return self.keys.size(0) // self.num_heads
 
-    def select(self, sentences: Int[Tensor, " sentences"]) -> "KeyValues":
-        """The lookups of some of the batch's sentences."""
-        heads = torch.arange(self.heads, device=sentences.device)
-        rows = (sentences[:, None] * self.heads + heads).flatten()
+    def select(self, batch_index: Int[Tensor, " sentences"]) -> "KeyValues":
+        """Return the keys and values of the given sentences."""
+        heads = torch.arange(self.num_heads, device=batch_index.device)
+        rows = (batch_index[:, None] * self.num_heads + heads).flatten()
         segments = None if self.segments is None else self.segments.select(rows)
         return replace(self, keys=self.keys[rows], values=self.values[rows], mask=self.mask[rows], segments=segments)
 
-    def reorder(self, rows: Int[Tensor, "sentences beam"], hypotheses: int) -> "KeyValues":
-        """The lookup after State.select(rows) among so many hypotheses; a copy only if sentences are left out."""
-        sentences = rows[:, 0] // (hypotheses // self.batch_size)
-        return self if len(sentences) == self.batch_size else self.select(sentences)
+    def reorder(self, rows: Int[Tensor, "sentences beam"], num_hypotheses: int) -> "KeyValues":
+        """Follow a reordering of hypotheses. Copies only if a sentence has left the batch.
+
+        Args:
+            rows: The indices of the chosen hypotheses, among ``num_hypotheses``; each row of one sentence.
+            num_hypotheses: The number of hypotheses before the reordering, all sentences together.
+        """
+        batch_index = rows[:, 0] // (num_hypotheses // self.batch_size)
+        return self if len(batch_index) == self.batch_size else self.select(batch_index)
+
+
+@dataclass(frozen=True)
+class AttentionState:
+    """The history of attention, for each query: what its next step depends on.
+
+    Empty for stateless attention. Otherwise it has the step number, and for sequential attention also the weights of
+    the last step and the sum of the weights of all steps, both zero before the first step. The weights have an axis of
+    heads if the attention has heads.
+    """
+
+    step: Int[Tensor, "rows queries"] | None = None  # number of steps so far
+    last_weights: Float[Tensor, "rows queries *heads source"] | None = None
+    total_weights: Float[Tensor, "rows queries *heads source"] | None = None
+
+    def map(self, function: Callable[..., Tensor], *others: "AttentionState") -> "AttentionState":
+        """Apply ``function`` to each tensor of this state and the same tensors of ``others``."""
+        if self.step is None:
+            return self
+        columns = zip(*((one.step, one.last_weights, one.total_weights) for one in (self, *others)), strict=True)
+        return AttentionState(*(None if parts[0] is None else function(*parts) for parts in columns))
+
+    def reorder(self, rows: Int[Tensor, " new_rows"]) -> "AttentionState":
+        """Return the state of the given rows."""
+        return self.map(lambda part: part[rows])
+
+    def where(self, rows: Bool[Tensor, " rows"], other: "AttentionState") -> "AttentionState":
+        """Return this state in the rows where ``rows`` is True, and ``other`` in the rest."""
+        return self.map(lambda own, its: torch.where(rows.view(-1, *[1] * (own.dim() - 1)), own, its), other)
+
+    def consecutive(self, num_steps: int) -> "AttentionState":
+        """Return the states of ``num_steps`` consecutive queries, where a state is no more than a step number."""
+        assert self.last_weights is None, "the weights of later steps are not known in advance"
+        return self.map(lambda step: step + torch.arange(num_steps, device=step.device))
+
+    def last_query(self) -> "AttentionState":
+        """Return the state of the last query."""
+        return self.map(lambda part: part[:, -1:])
 
 
 @dataclass(frozen=True)
 class SampleInfo:
-    """What a draw has to answer for, where a look was drawn: see attention/hard.py."""
+    """Log-probabilities and entropies of sampled attention (attention/hard.py), which its training needs."""
 
-    log_prob: Float[Tensor, "batch queries"]
-    entropy: Float[Tensor, "batch queries"]
-
-    def parts(self) -> tuple[Tensor, Tensor]:
-        return self.log_prob, self.entropy
+    log_prob: Float[Tensor, "batch queries"]  # of the sampled positions
+    entropy: Float[Tensor, "batch queries"]  # of the distributions they were sampled from
 
     @classmethod
-    def joined(cls, parts: "Sequence[SampleInfo | None]") -> "SampleInfo | None":
-        """Of looks taken one after the other as of a sentence; None if nothing was drawn."""
-        sample = [part.parts() for part in parts if part is not None]
-        return cls(*(torch.cat(each, dim=1) for each in zip(*sample, strict=True))) if sample else None
+    def cat(cls, parts: "Sequence[SampleInfo | None]") -> "SampleInfo | None":
+        """Concatenate the samples of consecutive steps; None if nothing was sampled."""
+        return cls.combine(parts, lambda tensors: torch.cat(tensors, dim=1))
 
     @classmethod
-    def together(cls, parts: "Sequence[SampleInfo | None]") -> "SampleInfo | None":
-        """Of looks that are taken at once, by several heads or layers; None if nothing was drawn."""
-        sample = [part.parts() for part in parts if part is not None]
-        return cls(*(torch.stack(each).sum(dim=0) for each in zip(*sample, strict=True))) if sample else None
+    def sum(cls, parts: "Sequence[SampleInfo | None]") -> "SampleInfo | None":
+        """Add up independent samples of the same steps (heads, layers); None if nothing was sampled."""
+        return cls.combine(parts, lambda tensors: torch.stack(tensors).sum(dim=0))
+
+    @classmethod
+    def combine(
+        cls, parts: "Sequence[SampleInfo | None]", function: Callable[[list[Tensor]], Tensor]
+    ) -> "SampleInfo | None":
+        """Apply ``function`` to all log-probabilities, and to all entropies."""
+        sampled = [part for part in parts if part is not None]
+        if not sampled:
+            return None
+        return cls(function([part.log_prob for part in sampled]), function([part.entropy for part in sampled]))
 
 
 @dataclass(frozen=True)
 class AttentionOutput:
-    """What looking returns: the context, and the weights it was made with (None: nothing was weighed).
+    """The result of attention steps.
 
-    ``past`` is what the next look of the same hypothesis needs to know of its looks so far, None where it needs
-    nothing: for each query, and each head if there are many, the last weights and the sum of all.
+    Args:
+        context: The weighted means of the values.
+        weights: The attention weights; None for attention without weights.
+        state: The state for the next step.
+        sample: Set where the positions were sampled.
     """
 
     context: Float[Tensor, "batch queries dim"]
     weights: Float[Tensor, "batch queries source"] | None
-    past: Float[Tensor, "batch queries ..."] | None = None
+    state: AttentionState
     sample: SampleInfo | None = None
 
 
 class Attention(nn.Module, ABC):
-    """``start`` once for each memory, then ``attend`` for each query. ``dim``: the context's features.
+    """Base class of attention: ``prepare`` and ``init_state`` once for each memory, then a step for each query.
 
-    Without ``past``, the queries are the first looks of one hypothesis a sentence, one after the other; with it, each
-    is the next look of a hypothesis of its own.
-
-    ``has_state``: looks need to know of those before. ``is_sequential``: and of what the last one saw, so that a
-    sentence's looks cannot be taken at once.
+    Attributes:
+        dim: Features of the context.
+        has_state: A step depends on the state, at least on the step number.
+        is_sequential: A step depends on the weights of earlier steps, so the steps of a sentence cannot be parallel.
+        has_weights: Outputs have weights.
     """
 
     dim: int
     has_state: bool = False
     is_sequential: bool = False
+    has_weights: bool = True
 
     @abstractmethod
-    def start(self, memory: Memory) -> KeyValues:
-        """Project the memory's states to keys."""
+    def prepare(self, memory: Memory) -> KeyValues:
+        """Project the states of the memory to keys."""
+
+    def init_state(self, keys: KeyValues) -> AttentionState:
+        """Return the state before the first step, one row and one query for each sentence."""
+        return AttentionState()
 
     @abstractmethod
-    def attend(
-        self,
-        queries: Float[Tensor, "batch queries query"],
-        lookup: KeyValues,
-        past: Float[Tensor, "batch queries ..."] | None = None,
+    def forward(
+        self, queries: Float[Tensor, "batch queries query"], keys: KeyValues, state: AttentionState
     ) -> AttentionOutput:
-        """Look at the memory; weights sum to one over the real positions and are zero on padding."""
+        """Attend to the memory: each query is one step, independent of the others, with its own state.
 
-    def attend_sequence(self, queries: Float[Tensor, "batch target query"], lookup: KeyValues) -> AttentionOutput:
-        """The looks of all of a sentence's positions: at once, or each after the one before where it needs that."""
+        Args:
+            queries: The queries; row i attends to the i-th sentence.
+            keys: The result of ``prepare``.
+            state: The state of each query, with the axes (batch, queries).
+
+        Returns:
+            Contexts and weights, which sum to one over the real positions and are zero on padding, and the state of
+            each query after this step.
+        """
+
+    def attend_sequence(self, queries: Float[Tensor, "batch target query"], keys: KeyValues) -> AttentionOutput:
+        """Attend from all positions of each sentence, from the initial state on.
+
+        The steps run in parallel unless the attention is sequential. The returned state is the one after the last
+        position.
+        """
+        state = self.init_state(keys)
         if not self.is_sequential:
-            return self.attend(queries, lookup)
-        glances: list[AttentionOutput] = []
+            output = self(queries, keys, state.consecutive(queries.size(1)))
+            return replace(output, state=output.state.last_query())
+        outputs: list[AttentionOutput] = []
         for query in queries.split(1, dim=1):
-            glances.append(self.attend(query, lookup, glances[-1].past if glances else None))
-        return joined(glances)
+            outputs.append(self(query, keys, state))
+            state = outputs[-1].state
+        return cat_outputs(outputs)
 
     def attend_step(
-        self,
-        queries: Float[Tensor, "rows query"],
-        lookup: KeyValues,
-        past: Float[Tensor, "rows 1 ..."] | None = None,
+        self, queries: Float[Tensor, "rows query"], keys: KeyValues, state: AttentionState
     ) -> AttentionOutput:
-        """The next look of each hypothesis, which all become rows of the glance, with one query each.
+        """Take one step of each hypothesis.
 
-        The beam becomes the attention's axis of queries, so that no memory is copied for it.
+        The hypotheses of a sentence become the axis ``queries``, so that the memory is not copied for each of them.
+
+        Args:
+            queries: The query of each hypothesis, sentence by sentence, equally many for each.
+            keys: The result of ``prepare``, one row a sentence.
+            state: The state of each hypothesis, with the axes (rows, 1).
+
+        Returns:
+            An output whose rows are the hypotheses, with one query each.
         """
-        grid = lookup.batch_size, -1
-        one_each = len(queries) == lookup.batch_size
-        assert one_each or past is not None or not self.has_state, "a beam begins with one hypothesis a sentence"
-        past = None if past is None else past.squeeze(1).unflatten(0, grid)
-        glance = self.attend(queries.unflatten(0, grid), lookup, past)
-        sample = glance.sample
+        grid = keys.batch_size, -1
+        output = self(queries.unflatten(0, grid), keys, state.map(lambda part: part.squeeze(1).unflatten(0, grid)))
+
+        def to_rows(part: Tensor) -> Tensor:
+            return part.flatten(0, 1)[:, None]
+
+        sample = output.sample
         return AttentionOutput(
-            glance.context.flatten(0, 1)[:, None],
-            None if glance.weights is None else glance.weights.flatten(0, 1)[:, None],
-            None if glance.past is None else glance.past.flatten(0, 1)[:, None],
-            None if sample is None else SampleInfo(sample.log_prob.view(-1, 1), sample.entropy.view(-1, 1)),
+            to_rows(output.context),
+            None if output.weights is None else to_rows(output.weights),
+            output.state.map(to_rows),
+            None if sample is None else SampleInfo(to_rows(sample.log_prob), to_rows(sample.entropy)),
         )
 
 
-def joined(glances: Sequence[AttentionOutput]) -> AttentionOutput:
-    """Looks taken one after the other as those of a sentence."""
+def cat_outputs(outputs: Sequence[AttentionOutput]) -> AttentionOutput:
+    """Concatenate the outputs of consecutive steps, of which there is at least one; the state is that of the last."""
+    weights = [output.weights for output in outputs if output.weights is not None]
     return AttentionOutput(
-        torch.cat([glance.context for glance in glances], dim=1),
-        joined_if_any([glance.weights for glance in glances]),
-        joined_if_any([glance.past for glance in glances]),
-        SampleInfo.joined([glance.sample for glance in glances]),
+        torch.cat([output.context for output in outputs], dim=1),
+        torch.cat(weights, dim=1) if weights else None,
+        outputs[-1].state,
+        SampleInfo.cat([output.sample for output in outputs]),
     )
 
 
-def joined_if_any(parts: Sequence[Tensor | None]) -> Tensor | None:
-    """Side by side along the queries; None if there are none."""
-    there = [part for part in parts if part is not None]
-    return torch.cat(there, dim=1) if there else None
-
-
 class FixedContext(Attention):
-    """The plain fixed context vector of the first sequence-to-sequence models (Cho et al. 2014).
+    """A fixed context vector, as in the first sequence-to-sequence models (Cho et al. 2014).
 
-    Every query gets the memory's summary, whatever it asks for.
+    Every query gets the summary of the memory.
     """
+
+    has_weights = False
 
     def __init__(self, dim: int):
         super().__init__()
         self.dim = dim
 
-    def start(self, memory: Memory) -> KeyValues:
+    def prepare(self, memory: Memory) -> KeyValues:
         summary = memory.summary[:, None]
         return KeyValues(summary, summary, memory.mask[:, :1])
 
-    def attend(
-        self, queries: Float[Tensor, "batch queries query"], lookup: KeyValues, past: Tensor | None = None
+    def forward(
+        self, queries: Float[Tensor, "batch queries query"], keys: KeyValues, state: AttentionState
     ) -> AttentionOutput:
-        return AttentionOutput(lookup.values.expand(-1, queries.size(1), -1), None)
+        return AttentionOutput(keys.values.expand(-1, queries.size(1), -1), None, state)
 
 
 class NoContext(Attention):
-    """Sees nothing of the memory: a context without features. Makes a decoder a language model, as the prediction
-    network of a transducer is (Graves 2012)."""
+    """A context without features.
+
+    It turns a decoder into a language model, such as the prediction network of a transducer (Graves 2012).
+    """
 
     dim = 0
+    has_weights = False
 
-    def start(self, memory: Memory) -> KeyValues:
-        nothing = memory.states[:, :1, :0]
-        return KeyValues(nothing, nothing, memory.mask[:, :1])
+    def prepare(self, memory: Memory) -> KeyValues:
+        empty = memory.states[:, :1, :0]
+        return KeyValues(empty, empty, memory.mask[:, :1])
 
-    def attend(
-        self, queries: Float[Tensor, "batch queries query"], lookup: KeyValues, past: Tensor | None = None
+    def forward(
+        self, queries: Float[Tensor, "batch queries query"], keys: KeyValues, state: AttentionState
     ) -> AttentionOutput:
-        return AttentionOutput(queries[..., :0], None)
+        return AttentionOutput(queries[..., :0], None, state)

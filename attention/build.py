@@ -7,7 +7,7 @@ from attention.hierarchical import HierarchicalSoftmax
 from attention.locality import build_locality
 from attention.losses import AttentionLossWeights
 from attention.multihead import MultiHeadAttention
-from attention.score_functions import build_score
+from attention.score_functions import build_score, segment_score_name
 from attention.scored import ScoredAttention
 
 
@@ -28,9 +28,8 @@ def build_attention(config: AttentionConfig, query_dim: int, memory_dim: int) ->
     head_dims = query_dim // heads, memory_dim // heads, config.hidden_dim // heads
     segment_attention = locality = selector = None
     if config.hierarchy == "hierarchical":
-        # The location score depends on the previous weights of states; segments have none.
-        segment_score = "additive" if config.score == "location" else config.score
-        segment_attention = HierarchicalSoftmax(build_score(segment_score, *head_dims), config.segment_size)
+        segment_score = build_score(segment_score_name(config.score), *head_dims)
+        segment_attention = HierarchicalSoftmax(segment_score, config.segment_size)
     if config.locality != "global":
         locality = build_locality(config.locality, head_dims[0], head_dims[2], config.window_size)
     if config.selection == "hard":

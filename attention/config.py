@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from attention.locality import LocalityName
-from attention.score_functions import ScoreName
+from attention.score_functions import HIDDEN_LAYER_SCORES, ScoreName
 from attention.validation import at_least, check_settings
 
 
@@ -45,21 +45,22 @@ class AttentionConfig:
     """Weight of the coverage loss, which penalizes attending to the same position again (See et al. 2017)."""
 
     def __post_init__(self):
-        none = self.score == "none"
+        loss_weights = "guidance_weight", "doubly_stochastic_weight", "coverage_weight"
         allowed = at_least(1, self, "num_heads", "hidden_dim")
-        allowed |= at_least(0, self, "guidance_weight", "doubly_stochastic_weight", "coverage_weight")
-        allowed |= at_least(0, self, "entropy_weight", "segment_size")
-        allowed |= {
-            "num_heads": (self.num_heads >= 1 and not (none and self.num_heads > 1), "1 with score none, else 1 or more"),
-            "locality": (not none or self.locality == "global", "global with score none"),
-            "selection": (not none or self.selection == "soft", "soft with score none"),
-            "hierarchy": (not none or self.hierarchy == "flat", "flat with score none"),
-            "window_size": (self.window_size > 0, "above 0"),
-            "gumbel_temperature": (self.gumbel_temperature > 0, "above 0"),
-        }
-        for name in ("guidance_weight", "doubly_stochastic_weight", "coverage_weight"):
-            allowed[name] = (getattr(self, name) == 0 if none else getattr(self, name) >= 0, "0 with score none, else 0 or more")
+        allowed |= at_least(0, self, "entropy_weight", "segment_size", *loss_weights)
+        allowed["window_size"] = (self.window_size > 0, "above 0")
+        allowed["gumbel_temperature"] = (self.gumbel_temperature > 0, "above 0")
         check_settings("attention", self, allowed)
+        if self.score == "none":
+            only: dict[str, str | int] = {
+                "locality": "global",
+                "selection": "soft",
+                "hierarchy": "flat",
+                "num_heads": 1,
+            }
+            only |= dict.fromkeys(loss_weights, 0)
+            allowed = {name: (getattr(self, name) == value, f"{value} with score none") for name, value in only.items()}
+            check_settings("attention", self, allowed)
 
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect with the others, each with the reason."""
@@ -67,13 +68,15 @@ class AttentionConfig:
         if self.locality == "global":
             unused["window_size"] = "attention.locality is global"
         if self.selection == "soft":
-            unused |= dict.fromkeys(("estimator", "entropy_weight", "gumbel_temperature"), "attention.selection is soft")
+            unused |= dict.fromkeys(
+                ("estimator", "entropy_weight", "gumbel_temperature"), "attention.selection is soft"
+            )
         elif self.estimator == "reinforce":
             unused["gumbel_temperature"] = "attention.estimator is reinforce"
         else:
             unused["entropy_weight"] = "attention.estimator is gumbel"
         if self.hierarchy == "flat":
             unused["segment_size"] = "attention.hierarchy is flat"
-        if self.score not in ("additive", "concat", "location") and self.locality not in ("local_p", "monotonic"):
-            unused["hidden_dim"] = f"attention.score is {self.score}"
+        if self.score not in HIDDEN_LAYER_SCORES and self.locality not in ("local_p", "monotonic"):
+            unused["hidden_dim"] = f"attention.score is {self.score} and attention.locality is {self.locality}"
         return unused

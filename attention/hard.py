@@ -1,71 +1,75 @@
-"""Hard attention: a look at one position, drawn from the softmax, and the two ways to learn to draw (Xu et al. 2015).
+"""Hard attention (Xu et al. 2015): attention to one sampled position, and two estimators of its gradient.
 
-What a position is worth is known only for the one that was drawn, and a draw has no gradient. REINFORCE makes those
-draws more probable after which the sentence went better than expected: unbiased, and noisy. Gumbel-softmax draws by
-adding noise to the energies, and sends the gradient through the softmax of the same sum: biased, and smooth.
-Without training both take the most probable position.
+Sampling has no gradient, and only the sampled position is evaluated. REINFORCE makes samples likelier that were
+followed by a better sentence than expected: unbiased, with high variance. Gumbel-softmax samples by adding noise to the
+scores, and backpropagates through the softmax of the same sum: biased, with low variance. In evaluation both choose the
+most probable position.
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from attention.base import SampleInfo
 from attention.scored import Selector
 
-Energies = Float[Tensor, "batch queries source"]
+Scores = Float[Tensor, "batch queries source"]
 Weights = Float[Tensor, "batch queries source"]
 
 
 class CategoricalSelector(Selector):
-    """Draws by the probabilities themselves; :class:`ReinforceLoss` is what learns from it."""
+    """Samples from the softmax; :class:`ReinforceLoss` trains it."""
 
-    def forward(self, energies: Energies) -> tuple[Weights, SampleInfo | None]:
+    def forward(self, scores: Scores) -> tuple[Weights, SampleInfo | None]:
         if not self.training:
-            return one_hot(energies.argmax(dim=-1, keepdim=True), energies), None
-        logarithms = energies.log_softmax(dim=-1)
-        probabilities = logarithms.exp()
-        place = probabilities.detach().flatten(0, 1).multinomial(1).unflatten(0, energies.shape[:2])
-        surprise = -logarithms.masked_fill(logarithms.isneginf(), 0.0)
-        sample = SampleInfo(logarithms.gather(-1, place).squeeze(-1), (probabilities * surprise).sum(dim=-1))
-        return one_hot(place, energies), sample
+            return one_hot(scores.argmax(dim=-1, keepdim=True), scores), None
+        log_probs = scores.log_softmax(dim=-1)
+        probs = log_probs.exp()
+        index = probs.detach().flatten(0, 1).multinomial(1).unflatten(0, scores.shape[:2])
+        information = -log_probs.masked_fill(log_probs.isneginf(), 0.0)  # 0 times -inf would be NaN
+        sample = SampleInfo(log_probs.gather(-1, index).squeeze(-1), (probs * information).sum(dim=-1))
+        return one_hot(index, scores), sample
 
 
 class GumbelSelector(Selector):
-    """Straight-through Gumbel-softmax (Jang et al. 2017, Maddison et al. 2017).
-
-    ``temperature`` of the softmax that stands for the draw in the backward pass: low is near the draw, and noisy.
-    """
+    """Straight-through Gumbel-softmax (Jang et al. 2017, Maddison et al. 2017)."""
 
     def __init__(self, temperature: int | float = 1.0):
+        """``temperature`` of the softmax in the backward pass: lower is less biased, with more variance."""
         super().__init__()
         self.temperature = temperature
 
-    def forward(self, energies: Energies) -> tuple[Weights, SampleInfo | None]:
+    def forward(self, scores: Scores) -> tuple[Weights, SampleInfo | None]:
         if not self.training:
-            return one_hot(energies.argmax(dim=-1, keepdim=True), energies), None
-        return functional.gumbel_softmax(energies, tau=self.temperature, hard=True), None
+            return one_hot(scores.argmax(dim=-1, keepdim=True), scores), None
+        return functional.gumbel_softmax(scores, tau=self.temperature, hard=True), None
 
 
-def one_hot(place: Tensor, energies: Energies) -> Weights:
-    """One at each query's ``place`` (batch, queries, 1), zero elsewhere."""
-    return torch.zeros_like(energies).scatter_(-1, place, 1.0)
+def one_hot(index: Int[Tensor, "batch queries 1"], scores: Scores) -> Weights:
+    """Return weights in the shape of ``scores``: one at each query's ``index``, zero elsewhere."""
+    return torch.zeros_like(scores).scatter_(-1, index, 1.0)
 
 
 class ReinforceLoss(nn.Module):
-    """What draws of positions are answerable for, as a loss (Williams 1992, Xu et al. 2015).
+    """REINFORCE for sampled positions (Williams 1992, Xu et al. 2015).
 
-    A draw's reward is the log-likelihood of what it could change: of its own word, and of all later ones where contexts
-    are fed back into the decoder. From it is taken what was to be expected, a moving average of a word's
-    log-likelihood, which changes no expected gradient. An entropy term keeps the draws from settling too early.
+    The reward of a sample is the log-likelihood of all that it could change: its own token, and also the later ones
+    where contexts are fed back into the decoder. A baseline, the moving average of a token's log-likelihood, reduces
+    the variance and leaves the expected gradient unchanged. An entropy term delays convergence to one position.
     """
 
-    baseline: Tensor  # of a word's log-likelihood
+    baseline: Tensor  # moving average of a token's log-likelihood
 
-    def __init__(self, *, entropy: int | float, momentum: float = 0.9):
+    def __init__(self, *, entropy_weight: int | float, momentum: float = 0.9):
+        """Set up the loss.
+
+        Args:
+            entropy_weight: Weight of the entropy of the sampling distributions.
+            momentum: Share of the old value in an update of the baseline.
+        """
         super().__init__()
-        self.entropy = entropy
+        self.entropy_weight = entropy_weight
         self.momentum = momentum
         self.register_buffer("baseline", torch.zeros(()))
 
@@ -73,18 +77,22 @@ class ReinforceLoss(nn.Module):
         self,
         token_log_probs: Float[Tensor, "batch target"],
         sample: SampleInfo,
-        real: Bool[Tensor, "batch target"],
+        mask: Bool[Tensor, "batch target"],
         *,
         affects_future: bool,
     ) -> Float[Tensor, ""]:
-        """A term whose gradient is that of the draws, summed over real words, and whose value is zero.
+        """Compute a loss whose gradient is that of the samples, and whose value is zero.
 
-        ``token_log_probs``: the words' log-likelihoods. ``affects_future``: a draw also changes what is written after it.
+        Args:
+            token_log_probs: The log-probabilities of the target tokens.
+            sample: The samples, one for each token.
+            mask: True for real tokens, over which the loss is summed.
+            affects_future: A sample also changes the probabilities of later tokens.
         """
-        excess = ((token_log_probs.detach() - self.baseline) * real).to(sample.log_prob.dtype)
+        excess = ((token_log_probs.detach() - self.baseline) * mask).to(sample.log_prob.dtype)
         reward = excess.flip(1).cumsum(dim=1).flip(1) if affects_future else excess
         if self.training:
-            mean = (token_log_probs.detach() * real).sum() / real.sum().clamp(min=1)
+            mean = (token_log_probs.detach() * mask).sum() / mask.sum().clamp(min=1)
             self.baseline.lerp_(mean.to(self.baseline.dtype), 1 - self.momentum)
-        loss = -((reward * sample.log_prob + self.entropy * sample.entropy) * real).sum()
+        loss = -((reward * sample.log_prob + self.entropy_weight * sample.entropy) * mask).sum()
         return loss - loss.detach()

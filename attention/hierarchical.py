@@ -1,64 +1,75 @@
-"""Hierarchical attention: segments first, and then the states inside them.
+"""Hierarchical attention: over segments first, then over the states inside them.
 
-Sentences and the words in them, frames and the places in them, rows of a picture and their columns: where the memory
-says how it is cut (Memory.segments), that is taken; else it is cut into pieces of equal length.
+Segments are the sentences of a text, the rows of an image or the frames of a video, as the encoder says
+(``Memory.segment_ids``); otherwise the memory is divided into segments of equal size.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from attention.base import Segments
+from attention.base import AttentionState, Segments
+from attention.memory import Memory
 from attention.scored import Score, SegmentAttention
-from encoders.base import Memory
 
-DEFAULT = 8  # states in a segment, where nobody says
+DEFAULT_SEGMENT_SIZE = 8  # states, where the memory has no segments
 
 
 class HierarchicalSoftmax(SegmentAttention):
-    """p(state) = p(segment) p(state | segment), each a softmax by a score of its own (after Nallapati et al. 2016).
+    """p(state) = p(segment) p(state | segment), each a softmax of its own score (after Nallapati et al. 2016).
 
-    A segment's key is made of the mean of its states. Written as log-weights, a softmax over all states gives
-    exactly this product, so regions and draws follow as after any score.
+    The key of a segment is computed from the mean of its states. The result is log-weights whose softmax over all
+    states is this product, so localities and selectors apply as they do to any score.
     """
 
-    def __init__(self, score: Score, length: int = 0):
-        """``length``: states in a segment; 0: as the memory is cut."""
-        super().__init__()
-        self.score = score
-        self.length = length
+    def __init__(self, score: Score, segment_size: int = 0):
+        """Set up the softmax over segments.
 
-    def start(self, memory: Memory) -> Segments:
-        of = memory.segments
-        if of is None or self.length:
-            places = torch.arange(memory.mask.size(1), device=memory.mask.device)
-            of = (places // (self.length or DEFAULT)).expand_as(memory.mask)
-        of = of.masked_fill(~memory.mask, 0)
-        numbers = torch.arange(int(of.max()) + 1, device=of.device)
-        inside = (of[:, None] == numbers[:, None]) & memory.mask[:, None]  # (batch, segments, source)
-        count = inside.sum(dim=-1, keepdim=True)
-        means = inside.to(memory.states.dtype) @ memory.states.masked_fill(~memory.mask[..., None], 0.0)
-        return Segments(self.score.keys(means / count.clamp(min=1)), count.squeeze(-1) > 0, of)
+        Args:
+            score: The score of the segments.
+            segment_size: States in a segment; 0: the memory's own segments.
+
+        Raises:
+            ValueError: if the score is sequential; segments have no state.
+        """
+        super().__init__()
+        if score.is_sequential:
+            raise ValueError(f"score is {type(score).__name__}, which is sequential; segments need one that is not")
+        self.score = score
+        self.segment_size = segment_size
+
+    def prepare(self, memory: Memory) -> Segments:
+        segment_ids = memory.segment_ids
+        if segment_ids is None or self.segment_size:
+            positions = torch.arange(memory.mask.size(1), device=memory.mask.device)
+            segment_ids = (positions // (self.segment_size or DEFAULT_SEGMENT_SIZE)).expand_as(memory.mask)
+        segment_ids = segment_ids.masked_fill(~memory.mask, 0)
+        all_ids = torch.arange(int(segment_ids.max()) + 1, device=segment_ids.device)
+        is_inside = (segment_ids[:, None] == all_ids[:, None]) & memory.mask[:, None]  # (batch, segments, source)
+        sizes = is_inside.sum(dim=-1, keepdim=True)
+        sums = is_inside.to(memory.states.dtype) @ memory.states.masked_fill(~memory.mask[..., None], 0.0)
+        return Segments(self.score.project_keys(sums / sizes.clamp(min=1)), sizes.squeeze(-1) > 0, segment_ids)
 
     def forward(
         self,
         queries: Float[Tensor, "batch queries query"],
-        energies: Float[Tensor, "batch queries source"],
+        scores: Float[Tensor, "batch queries source"],
         segments: Segments,
     ) -> Float[Tensor, "batch queries source"]:
-        choice = self.score(queries, segments.keys).to(energies.dtype)
-        choice = choice.masked_fill(~segments.mask[:, None], float("-inf")).log_softmax(dim=-1)
-        of = segments.of[:, None].expand_as(energies)
-        total = segmental_logsumexp(energies, of, choice.size(-1))
-        return energies + (choice.masked_fill(~segments.mask[:, None], 0.0) - total).gather(-1, of)
+        is_empty = ~segments.mask[:, None]
+        log_probs = self.score(queries, segments.keys, AttentionState()).to(scores.dtype)
+        log_probs = log_probs.masked_fill(is_empty, float("-inf")).log_softmax(dim=-1)
+        segment_ids = segments.segment_ids[:, None].expand_as(scores)
+        normalizers = segment_logsumexp(scores, segment_ids, log_probs.size(-1))
+        return scores + (log_probs.masked_fill(is_empty, 0.0) - normalizers).gather(-1, segment_ids)
 
 
-def segmental_logsumexp(
-    energies: Float[Tensor, "batch queries source"], of: Tensor, segments: int
+def segment_logsumexp(
+    scores: Float[Tensor, "batch queries source"], segment_ids: Int[Tensor, "batch queries source"], num_segments: int
 ) -> Float[Tensor, "batch queries segments"]:
-    """Of the energies in each segment; finite also where there are none."""
-    shape = *energies.shape[:2], segments
-    peak = energies.detach().new_full(shape, torch.finfo(energies.dtype).min)
-    peak = peak.scatter_reduce(-1, of, energies.detach(), "amax")
-    total = energies.new_zeros(shape).scatter_add(-1, of, (energies - peak.gather(-1, of)).exp())
-    return peak + total.clamp(min=torch.finfo(energies.dtype).tiny).log()
+    """Return the logsumexp of the scores in each segment; a finite number for empty segments."""
+    shape = *scores.shape[:2], num_segments
+    peaks = scores.detach().new_full(shape, torch.finfo(scores.dtype).min)
+    peaks = peaks.scatter_reduce(-1, segment_ids, scores.detach(), "amax")
+    sums = scores.new_zeros(shape).scatter_add(-1, segment_ids, (scores - peaks.gather(-1, segment_ids)).exp())
+    return peaks + sums.clamp(min=torch.finfo(scores.dtype).tiny).log()

@@ -1,69 +1,102 @@
-"""Many heads (Vaswani et al. 2017): the same attention several times at once, each in a subspace of its own."""
+"""Multi-head attention (Vaswani et al. 2017): attention in several subspaces in parallel."""
 
 from dataclasses import replace
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from attention.base import Attention, AttentionOutput, KeyValues, SampleInfo
-from encoders.base import Memory
+from attention.base import Attention, AttentionOutput, AttentionState, KeyValues, SampleInfo
+from attention.memory import Memory
 
 
 class MultiHeadAttention(Attention):
-    """Projects queries, keys and values, lets ``head`` attend in each subspace, and joins the heads' contexts.
+    """Projects queries, keys and values to subspaces, attends in each, and projects the concatenated contexts.
 
-    The heads are folded into the batch, so any attention that weighs, with any score, can be the head and need not
-    know it: it gets queries of ``query_dim / num_heads`` and memories of ``memory_dim / num_heads`` features.
-    The weights shown are the heads' mean.
+    The heads are folded into the batch, so any attention with weights can be the head, without knowing of it. The
+    returned weights are the mean over the heads.
     """
 
     def __init__(self, head: Attention, query_dim: int, memory_dim: int, num_heads: int):
+        """Wrap ``head`` for several heads.
+
+        Args:
+            head: The attention of each head, for queries of ``query_dim / num_heads`` features and memories of
+                ``memory_dim / num_heads`` features.
+            query_dim: Features of the queries.
+            memory_dim: Features of the memory and of the context.
+            num_heads: The number of heads.
+
+        Raises:
+            ValueError: if ``num_heads`` does not divide both sizes.
+        """
         super().__init__()
         if query_dim % num_heads or memory_dim % num_heads:
             raise ValueError(
-                f"{num_heads} heads do not divide the decoder's {query_dim} and the encoder's {memory_dim} features; "
-                "choose --attention.num-heads that divides both"
+                f"num_heads is {num_heads}, which does not divide both the {query_dim} query features and the "
+                f"{memory_dim} memory features"
             )
         self.head = head
         self.num_heads = num_heads
         self.dim = memory_dim
-        self.has_state, self.is_sequential = head.has_state, head.is_sequential
-        self.query = nn.Linear(query_dim, query_dim, bias=False)
-        self.key = nn.Linear(memory_dim, memory_dim, bias=False)
-        self.value = nn.Linear(memory_dim, memory_dim, bias=False)
-        self.joined = nn.Linear(memory_dim, memory_dim, bias=False)
+        self.has_state, self.is_sequential, self.has_weights = head.has_state, head.is_sequential, head.has_weights
+        self.query_proj = nn.Linear(query_dim, query_dim, bias=False)
+        self.key_proj = nn.Linear(memory_dim, memory_dim, bias=False)
+        self.value_proj = nn.Linear(memory_dim, memory_dim, bias=False)
+        self.out_proj = nn.Linear(memory_dim, memory_dim, bias=False)
 
-    def start(self, memory: Memory) -> KeyValues:
-        folded = Memory(
-            self.split_heads(self.key(memory.states)),
+    def prepare(self, memory: Memory) -> KeyValues:
+        segment_ids = memory.segment_ids
+        subspaces = Memory(
+            self.split_heads(self.key_proj(memory.states)),
             memory.mask.repeat_interleave(self.num_heads, dim=0),
             self.split_heads(memory.summary[:, None]).squeeze(1),
-            None if memory.segments is None else memory.segments.repeat_interleave(self.num_heads, dim=0),
+            None if segment_ids is None else segment_ids.repeat_interleave(self.num_heads, dim=0),
         )
-        lookup = self.head.start(folded)
-        return replace(lookup, values=self.split_heads(self.value(memory.states)), heads=self.num_heads)
+        keys = self.head.prepare(subspaces)
+        return replace(keys, values=self.split_heads(self.value_proj(memory.states)), num_heads=self.num_heads)
 
-    def attend(
-        self,
-        queries: Float[Tensor, "batch queries query"],
-        lookup: KeyValues,
-        past: Float[Tensor, "batch queries heads 2 source"] | None = None,
+    def init_state(self, keys: KeyValues) -> AttentionState:
+        return self.merge_state(self.head.init_state(keys))
+
+    def forward(
+        self, queries: Float[Tensor, "batch queries query"], keys: KeyValues, state: AttentionState
     ) -> AttentionOutput:
-        own = None if past is None else past.transpose(1, 2).flatten(0, 1)
-        glance = self.head.attend(self.split_heads(self.query(queries)), lookup, own)
-        context = self.joined(self.merge_heads(glance.context))
-        weights, past = (
-            None if each is None else each.unflatten(0, (-1, self.num_heads)) for each in (glance.weights, glance.past)
-        )
-        weights = None if weights is None else weights.mean(dim=1)
-        sample = glance.sample
-        if sample is not None:  # each head draws for itself
-            heads = [part.unflatten(0, (-1, self.num_heads)).unbind(1) for part in sample.parts()]
-            sample = SampleInfo.together([SampleInfo(*head) for head in zip(*heads, strict=True)])
-        return AttentionOutput(context, weights, None if past is None else past.transpose(1, 2), sample)
+        output = self.head(self.split_heads(self.query_proj(queries)), keys, self.split_state(state))
+        context = self.out_proj(self.merge_heads(output.context))
+        weights, sample = output.weights, output.sample
+        if weights is not None:
+            weights = weights.unflatten(0, (-1, self.num_heads)).mean(dim=1)
+        if sample is not None:  # each head samples its own position
+            log_probs, entropies = (
+                part.unflatten(0, (-1, self.num_heads)).unbind(1) for part in (sample.log_prob, sample.entropy)
+            )
+            sample = SampleInfo.sum([SampleInfo(*head) for head in zip(log_probs, entropies, strict=True)])
+        return AttentionOutput(context, weights, self.merge_state(output.state), sample)
 
     def split_heads(self, states: Float[Tensor, "batch length dim"]) -> Float[Tensor, "rows length subspace"]:
+        """Move the heads from the features to the batch."""
         return states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2).flatten(0, 1)
 
     def merge_heads(self, states: Float[Tensor, "rows length subspace"]) -> Float[Tensor, "batch length dim"]:
+        """Invert ``split_heads``."""
         return states.unflatten(0, (-1, self.num_heads)).transpose(1, 2).flatten(2)
+
+    def split_state(self, state: AttentionState) -> AttentionState:
+        """Move the heads of a state to the batch; the step number is the same for all of them."""
+        if state.step is None:
+            return state
+        weights = (
+            None if part is None else part.transpose(1, 2).flatten(0, 1)
+            for part in (state.last_weights, state.total_weights)
+        )
+        return AttentionState(state.step.repeat_interleave(self.num_heads, dim=0), *weights)
+
+    def merge_state(self, state: AttentionState) -> AttentionState:
+        """Invert ``split_state``."""
+        if state.step is None:
+            return state
+        weights = (
+            None if part is None else part.unflatten(0, (-1, self.num_heads)).transpose(1, 2)
+            for part in (state.last_weights, state.total_weights)
+        )
+        return AttentionState(state.step[:: self.num_heads], *weights)

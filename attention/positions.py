@@ -1,4 +1,4 @@
-"""Where in the sequence a state stands, told to networks that cannot know it: attention alone, and convolutions."""
+"""Position encodings, for networks without recurrence."""
 
 import math
 from typing import Literal
@@ -8,17 +8,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 PositionName = Literal["sinusoidal", "learned", "rotary"]
-MAX_POSITIONS = 1024  # learned positions; all beyond share the last one
+MAX_POSITIONS = 1024  # learned positions; all later ones share the last vector
 
 
 class Sinusoidal(nn.Module):
-    """Adds sines and cosines of geometrically growing wavelengths (Vaswani et al. 2017)."""
+    """Adds sines and cosines with geometrically increasing wavelengths (Vaswani et al. 2017)."""
 
-    def forward(self, states: Float[Tensor, "batch length dim"], first: int = 0) -> Float[Tensor, "batch length dim"]:
-        """``first``: the position of the first of these states."""
-        angles = rotations(states.size(1), (states.size(2) + 1) // 2, first, states.device)
-        waves = torch.cat([angles.sin(), angles.cos()], dim=-1)[:, : states.size(2)]
-        return states + waves.to(states.dtype)
+    def forward(self, states: Float[Tensor, "batch length dim"], offset: int = 0) -> Float[Tensor, "batch length dim"]:
+        """``offset``: the position of the first state."""
+        angles = position_angles(states.size(1), (states.size(2) + 1) // 2, offset, states.device)
+        encodings = torch.cat([angles.sin(), angles.cos()], dim=-1)[:, : states.size(2)]
+        return states + encodings.to(states.dtype)
 
 
 class Learned(nn.Module):
@@ -28,39 +28,51 @@ class Learned(nn.Module):
         super().__init__()
         self.vectors = nn.Parameter(0.02 * torch.randn(MAX_POSITIONS, dim))
 
-    def forward(self, states: Float[Tensor, "batch length dim"], first: int = 0) -> Float[Tensor, "batch length dim"]:
-        places = torch.arange(first, first + states.size(1), device=states.device).clamp(max=MAX_POSITIONS - 1)
-        return states + self.vectors[places]
+    def forward(self, states: Float[Tensor, "batch length dim"], offset: int = 0) -> Float[Tensor, "batch length dim"]:
+        """``offset``: the position of the first state."""
+        positions = torch.arange(offset, offset + states.size(1), device=states.device).clamp(max=MAX_POSITIONS - 1)
+        return states + self.vectors[positions]
 
 
 class NoPositions(nn.Module):
-    """Adds nothing: positions come in elsewhere."""
+    """Returns the states unchanged, where self-attention applies rotary positions."""
 
-    def forward(self, states: Float[Tensor, "batch length dim"], first: int = 0) -> Float[Tensor, "batch length dim"]:
+    def forward(self, states: Float[Tensor, "batch length dim"], offset: int = 0) -> Float[Tensor, "batch length dim"]:
         return states
 
 
-def apply_rotary(vectors: Float[Tensor, "rows heads length dim"], first: int) -> Float[Tensor, "rows heads length dim"]:
-    """Rotary positions (Su et al. 2021): each pair of features is turned by an angle that grows with the position.
+def apply_rotary(
+    vectors: Float[Tensor, "rows heads length dim"], offset: int
+) -> Float[Tensor, "rows heads length dim"]:
+    """Apply rotary positions (Su et al. 2021): rotate each pair of features by an angle proportional to the position.
 
-    So the product of a query and a key depends on how far they stand apart, and on nothing else of their positions.
+    The dot product of a query and a key then depends on their positions only through the distance.
+
+    Args:
+        vectors: Queries or keys.
+        offset: The position of the first vector.
     """
     half = vectors.size(-1) // 2
-    angles = rotations(vectors.size(-2), half, first, vectors.device)
+    angles = position_angles(vectors.size(-2), half, offset, vectors.device)
     cosine, sine = angles.cos().to(vectors.dtype), angles.sin().to(vectors.dtype)
     left, right = vectors.split(half, dim=-1)
     return torch.cat([left * cosine - right * sine, right * cosine + left * sine], dim=-1)
 
 
-def rotations(length: int, frequencies: int, first: int, device: torch.device) -> Float[Tensor, "length frequencies"]:
-    """Angles of the positions from ``first`` on, from one radian a position down to a ten-thousandth of it."""
-    places = torch.arange(first, first + length, device=device, dtype=torch.float32)
-    speeds = torch.exp(torch.arange(frequencies, device=device) * (-math.log(10_000) / frequencies))
-    return places[:, None] * speeds
+def position_angles(
+    length: int, num_frequencies: int, offset: int, device: torch.device
+) -> Float[Tensor, "length frequencies"]:
+    """Return the angles of ``length`` positions from ``offset`` on, at 1 down to 1/10000 radians a position."""
+    positions = torch.arange(offset, offset + length, device=device, dtype=torch.float32)
+    frequencies = torch.exp(torch.arange(num_frequencies, device=device) * (-math.log(10_000) / num_frequencies))
+    return positions[:, None] * frequencies
 
 
 def build_positions(name: PositionName, dim: int) -> nn.Module:
-    """What is added to states of ``dim`` features; rotary positions are the affair of each self-attention."""
+    """Build the module that adds position encodings to states of ``dim`` features.
+
+    Rotary positions are applied in :class:`attention.self_attention.SelfAttention` instead, so here nothing is added.
+    """
     match name:
         case "sinusoidal":
             return Sinusoidal()

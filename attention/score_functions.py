@@ -1,4 +1,4 @@
-"""The scores of the field: how well a query (a decoder state) fits a key (an encoder state).
+"""Score functions: the match of a query (decoder state) and a key (encoder state).
 
 ====================  =======================================  =============================
 ``dot``               q . k                                    Luong et al. 2015
@@ -10,8 +10,11 @@
 ``location``          v . tanh(W q + U k + V f + b)            Chorowski et al. 2015
 ====================  =======================================  =============================
 
-Dot, scaled dot and cosine compare the two vectors as they are, so where query and memory differ in size the
-memory's states are projected to the query's size first, by a matrix without a bias.
+Dot, scaled dot and cosine need vectors of the same size. Where query and memory differ, the memory is first projected
+to the size of the query, by a matrix without a bias.
+
+A new score needs a class, its name in ``ScoreName`` and a case in ``build_score``; and ``HIDDEN_LAYER_SCORES`` and
+``segment_score_name`` if they concern it.
 """
 
 import math
@@ -22,15 +25,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attention.base import AttentionState
 from attention.scored import Score
 
 ScoreName = Literal["dot", "scaled_dot", "cosine", "general", "concat", "additive", "location"]
+HIDDEN_LAYER_SCORES: tuple[ScoreName, ...] = ("concat", "additive", "location")  # those that use ``hidden_dim``
 
 Queries = Float[Tensor, "batch queries query"]
 Keys = Float[Tensor, "batch source key"]
 States = Float[Tensor, "batch source dim"]
-Energies = Float[Tensor, "batch queries source"]
-Past = Float[Tensor, "batch queries 2 source"] | None
+Scores = Float[Tensor, "batch queries source"]
 
 
 class Dot(Score):
@@ -38,53 +42,53 @@ class Dot(Score):
 
     def __init__(self, query_dim: int, memory_dim: int):
         super().__init__()
-        same = query_dim == memory_dim
-        self.project = nn.Identity() if same else nn.Linear(memory_dim, query_dim, bias=False)
+        is_same = query_dim == memory_dim
+        self.key = nn.Identity() if is_same else nn.Linear(memory_dim, query_dim, bias=False)
 
-    def keys(self, states: States) -> Keys:
-        return self.project(states)
+    def project_keys(self, states: States) -> Keys:
+        return self.key(states)
 
-    def forward(self, queries: Queries, keys: Keys, past: Past = None) -> Energies:
+    def forward(self, queries: Queries, keys: Keys, state: AttentionState) -> Scores:
         return queries @ keys.mT
 
 
 class ScaledDot(Dot):
-    """q . k / sqrt(d): keeps the softmax out of its flat ends however large d is."""
+    """q . k / sqrt(d). The scale keeps the softmax from saturating where d, the number of features, is large."""
 
-    def forward(self, queries: Queries, keys: Keys, past: Past = None) -> Energies:
-        return super().forward(queries / math.sqrt(queries.size(-1)), keys)
+    def forward(self, queries: Queries, keys: Keys, state: AttentionState) -> Scores:
+        return super().forward(queries / math.sqrt(queries.size(-1)), keys, state)
 
 
 class Cosine(Dot):
-    """t q . k / (|q| |k|). A cosine lies in [-1, 1], too flat for a softmax, so a learned t sharpens it."""
+    """t q . k / (|q| |k|). The learned t sharpens the softmax, which would be too flat over [-1, 1]."""
 
     def __init__(self, query_dim: int, memory_dim: int):
         super().__init__(query_dim, memory_dim)
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
 
-    def keys(self, states: States) -> Keys:
-        return functional.normalize(super().keys(states), dim=-1)
+    def project_keys(self, states: States) -> Keys:
+        return functional.normalize(super().project_keys(states), dim=-1)
 
-    def forward(self, queries: Queries, keys: Keys, past: Past = None) -> Energies:
-        return super().forward(functional.normalize(queries, dim=-1) * self.log_temperature.exp(), keys)
+    def forward(self, queries: Queries, keys: Keys, state: AttentionState) -> Scores:
+        return super().forward(functional.normalize(queries, dim=-1) * self.log_scale.exp(), keys, state)
 
 
 class General(Score):
-    """q W k. W is applied to the memory: once for a sentence instead of once for a word."""
+    """q W k. W is applied to the memory, once for a sentence instead of at each step."""
 
     def __init__(self, query_dim: int, memory_dim: int):
         super().__init__()
         self.weight = nn.Linear(memory_dim, query_dim, bias=False)
 
-    def keys(self, states: States) -> Keys:
+    def project_keys(self, states: States) -> Keys:
         return self.weight(states)
 
-    def forward(self, queries: Queries, keys: Keys, past: Past = None) -> Energies:
+    def forward(self, queries: Queries, keys: Keys, state: AttentionState) -> Scores:
         return queries @ keys.mT
 
 
 class Additive(Score):
-    """v . tanh(W q + U k + b), a perceptron with one hidden layer of ``hidden_dim``."""
+    """v . tanh(W q + U k + b): a perceptron with one layer of ``hidden_dim`` units."""
 
     def __init__(self, query_dim: int, memory_dim: int, hidden_dim: int):
         super().__init__()
@@ -92,42 +96,45 @@ class Additive(Score):
         self.key = nn.Linear(memory_dim, hidden_dim)
         self.v = nn.Linear(hidden_dim, 1, bias=False)
 
-    def keys(self, states: States) -> Keys:
+    def project_keys(self, states: States) -> Keys:
         return self.key(states)
 
-    def forward(self, queries: Queries, keys: Keys, past: Past = None) -> Energies:
+    def forward(self, queries: Queries, keys: Keys, state: AttentionState) -> Scores:
         hidden = torch.tanh(self.query(queries)[:, :, None] + keys[:, None])  # (batch, queries, source, hidden)
         return self.v(hidden).squeeze(-1)
 
 
 class LocationSensitive(Additive):
-    """v . tanh(W q + U k + V f + b), with f = F * [last weights; sum of all weights].
+    """v . tanh(W q + U k + V f + b), with location features f = F * [last weights; total weights].
 
-    Two sounds of the same word have like states; what tells them apart is which one was written already. ``filters``
-    convolutions F of ``width`` positions read the weights of the look before, and, as in Tacotron 2 (Shen et al.
-    2018), also the sum of all looks. At the first look there are none, and f is zero.
+    Repeated sounds have similar states, and only the earlier alignment tells which of them has been transcribed. The
+    features are ``num_filters`` convolutions of ``kernel_size`` positions over the weights of the last step and, as in
+    Tacotron 2 (Shen et al. 2018), over the sum of all earlier weights.
     """
 
     is_sequential = True
 
-    def __init__(self, query_dim: int, memory_dim: int, hidden_dim: int, *, filters: int = 10, width: int = 31):
+    def __init__(
+        self, query_dim: int, memory_dim: int, hidden_dim: int, *, num_filters: int = 10, kernel_size: int = 31
+    ):
+        """``kernel_size`` must be odd."""
         super().__init__(query_dim, memory_dim, hidden_dim)
-        self.filters = nn.Conv1d(2, filters, width, padding=width // 2, bias=False)
-        self.location = nn.Linear(filters, hidden_dim, bias=False)
+        self.filters = nn.Conv1d(2, num_filters, kernel_size, padding=kernel_size // 2, bias=False)
+        self.location = nn.Linear(num_filters, hidden_dim, bias=False)
 
-    def forward(self, queries: Queries, keys: Keys, past: Past = None) -> Energies:
+    def forward(self, queries: Queries, keys: Keys, state: AttentionState) -> Scores:
+        assert state.last_weights is not None and state.total_weights is not None
         hidden = self.query(queries)[:, :, None] + keys[:, None]  # (batch, queries, source, hidden)
-        if past is not None:
-            located = self.filters(past.flatten(0, 1).to(keys.dtype)).mT.unflatten(0, past.shape[:2])
-            hidden = hidden + self.location(located)
-        return self.v(torch.tanh(hidden)).squeeze(-1)
+        weights = torch.stack([state.last_weights, state.total_weights], dim=2)  # (batch, queries, 2, source)
+        features = self.filters(weights.flatten(0, 1).to(keys.dtype)).mT.unflatten(0, weights.shape[:2])
+        return self.v(torch.tanh(hidden + self.location(features))).squeeze(-1)
 
 
 class Concat(Score):
-    """v . tanh(W [q; k]), Luong's form: one matrix over the joined vectors, without a bias.
+    """v . tanh(W [q; k]), without a bias.
 
-    The matrix is stored as one, as published, and applied in its two halves, so that the half for the memory
-    is multiplied once for a sentence: W [q; k] = W_q q + W_k k.
+    W is one parameter, as published, and applied in its two halves, W [q; k] = W_q q + W_k k, so that the memory is
+    multiplied once for a sentence.
     """
 
     def __init__(self, query_dim: int, memory_dim: int, hidden_dim: int):
@@ -136,17 +143,24 @@ class Concat(Score):
         self.proj = nn.Linear(query_dim + memory_dim, hidden_dim, bias=False)
         self.v = nn.Linear(hidden_dim, 1, bias=False)
 
-    def keys(self, states: States) -> Keys:
+    def project_keys(self, states: States) -> Keys:
         return functional.linear(states, self.proj.weight[:, self.query_dim :])
 
-    def forward(self, queries: Queries, keys: Keys, past: Past = None) -> Energies:
+    def forward(self, queries: Queries, keys: Keys, state: AttentionState) -> Scores:
         projected = functional.linear(queries, self.proj.weight[:, : self.query_dim])
         hidden = torch.tanh(projected[:, :, None] + keys[:, None])  # (batch, queries, source, hidden)
         return self.v(hidden).squeeze(-1)
 
 
 def build_score(name: ScoreName, query_dim: int, memory_dim: int, hidden_dim: int) -> Score:
-    """The score called ``name``; ``hidden_dim`` is the size of the perceptron in concat, additive and location."""
+    """Build the score called ``name``.
+
+    Args:
+        name: One of ``ScoreName``.
+        query_dim: Features of the queries.
+        memory_dim: Features of the memory.
+        hidden_dim: Hidden units, for ``HIDDEN_LAYER_SCORES``.
+    """
     match name:
         case "dot":
             return Dot(query_dim, memory_dim)
@@ -162,3 +176,11 @@ def build_score(name: ScoreName, query_dim: int, memory_dim: int, hidden_dim: in
             return Additive(query_dim, memory_dim, hidden_dim)
         case "location":
             return LocationSensitive(query_dim, memory_dim, hidden_dim)
+
+
+def segment_score_name(name: ScoreName) -> ScoreName:
+    """Return the score of segments where states have the score ``name``.
+
+    The location score needs the last weights, which segments do not have; without them it is additive.
+    """
+    return "additive" if name == "location" else name

@@ -1,13 +1,13 @@
-"""Attention by a score. Mask, weights and context are written here, once.
+"""Attention by a score: masking, the softmax, and the context.
 
-It is built from independent choices, each a module that may be left out but the first:
+It is composed of independent choices. Each is a module, and all but the score are optional:
 
-* a *score* (scores.py) says how well a query and a key fit;
-* a *hierarchy* (hierarchical.py) chooses among segments first, and then among the states inside them;
-* a *region* (regions.py) holds back what is far from where a query should look;
-* a *draw* (hard.py) looks at one state instead of at all by their weights.
+* a *score* (score_functions.py) compares a query with a key;
+* *segment attention* (hierarchical.py) chooses among segments first, then among the states inside them;
+* a *locality* (locality.py) is a bias towards some source positions;
+* a *selector* (hard.py) picks a single state instead of the weighted mean of all.
 
-Many heads (multihead.py) do all of that several times at once.
+Multi-head attention (multihead.py) runs several of them in parallel.
 """
 
 from abc import ABC, abstractmethod
@@ -16,20 +16,21 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from attention.base import Attention, AttentionOutput, KeyValues, SampleInfo, Segments
-from encoders.base import Memory
+from attention.base import Attention, AttentionOutput, AttentionState, KeyValues, SampleInfo, Segments
+from attention.memory import Memory
 
 
 class Score(nn.Module, ABC):
-    """How well each query fits each key. It only scores: no mask, no softmax.
+    """Attention score: compares queries with keys, without mask and softmax.
 
-    ``is_sequential``: it also reads ``past``, the last weights and the sum of all; None at the first look.
+    Attributes:
+        is_sequential: The score depends on the weights of earlier steps, which are then part of the state.
     """
 
     is_sequential: bool = False
 
-    def keys(self, states: Float[Tensor, "batch source dim"]) -> Float[Tensor, "batch source key"]:
-        """What can be computed from the memory alone, once for each sentence."""
+    def project_keys(self, states: Float[Tensor, "batch source dim"]) -> Float[Tensor, "batch source key"]:
+        """Compute what depends on the memory only, once for each sentence."""
         return states
 
     @abstractmethod
@@ -37,15 +38,17 @@ class Score(nn.Module, ABC):
         self,
         queries: Float[Tensor, "batch queries query"],
         keys: Float[Tensor, "batch source key"],
-        past: Float[Tensor, "batch queries 2 source"] | None = None,
+        state: AttentionState,
     ) -> Float[Tensor, "batch queries source"]:
-        """Energies, any real number."""
+        """Compute the scores: any real numbers, the higher the better the match."""
 
 
 class Locality(nn.Module, ABC):
-    """Where a query may look: log-weights that are added to any score's energies, before the softmax.
+    """Bias towards some source positions: log-weights that are added to any score before the softmax.
 
-    ``has_state``: it needs ``past``. ``is_sequential``: and that before it can say where the next query looks.
+    Attributes:
+        has_state: The bias depends on the step number.
+        is_sequential: It depends on the weights of earlier steps as well.
     """
 
     has_state: bool = False
@@ -56,45 +59,45 @@ class Locality(nn.Module, ABC):
         self,
         queries: Float[Tensor, "batch queries query"],
         mask: Bool[Tensor, "batch source"],
-        past: Float[Tensor, "batch queries 2 source"] | None,
+        state: AttentionState,
     ) -> Float[Tensor, "batch queries source"]:
-        """0 where a look is free, negative where it is held back, -inf where it is forbidden.
+        """Compute the bias: 0 where there is none, negative to reduce a weight, -inf to exclude a position.
 
-        Each query must be left at least one real position.
+        At least one real position must remain for each query.
         """
 
 
 class SegmentAttention(nn.Module, ABC):
-    """Segments first, and then the states inside them."""
+    """Attention over segments first, then over the states inside them."""
 
     @abstractmethod
-    def start(self, memory: Memory) -> Segments:
-        """Cut the memory into segments, and project them to keys."""
+    def prepare(self, memory: Memory) -> Segments:
+        """Divide the memory into segments, and project them to keys."""
 
     @abstractmethod
     def forward(
         self,
         queries: Float[Tensor, "batch queries query"],
-        energies: Float[Tensor, "batch queries source"],
+        scores: Float[Tensor, "batch queries source"],
         segments: Segments,
     ) -> Float[Tensor, "batch queries source"]:
-        """The states' log-weights, from their energies, which are -inf on padding, and stay so there."""
+        """Turn the scores of the states into their log-weights; both are -inf on padding."""
 
 
 class Selector(nn.Module, ABC):
-    """How one position is picked from the softmax of the energies."""
+    """Choice of a single position from the softmax of the scores."""
 
     @abstractmethod
     def forward(
-        self, energies: Float[Tensor, "batch queries source"]
+        self, scores: Float[Tensor, "batch queries source"]
     ) -> tuple[Float[Tensor, "batch queries source"], SampleInfo | None]:
-        """Weights that are one at the position drawn, and what the draw has to answer for in training."""
+        """Return weights that are one at the chosen position, and what training needs to know of the sample."""
 
 
 class ScoredAttention(Attention):
-    """Attention by a score: the softmax of its energies weighs the states (Bahdanau et al. 2015).
+    """Attention by a score: the mean of the states, weighted by the softmax of their scores (Bahdanau et al. 2015).
 
-    ``segment_attention``, ``locality`` and ``selector``, where given, each change one thing about that; any goes with any.
+    ``segment_attention``, ``locality`` and ``selector`` are independent of each other and of the score.
     """
 
     def __init__(
@@ -115,34 +118,43 @@ class ScoredAttention(Attention):
         self.is_sequential = score.is_sequential or (locality is not None and locality.is_sequential)
         self.has_state = self.is_sequential or (locality is not None and locality.has_state)
 
-    def start(self, memory: Memory) -> KeyValues:
-        segments = None if self.segment_attention is None else self.segment_attention.start(memory)
-        return KeyValues(self.score.keys(memory.states), memory.states, memory.mask, segments=segments)
+    def prepare(self, memory: Memory) -> KeyValues:
+        segments = None if self.segment_attention is None else self.segment_attention.prepare(memory)
+        return KeyValues(self.score.project_keys(memory.states), memory.states, memory.mask, segments=segments)
 
-    def attend(
-        self,
-        queries: Float[Tensor, "batch queries query"],
-        lookup: KeyValues,
-        past: Float[Tensor, "batch queries 2 source"] | None = None,
-    ) -> AttentionOutput:
-        energies = self.score(queries, lookup.keys, past)
-        # Half precision sums a softmax badly over long sources, so it is done in float32 at least.
-        energies = energies.to(torch.promote_types(energies.dtype, torch.float32))
-        energies = energies.masked_fill(~lookup.mask[:, None], float("-inf"))
-        if self.segment_attention is not None and lookup.segments is not None:
-            energies = self.segment_attention(queries, energies, lookup.segments)
-        if self.locality is not None:
-            energies = energies + self.locality(queries, lookup.mask, past)
-        weights, sample = (energies.softmax(dim=-1), None) if self.selector is None else self.selector(energies)
-        past = self.update_state(weights, past)
-        weights = weights.to(lookup.values.dtype)
-        return AttentionOutput(weights @ lookup.values, weights, past, sample)
-
-    def update_state(
-        self, weights: Float[Tensor, "batch queries source"], past: Float[Tensor, "batch queries 2 source"] | None
-    ) -> Float[Tensor, "batch queries 2 source"] | None:
-        """``past`` after these looks: without one, each query's looks before are the queries before."""
+    def init_state(self, keys: KeyValues) -> AttentionState:
         if not self.has_state:
-            return None
-        total = weights.cumsum(dim=1) if past is None else past[:, :, 1] + weights
-        return torch.stack([weights, total], dim=2)
+            return AttentionState()
+        step = torch.zeros(keys.mask.size(0), 1, dtype=torch.long, device=keys.mask.device)
+        if not self.is_sequential:
+            return AttentionState(step)
+        weights = at_least_float32(keys.values).new_zeros(keys.mask.size(0), 1, keys.mask.size(1))
+        return AttentionState(step, weights, weights)
+
+    def forward(
+        self, queries: Float[Tensor, "batch queries query"], keys: KeyValues, state: AttentionState
+    ) -> AttentionOutput:
+        # A softmax over a long source is imprecise in half precision.
+        scores = at_least_float32(self.score(queries, keys.keys, state))
+        scores = scores.masked_fill(~keys.mask[:, None], float("-inf"))
+        if self.segment_attention is not None and keys.segments is not None:
+            scores = self.segment_attention(queries, scores, keys.segments)
+        if self.locality is not None:
+            scores = scores + self.locality(queries, keys.mask, state)
+        weights, sample = (scores.softmax(dim=-1), None) if self.selector is None else self.selector(scores)
+        state = self.update_state(state, weights)
+        weights = weights.to(keys.values.dtype)
+        return AttentionOutput(weights @ keys.values, weights, state, sample)
+
+    def update_state(self, state: AttentionState, weights: Float[Tensor, "batch queries source"]) -> AttentionState:
+        """Return the state after a step with these weights."""
+        if state.step is None:
+            return state
+        if state.total_weights is None:
+            return AttentionState(state.step + 1)
+        return AttentionState(state.step + 1, weights, state.total_weights + weights)
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Convert half precision to float32."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

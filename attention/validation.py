@@ -1,4 +1,7 @@
-"""Checks of settings, for the configurations of all packages. It lives here because every other package may import this one."""
+"""Checks of settings, for the configurations of all packages.
+
+They are defined here because every other package may import this one.
+"""
 
 from collections.abc import Mapping
 from typing import Any

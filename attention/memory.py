@@ -1,0 +1,33 @@
+"""The memory: an encoded source, as attention and decoders receive it."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The output of every encoder, for a padded batch of sources.
+
+    Args:
+        states: The encoder states, which attention weighs.
+        mask: True for real states, False for padding.
+        summary: The fixed-length context vector. It initializes decoders, and is all that a decoder without attention
+            gets.
+        segment_ids: The segment (sentence, image row, video frame) of each state, counted from 0, where the source has
+            segments. Hierarchical attention uses it.
+        token_ids: The id in the target vocabulary of the token at each state, where the source is text. Decoders that
+            copy use it.
+    """
+
+    states: Float[Tensor, "batch source dim"]
+    mask: Bool[Tensor, "batch source"]
+    summary: Float[Tensor, "batch dim"]
+    segment_ids: Int[Tensor, "batch source"] | None = None
+    token_ids: Int[Tensor, "batch source"] | None = None
+
+    def select(self, rows: Int[Tensor, " rows"]) -> "Memory":
+        """Return the memory of the given rows of the batch, in their order."""
+        segment_ids, token_ids = (None if ids is None else ids[rows] for ids in (self.segment_ids, self.token_ids))
+        return Memory(self.states[rows], self.mask[rows], self.summary[rows], segment_ids, token_ids)
