@@ -16,7 +16,7 @@ import tyro
 from torch import Tensor, nn
 
 from decoders.base import Decoder
-from encoders.base import Memory
+from attention.memory import Memory
 from tasks.common.config import AttentionConfig
 from tasks.common.model import build_decoder
 from tasks.translation.presets import multi30k

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from decoders import BOS, EOS, PAD, AutoregressiveDecoder, DecoderOutput, DecoderState
-from encoders import Memory
+from attention.memory import Memory
 
 RUBBISH = 100.0  # padding is filled with it, so that whoever looks at padding is caught
 

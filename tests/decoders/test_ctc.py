@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from decoders import BOS, EOS, PAD, UNK, SearchConfig
 from decoders.ctc import CTC
-from encoders import Memory
+from attention.memory import Memory
 
 DIM, VOCAB = 5, 6
 WRITABLE = (PAD, UNK, 4, 5)

@@ -13,7 +13,7 @@ from attention import Additive, ScoredAttention
 from decoders import BOS, EOS, PAD, UNK, RecurrentDecoder, SearchConfig
 from decoders.ctc import CTC
 from decoders.joint_ctc import CTCPrefixState, Frames, JointCTCAttention
-from encoders import Memory
+from attention.memory import Memory
 
 DIM, VOCAB = 6, 7
 WRITABLE = (PAD, UNK, 4, 5, 6)

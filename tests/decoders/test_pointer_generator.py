@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from attention import coverage_loss
 from decoders import PointerGenerator, RecurrentDecoder, SearchConfig, TransformerDecoder
-from encoders import Memory
+from attention.memory import Memory
 from tasks.common.config import AttentionConfig, Config, DecoderConfig
 from tasks.common.model import build_decoder
 from tasks.common.text.tokenizer import Tokenizer, VocabularyConfig
@@ -34,7 +34,7 @@ def memory(make_memory) -> Memory:
     """Of texts in which some tokens stand twice; what is padding holds tokens too."""
     made = make_memory(LENGTHS, DIM)
     tokens = torch.tensor([[5, 6, 5, 7, 3], [8, 3, 9, 9, 9], [4, 4, 3, 9, 9]])
-    return Memory(made.states, made.mask, made.summary, tokens=tokens)
+    return Memory(made.states, made.mask, made.summary, token_ids=tokens)
 
 
 @every_writer
@@ -49,7 +49,7 @@ def test_probabilities_are_the_published_mixture(kind, memory):
             written = decoder.generator.logits(features).softmax(dim=-1).tolist()
             expected = [context_gate * each for each in written]
             for place in range(length):
-                expected[memory.tokens[row, place]] += (1 - context_gate) * readout.weights[row, position, place].item()
+                expected[memory.token_ids[row, place]] += (1 - context_gate) * readout.weights[row, position, place].item()
             assert_close(found[row, position].tolist(), expected, rtol=1e-4, atol=1e-6)
             assert sum(expected) == pytest.approx(1)
 
@@ -96,7 +96,7 @@ def test_steps_and_reordered_beams_equal_the_pass_from_scratch(kind, memory):
 
 @every_writer
 def test_gradients_reach_every_parameter_and_drawn_looks_learn(kind, memory):
-    memory = Memory(memory.states.clamp(-3, 3), memory.mask, memory.summary, tokens=memory.tokens)
+    memory = Memory(memory.states.clamp(-3, 3), memory.mask, memory.summary, token_ids=memory.token_ids)
     for decoder in (build(kind), build(kind, area="hard"), build(kind, coverage=1.0, guidance=1.0)):
         decoder.train().loss(torch.tensor([[2, 5, 6, 3], [2, 8, 10, 3], [2, 4, 9, 3]]), memory).backward()
         unreached = [
@@ -110,7 +110,7 @@ def test_what_attention_looks_at_can_be_written_though_the_vocabulary_would_neve
     with torch.no_grad():
         decoder.context_gate.bias.fill_(-20.0)  # all is copied
     found = decoder.search(memory, SearchConfig(beam=3, max_length=6))
-    for ranked, tokens, length in zip(found, memory.tokens.tolist(), LENGTHS, strict=True):
+    for ranked, tokens, length in zip(found, memory.token_ids.tolist(), LENGTHS, strict=True):
         assert set(ranked[0].tokens) <= set(tokens[:length])
 
 

@@ -20,7 +20,7 @@ from attention import (
     build_score,
 )
 from decoders import BOS, RecurrentDecoder
-from encoders import Memory
+from attention.memory import Memory
 
 VOCAB, EMBEDDING, HIDDEN, MEMORY = 11, 6, 8, 4
 LENGTHS = [5, 2, 3]
@@ -62,16 +62,16 @@ def build_attention(name: str) -> Attention:
             score = build_score("scaled_dot", HIDDEN // 2, MEMORY // 2, 0)
             return MultiHeadAttention(ScoredAttention(score, MEMORY // 2), HIDDEN, MEMORY, num_heads=2)
         case "location":
-            return ScoredAttention(LocationSensitive(HIDDEN, MEMORY, 5, width=3), MEMORY)
+            return ScoredAttention(LocationSensitive(HIDDEN, MEMORY, 5, kernel_size=3), MEMORY)
         case "monotonic":
             score = build_score("general", HIDDEN, MEMORY, 0)
-            return ScoredAttention(score, MEMORY, region=MonotonicGaussian(HIDDEN, 5, width=2))
+            return ScoredAttention(score, MEMORY, locality=MonotonicGaussian(HIDDEN, 5, half_width=2))
         case "local hierarchy":
             score = build_score("dot", HIDDEN, MEMORY, 0)
-            hierarchy = HierarchicalSoftmax(build_score("general", HIDDEN, MEMORY, 0), 2)
-            return ScoredAttention(score, MEMORY, hierarchy=hierarchy, region=LocalM(1))
+            segment_attention = HierarchicalSoftmax(build_score("general", HIDDEN, MEMORY, 0), 2)
+            return ScoredAttention(score, MEMORY, segment_attention=segment_attention, locality=LocalM(1))
         case "many locations":
-            head = ScoredAttention(LocationSensitive(HIDDEN // 2, MEMORY // 2, 5, width=3), MEMORY // 2)
+            head = ScoredAttention(LocationSensitive(HIDDEN // 2, MEMORY // 2, 5, kernel_size=3), MEMORY // 2)
             return MultiHeadAttention(head, HIDDEN, MEMORY, num_heads=2)
         case score:
             return ScoredAttention(build_score(score, HIDDEN, MEMORY, 5), MEMORY)

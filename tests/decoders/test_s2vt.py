@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from decoders import BOS, S2VT, SearchConfig
 from decoders.joint_ctc import JointCTCAttention
-from encoders import Memory
+from attention.memory import Memory
 
 VOCAB, EMBEDDING, HIDDEN, MEMORY = 11, 6, 8, 4
 LENGTHS = [5, 2, 3]

@@ -13,7 +13,7 @@ from attention import Additive, Attention, FixedContext, ScoredAttention
 from decoders import BOS, EOS, Ensemble, RecurrentDecoder, SearchConfig
 from decoders.ensemble import EnsembleMemory
 from decoders.search import filter_top_k_top_p, sample
-from encoders import Memory
+from attention.memory import Memory
 from tasks.common.config import AttentionConfig, Config, DecoderConfig
 from tasks.common.model import build_decoder
 

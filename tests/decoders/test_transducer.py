@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from attention import LocationSensitive, NoContext, ScoredAttention, build_score
 from decoders import BOS, EOS, PAD, UNK, RecurrentDecoder, SearchConfig
 from decoders.transducer import Transducer
-from encoders import Memory
+from attention.memory import Memory
 
 DIM, HIDDEN, VOCAB = 5, 6, 7
 KINDS = ["blind", "after", "before", "fed", "location"]

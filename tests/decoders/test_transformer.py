@@ -9,11 +9,12 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from attention import MultiHeadAttention, ScaledDot, ScoredAttention
-from attention.positions import LONGEST, Learned, Sinusoidal, apply_rotary
+from attention.positions import MAX_POSITIONS, Learned, Sinusoidal, apply_rotary
 from attention.self_attention import SelfAttention
 from decoders import SearchConfig, TransformerDecoder
 from decoders.transformer import DecoderLayer, LayerState
-from encoders import Memory, Transformer
+from attention.memory import Memory
+from encoders import Transformer
 from encoders.transformer import TransformerEncoderLayer
 from tasks.common.config import AttentionConfig
 from tasks.common.model import build_attention, build_reinforce_loss
@@ -101,7 +102,7 @@ def test_a_decoders_layer_with_many_heads_and_scaled_dot_products_equals_torchs_
 
 
 def test_sinusoids_are_the_published_ones_with_sines_first():
-    found = Sinusoidal()(torch.zeros(1, 4, 6), first=3)
+    found = Sinusoidal()(torch.zeros(1, 4, 6), offset=3)
     for place in range(4):
         angles = [(place + 3) / 10_000 ** (2 * pair / 6) for pair in range(3)]
         expected = [math.sin(angle) for angle in angles] + [math.cos(angle) for angle in angles]
@@ -121,8 +122,8 @@ def test_rotary_products_depend_on_the_distance_alone():
 
 def test_learned_positions_never_end():
     positions, states = Learned(DIM), torch.zeros(1, 3, DIM)
-    assert_close(positions(states, first=1)[0], positions.vectors[1:4])
-    assert_close(positions(states, first=LONGEST - 1)[0, 2], positions.vectors[-1])
+    assert_close(positions(states, offset=1)[0], positions.vectors[1:4])
+    assert_close(positions(states, offset=MAX_POSITIONS - 1)[0, 2], positions.vectors[-1])
 
 
 # ── The encoder ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -150,9 +151,9 @@ def test_an_encoder_knows_the_order(positions):
 
 
 def test_heads_that_do_not_divide_are_refused_in_one_line():
-    with pytest.raises(ValueError, match="3 heads do not cut a self-attention of 8 features into equal parts"):
+    with pytest.raises(ValueError, match="num_heads is 3, which does not divide the dimension 8 into equal parts"):
         SelfAttention(DIM, 3)
-    with pytest.raises(ValueError, match=r"8 heads .* into even parts"):
+    with pytest.raises(ValueError, match=r"num_heads is 8, .* into even parts"):
         SelfAttention(DIM, 8, rotary=True)
 
 
@@ -255,7 +256,7 @@ def test_drawn_looks_of_all_layers_are_learned(make_memory):
     readout = decoder(tokens, memory)
     assert readout.sample.log_probability.shape == (3, 5)
     decoder.loss(tokens, memory).backward()
-    assert all(layer.attention.score.vector.weight.grad.any() for layer in decoder.layers)
+    assert all(layer.attention.score.v.weight.grad.any() for layer in decoder.layers)
 
 
 def test_the_value_of_the_loss_is_the_cross_entropy_alone_whatever_is_drawn(make_memory):

@@ -17,7 +17,7 @@ from PIL import Image as Pillow
 from torch.testing import assert_close
 
 import run
-from encoders.base import Memory
+from attention.memory import Memory
 from tasks.common.data.captioned_media import MediaError
 from tasks.common.data.images import AugmentConfig, load_pixels, open_image, problem
 from tasks.common.errors import UsageError

@@ -121,7 +121,7 @@ def test_no_matrix_of_a_whole_model_is_forgotten(score):
 def test_what_is_no_matrix_and_no_bias_keeps_its_value():
     model = translator("cosine")
     init_weights(model, "xavier")
-    assert model.decoder.attention.score.log_temperature.item() == pytest.approx(math.log(10))
+    assert model.decoder.attention.score.log_scale.item() == pytest.approx(math.log(10))
 
 
 def test_the_default_start_is_torchs_own():
