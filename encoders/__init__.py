@@ -1,31 +1,37 @@
-"""Encoders: one for each modality, all returning the same Memory."""
+"""Encoders, one for each modality; all return a :class:`attention.memory.Memory`."""
 
-from encoders.base import Encoder, Frontend, IdentityFrontend, Memory, SequenceEncoder, SourceBatch
+from encoders.base import Encoder, Frontend, IdentityFrontend, SequenceEncoder, SourceBatch
+from encoders.build import build_sequence_encoder
 from encoders.convolutional import ConvS2SEncoder
+from encoders.image import ImageEncoder, SmallResNet
 from encoders.pooling import AttentivePooling, MeanPooling
 from encoders.pretrained.base import PretrainedFrontend
-from encoders.pretrained.speech import load_speech_model, speech_model_from_config
 from encoders.recurrent import RecurrentEncoder
 from encoders.speech import ConvSubsampling, SpeechEncoder
 from encoders.text import TextEncoder
 from encoders.transformer import TransformerEncoder
+from encoders.video import Conv3dFrontend, FrameCNN, TwoStream, VideoEncoder
 
 __all__ = [
-    "Attentive",
-    "Convolutional",
-    "Convolutions",
+    "AttentivePooling",
+    "Conv3dFrontend",
+    "ConvS2SEncoder",
+    "ConvSubsampling",
     "Encoder",
-    "FrontEnd",
-    "Mean",
-    "Memory",
-    "Pretrained",
-    "Reader",
-    "Recurrent",
-    "Source",
+    "FrameCNN",
+    "Frontend",
+    "IdentityFrontend",
+    "ImageEncoder",
+    "MeanPooling",
+    "PretrainedFrontend",
+    "RecurrentEncoder",
+    "SequenceEncoder",
+    "SmallResNet",
+    "SourceBatch",
     "SpeechEncoder",
     "TextEncoder",
-    "Transformer",
-    "Unchanged",
-    "load_speech_model",
-    "rebuild_speech_model",
+    "TransformerEncoder",
+    "TwoStream",
+    "VideoEncoder",
+    "build_sequence_encoder",
 ]

@@ -1,4 +1,4 @@
-"""What every encoder receives and returns: the contract between a modality and the shared decoder."""
+"""The contract of encoders: a batch of inputs in, a :class:`attention.memory.Memory` out."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -7,95 +7,77 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from attention.memory import Memory
+
 
 @dataclass(frozen=True)
 class SourceBatch:
-    """A batch of raw inputs, padded to one length.
+    """A batch of inputs, padded to one length.
 
-    ``values`` are token ids (batch, source), feature frames (batch, source, features), pixels ... whatever the
-    encoder of the modality reads; ``mask`` is True where an input is real and False where it is padding.
-    ``precomputed``: the values are what the encoder's frozen front end returned, computed once and kept.
+    Args:
+        values: Token ids (batch, source), feature frames (batch, source, features), pixels, or whatever else the
+            encoder of the modality takes.
+        mask: True where an input is real, False where it is padding.
+        precomputed: Whether the values are outputs of the encoder's frozen frontend, computed before and cached.
     """
 
     values: Tensor
     mask: Bool[Tensor, "batch source"]
     precomputed: bool = False
 
-    def to(self, device: torch.device) -> "Source":
+    def to(self, device: torch.device) -> "SourceBatch":
+        """Copy the batch to a device."""
         values, mask = (tensor.to(device, non_blocking=True) for tensor in (self.values, self.mask))
         return SourceBatch(values, mask, self.precomputed)
 
 
-@dataclass(frozen=True)
-class Memory:
-    """What every encoder returns, always complete.
-
-    ``states`` is what attention looks at, ``mask`` says which states are real (True), and ``summary`` is the
-    fixed-length context vector: the decoder starts from it, and a decoder without attention sees nothing else.
-    ``segments``: the number of the segment in which each state lies (its sentence, row, frame), counted from 0, where
-    there are such; hierarchical attention goes by it. ``tokens``: what stands at each state, where the source is text,
-    as the target's vocabulary counts; a decoder that copies goes by it.
-    """
-
-    states: Float[Tensor, "batch source dim"]
-    mask: Bool[Tensor, "batch source"]
-    summary: Float[Tensor, "batch dim"]
-    segments: Int[Tensor, "batch source"] | None = None
-    tokens: Int[Tensor, "batch source"] | None = None
-
-    def select(self, rows: Int[Tensor, " rows"]) -> "Memory":
-        """The memory of some of the batch's sentences, in the order of ``rows``."""
-        segments, tokens = (None if each is None else each[rows] for each in (self.segments, self.tokens))
-        return Memory(self.states[rows], self.mask[rows], self.summary[rows], segments, tokens)
-
-
 class Encoder(nn.Module, ABC):
-    """Turns a batch of one modality into a :class:`Memory` whose states and summary have ``dim`` features.
+    """An encoder of one modality; the states and the summary of its memories have ``dim`` features.
 
-    ``reads_text``: its memories have tokens, which can be copied.
+    ``has_token_ids``: its memories have ``token_ids``, so that a decoder can copy from the source.
     """
 
     dim: int
-    reads_text: bool = False
+    has_token_ids: bool = False
 
     @abstractmethod
     def forward(self, source: SourceBatch) -> Memory:
-        """Encode ``source``; padding must never change what a real position gets."""
+        """Encode ``source``. Padding must not change the state of any real position."""
 
 
 class Frontend(nn.Module, ABC):
-    """What reads the raw values first: sound, pictures or features in, states of ``dim`` numbers out.
+    """The first part of an encoder: audio, images, video or features in, states with ``dim`` features out.
 
-    A front end may be trained from scratch, or come trained (encoders/pretrained.py).
+    A frontend is trained from scratch or pretrained (encoders/pretrained/).
     """
 
     dim: int
 
     @abstractmethod
     def forward(self, source: SourceBatch) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
-        """States and their mask; padding must never change what a real position gets."""
+        """Return states and their mask. Padding must not change the state of any real position."""
 
-    def output_lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
-        """How many states sources of so many frames become."""
-        return frames
+    def output_lengths(self, num_frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+        """Return the number of states of inputs with these numbers of frames."""
+        return num_frames
 
 
 class SequenceEncoder(nn.Module, ABC):
-    """What makes a memory of a sequence of vectors, whatever they stand for; its states have ``dim`` features."""
+    """An encoder of any padded sequence of vectors; its states have ``dim`` features."""
 
     dim: int
 
     @abstractmethod
     def forward(self, states: Float[Tensor, "batch source features"], mask: Bool[Tensor, "batch source"]) -> Memory:
-        """As many states as there were. Real positions must come before padding in each row."""
+        """Encode a sequence into as many states. In each row real positions must come before padding."""
 
 
 class IdentityFrontend(Frontend):
-    """No front end: each row of features, a frame or a region, is a state."""
+    """The frontend of inputs that are features already: each row, a frame or an image region, is a state."""
 
-    def __init__(self, features: int):
+    def __init__(self, input_dim: int):
         super().__init__()
-        self.dim = features
+        self.dim = input_dim
 
     def forward(self, source: SourceBatch) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
         return source.values, source.mask

@@ -1,7 +1,12 @@
 """Build sequence encoders from their configuration."""
 
 from encoders.base import SequenceEncoder
-from encoders.config import ConvS2SEncoderConfig, RecurrentEncoderConfig, SequenceEncoderConfig, TransformerEncoderConfig
+from encoders.config import (
+    ConvS2SEncoderConfig,
+    RecurrentEncoderConfig,
+    SequenceEncoderConfig,
+    TransformerEncoderConfig,
+)
 from encoders.convolutional import ConvS2SEncoder
 from encoders.pooling import build_pooling
 from encoders.recurrent import RecurrentEncoder

@@ -42,7 +42,8 @@ class TransformerEncoderConfig:
     positions: PositionName = "sinusoidal"
     """Position encoding."""
     pooling: PoolingName = "default"
-    """Summary for the decoder's first state: the mean of the states (default), or a learned weighted mean (attentive)."""
+    """Summary for the decoder's first state: the mean of the states (default), or a learned weighted mean
+    (attentive)."""
     dropout: float = 0.2
 
     def __post_init__(self):
@@ -58,7 +59,8 @@ class ConvS2SEncoderConfig:
     hidden_dim: int = 256
     num_layers: int = 1
     pooling: PoolingName = "default"
-    """Summary for the decoder's first state: the mean of the states (default), or a learned weighted mean (attentive)."""
+    """Summary for the decoder's first state: the mean of the states (default), or a learned weighted mean
+    (attentive)."""
     dropout: float = 0.2
 
     def __post_init__(self):
@@ -74,7 +76,8 @@ class NoSequenceEncoderConfig:
     hidden_dim: int = 256
     """Features of a projected state."""
     pooling: PoolingName = "default"
-    """Summary for the decoder's first state: the mean of the states (default), or a learned weighted mean (attentive)."""
+    """Summary for the decoder's first state: the mean of the states (default), or a learned weighted mean
+    (attentive)."""
     dropout: float = 0.2
 
     def __post_init__(self):

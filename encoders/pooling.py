@@ -1,4 +1,4 @@
-"""A sequence as one vector: the summary from which a decoder starts."""
+"""Pooling: a padded sequence of states summarized in one vector, from which a decoder starts."""
 
 from typing import Literal
 
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 States = Float[Tensor, "batch source dim"]
 Mask = Bool[Tensor, "batch source"]
-PoolingName = Literal["own", "attentive"]
+PoolingName = Literal["default", "attentive"]
 
 
 class MeanPooling(nn.Module):
-    """The mean of the real states; zero where there are none."""
+    """The mean of the real states; zero for a row without any."""
 
     def forward(self, states: States, mask: Mask) -> Float[Tensor, "batch dim"]:
         real = mask[..., None].to(states.dtype)
@@ -20,19 +20,19 @@ class MeanPooling(nn.Module):
 
 
 class AttentivePooling(nn.Module):
-    """The sum of the states by the softmax of v . tanh(W h): which of them matter is learned (Lin et al. 2017)."""
+    """The mean of the states, weighted by softmax(v · tanh(W h)) with learned v and W (Lin et al. 2017)."""
 
     def __init__(self, dim: int):
         super().__init__()
-        self.hidden = nn.Linear(dim, dim)
-        self.vector = nn.Linear(dim, 1, bias=False)
+        self.proj = nn.Linear(dim, dim)
+        self.v = nn.Linear(dim, 1, bias=False)
 
     def forward(self, states: States, mask: Mask) -> Float[Tensor, "batch dim"]:
-        energies = self.vector(torch.tanh(self.hidden(states))).squeeze(-1)
-        weights = energies.masked_fill(~mask, float("-inf")).softmax(dim=-1).to(states.dtype)
+        scores = self.v(torch.tanh(self.proj(states))).squeeze(-1)
+        weights = scores.masked_fill(~mask, float("-inf")).softmax(dim=-1).to(states.dtype)
         return (weights[:, None] @ states).squeeze(1)
 
 
 def build_pooling(name: PoolingName, dim: int) -> nn.Module | None:
-    """None for ``own``: what the encoder makes its summary of when left to itself."""
+    """Build the pooling of states of ``dim`` features; None for ``default``, with which an encoder uses its own."""
     return AttentivePooling(dim) if name == "attentive" else None

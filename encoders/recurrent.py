@@ -1,4 +1,4 @@
-"""A stacked, optionally bidirectional RNN over any padded sequence of vectors."""
+"""A recurrent encoder of any padded sequence of vectors: stacked, optionally bidirectional."""
 
 from typing import Literal, cast
 
@@ -6,20 +6,20 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from encoders.base import Memory, SequenceEncoder
+from attention.memory import Memory
+from encoders.base import SequenceEncoder
 
 CellName = Literal["lstm", "gru", "rnn"]
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
 class RecurrentEncoder(SequenceEncoder):
-    """LSTM (Hochreiter & Schmidhuber 1997), GRU (Cho et al. 2014) or Elman RNN, one or two directions a layer.
+    """LSTM (Hochreiter & Schmidhuber 1997), GRU (Cho et al. 2014) or Elman RNN, with one or two directions per layer.
 
-    The backward direction is an RNN of its own that reads each row from its last real position to its first. So
-    padding stands at the end for both directions and cannot change what comes before it, and each is one fused
-    call: on a CPU about twice as fast, in training, as torch's packed sequences, which cut every step into pieces.
-    The summary joins the top layer's last state of each direction, each of which has read the whole sequence, unless
-    another ``pooling`` is given.
+    The backward direction is a separate RNN over each row reversed, from its last real position to its first. Padding
+    is then at the end for both directions and cannot change a real state, and each direction is one fused call: about
+    twice as fast on a CPU, in training, as torch's packed sequences, which split every step.
+    The default summary is the concatenation of the top layer's final states, one for each direction.
     """
 
     def __init__(
@@ -33,30 +33,31 @@ class RecurrentEncoder(SequenceEncoder):
         dropout: float = 0.0,
         pooling: nn.Module | None = None,
     ):
+        """``hidden_dim``: features of a state for each direction. ``pooling``: replaces the default summary."""
         super().__init__()
-        directions = 2 if bidirectional else 1
-        self.dim = hidden_dim * directions
+        num_directions = 2 if bidirectional else 1
+        self.dim = hidden_dim * num_directions
         self.dropout = nn.Dropout(dropout)
         self.pooling = pooling
         self.layers = nn.ModuleList(
             nn.ModuleList(
-                CELLS[cell](input_dim if layer == 0 else self.dim, hidden_dim, batch_first=True)
-                for _ in range(directions)
+                CELLS[cell](self.dim if layer else input_dim, hidden_dim, batch_first=True)
+                for _ in range(num_directions)
             )
             for layer in range(num_layers)
         )
 
     def forward(self, states: Float[Tensor, "batch source features"], mask: Bool[Tensor, "batch source"]) -> Memory:
-        last = (mask.sum(dim=1) - 1)[:, None, None]  # (batch, 1, 1)
-        summary = []
-        for number, layer in enumerate(self.layers):
-            onward, *backward = cast(nn.ModuleList, layer)
-            inputs = self.dropout(states) if number else states
-            outputs = [onward(inputs)[0]]
-            outputs += [rnn(reverse_padded(inputs, mask))[0] for rnn in backward]
-            summary = [output.take_along_dim(last, dim=1).squeeze(1) for output in outputs]
+        last_position = (mask.sum(dim=1) - 1)[:, None, None]  # (batch, 1, 1)
+        final_states = []
+        for index, layer in enumerate(self.layers):
+            forward_rnn, *backward_rnns = cast(nn.ModuleList, layer)
+            inputs = self.dropout(states) if index else states
+            outputs = [forward_rnn(inputs)[0]]
+            outputs += [rnn(reverse_padded(inputs, mask))[0] for rnn in backward_rnns]
+            final_states = [output.take_along_dim(last_position, dim=1).squeeze(1) for output in outputs]
             states = torch.cat([outputs[0], *(reverse_padded(output, mask) for output in outputs[1:])], dim=-1)
-        return Memory(states, mask, self.pooling(states, mask) if self.pooling else torch.cat(summary, dim=-1))
+        return Memory(states, mask, self.pooling(states, mask) if self.pooling else torch.cat(final_states, dim=-1))
 
 
 def reverse_padded(

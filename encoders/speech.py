@@ -1,4 +1,4 @@
-"""The speech encoder: frames of sound in, fewer and richer states out."""
+"""The speech encoder: frames of audio features in, fewer states out."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -8,98 +8,111 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.base import Encoder, Frontend, Memory, SequenceEncoder, SourceBatch
+from attention.memory import Memory
+from encoders.base import Encoder, Frontend, SequenceEncoder, SourceBatch
 
 Length = TypeVar("Length", int, Tensor)
 
 
 class ConvSubsampling(Frontend):
-    """Convolutions over time and frequency, 3×3, each of which halves both (Zhang et al. 2017)."""
+    """3×3 convolutions over time and frequency, each of which halves both (Zhang et al. 2017)."""
 
-    def __init__(self, features: int, channels: int, num_layers: int):
+    def __init__(self, input_dim: int, channels: int, num_layers: int):
+        """``input_dim``: features of a frame. ``channels``: of every layer."""
         super().__init__()
-        self.features = features
         self.layers = nn.ModuleList(
             nn.Conv2d(channels if layer else 1, channels, kernel_size=3, stride=2, padding=1)
             for layer in range(num_layers)
         )
+        num_features = input_dim
         for _ in self.layers:
-            features = ceil_half(features)
-        self.dim = channels * features if num_layers else features
+            num_features = ceil_half(num_features)
+        self.dim = channels * num_features if num_layers else input_dim
 
     def forward(self, source: SourceBatch) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
-        # With the channels last in memory the layers take half the time on a CPU, and flattening copies nothing. The
-        # weights can stay as they are: a layer follows the layout of its input.
+        # In the channels-last layout the layers take half the time on a CPU, and flattening copies nothing. The
+        # weights need no conversion: a layer follows the layout of its input.
         states = source.values[:, None].to(memory_format=torch.channels_last)  # (batch, channels, frames, features)
         mask = source.mask
         for layer in self.layers:
             states = functional.relu(layer(states * mask[:, None, :, None]), inplace=True)
-            mask = mask[:, ::2]  # the middle of the kernel stands on every second frame
+            mask = mask[:, ::2]  # the kernel is centered on every second frame
         return states.permute(0, 2, 3, 1).flatten(2), mask
 
-    def output_lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+    def output_lengths(self, num_frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         for _ in self.layers:
-            frames = ceil_half(frames)
-        return frames
+            num_frames = ceil_half(num_frames)
+        return num_frames
 
 
 class SpeechEncoder(Encoder):
-    """A front end and a pyramid of readers: the listener of Chan et al. 2016, Listen, Attend and Spell.
+    """A frontend and a pyramid of sequence encoders: the listener of Listen, Attend and Spell (Chan et al. 2016).
 
-    From the second layer on, ``pyramid`` layers read their input two states at a time, side by side, so each halves
-    time: attention has fewer places to choose from, and the layers above have fewer steps to take.
+    From the second layer on, ``pyramid_layers`` layers take their input states in pairs, which halves time: attention
+    chooses among fewer positions, and the layers above make fewer steps.
     """
 
     def __init__(
         self,
         frontend: Frontend,
-        build: Callable[[int, int, bool], SequenceEncoder],
+        build_layer: Callable[[int, int, bool], SequenceEncoder],
         *,
         num_layers: int = 3,
-        pyramid: int = 0,
+        pyramid_layers: int = 0,
         dropout: float = 0.0,
     ):
-        """``build``: makes a reader of inputs with so many features, with so many layers, that is the topmost or not.
+        """Build a speech encoder.
 
-        Raises ValueError if there are not more layers than ``pyramid``.
+        Args:
+            frontend: Makes states of the frames.
+            build_layer: Builds a sequence encoder, given the features of its inputs, its number of layers, and whether
+                it is the topmost, whose summary is used.
+            num_layers: Layers of all sequence encoders together.
+            pyramid_layers: Layers that take states in pairs.
+            dropout: Dropout rate of states and summary.
+
+        Raises:
+            ValueError: ``pyramid_layers`` is negative or not below ``num_layers``.
         """
-        if not 0 <= pyramid < num_layers:
-            raise ValueError(f"pyramid is {pyramid} of {num_layers} layers; allowed is 0 to {num_layers - 1}")
+        if not 0 <= pyramid_layers < num_layers:
+            raise ValueError(
+                f"pyramid_layers is {pyramid_layers} with {num_layers} layers; allowed is 0 to {num_layers - 1}"
+            )
         super().__init__()
         self.frontend = frontend
         self.dropout = nn.Dropout(dropout)
-        input_dim, readers = frontend.dim, []
-        for layers in [1] * pyramid + [num_layers - pyramid]:  # pairs are joined between two of these
-            readers.append(build(input_dim, layers, len(readers) == pyramid))
-            input_dim = 2 * readers[-1].dim
-        self.bottom, *upper = readers
+        input_dim, sequence_encoders = frontend.dim, []
+        for layers in [1] * pyramid_layers + [num_layers - pyramid_layers]:  # states are paired between two of these
+            sequence_encoders.append(build_layer(input_dim, layers, len(sequence_encoders) == pyramid_layers))
+            input_dim = 2 * sequence_encoders[-1].dim
+        self.bottom, *upper = sequence_encoders
         self.upper = nn.ModuleList(upper)
-        self.dim = readers[-1].dim
+        self.dim = sequence_encoders[-1].dim
 
     def forward(self, source: SourceBatch) -> Memory:
-        """``source.values``: Float[Tensor, "batch frames features"], or the front end's states if ``precomputed``."""
+        """Encode frames; ``source.values``: Float[Tensor, "batch frames features"], or precomputed frontend states."""
         states, mask = (source.values, source.mask) if source.precomputed else self.frontend(source)
         memory = self.bottom(states, mask)
         for sequence_encoder in self.upper:
             memory = sequence_encoder(*stack_pairs(self.dropout(memory.states), memory.mask))
         return Memory(self.dropout(memory.states), memory.mask, self.dropout(memory.summary))
 
-    def output_lengths(self, frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
-        """How many states so many frames become, which bounds the transcripts that can be aligned to them."""
-        frames = self.frontend.output_lengths(frames)
+    def output_lengths(self, num_frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+        """Return the number of states of these numbers of frames, an upper bound for transcripts aligned by CTC."""
+        num_states = self.frontend.output_lengths(num_frames)
         for _ in self.upper:
-            frames = ceil_half(frames)
-        return frames
+            num_states = ceil_half(num_states)
+        return num_states
 
 
 def ceil_half(length: Length) -> Length:
-    """Half of a length, rounded up: the last of an odd number is kept."""
+    """Return half of a length, rounded up."""
     return (length + 1) // 2
 
 
 def stack_pairs(
     states: Float[Tensor, "batch source dim"], mask: Bool[Tensor, "batch source"]
 ) -> tuple[Float[Tensor, "batch pairs 2*dim"], Bool[Tensor, "batch pairs"]]:
-    """Neighbours side by side; a pair is real if its first is, and a missing second is zero."""
+    """Concatenate the states in pairs; a pair is real if its first state is, and a missing second one is zero."""
     states = functional.pad(states * mask[..., None], (0, 0, 0, states.size(1) % 2))
     return states.unflatten(1, (-1, 2)).flatten(2), mask[:, ::2]

@@ -7,22 +7,18 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.base import Encoder, Memory, SequenceEncoder, SourceBatch
+from attention.memory import Memory
+from encoders.base import Encoder, SequenceEncoder, SourceBatch
 from encoders.recurrent import reverse_padded
 
 
 class TextEncoder(Encoder):
-    """Embeds tokens and reads them: with a bidirectional RNN as Bahdanau et al. 2015, or with any other reader.
+    """Token embeddings and a sequence encoder; with a bidirectional RNN, the encoder of Bahdanau et al. 2015.
 
-    With ``reverse`` the sentence is read from its last word to its first, which brings the beginnings of the
-    two sentences close together and made the first LSTM translators work (Sutskever et al. 2014).
-    The states stay in the order of the sentence, so an alignment reads the same either way.
-
-    The memory's segments are the text's sentences: each ends with one of the tokens ``ends``, if any are given. Its
-    tokens are the source's, as ``target_vocab_ids`` translates them into the target's vocabulary; the same, if not given.
+    The memory's segments are the sentences of the text, and its token ids are the source's in the target vocabulary.
     """
 
-    reads_text = True
+    has_token_ids = True
     target_vocab_ids: Tensor | None
 
     def __init__(
@@ -32,42 +28,52 @@ class TextEncoder(Encoder):
         *,
         reverse: bool = False,
         dropout: float = 0.0,
-        ends: Sequence[int] = (),
+        sentence_end_ids: Sequence[int] = (),
         target_vocab_ids: Int[Tensor, " vocab"] | None = None,
     ):
+        """Build a text encoder.
+
+        Args:
+            embedding: Embeddings of the source vocabulary.
+            sequence_encoder: Encoder of the sequence of embeddings.
+            reverse: Encode the text from its last token to its first. This brings the beginnings of source and target
+                close together (Sutskever et al. 2014). States are returned in the order of the text either way.
+            dropout: Dropout rate of embeddings, states and summary.
+            sentence_end_ids: Tokens that end a sentence; without any the memory has no segments.
+            target_vocab_ids: The id in the target vocabulary of each source token; by default the same.
+        """
         super().__init__()
         self.embedding = embedding
         self.sequence_encoder = sequence_encoder
         self.reverse = reverse
         self.dropout = nn.Dropout(dropout)
-        self.ends = tuple(ends)
-        self.register_buffer("meanings", target_vocab_ids, persistent=False)
+        self.sentence_end_ids = tuple(sentence_end_ids)
+        self.register_buffer("target_vocab_ids", target_vocab_ids, persistent=False)
         self.dim = sequence_encoder.dim
 
     def forward(self, source: SourceBatch) -> Memory:
-        """``source.values``: Int[Tensor, "batch source"], token ids."""
+        """Encode token ids; ``source.values``: Int[Tensor, "batch source"]."""
         inputs = self.dropout(self.embedding(source.values))  # (batch, source, embedding)
         if self.reverse:
             inputs = reverse_padded(inputs, source.mask)
         memory = self.sequence_encoder(inputs, source.mask)
         states = reverse_padded(memory.states, source.mask) if self.reverse else memory.states
-        tokens = source.values if self.target_vocab_ids is None else self.target_vocab_ids[source.values]
         return Memory(
             self.dropout(states),
             memory.mask,
             self.dropout(memory.summary),
-            self.sentences(source.values, source.mask),
-            tokens,
+            segment_ids=self.segment_ids(source.values, source.mask),
+            token_ids=source.values if self.target_vocab_ids is None else self.target_vocab_ids[source.values],
         )
 
-    def sentences(
-        self, tokens: Int[Tensor, "batch source"], mask: Bool[Tensor, "batch source"]
+    def segment_ids(
+        self, token_ids: Int[Tensor, "batch source"], mask: Bool[Tensor, "batch source"]
     ) -> Int[Tensor, "batch source"] | None:
-        """The number of each token's sentence."""
-        if not self.ends:
+        """Return the index of each token's sentence, counted from 0; None without ``sentence_end_ids``."""
+        if not self.sentence_end_ids:
             return None
-        ended = torch.isin(tokens, torch.tensor(self.ends, device=tokens.device))
-        last = torch.arange(tokens.size(1), device=tokens.device) == mask.sum(dim=1, keepdim=True) - 1
-        # A second mark, and the token that ends the text, belong to the sentence before.
-        begins = ended[:, :-1] & ~ended[:, 1:] & ~last[:, 1:]
-        return functional.pad(begins.long().cumsum(dim=1), (1, 0))
+        is_end = torch.isin(token_ids, torch.tensor(self.sentence_end_ids, device=token_ids.device))
+        is_last = torch.arange(token_ids.size(1), device=token_ids.device) == mask.sum(dim=1, keepdim=True) - 1
+        # A repeated mark, and the token that ends the text, belong to the sentence before them.
+        is_start = is_end[:, :-1] & ~is_end[:, 1:] & ~is_last[:, 1:]
+        return functional.pad(is_start.long().cumsum(dim=1), (1, 0))

@@ -1,21 +1,22 @@
-"""Attention alone: a Transformer over any padded sequence of vectors."""
+"""A Transformer encoder of any padded sequence of vectors."""
 
 from typing import cast
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from attention.memory import Memory
 from attention.positions import PositionName, build_positions
 from attention.self_attention import FeedForward, SelfAttention
-from encoders.base import Memory, SequenceEncoder
+from encoders.base import SequenceEncoder
 from encoders.pooling import MeanPooling
 
 
 class TransformerEncoder(SequenceEncoder):
-    """Self-attention and a feed-forward network, in layers (Vaswani et al. 2017).
+    """Layers of self-attention and feed-forward networks (Vaswani et al. 2017).
 
-    Norms come before what they normalise (Wang et al. 2019), so no long warm-up is needed, and once more at the end.
-    The input is normalised as well: whatever front end it comes from, positions are added on the same scale.
+    Layer norms precede what they normalize (Wang et al. 2019), which needs no long warmup, and there is one at the end.
+    The input is normalized too, so that positions are added at the same scale whatever the frontend.
     """
 
     def __init__(
@@ -29,9 +30,10 @@ class TransformerEncoder(SequenceEncoder):
         dropout: float,
         pooling: nn.Module | None = None,
     ):
+        """``pooling``: computes the summary; the mean of the states by default."""
         super().__init__()
-        self.project = nn.Identity() if input_dim == dim else nn.Linear(input_dim, dim)
-        self.scale = nn.LayerNorm(dim)
+        self.input_proj = nn.Identity() if input_dim == dim else nn.Linear(input_dim, dim)
+        self.input_norm = nn.LayerNorm(dim)
         self.positions = build_positions(positions, dim)
         self.layers = nn.ModuleList(
             TransformerEncoderLayer(dim, num_heads, rotary=positions == "rotary", dropout=dropout)
@@ -43,7 +45,7 @@ class TransformerEncoder(SequenceEncoder):
         self.dim = dim
 
     def forward(self, states: Float[Tensor, "batch source features"], mask: Bool[Tensor, "batch source"]) -> Memory:
-        states = self.dropout(self.positions(self.scale(self.project(states))))
+        states = self.dropout(self.positions(self.input_norm(self.input_proj(states))))
         for layer in cast("list[TransformerEncoderLayer]", self.layers):
             states = layer(states, mask)
         states = self.norm(states)
@@ -51,7 +53,7 @@ class TransformerEncoder(SequenceEncoder):
 
 
 class TransformerEncoderLayer(nn.Module):
-    """Self-attention and a feed-forward network, each added to what came in (He et al. 2016)."""
+    """Self-attention and a feed-forward network, each with a residual connection (He et al. 2016)."""
 
     def __init__(self, dim: int, num_heads: int, *, rotary: bool, dropout: float):
         super().__init__()
@@ -63,6 +65,6 @@ class TransformerEncoderLayer(nn.Module):
     def forward(
         self, states: Float[Tensor, "batch source dim"], mask: Bool[Tensor, "batch source"]
     ) -> Float[Tensor, "batch source dim"]:
-        seen, _ = self.attention(self.norms[0](states), mask=mask)
-        states = states + self.dropout(seen)
+        context, _ = self.attention(self.norms[0](states), mask=mask)
+        states = states + self.dropout(context)
         return states + self.dropout(self.feed_forward(self.norms[1](states)))

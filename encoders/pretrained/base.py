@@ -1,5 +1,6 @@
-"""What all pretrained encoders share: freezing, and a description to rebuild them from."""
+"""The base of all pretrained frontends: freezing, and a configuration to build them from again."""
 
+import importlib
 import json
 import logging
 from abc import ABC, abstractmethod
@@ -10,61 +11,84 @@ from encoders.base import Frontend
 
 
 class PretrainedFrontend(Frontend, ABC):
-    """A body that comes trained. It is frozen at first: see ``freeze``.
+    """A frontend around a pretrained ``backbone``. It is frozen at first, see ``set_frozen``.
 
-    ``extractor`` knows how the inputs that it reads are made of raw ones, and needs no body for it: so it can be sent
-    to other processes. ``to_config`` of it gives all that its answer depends on, in JSON's types.
+    The ``preprocessor`` describes, or computes, the backbone's inputs from raw ones. It holds no weights, so it can be
+    sent to other processes. Its ``to_config`` returns all settings that its output depends on, in JSON's types.
     """
 
     library: str
-    extractor: Any
+    preprocessor: Any
 
-    def __init__(self, backbone: Any, dim: int):
+    def __init__(self, backbone: Any, preprocessor: Any, dim: int):
         super().__init__()
-        self.backbone = backbone.float()  # whatever the precision that it was saved in
+        self.backbone = backbone.float()  # whatever the precision of the saved weights
+        self.preprocessor = preprocessor
         self.dim = dim
-        self.frozen = False
-        self.freeze(True)
+        self.is_frozen = False
+        self.set_frozen(True)
 
-    def freeze(self, frozen: bool) -> None:
-        """Stop or start its learning, which may be said again before every update.
+    def set_frozen(self, frozen: bool) -> None:
+        """Freeze or unfreeze the backbone; calling it again with the same value does nothing.
 
-        While frozen it has no gradients and stays in evaluation mode: its dropout is off even in training, so its
-        outputs are always the same for the same input. Thawed it goes into training mode.
+        While frozen it has no gradients and stays in evaluation mode, so that its output for an input is always the
+        same, in training too. Unfreezing puts it in training mode.
         """
-        if frozen != self.frozen:
-            self.frozen = frozen
+        if frozen != self.is_frozen:
+            self.is_frozen = frozen
             self.requires_grad_(not frozen)
             self.train(not frozen)
 
     def train(self, mode: bool = True) -> "PretrainedFrontend":
-        return super().train(mode and not self.frozen)
+        return super().train(mode and not self.is_frozen)
 
     @abstractmethod
     def backbone_settings(self) -> dict[str, Any]:
-        """What its library builds the body from, in JSON's types."""
+        """Return the settings from which the library builds the backbone, in JSON's types."""
 
     def to_config(self) -> dict[str, Any]:
-        """All that ``rebuild`` needs beside the weights, in JSON's types."""
-        return {"library": self.library, "model": self.backbone_settings(), "extractor": self.extractor.to_config()}
+        """Return all that ``*_model_from_config`` needs except the weights, in JSON's types."""
+        return {
+            "library": self.library,
+            "model": self.backbone_settings(),
+            "preprocessor": self.preprocessor.to_config(),
+        }
 
 
-def backbone_config(backbone: Any) -> dict[str, Any]:
-    """A body's configuration, without what it says of the place and the version that it came from."""
+def transformers_settings(backbone: Any) -> dict[str, Any]:
+    """Return the configuration of a transformers model, without its original name and library version."""
     config = json.loads(backbone.config.to_json_string(use_diff=False))
     return {key: value for key, value in config.items() if key not in ("_name_or_path", "transformers_version")}
 
 
+def check_complete(missing_keys: list[str]) -> None:
+    """Raise ValueError if a checkpoint had no value for some weights, which would be random."""
+    if missing_keys:
+        others = f" and {len(missing_keys) - 1} others" if len(missing_keys) > 1 else ""
+        raise ValueError(f"it has no weights for {missing_keys[0]}{others}")
+
+
+def import_optional(name: str) -> ModuleType:
+    """Import a library of the extra ``pretrained``. Raises ValueError with the pip command if it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ValueError(f"{name} is not installed: pip install 'multimodal-seq2seq[pretrained]'") from error
+
+
 def import_transformers() -> ModuleType:
-    """The library, kept from writing anything between the lines of a training.
+    """Import transformers and silence its logs and progress bars, which would break up the training log.
 
     Raises ValueError if it is not installed.
     """
-    try:
-        import transformers
-    except ImportError as error:
-        raise ValueError("it needs transformers: pip install 'multimodal-seq2seq[pretrained]'") from error
+    transformers = import_optional("transformers")
     transformers.logging.set_verbosity(logging.CRITICAL)
     transformers.logging.disable_progress_bar()
     logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
     return transformers
+
+
+def loading_error(media: str, name: str, error: Exception) -> ValueError:
+    """Return an error of one line that says which model can't be loaded and why. ``media``: image, speech or video."""
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return ValueError(f"the {media} model {name} can't be loaded: {reason}")
