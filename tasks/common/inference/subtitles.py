@@ -1,24 +1,24 @@
-"""Subtitles: what was said, and when."""
+"""Subtitles in SubRip and WebVTT."""
 
 from collections.abc import Sequence
 from typing import Literal
 
 
-def subtitles(spoken: Sequence[tuple[float, float, str]], form: Literal["srt", "vtt"]) -> str:
-    """SubRip or WebVTT from (start, end, text) in seconds; what has no text is left out."""
-    cues = [(start, end, text) for start, end, text in spoken if text.strip()]
-    if form == "vtt":  # which takes them for its own marks
+def format_subtitles(segments: Sequence[tuple[float, float, str]], file_format: Literal["srt", "vtt"]) -> str:
+    """Format (start, end, text) segments, in seconds, as SubRip or WebVTT; segments without text are left out."""
+    cues = [(start, end, text) for start, end, text in segments if text.strip()]
+    if file_format == "vtt":  # where these characters are markup
         cues = [(start, end, text.replace("&", "&amp;").replace("<", "&lt;")) for start, end, text in cues]
-    mark = "," if form == "srt" else "."
+    decimal_mark = "," if file_format == "srt" else "."
     blocks = [
-        f"{number}\n{format_timestamp(start, mark)} --> {format_timestamp(end, mark)}\n{text}\n"
+        f"{number}\n{format_timestamp(start, decimal_mark)} --> {format_timestamp(end, decimal_mark)}\n{text}\n"
         for number, (start, end, text) in enumerate(cues, start=1)
     ]
-    return "\n".join([*(["WEBVTT\n"] if form == "vtt" else []), *blocks])
+    return "\n".join([*(["WEBVTT\n"] if file_format == "vtt" else []), *blocks])
 
 
-def format_timestamp(seconds: float, mark: str) -> str:
-    """Hours, minutes, seconds and milliseconds: 00:01:02,345."""
+def format_timestamp(seconds: float, decimal_mark: str) -> str:
+    """Format seconds as hours, minutes, seconds and milliseconds: 00:01:02,345."""
     milliseconds = round(seconds * 1000)
     minutes, milliseconds = divmod(milliseconds, 60_000)
-    return f"{minutes // 60:02}:{minutes % 60:02}:{milliseconds // 1000:02}{mark}{milliseconds % 1000:03}"
+    return f"{minutes // 60:02}:{minutes % 60:02}:{milliseconds // 1000:02}{decimal_mark}{milliseconds % 1000:03}"

@@ -1,0 +1,131 @@
+"""Generate sentences from raw sources with a trained model, or with several as an ensemble."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import datasets
+import torch
+from accelerate.utils import gather_object
+from jaxtyping import Float
+from torch import Tensor
+
+from attention.memory import Memory
+from decoders.base import Decoder, Hypothesis
+from decoders.config import SearchConfig
+from decoders.ensemble import Ensemble, EnsembleMemory
+from encoders.base import SourceBatch
+from tasks.common.data.batching import BatchSampler
+from tasks.common.errors import UsageError
+from tasks.common.inference.reranking import Reranker
+from tasks.common.model import Seq2Seq
+from tasks.common.task import Task
+from tasks.common.text.tokenizer import add_bos_eos, pad_ids
+
+Lengths = Sequence[tuple[int, int]]  # of the source and the target of each example: see Task.example_lengths
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Generates sentences for raw sources.
+
+    Attributes:
+        task: The task of the models.
+        models: One model, or the members of an ensemble with the same target vocabulary.
+        reranker: A model of the opposite direction that takes part in ranking the hypotheses.
+    """
+
+    task: Task
+    models: Sequence[Seq2Seq]
+    reranker: Reranker | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.models[0].parameters()).device
+
+    def encode(self, source: SourceBatch) -> tuple[Decoder, Memory]:
+        """Encode a batch, and return the decoder that goes with the memory.
+
+        Raises:
+            ValueError: if a member of an ensemble does not support it.
+        """
+        memories = [model.encoder(source) for model in self.models]
+        if len(memories) == 1:
+            return self.models[0].decoder, memories[0]
+        decoders = [model.decoder for model in self.models]
+        if not all(decoder.supports_ensemble for decoder in decoders):
+            raise ValueError("an ensemble needs autoregressive decoders: decoder.kind recurrent, transformer or s2vt")
+        return Ensemble(decoders), EnsembleMemory.from_members(memories)
+
+    @torch.inference_mode()
+    def generate(self, sources: Sequence[Any], config: SearchConfig) -> list[list[Hypothesis]]:
+        """Generate the ``n_best`` hypotheses of each source; the sources form one batch.
+
+        Raises:
+            UsageError: for a search setting that the model cannot follow.
+        """
+        task = self.task
+        search = config
+        if self.reranker is not None or task.postprocess is not None:  # they choose among the whole beam
+            search = replace(config, n_best=max(config.beam, config.n_best))
+        try:
+            constraint = None if task.constrain is None else task.constrain(sources, config, self.device)
+            decoder, memory = self.encode(task.batch_sources(sources, training=False).to(self.device))
+            ranked = decoder.search(memory, search, constraint)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        if self.reranker is not None:
+            if search.sample:  # then scores are sums, not divided by the length
+                ranked = [[length_normalized(each, search.length_penalty) for each in best] for best in ranked]
+            texts = [[task.detokenize(hypothesis.tokens) for hypothesis in best] for best in ranked]
+            ranked = self.reranker.rank(sources, ranked, texts)
+        if task.postprocess is not None:
+            ranked = [task.postprocess(source, best) for source, best in zip(sources, ranked, strict=True)]
+        return [best[: config.n_best] for best in ranked]
+
+    def generate_all(
+        self, sources: Sequence[Any], lengths: Sequence[int], config: SearchConfig
+    ) -> list[list[Hypothesis]]:
+        """Generate for any number of sources, in batches of similar lengths; results are in the order of the sources."""
+        results: list[list[Hypothesis]] = [[] for _ in lengths]
+        for rows in BatchSampler([(length, 1) for length in lengths], self.task.config.batch, seed=0).by_length():
+            for row, ranked in zip(rows, self.generate([sources[row] for row in rows], config), strict=True):
+                results[row] = ranked
+        return results
+
+    @torch.inference_mode()
+    def attention_weights(self, source: Any, hypothesis: Hypothesis) -> Float[Tensor, "target source"] | None:
+        """Compute the (first) model's alignment of a hypothesis and its end; None if its decoder has none.
+
+        The hypothesis is decoded once more with teacher forcing, so that the search needs to keep no weights.
+        """
+        model = self.models[0]
+        memory = model.encoder(self.task.batch_sources([source], training=False).to(self.device))
+        tokens = pad_ids([add_bos_eos(hypothesis.tokens)]).to(self.device)
+        weights = model.decoder.alignment(tokens, memory)
+        return None if weights is None else weights[0].cpu()
+
+
+def length_normalized(hypothesis: Hypothesis, length_penalty: float) -> Hypothesis:
+    """Return the hypothesis with the score that beam search would give it."""
+    return replace(hypothesis, score=hypothesis.score / (len(hypothesis.tokens) + 1) ** length_penalty)
+
+
+def generate_texts(
+    predictor: Predictor,
+    examples: datasets.Dataset,
+    lengths: Lengths,
+    config: SearchConfig,
+    rank: int = 0,
+    world_size: int = 1,
+) -> list[str]:
+    """Generate the best sentence for each example, in order; ``world_size`` processes share the work."""
+    for model in predictor.models:
+        model.eval()
+    rows = range(rank, len(examples), world_size)
+    source_lengths = [source for source, _ in lengths[rank::world_size]]
+    ranked = predictor.generate_all(examples.select(rows)["source"], source_lengths, config)
+    texts = list(zip(rows, [predictor.task.detokenize(best.tokens) for best, *_ in ranked], strict=True))
+    if world_size > 1:
+        texts = gather_object(texts)
+    return [text for _, text in sorted(texts)]
