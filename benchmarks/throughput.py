@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from decoders.config import RecurrentDecoderConfig, SearchConfig
-from encoders.config import RecurrentEncoderConfig
 from torch.utils.flop_counter import FlopCounterMode
 
+from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.base import SourceBatch
+from encoders.config import RecurrentEncoderConfig
 from tasks.common.config import AttentionConfig, DecoderConfig
-from tasks.common.data.tables import Batch, BatchConfig
+from tasks.common.data.batching import Batch, BatchConfig
 from tasks.common.inference.evaluation import Predictor
 from tasks.common.model import count_parameters
 from tasks.common.text.tokenizer import VocabularyConfig
@@ -85,7 +85,7 @@ class Ours:
         with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
             training.model(batch).backward()
         training.optimizer.zero_grad()
-        return counter.get_total_flops() / batch.target_tokens
+        return counter.get_total_flops() / batch.num_target_tokens
 
     def train(self, steps: int) -> float:
         """Real target tokens a second over ``steps`` updates of the real training loop."""

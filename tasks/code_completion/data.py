@@ -49,7 +49,7 @@ def load_code(data: str | None, split: str, source: str, target: str, cut: Cut, 
 
 def load_held_out(data: str, split: str, source: str, target: str, skip_invalid: bool) -> Dataset:
     """Pairs; where there is no validation split, as in CoNaLa, it is a tenth of the training pairs."""
-    load = partial(load_pairs, data, source=source, target=target, skip_invalid=skip_invalid, tidy=detokenize_code)
+    load = partial(load_pairs, data, source=source, target=target, skip_invalid=skip_invalid, clean=detokenize_code)
     if split == "test" or find_pairs(data, "validation", source, target) is not None:
         return load(split)
     pairs = load("train")

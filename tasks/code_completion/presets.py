@@ -4,10 +4,9 @@ from dataclasses import replace
 
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.config import RecurrentEncoderConfig
-
 from tasks.code_completion.task import CodeCompletionConfig
 from tasks.common.config import AttentionConfig, DecoderConfig
-from tasks.common.data.tables import BatchConfig
+from tasks.common.data.batching import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
 from tasks.common.training.optimization import TrainConfig

@@ -16,7 +16,7 @@ from rapidfuzz import fuzz
 
 from tasks.code_completion.data import load_code
 from tasks.code_completion.examples import Cut
-from tasks.common.metrics.base import Metric, SentenceStats, mean, scores
+from tasks.common.metrics.base import Metric, SentenceStats, mean_percent, stats_of_scores
 from tasks.common.text_task import TextTask, TextTaskConfig
 
 QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
@@ -41,8 +41,8 @@ class CodeCompletion(TextTask[CodeCompletionConfig]):
     def __init__(self, config: CodeCompletionConfig):
         super().__init__(config)
         self.metrics = (
-            Metric("edit_similarity", edit_statistics, mean),
-            Metric("exact_match", exact_statistics, mean),
+            Metric("edit_similarity", edit_statistics, mean_percent),
+            Metric("exact_match", exact_statistics, mean_percent),
             Metric("identifiers", identifier_statistics, f1),
         )
 
@@ -52,11 +52,11 @@ class CodeCompletion(TextTask[CodeCompletionConfig]):
         around = list(zip(examples["head"], examples["tail"], strict=True))
 
         def parse_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
-            return scores(
+            return stats_of_scores(
                 float(parses(f"{head}{text}\n{tail}")) for text, (head, tail) in zip(hypotheses, around, strict=True)
             )
 
-        return (*self.metrics, Metric("parses", parse_statistics, mean))
+        return (*self.metrics, Metric("parses", parse_statistics, mean_percent))
 
     def load(self, split: str) -> datasets.Dataset:
         config = self.config
@@ -82,7 +82,7 @@ class CodeCompletion(TextTask[CodeCompletionConfig]):
 
 def exact_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
     """Whether a reference is met, however it is spaced."""
-    return scores(
+    return stats_of_scores(
         float(text.split() in [right.split() for right in given])
         for text, given in zip(hypotheses, references, strict=True)
     )
@@ -90,7 +90,7 @@ def exact_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[st
 
 def edit_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
     """1 - (insertions + deletions) / both lengths, to the nearest reference; spaces at both ends do not count."""
-    return scores(
+    return stats_of_scores(
         max(fuzz.ratio(text.strip(), right.strip()) for right in given) / 100
         for text, given in zip(hypotheses, references, strict=True)
     )

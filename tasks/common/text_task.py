@@ -14,17 +14,19 @@ import datasets
 import torch
 from torch import nn
 
+from attention.validation import at_least
 from decoders.base import EOS, PAD, UNK
 from encoders.base import Encoder, SourceBatch
 from encoders.text import TextEncoder
 from tasks.common.analysis.plots import plot_alignment
 from tasks.common.config import Config, ReaderConfig
-from tasks.common.data.parallel_text import problem, read_lines
-from tasks.common.errors import UsageError, at_least
+from tasks.common.console import console
+from tasks.common.data.inputs import InputSegment
+from tasks.common.data.parallel_text import read_lines, text_problem
+from tasks.common.errors import UsageError
 from tasks.common.model import build_sequence_encoder
-from tasks.common.task import InputSegment, Task
-from tasks.common.text.tokenizer import Tokenizer, pad
-from tasks.common.training.logging import console
+from tasks.common.task import Task
+from tasks.common.text.tokenizer import Tokenizer, pad_ids
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +48,9 @@ class TextTaskConfig(Config):
     encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
 
     def __post_init__(self):
-        if self.encoder.limit >= self.batch.max_frames:
+        if self.encoder.limit >= self.batch.max_source_length:
             raise ValueError(
-                f"encoder.limit is {self.encoder.limit} and batch.max-frames {self.batch.max_frames}: training would "
+                f"encoder.limit is {self.encoder.limit} and batch.max-frames {self.batch.max_source_length}: training would "
                 "leave out what is cut to that limit; set --batch.max-source-length higher"
             )
 
@@ -122,7 +124,7 @@ class TextTask(Task[C]):
 
     def collate_sources(self, sources: Sequence[str], training: bool) -> SourceBatch:
         dropout = self.config.vocabulary.dropout if training else 0.0
-        values = pad([[*ids, EOS] for ids in self.source_tokens(sources, dropout)])
+        values = pad_ids([[*ids, EOS] for ids in self.source_tokens(sources, dropout)])
         return SourceBatch(values, values != PAD)
 
     def parse(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
@@ -156,11 +158,11 @@ class TextTask(Task[C]):
 
     def usable(self, number: int, source: str) -> bool:
         """Whether something can be written for the source; says what is odd about it."""
-        wrong = problem(source)
+        wrong = text_problem(source)
         if wrong:
             console.print(f"input {number} {wrong}: its line stays empty")
             return False
-        tokens, longest = self.source_tokens([source])[0], self.config.batch.max_frames
+        tokens, longest = self.source_tokens([source])[0], self.config.batch.max_source_length
         if len(tokens) > longest:
             console.print(
                 f"input {number} has {len(tokens)} tokens and training saw at most {longest}: cut it into parts"

@@ -10,10 +10,10 @@ import tyro
 
 from decoders.config import SearchConfig
 from tasks.common.cli.arguments import parse
-from tasks.common.data.parallel_text import problem
+from tasks.common.console import console
+from tasks.common.data.parallel_text import text_problem
 from tasks.common.inference.evaluation import Predictor
 from tasks.common.inference.loading import load_runs, parse_run_argument, read_config, reranking
-from tasks.common.training.logging import console
 from tasks.dialogue.task import Dialogue
 
 QUIT = ("quit", "exit", "bye")
@@ -62,7 +62,7 @@ def replies(writer: Predictor, turns: Iterator[str], search: SearchConfig) -> It
     assert isinstance(task, Dialogue)
     history: list[str] = []
     for turn in turns:
-        wrong = problem(turn)
+        wrong = text_problem(turn)
         if not turn:
             history = []
             console.print("(a new conversation)")

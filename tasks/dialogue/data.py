@@ -8,7 +8,7 @@ import chatterbot_corpus
 import yaml
 from datasets import Dataset
 
-from tasks.common.data.parallel_text import problem, read_lines
+from tasks.common.data.parallel_text import read_lines, text_problem
 from tasks.common.data.tables import SPLITS, read_table, report_invalid_rows, split_by_hash
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.tokenizer import strip_newlines
@@ -54,7 +54,7 @@ def checked(found: Iterable[Sequence[object]], where: str, skip_invalid: bool) -
     total = 0
     for total, turns in enumerate(found, 1):
         tidy = [strip_newlines(turn).replace(TURN, " ") if isinstance(turn, str) else turn for turn in turns]
-        wrong = [(place, message) for place, message in enumerate(map(problem, tidy), 1) if message]
+        wrong = [(place, message) for place, message in enumerate(map(text_problem, tidy), 1) if message]
         if wrong:
             problems[total - 1] = f"(turn {wrong[0][0]}) {wrong[0][1]}"
         else:

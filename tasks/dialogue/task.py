@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import datasets
 from sacrebleu.metrics.bleu import BLEU
 
-from tasks.common.metrics.base import sacrebleu_metric
+from tasks.common.metrics.diversity import distinct_n, length_ratio_metric
+from tasks.common.metrics.translation import sacrebleu_metric
 from tasks.common.task import Task
-from tasks.common.text.words import distinct, length_ratio, words
+from tasks.common.text.words import split_words
 from tasks.common.text_task import TextTask, TextTaskConfig
 from tasks.dialogue.data import TURN, load_exchanges
 
@@ -40,7 +41,7 @@ class Dialogue(TextTask[DialogueConfig]):
     def __init__(self, config: DialogueConfig):
         super().__init__(config)
         tokenizer = "char" if config.language in SPACELESS else "13a"
-        self.metrics = (sacrebleu_metric("bleu", BLEU(tokenize=tokenizer)), length_ratio())
+        self.metrics = (sacrebleu_metric("bleu", BLEU(tokenize=tokenizer)), length_ratio_metric())
 
     def load(self, split: str) -> datasets.Dataset:
         config = self.config
@@ -67,8 +68,8 @@ class Dialogue(TextTask[DialogueConfig]):
 
     def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
         return {
-            "distinct-1": distinct(hypotheses, 1),
-            "distinct-2": distinct(hypotheses, 2),
+            "distinct-1": distinct_n(hypotheses, 1),
+            "distinct-2": distinct_n(hypotheses, 2),
             "different replies": 100 * len(set(hypotheses)) / len(hypotheses),
-            "words a reply": sum(len(words(text)) for text in hypotheses) / len(hypotheses),
+            "words a reply": sum(len(split_words(text)) for text in hypotheses) / len(hypotheses),
         }

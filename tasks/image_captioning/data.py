@@ -10,13 +10,13 @@ from tasks.common.data.captioned_media import (
     MediaError,
     ProbeResult,
     captions_of,
-    content,
+    file_content,
     group_captions,
     read_captioned_folder,
-    read_features,
-    read_json,
+    read_feature_array,
+    read_listing,
 )
-from tasks.common.data.images import problem
+from tasks.common.data.images import image_problem
 from tasks.common.data.tables import SPLITS, read_table
 from tasks.common.errors import UsageError
 from tasks.toy_world.images import toy_images
@@ -62,7 +62,7 @@ def find(data: str, split: str, column: str) -> Dataset:
 def karpathy(listing: Path, split: str) -> Dataset:
     """The splits of Karpathy & Fei-Fei 2015, one file for all of them; COCO's restval belongs to training."""
     splits = (*SPLITS[split], "restval") if split == "train" else SPLITS[split]
-    images = [image for image in read_json(listing, "images") if image.get("split") in splits]
+    images = [image for image in read_listing(listing, "images") if image.get("split") in splits]
     if not images:
         raise UsageError(f"{listing} has no pictures of the {split} split")
     places = [listing.parent, *(listing.parent / name for name in ("images", "Images", "imgs", "Flicker8k_Dataset"))]
@@ -77,10 +77,10 @@ def karpathy(listing: Path, split: str) -> Dataset:
 
 def coco(listing: Path) -> Dataset:
     """COCO's captions (Chen et al. 2015): annotations/captions_train2017.json beside the folder train2017."""
-    names = {image["id"]: image["file_name"] for image in read_json(listing, "images")}
+    names = {image["id"]: image["file_name"] for image in read_listing(listing, "images")}
     folder = listing.parent.parent / listing.stem.removeprefix("captions_")
     captions: dict[Any, list[str]] = {identity: [] for identity in names}
-    for annotation in read_json(listing, "annotations"):
+    for annotation in read_listing(listing, "annotations"):
         captions.setdefault(annotation["image_id"], []).append(annotation["caption"])
     pictures = [{"path": str(folder / names.get(identity, "?")), "bytes": None} for identity in captions]
     return group_captions(pictures, list(captions.values()))
@@ -95,11 +95,11 @@ class ImageProbe:
         path = file["path"]
         if path and path.endswith(".npy"):
             try:
-                regions, width = read_features(path, "regions").shape
-                return ProbeResult(length=regions, width=width)
+                regions, width = read_feature_array(path, "regions").shape
+                return ProbeResult(length=regions, feature_dim=width)
             except MediaError as error:
                 return ProbeResult(str(error))
-        return ProbeResult(problem(content(file)) or "")
+        return ProbeResult(image_problem(file_content(file)) or "")
 
-    def to_config(self) -> str:
+    def cache_key(self) -> str:
         return "pictures"

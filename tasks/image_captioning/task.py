@@ -11,6 +11,7 @@ import datasets
 import torch
 from torch import Tensor
 
+from attention.validation import at_least
 from decoders.base import EOS
 from encoders.base import Encoder, IdentityFrontend, SourceBatch
 from encoders.image import NUM_GROUPS, ImageEncoder, SmallResNet, are_valid_channels
@@ -19,13 +20,14 @@ from encoders.pretrained.image import PretrainedImage, image_model_from_config, 
 from tasks.common.analysis.plots import plot_alignment, plot_image_attention
 from tasks.common.config import Config, ReaderConfig
 from tasks.common.data import cache
-from tasks.common.data.captioned_media import add_targets, checked, content, identity, read_features
-from tasks.common.data.images import AugmentConfig, load_pixels, open_image, problem
-from tasks.common.data.inputs import parse_file_inputs
-from tasks.common.errors import UsageError, at_least
-from tasks.common.metrics.captions import caption_metrics, diversity
+from tasks.common.data.captioned_media import add_targets, file_content, media_key, probe_media, read_feature_array
+from tasks.common.data.images import ImageAugmentConfig, image_problem, load_pixels, open_image
+from tasks.common.data.inputs import InputSegment, parse_file_inputs
+from tasks.common.errors import UsageError
+from tasks.common.metrics.captions import caption_metrics
+from tasks.common.metrics.diversity import caption_diversity
 from tasks.common.model import build_sequence_encoder
-from tasks.common.task import InputSegment, Task
+from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization
 from tasks.common.text.tokenizer import Tokenizer
 from tasks.image_captioning.data import ImageProbe, find, find_scenes
@@ -60,9 +62,9 @@ class ImageConfig(Config):
     """Training pictures of the embedded world, where there is no --data."""
     caption: str = "captions"
     """The column with the captions."""
-    text: TextNormalization = "plain"
+    text: TextNormalization = "no_punctuation"
     """What is learned: raw captions, lower-cased, or plain, without punctuation as well."""
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    augment: ImageAugmentConfig = field(default_factory=ImageAugmentConfig)
     encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
 
 
@@ -101,11 +103,11 @@ class ImageCaptioning(Task[ImageConfig]):
     def load(self, split: str) -> datasets.Dataset:
         config = self.config
         where = f"{config.data or 'the embedded world'}, {split}"
-        table = checked(self.captions(split), where, ImageProbe(), config.skip_invalid)
-        return add_targets(table, config.text, all_learned=config.data is not None)
+        table = probe_media(self.captions(split), where, ImageProbe(), config.skip_invalid)
+        return add_targets(table, config.text, all_captions=config.data is not None)
 
     def fit(self, examples: datasets.Dataset) -> None:
-        self.width = examples[0]["width"]
+        self.width = examples[0]["feature_dim"]
         captions = [caption for given in examples["target"] for caption in given]
         self.tokenizer = Tokenizer.train(captions, self.config.vocabulary)
 
@@ -148,20 +150,20 @@ class ImageCaptioning(Task[ImageConfig]):
 
     def source_lengths(self, sources: Sequence[dict[str, Any]]) -> list[int]:
         """In pictures, or in regions where pictures are features."""
-        return [len(read_features(source["path"], "regions")) if self.width else 1 for source in sources]
+        return [len(read_feature_array(source["path"], "regions")) if self.width else 1 for source in sources]
 
     def source_key(self, source: dict[str, Any]) -> str:
-        return identity(source)
+        return media_key(source)
 
     def collate_sources(self, sources: Sequence[dict[str, Any]], training: bool) -> SourceBatch:
         if self.width:
-            return cache.stack([read_features(source["path"], "regions") for source in sources])
+            return cache.pad_arrays([read_feature_array(source["path"], "regions") for source in sources])
         augment = self.config.augment if training else None
-        pixels = torch.stack([load_pixels(content(source), self.side, augment) for source in sources])
+        pixels = torch.stack([load_pixels(file_content(source), self.side, augment) for source in sources])
         return SourceBatch(pixels, torch.ones(len(sources), 1, dtype=torch.bool))
 
     def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
-        return diversity(hypotheses, lambda: self.captions("train")["captions"])
+        return caption_diversity(hypotheses, lambda: self.captions("train")["captions"])
 
     def parse(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
         return parse_file_inputs(arguments, self.wrong)
@@ -169,8 +171,8 @@ class ImageCaptioning(Task[ImageConfig]):
     def wrong(self, file: dict[str, Any]) -> str | None:
         """Why this model can't read a file, or None."""
         if not self.width:
-            return problem(content(file))
-        width = read_features(file["path"] or "", "regions").shape[1]
+            return image_problem(file_content(file))
+        width = read_feature_array(file["path"] or "", "regions").shape[1]
         return None if width == self.width else f"has {width} features a region, and this model reads {self.width}"
 
     def export(self, source: dict[str, Any], path: Path) -> None:
@@ -180,6 +182,6 @@ class ImageCaptioning(Task[ImageConfig]):
         words = self.tokenizer.display_tokens([*hypothesis, EOS])[: len(weights)]
         if self.width:
             return plot_alignment(weights, words, [str(region + 1) for region in range(weights.size(1))], path)
-        picture = open_image(content(source), SHOWN).resize((SHOWN, SHOWN))
+        picture = open_image(file_content(source), SHOWN).resize((SHOWN, SHOWN))
         rows = math.isqrt(weights.size(1))
         plot_image_attention(picture, weights.unflatten(1, (rows, -1)), words, path)

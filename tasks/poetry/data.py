@@ -8,7 +8,7 @@ from typing import Any, Literal
 from datasets import Dataset
 from pypinyin.phrases_dict import phrases_dict
 
-from tasks.common.data.parallel_text import problem
+from tasks.common.data.parallel_text import text_problem
 from tasks.common.data.tables import SPLITS, read_table, report_invalid_rows, split_by_hash
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.tokenizer import strip_newlines
@@ -96,8 +96,8 @@ def checked(found: Iterable[Poem], where: str, titled: bool, skip_invalid: bool)
         if not isinstance(body, list):
             problems[total - 1] = "has no list of lines"
             continue
-        wrong = next((message for message in map(problem, body) if message), None)
-        wrong = wrong or ("has no title" if titled and problem(title) else None)
+        wrong = next((message for message in map(text_problem, body) if message), None)
+        wrong = wrong or ("has no title" if titled and text_problem(title) else None)
         lines = [] if wrong else [line for text in body for line in lines_of(strip_newlines(text))]
         if not wrong and any("□" in line for line in lines):
             wrong = "has a gap (□)"

@@ -12,8 +12,8 @@ import torch
 
 from decoders.base import Constraint
 from tasks.common.errors import UsageError
-from tasks.common.metrics.base import Metric, SentenceStats, mean, scores, share
-from tasks.common.text.words import distinct
+from tasks.common.metrics.base import Metric, SentenceStats, mean_percent, ratio_percent, stats_of_scores
+from tasks.common.metrics.diversity import distinct_n
 from tasks.common.text_task import TextTask, TextTaskConfig
 from tasks.poetry.data import Given, load_verse
 from tasks.poetry.verse import LINE, alternates, lines_of, rhyme, size
@@ -43,7 +43,7 @@ class Poetry(TextTask[PoetryConfig]):
 
     def __init__(self, config: PoetryConfig):
         super().__init__(config)
-        self.metrics = (Metric("form", form_statistics, mean), Metric("tones", tone_statistics, share))
+        self.metrics = (Metric("form", form_statistics, mean_percent), Metric("tones", tone_statistics, ratio_percent))
 
     def metrics_for(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
         given = [self.lines_given(source) for source in examples["source"]]
@@ -51,7 +51,7 @@ class Poetry(TextTask[PoetryConfig]):
         def rhyme_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
             return np.array([rhymes(*pair) for pair in zip(given, hypotheses, strict=True)], dtype=float)
 
-        return (*self.metrics, Metric("rhyme", rhyme_statistics, share))
+        return (*self.metrics, Metric("rhyme", rhyme_statistics, ratio_percent))
 
     def load(self, split: str) -> datasets.Dataset:
         return load_verse(self.config.data, split, self.config.given, self.config.skip_invalid)
@@ -72,7 +72,7 @@ class Poetry(TextTask[PoetryConfig]):
             [metre] * (1 if self.config.given == "lines" else max(1, self.config.stanza - len(lines)))
             for metre, lines in zip(metres, given, strict=True)
         ]
-        if self.tokenizer.of_bytes or not self.signs.sizes.any():
+        if self.tokenizer.is_byte_level or not self.signs.sizes.any():
             raise UsageError(f"--form {form}: this run's vocabulary has no Chinese characters; set --form free")
         return VerseConstraint(self.signs.to(device), given, lengths, rhymed=form == "rhyme")
 
@@ -83,7 +83,7 @@ class Poetry(TextTask[PoetryConfig]):
 
     def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
         """``copied lines``: in %, if the training data are still there."""
-        found = {"distinct-1": distinct(hypotheses, 1), "distinct-2": distinct(hypotheses, 2)}
+        found = {"distinct-1": distinct_n(hypotheses, 1), "distinct-2": distinct_n(hypotheses, 2)}
         try:
             train = self.load("train")
         except UsageError:
@@ -99,7 +99,7 @@ def form_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str
     def shape(text: str) -> list[int]:
         return [size(line) or len(line.split()) for line in text.split(LINE)]
 
-    return scores(float(shape(text) == shape(given[0])) for text, given in zip(hypotheses, references, strict=True))
+    return stats_of_scores(float(shape(text) == shape(given[0])) for text, given in zip(hypotheses, references, strict=True))
 
 
 def tone_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:

@@ -155,10 +155,10 @@ def extract(table: Dataset, extractor: Extractor, speeds: tuple[float, ...]) -> 
         Extraction(extractor, speeds),
         remove_columns=table.column_names,
         features=COLUMNS,
-        cache_file_name=str(cache.folder() / f"sound-{key}.arrow"),
+        cache_file_name=str(cache.cache_dir() / f"sound-{key}.arrow"),
         new_fingerprint=key,
         writer_batch_size=100,
-        num_proc=cache.processes(len(table)),
+        num_proc=cache.num_processes(len(table)),
     )
 
 
@@ -169,7 +169,7 @@ def fingerprint(table: Dataset) -> str:
         if audio["bytes"] is not None:
             state.update(hashlib.sha256(audio["bytes"]).digest())
         else:
-            state.update(cache.identity(Path(audio["path"])).encode())
+            state.update(cache.file_key(Path(audio["path"])).encode())
     return state.hexdigest()
 
 
@@ -189,7 +189,7 @@ class Extraction:
         except ValueError as error:  # also of an extractor that will not read so much
             return {"source": [], "length": 0, "width": 0, "problem": str(error)}
         return {
-            "source": [cache.pack(frames) for frames in variants],
+            "source": [cache.pack_array(frames) for frames in variants],
             "length": max(len(frames) for frames in variants),
             "width": variants[0].shape[1],
             "problem": "",

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchaudio.functional import resample
 from torchaudio.transforms import MelSpectrogram
 
-from tasks.common.errors import at_least, check
+from attention.validation import at_least, check_settings
 
 RATE = 16_000  # Hz, of all sound inside
 FRAMES = 100  # a second
@@ -35,7 +35,7 @@ class FeatureConfig:
 
     def __post_init__(self):
         allowed = {"mels": (4 <= self.mels <= 100, "4 to 100"), "window": (0.01 <= self.window <= 0.05, "0.01 to 0.05")}
-        check("features", self, allowed)
+        check_settings("features", self, allowed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class AugmentConfig:
         allowed["speeds"] = (len(self.speeds) > 0 and all(0.5 <= speed <= 2 for speed in self.speeds), "0.5 to 2 each")
         for name in ("stretch", "frequency_width", "time_width"):
             allowed[name] = (0 <= getattr(self, name) <= 0.5, "0 to 0.5")
-        check("augment", self, allowed)
+        check_settings("augment", self, allowed)
 
 
 class LogMel:

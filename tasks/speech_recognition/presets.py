@@ -4,9 +4,8 @@ from dataclasses import replace
 
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.config import RecurrentEncoderConfig
-
 from tasks.common.config import AttentionConfig, DecoderConfig
-from tasks.common.data.tables import BatchConfig
+from tasks.common.data.batching import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.training.optimization import TrainConfig
 from tasks.speech_recognition.features import AugmentConfig, FeatureConfig

@@ -14,20 +14,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from attention.validation import at_least
 from decoders.base import EOS
 from encoders.base import Encoder, IdentityFrontend, SequenceEncoder, SourceBatch
 from encoders.pretrained.speech import PretrainedSpeech, load_speech_model, speech_model_from_config
 from encoders.speech import ConvSubsampling, SpeechEncoder
 from tasks.common.analysis.plots import plot_audio_attention
 from tasks.common.config import Config, ReaderConfig
+from tasks.common.console import console
 from tasks.common.data import cache
-from tasks.common.errors import UsageError, at_least
-from tasks.common.metrics.base import word_error_metrics
+from tasks.common.data.inputs import InputSegment
+from tasks.common.errors import UsageError
+from tasks.common.metrics.speech import word_error_metrics
 from tasks.common.model import build_sequence_encoder
-from tasks.common.task import InputSegment, Task
+from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization, normalize_text
 from tasks.common.text.tokenizer import Tokenizer
-from tasks.common.training.logging import console
 from tasks.speech_recognition.data import Extractor, find, find_scenes, load_recordings, read_frames
 from tasks.speech_recognition.features import (
     FRAMES,
@@ -67,7 +69,7 @@ class SpeechConfig(Config):
     """Training utterances of the embedded world, where there is no --data."""
     text: str = "text"
     """The column with the transcripts."""
-    transcript: TextNormalization = "plain"
+    transcript: TextNormalization = "no_punctuation"
     """What is learned and scored: raw text, lower-cased, or plain, without punctuation as well."""
     features: FeatureConfig = field(default_factory=FeatureConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -117,9 +119,9 @@ class SpeechRecognition(Task[SpeechConfig]):
     def fit(self, examples: datasets.Dataset) -> None:
         self.tokenizer = Tokenizer.train(examples["target"], self.config.vocabulary)
         self.longest = max(examples["length"])
-        self.width = cache.unpack(examples[0]["source"][0]).shape[1]
+        self.width = cache.unpack_array(examples[0]["source"][0]).shape[1]
         self.normalizer = FeatureNormalizer.fit(
-            self.config.features.normalize_text, (cache.unpack(source[0]) for source in examples["source"])
+            self.config.features.normalize_text, (cache.unpack_array(source[0]) for source in examples["source"])
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -159,11 +161,11 @@ class SpeechRecognition(Task[SpeechConfig]):
         )
 
     def source_lengths(self, sources: Sequence[Sequence[bytes]]) -> list[int]:
-        return [max(len(cache.unpack(spoken)) for spoken in source) for source in sources]
+        return [max(len(cache.unpack_array(spoken)) for spoken in source) for source in sources]
 
     def collate_sources(self, sources: Sequence[Sequence[bytes]], training: bool) -> SourceBatch:
         speeds = torch.randint(len(sources[0]), (len(sources),)).tolist() if training else [0] * len(sources)
-        source = cache.stack([cache.unpack(spoken[speed]) for spoken, speed in zip(sources, speeds, strict=True)])
+        source = cache.pad_arrays([cache.unpack_array(spoken[speed]) for spoken, speed in zip(sources, speeds, strict=True)])
         if self.backbone is not None:  # which has its own way to normalise
             return source
         values, mask = self.normalizer(source.values, source.mask), source.mask
@@ -188,7 +190,7 @@ class SpeechRecognition(Task[SpeechConfig]):
             if isinstance(sound, str) and sound.endswith(".npy"):
                 frames = read_frames(sound)
                 self.fits(frames)
-                return [InputSegment([cache.pack(frames)], (0.0, len(frames) / FRAMES))]
+                return [InputSegment([cache.pack_array(frames)], (0.0, len(frames) / FRAMES))]
             samples = read_sound(sound, RATE)
             wrong = problem(samples, RATE)
             if wrong:
@@ -197,7 +199,7 @@ class SpeechRecognition(Task[SpeechConfig]):
             for start, end in cut_at_silence(samples, RATE, self.longest / FRAMES):
                 frames = self.extractor(samples[round(start * RATE) : round(end * RATE)])
                 self.fits(frames)
-                found.append(InputSegment([cache.pack(frames)], (start, end)))
+                found.append(InputSegment([cache.pack_array(frames)], (start, end)))
             return found
         except ValueError as error:
             console.print(f"{name} {error}: its line stays empty", markup=False)
@@ -209,14 +211,14 @@ class SpeechRecognition(Task[SpeechConfig]):
             raise SoundError(f"has {frames.shape[1]} features a frame, and this model reads {self.width}")
 
     def render(self, source: Sequence[bytes], hypothesis: list[int], weights: Tensor, path: Path) -> None:
-        frames = cache.unpack(source[0])
+        frames = cache.unpack_array(source[0])
         tokens = self.tokenizer.display_tokens([*hypothesis, EOS])[: len(weights)]
         plot_audio_attention(frames, weights, tokens, len(frames) / FRAMES, path)
 
     def listing(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> str:
         """The utterances with the most wrong words, aligned word by word with what was said."""
         metric = self.metrics[0]
-        errors = metric.statistics(hypotheses, references)[:, :3].sum(axis=1)
+        errors = metric.sufficient_stats(hypotheses, references)[:, :3].sum(axis=1)
         worst = [row for row in np.argsort(-errors, kind="stable")[:WORST] if errors[row] and references[row][0]]
         if not worst:
             return "no errors\n"

@@ -7,8 +7,10 @@ import datasets
 
 from tasks.common.data.parallel_text import load_pairs
 from tasks.common.metrics.base import Metric
+from tasks.common.metrics.diversity import length_ratio_metric, novelty_metrics
+from tasks.common.metrics.rouge import rouge_metrics
 from tasks.common.text.tokenizer import strip_newlines
-from tasks.common.text.words import first_words, length_ratio, novelty, rouge_metrics, words
+from tasks.common.text.words import first_words, split_words
 from tasks.common.text_task import TextTask, TextTaskConfig
 from tasks.summarization.docstrings import load_docstrings
 
@@ -28,14 +30,14 @@ class Summarization(TextTask[SummarizationConfig]):
 
     def __init__(self, config: SummarizationConfig):
         super().__init__(config)
-        self.metrics = (*rouge_metrics(), length_ratio())
+        self.metrics = (*rouge_metrics(), length_ratio_metric())
 
     def metrics_for(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
-        return (*self.metrics, *novelty(examples["source"]))
+        return (*self.metrics, *novelty_metrics(examples["source"]))
 
     def baselines(self, examples: datasets.Dataset) -> dict[str, list[str]]:
         """The first words, as many as a reference has in the mean."""
-        count = round(statistics.fmean(len(words(target)) for target in examples["target"]))
+        count = round(statistics.fmean(len(split_words(target)) for target in examples["target"]))
         return {"lead": [first_words(source, count) for source in examples["source"]]}
 
     def load(self, split: str) -> datasets.Dataset:

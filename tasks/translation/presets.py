@@ -4,9 +4,8 @@ from dataclasses import replace
 
 from decoders.config import RecurrentDecoderConfig, TransformerDecoderConfig
 from encoders.config import ConvS2SEncoderConfig, RecurrentEncoderConfig, TransformerEncoderConfig
-
 from tasks.common.config import AttentionConfig, DecoderConfig
-from tasks.common.data.tables import BatchConfig
+from tasks.common.data.batching import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
 from tasks.common.training.optimization import TrainConfig

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import datasets
 
 from tasks.common.data.parallel_text import load_pairs
-from tasks.common.metrics.base import translation_metrics
+from tasks.common.metrics.translation import translation_metrics
 from tasks.common.task import Task
 from tasks.common.text_task import TextTask, TextTaskConfig
 from tasks.toy_world import scenes

@@ -12,10 +12,10 @@ from tasks.common.data.captioned_media import (
     MediaError,
     ProbeResult,
     captions_of,
-    content,
+    file_content,
     group_captions,
     read_captioned_folder,
-    read_features,
+    read_feature_array,
 )
 from tasks.common.data.tables import SPLITS, read_table
 from tasks.common.errors import UsageError
@@ -145,12 +145,12 @@ class VideoProbe:
     def __call__(self, file: Mapping[str, Any]) -> ProbeResult:
         try:
             if file["path"] and file["path"].endswith(".npy") and file["bytes"] is None:
-                length, width = read_features(file["path"], "frames").shape
-                return ProbeResult(length=length, width=width)
-            frames = read_frames(content(file), self.frames, self.size)
+                length, width = read_feature_array(file["path"], "frames").shape
+                return ProbeResult(length=length, feature_dim=width)
+            frames = read_frames(file_content(file), self.frames, self.size)
             return ProbeResult(length=len(frames), kept=pack_frames(frames) if self.keeps else None)
         except MediaError as error:
             return ProbeResult(str(error))
 
-    def to_config(self) -> str:
+    def cache_key(self) -> str:
         return f"videos {self.frames} {self.size}"

@@ -20,9 +20,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from attention.validation import at_least, check_settings
 from tasks.common.data.captioned_media import MediaError
-from tasks.common.data.images import SMALLEST, AugmentConfig, color_jitter, open_image, random_crop_box
-from tasks.common.errors import at_least, check
+from tasks.common.data.images import MIN_SIDE, ImageAugmentConfig, color_jitter, open_image, random_crop_box
 
 PACKED = b"\x93NUMPY"  # how the bytes of frames begin that are kept as they are
 USUAL_RATE = 25.0  # frames a second, where a video does not say when its frames are shown
@@ -50,7 +50,7 @@ class FrameConfig:
         allowed = at_least(0, self, "count", "rate") | at_least(1, self, "most")
         top, bottom, left, right = self.crop if len(self.crop) == 4 else (0, 1, 0, 1)
         right_crop = len(self.crop) in (0, 4) and 0 <= top < bottom and 0 <= left < right
-        check("frames", self, allowed | {"crop": (right_crop, "nothing, or top < bottom and left < right")})
+        check_settings("frames", self, allowed | {"crop": (right_crop, "nothing, or top < bottom and left < right")})
 
     def choose(self, times: Float[np.ndarray, " all"]) -> Int[np.ndarray, " chosen"]:
         """Which of the frames that begin at ``times`` (seconds, rising) are read.
@@ -70,7 +70,7 @@ class FrameConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoAugmentConfig(AugmentConfig):
+class VideoAugmentConfig(ImageAugmentConfig):
     """What training changes in its videos: all frames of one in the same way."""
 
     stutter: float = 0.0
@@ -78,7 +78,7 @@ class VideoAugmentConfig(AugmentConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        check("augment", self, {"stutter": (0 <= self.stutter <= 0.5, "0 to 0.5")})
+        check_settings("augment", self, {"stutter": (0 <= self.stutter <= 0.5, "0 to 0.5")})
 
 
 # ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -118,8 +118,8 @@ def crop_resize(picture: Image.Image, crop: tuple[int, ...], size: tuple[int, in
     """Raises MediaError where nothing is left of a picture."""
     width, height = picture.size
     top, bottom, left, right = crop or (0, height, 0, width)
-    if min(bottom, height) - top < SMALLEST or min(right, width) - left < SMALLEST:
-        wanted = f"rows {top}:{bottom}, columns {left}:{right} of it" if crop else f"{SMALLEST} × {SMALLEST}"
+    if min(bottom, height) - top < MIN_SIDE or min(right, width) - left < MIN_SIDE:
+        wanted = f"rows {top}:{bottom}, columns {left}:{right} of it" if crop else f"{MIN_SIDE} × {MIN_SIDE}"
         raise MediaError(f"has frames of {width} × {height} pixels; {wanted} are needed")
     box = (left, top, min(right, width), min(bottom, height))
     return picture.crop(box) if size is None else picture.resize((size[1], size[0]), Image.Resampling.BICUBIC, box)

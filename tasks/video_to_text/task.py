@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from attention.validation import at_least
 from decoders.base import EOS
 from encoders.base import Encoder, Frontend, IdentityFrontend, SourceBatch
 from encoders.image import NUM_GROUPS, SmallResNet, are_valid_channels
@@ -22,13 +23,14 @@ from encoders.video import Conv3dFrontend, FrameAggregation, FrameCNN, TwoStream
 from tasks.common.analysis.plots import plot_alignment, plot_frame_attention, plot_region_attention
 from tasks.common.config import Config, ReaderConfig
 from tasks.common.data import cache
-from tasks.common.data.captioned_media import add_targets, checked, content, identity, read_features
-from tasks.common.data.inputs import parse_file_inputs
-from tasks.common.errors import UsageError, at_least
-from tasks.common.metrics.base import word_error_metrics
-from tasks.common.metrics.captions import caption_metrics, diversity
+from tasks.common.data.captioned_media import add_targets, file_content, media_key, probe_media, read_feature_array
+from tasks.common.data.inputs import InputSegment, parse_file_inputs
+from tasks.common.errors import UsageError
+from tasks.common.metrics.captions import caption_metrics
+from tasks.common.metrics.diversity import caption_diversity
+from tasks.common.metrics.speech import word_error_metrics
 from tasks.common.model import build_sequence_encoder
-from tasks.common.task import InputSegment, Task
+from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization, normalize_text
 from tasks.common.text.tokenizer import Tokenizer
 from tasks.toy_world.videos import write_video
@@ -77,7 +79,7 @@ class VideoConfig(Config):
     """Training videos of the embedded world, where there is no --data."""
     caption: str = "captions"
     """The column with the sentences."""
-    text: TextNormalization = "plain"
+    text: TextNormalization = "no_punctuation"
     """What is learned: raw sentences, lower-cased, or plain, without punctuation as well."""
     score: Literal["captions", "words"] = "captions"
     """captions: by COCO's metrics, where many sentences are right; words: by word and character errors, where one
@@ -143,11 +145,11 @@ class VideoToText(Task[VideoConfig]):
     def load(self, split: str) -> datasets.Dataset:
         config = self.config
         where = f"{config.data or 'the embedded world'}, {split}"
-        table = checked(self.captions(split), where, VideoProbe(config.frames, self.size), config.skip_invalid)
-        return add_targets(table, config.text, all_learned=config.data is not None)
+        table = probe_media(self.captions(split), where, VideoProbe(config.frames, self.size), config.skip_invalid)
+        return add_targets(table, config.text, all_captions=config.data is not None)
 
     def fit(self, examples: datasets.Dataset) -> None:
-        self.width = examples[0]["width"]
+        self.width = examples[0]["feature_dim"]
         captions = [caption for given in examples["target"] for caption in given]
         self.tokenizer = Tokenizer.train(captions, self.config.vocabulary)
 
@@ -201,11 +203,11 @@ class VideoToText(Task[VideoConfig]):
         return [look(source).length for source in sources]
 
     def source_key(self, source: dict[str, Any]) -> str:
-        return f"{identity(source)} {self.config.frames}"
+        return f"{media_key(source)} {self.config.frames}"
 
     def collate_sources(self, sources: Sequence[dict[str, Any]], training: bool) -> SourceBatch:
         if self.width:
-            return cache.stack([read_features(source["path"], "frames") for source in sources])
+            return cache.pad_arrays([read_feature_array(source["path"], "frames") for source in sources])
         clips = [self.clip(source) for source in sources]
         if training:
             clips = [augmented(clip, self.config.augment) for clip in clips]
@@ -215,12 +217,12 @@ class VideoToText(Task[VideoConfig]):
 
     def clip(self, source: dict[str, Any]) -> Tensor:
         """UInt8[Tensor, "frames 3 height width"]: what is read of a video."""
-        return torch.from_numpy(read_frames(content(source), self.config.frames, self.size)).permute(0, 3, 1, 2)
+        return torch.from_numpy(read_frames(file_content(source), self.config.frames, self.size)).permute(0, 3, 1, 2)
 
     def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
         if self.config.score == "words":
             return {}
-        return diversity(hypotheses, lambda: self.captions("train")["captions"])
+        return caption_diversity(hypotheses, lambda: self.captions("train")["captions"])
 
     def parse(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
         return parse_file_inputs(arguments, self.wrong, is_folder_of_frames)
@@ -228,19 +230,19 @@ class VideoToText(Task[VideoConfig]):
     def wrong(self, file: dict[str, Any]) -> str | None:
         """Why this model can't read a file, or None."""
         found = VideoProbe(self.config.frames, self.size)(file)
-        if found.problem or found.width == self.width:
+        if found.problem or found.feature_dim == self.width:
             return found.problem
-        kinds = [f"features of {width} numbers" if width else "pixels" for width in (found.width, self.width)]
+        kinds = [f"features of {width} numbers" if width else "pixels" for width in (found.feature_dim, self.width)]
         return f"holds {kinds[0]}, and this model reads {kinds[1]}"
 
     def export(self, source: dict[str, Any], path: Path) -> None:
-        write_video(read_frames(content(source), self.config.frames, None), path.with_suffix(".mp4"))
+        write_video(read_frames(file_content(source), self.config.frames, None), path.with_suffix(".mp4"))
 
     def render(self, source: dict[str, Any], hypothesis: list[int], weights: Tensor, path: Path) -> None:
         tokens = self.tokenizer.display_tokens([*hypothesis, EOS])[: len(weights)]
         if self.width:
             return plot_alignment(weights, tokens, [str(state + 1) for state in range(weights.size(1))], path)
-        frames = read_frames(content(source), self.config.frames, None)
+        frames = read_frames(file_content(source), self.config.frames, None)
         if self.config.encoder.reading != "regions":
             return plot_frame_attention(frames, weights, tokens, path)
         plot_region_attention(frames, weights.unflatten(1, (-1, *self.grid)), tokens, path)

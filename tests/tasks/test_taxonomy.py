@@ -10,7 +10,7 @@ import torch
 import tasks
 from decoders.config import SearchConfig
 from tasks.common.config import AttentionConfig, DecoderConfig
-from tasks.common.data.tables import Batch
+from tasks.common.data.batching import Batch
 from tasks.common.errors import UsageError
 from tasks.common.task import Task
 
@@ -69,7 +69,7 @@ def learns(task: Task, batch: Batch) -> None:
     losses = []
     for _ in range(STEPS):
         optimizer.zero_grad()
-        loss = model(batch) / batch.target_tokens
+        loss = model(batch) / batch.num_target_tokens
         loss.backward()
         assert all(weight.grad is None or weight.grad.isfinite().all() for weight in model.parameters())
         unlearned -= {

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from attention import coverage, diagonality, entropy
-from tasks.common.data.tables import BatchSampler
+from tasks.common.data.batching import BatchSampler
 from tasks.common.inference.evaluation import Predictor
 from tasks.common.model import Seq2Seq
 from tasks.common.task import Task

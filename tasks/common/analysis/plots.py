@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from tasks.common.console import console
 from tasks.common.training.checkpoints import write
-from tasks.common.training.logging import console
 
 # matplotlib brings the first font, which lacks Chinese; the first of the others that is installed has it. The extra
 # "chinese" installs a package that carries the second.

@@ -15,15 +15,16 @@ from decoders.base import Hypothesis
 from decoders.config import SearchConfig
 from tasks.common.cli.arguments import parse
 from tasks.common.config import Config
+from tasks.common.console import console
+from tasks.common.data.inputs import InputSegment
 from tasks.common.data.tables import SPLITS
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.inference import evaluation
 from tasks.common.inference.evaluation import Predictor
 from tasks.common.inference.loading import load_runs, parse_run_argument, read_config, reranking
 from tasks.common.inference.subtitles import subtitles
-from tasks.common.task import InputSegment, Task
+from tasks.common.task import Task
 from tasks.common.training import checkpoints as checkpoint
-from tasks.common.training.logging import console
 from tasks.common.training.trainer import Trainer
 
 CHANGEABLE = ("epochs", "minutes", "patience", "save_every", "workers", "tensorboard")  # when a run is resumed

@@ -18,13 +18,13 @@ from tasks.common.analysis.plots import plot_by_length, plot_curves
 from tasks.common.cli.arguments import parse
 from tasks.common.cli.commands import choose_preset, train_if_needed
 from tasks.common.config import Config
+from tasks.common.console import console
 from tasks.common.data.tables import SPLITS
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.inference import evaluation
 from tasks.common.inference.loading import load_runs
 from tasks.common.model import count_parameters
 from tasks.common.training import checkpoints as checkpoint
-from tasks.common.training.logging import console
 
 C = TypeVar("C", bound=Config)
 

@@ -11,12 +11,12 @@ from tasks.common.analysis.plots import plot_gallery
 from tasks.common.cli.arguments import parse
 from tasks.common.cli.commands import train_if_needed
 from tasks.common.cli.compare import markdown
+from tasks.common.console import console
 from tasks.common.errors import unknown_name
 from tasks.common.inference import evaluation
 from tasks.common.inference.loading import load_runs
 from tasks.common.training import checkpoints as checkpoint
-from tasks.common.training.logging import console
-from tasks.toy_world.scenes import scenes
+from tasks.toy_world.scenes import sample_scenes
 
 PICTURES = 3  # of each task in the gallery; their scenes are the same in all tasks
 SENSES = {"translation": "read", "speech_recognition": "heard", "image_captioning": "seen", "video_to_text": "watched"}
@@ -40,7 +40,7 @@ def demo(flags: list[str]) -> None:
     shown = {task: show(task, options.preset, folder) for task in SENSES}
     rows = [row for row, _ in shown.values()]
     checkpoint.write(folder / "demo.md", markdown(rows))
-    chosen = next(place for place, scene in enumerate(scenes("test", PICTURES)) if len(scene.objects) == 2)
+    chosen = next(place for place, scene in enumerate(sample_scenes("test", PICTURES)) if len(scene.objects) == 2)
     panels = [
         (f"{SENSES[task]}: {written[chosen]}", picture(folder, task, chosen)) for task, (_, written) in shown.items()
     ]

@@ -11,9 +11,9 @@ from tasks.common.cli.arguments import parse
 from tasks.common.cli.commands import choose_preset, start
 from tasks.common.cli.compare import as_flags, comma_separated, markdown
 from tasks.common.config import Config
+from tasks.common.console import console
 from tasks.common.errors import UsageError
 from tasks.common.training import checkpoints as checkpoint
-from tasks.common.training.logging import console
 
 if TYPE_CHECKING:
     import optuna

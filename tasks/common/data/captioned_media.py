@@ -1,4 +1,4 @@
-"""Pictures and videos with their captions: a file a row and its sentences, and which of the rows can't be used."""
+"""Images and videos with captions: rows of one file and its sentences, and the check of all files before training."""
 
 import hashlib
 import json
@@ -17,41 +17,51 @@ from tasks.common.data.tables import SPLITS, read_metadata, report_invalid_rows
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.normalization import TextNormalization, normalize_text
 
-VERSION = 2  # of the checks whose results are kept on disk
-CAPTIONS = ("captions", "caption", "text", "sentences")  # columns that data sets keep captions in
-FILE = {"path": Value("string"), "bytes": Value("binary")}  # a file, or what it would hold
+VERSION = 2  # of the checks whose results are cached; increase it when they change
+CAPTION_COLUMNS = ("captions", "caption", "text", "sentences")  # the usual names
+FILE_FEATURES = {"path": Value("string"), "bytes": Value("binary")}  # a file's path, or its content
 
 
 class MediaError(ValueError):
-    """Says what is wrong with a file, so that it fits behind its name."""
+    """An unusable media file. The message says what is wrong, to be printed after the file's name."""
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a file turned out to hold, or what is wrong with it."""
+    """The result of probing a file.
+
+    Attributes:
+        problem: What is wrong with it; empty if nothing is.
+        length: Its length in what the encoder counts: images, regions, frames.
+        feature_dim: The size of a feature vector, where the file holds features; 0 for pixels.
+        kept: Content that replaces the file in the table, if the probe keeps it.
+    """
 
     problem: str = ""
-    length: int = 1  # in what the encoder counts: pictures, regions, frames
-    width: int = 0  # features of a state, where the file holds features; 0 for pixels
-    kept: bytes | None = None  # what shall stand for the file from now on
+    length: int = 1
+    feature_dim: int = 0
+    kept: bytes | None = None
 
 
 @runtime_checkable
 class MediaProbe(Protocol):
-    """Reads a file as training will, so that later nothing can fail. The same file, the same answer."""
+    """Reads a file as training will, so that nothing can fail later. Deterministic."""
 
-    keeps: bool  # whether what the answers keep shall take the files' place
+    keeps: bool  # whether the results' ``kept`` replaces the files
 
     def __call__(self, file: Mapping[str, Any]) -> ProbeResult: ...
 
-    def describe(self) -> str:
-        """All that the answer depends on beside the file."""
+    def cache_key(self) -> str:
+        """Describe everything that the results depend on except the file."""
         ...
 
 
 def read_captioned_folder(data: str, split: str, column: str) -> Dataset | None:
-    """The convention of the libraries' folders: metadata.jsonl or .csv in a split's own folder, beside the files that
-    its column file_name names. Columns source and captions; None if there is no such split."""
+    """Read a split's own folder, with metadata.jsonl or .csv, whose column file_name names the other files.
+
+    Returns:
+        The columns source and captions; None if there is no such split.
+    """
     for name in SPLITS[split]:
         table = read_metadata(Path(data) / name)
         if table is not None:
@@ -61,120 +71,147 @@ def read_captioned_folder(data: str, split: str, column: str) -> Dataset | None:
 
 
 def captions_of(table: Dataset, column: str, where: str) -> list[Any]:
-    """Each row's captions: of ``column``, of one that is usual, or of several like caption_0, caption_1."""
+    """Return the captions of each row: from ``column``, a usual column, or several columns like caption_0, caption_1.
+
+    Raises:
+        UsageError: there is no such column.
+    """
     names = table.column_names
-    if column not in names and column == CAPTIONS[0]:
-        column = next((name for name in CAPTIONS if name in names), column)
+    if column not in names and column == CAPTION_COLUMNS[0]:
+        column = next((name for name in CAPTION_COLUMNS if name in names), column)
     if column in names:
         return list(table[column])
     numbered = [name for name in names if re.fullmatch(rf"{column.removesuffix('s')}_\d+", name)]
     if numbered:
-        return [list(given) for given in zip(*(table[name] for name in numbered), strict=True)]
+        return [list(captions) for captions in zip(*(table[name] for name in numbered), strict=True)]
     raise unknown_name("column", column, names, f"--caption-column names that of {where}")
 
 
 def group_captions(files: Sequence[dict[str, Any]], captions: Sequence[Any]) -> Dataset:
-    """Columns source and captions. Where a file is named in several rows, they become one with several captions."""
+    """Make a table with the columns source and captions; rows with the same file are merged into one."""
     rows: dict[Any, tuple[dict[str, Any], list[Any]]] = {}
     for number, (file, given) in enumerate(zip(files, captions, strict=True)):
         key = number if file["path"] is None or file["bytes"] else file["path"]
-        several = list(given) if isinstance(given, (list, tuple)) else [given]
-        texts = [caption.get("raw") if isinstance(caption, dict) else caption for caption in several]
+        as_list = list(given) if isinstance(given, (list, tuple)) else [given]
+        texts = [caption.get("raw") if isinstance(caption, dict) else caption for caption in as_list]
         rows.setdefault(key, (file, []))[1].extend(
             text if isinstance(text, str) else "" if text is None else str(text) for text in texts
         )
     return Dataset.from_dict(
-        {"source": [file for file, _ in rows.values()], "captions": [given for _, given in rows.values()]}
+        {"source": [file for file, _ in rows.values()], "captions": [texts for _, texts in rows.values()]}
     )
 
 
-def read_json(listing: Path, key: str) -> list[dict[str, Any]]:
-    try:
-        return json.loads(listing.read_text(encoding="utf-8"))[key]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{listing} is no caption file: {key} can't be read from it ({error!r})") from error
+def read_listing(file: Path, key: str) -> list[dict[str, Any]]:
+    """Read a list of entries from a JSON file of captions.
 
-
-def checked(table: Dataset, where: str, look: MediaProbe, skip_invalid: bool) -> Dataset:
-    """``table`` (source and captions) with the columns length and width of ``ProbeResult``.
-
-    Bad rows are told all at once, and left out if they may be. Raises UsageError.
+    Raises:
+        UsageError: it can't be read.
     """
-    identities = [identity(file) for file in table["source"]]
-    key = hashlib.sha256(f"{VERSION} {look.describe()} {identities}".encode()).hexdigest()[:24]
-    columns = {"problem": Value("string"), "length": Value("int32"), "width": Value("int32")}
-    found = table.select_columns(["source"]).map(
-        ProbeRow(look),
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))[key]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{file} is not a caption file: {key} can't be read from it ({error!r})") from error
+
+
+def probe_media(table: Dataset, where: str, probe: MediaProbe, skip_invalid: bool) -> Dataset:
+    """Check all files, in several processes; the results are cached.
+
+    Args:
+        table: The columns source and captions.
+        where: The name of the data in messages.
+        probe: Checks one file.
+        skip_invalid: Skip invalid rows.
+
+    Returns:
+        The valid rows, with the columns length and feature_dim of ``ProbeResult``.
+
+    Raises:
+        UsageError: rows are invalid and may not be skipped, or none is valid.
+    """
+    keys = [media_key(file) for file in table["source"]]
+    key = hashlib.sha256(f"{VERSION} {probe.cache_key()} {keys}".encode()).hexdigest()[:24]
+    columns = {"problem": Value("string"), "length": Value("int32"), "feature_dim": Value("int32")}
+    results = table.select_columns(["source"]).map(
+        ProbeRow(probe),
         remove_columns=["source"],
-        features=Features(columns | ({"source": FILE} if look.keeps else {})),
-        cache_file_name=str(cache.folder() / f"looked-at-{key}.arrow"),
+        features=Features(columns | ({"source": FILE_FEATURES} if probe.keeps else {})),
+        cache_file_name=str(cache.cache_dir() / f"probed-{key}.arrow"),
         new_fingerprint=key,
         writer_batch_size=100,
-        num_proc=cache.processes(len(table)),
+        num_proc=cache.num_processes(len(table)),
     )
-    usual = next((width for width, bad in zip(found["width"], found["problem"], strict=True) if not bad), 0)
+    dims = zip(results["feature_dim"], results["problem"], strict=True)
+    expected_dim = next((dim for dim, problem in dims if not problem), 0)
     problems = {}
-    rows = zip(table["source"], table["captions"], found["width"], found["problem"], strict=True)
-    for row, (file, captions, width, wrong) in enumerate(rows):
-        if not wrong and width != usual:
-            wrong = f"has {width} features a state where the others have {usual} (0: pixels)"
-        if not wrong and not any(caption.strip() for caption in captions):
-            wrong = "has no caption"
-        if wrong:
-            problems[row] = f"({Path(file['path'] or '?').name}) {wrong}"
+    rows = zip(table["source"], table["captions"], results["feature_dim"], results["problem"], strict=True)
+    for row, (file, captions, dim, problem) in enumerate(rows):
+        if not problem and dim != expected_dim:
+            problem = f"has feature vectors of {dim} numbers where the others have {expected_dim} (0: pixels)"
+        if not problem and not any(caption.strip() for caption in captions):
+            problem = "has no caption"
+        if problem:
+            problems[row] = f"({Path(file['path'] or '?').name}) {problem}"
     report_invalid_rows(problems, len(table), where, skip_invalid)
-    good = [row for row in range(len(table)) if row not in problems]
-    if not good:
-        raise UsageError(f"{where}: no row is left to use")
-    if look.keeps:
+    valid = [row for row in range(len(table)) if row not in problems]
+    if not valid:
+        raise UsageError(f"{where}: no valid row is left")
+    if probe.keeps:
         table = table.remove_columns("source")
-    table = concatenate_datasets([table, found.remove_columns("problem")], axis=1)
-    return table.select(good) if problems else table
+    table = concatenate_datasets([table, results.remove_columns("problem")], axis=1)
+    return table.select(valid) if problems else table
 
 
-def add_targets(table: Dataset, text: TextNormalization, *, all_learned: bool) -> Dataset:
-    """Columns references, the captions as they are, and target, those that are learned, in place of captions.
+def add_targets(table: Dataset, text_normalization: TextNormalization, *, all_captions: bool) -> Dataset:
+    """Replace the column captions by references, all captions unchanged, and target, the normalized ones to train on.
 
-    Without ``all_learned`` only the first one is: the plain description of a scene.
+    Args:
+        table: A table with the column captions.
+        text_normalization: The normalization of targets.
+        all_captions: Train on all captions; otherwise on the first one alone, a scene's plain description.
     """
-    references = [[caption for caption in given if caption.strip()] for given in table["captions"]]
-    learned = references if all_learned else [given[:1] for given in references]
-    targets = [[normalize_text(caption, text) for caption in given] for given in learned]
+    references = [[caption for caption in captions if caption.strip()] for captions in table["captions"]]
+    chosen = references if all_captions else [captions[:1] for captions in references]
+    targets = [[normalize_text(caption, text_normalization) for caption in captions] for captions in chosen]
     return table.remove_columns("captions").add_column("target", targets).add_column("references", references)
 
 
 class ProbeRow:
-    """A row's ``ProbeResult`` as columns; an object, so that other processes can be given it."""
+    """Makes columns of a row's ``ProbeResult``; an object, so that it can be sent to other processes."""
 
-    def __init__(self, look: MediaProbe):
-        self.look = look
+    def __init__(self, probe: MediaProbe):
+        self.probe = probe
 
     def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        found = asdict(self.look(row["source"]))
-        kept = {"path": row["source"]["path"], "bytes": found.pop("kept")}
-        return found | ({"source": kept} if self.look.keeps else {})
+        result = asdict(self.probe(row["source"]))
+        file = {"path": row["source"]["path"], "bytes": result.pop("kept")}
+        return result | ({"source": file} if self.probe.keeps else {})
 
 
-def content(file: Mapping[str, Any]) -> str | bytes:
-    """The path of a row's file, or what it would hold."""
+def file_content(file: Mapping[str, Any]) -> str | bytes:
+    """Return the content of a row's file, or its path where the table does not hold the content."""
     return file["path"] if file["bytes"] is None else file["bytes"]
 
 
-def identity(file: Mapping[str, Any]) -> str:
-    """Changes with the file's size or time, or with the bytes that the table holds itself."""
+def media_key(file: Mapping[str, Any]) -> str:
+    """Return a text that changes with the file's path, size or modification time, or with the content in the table."""
     if file["bytes"] is not None:
         return hashlib.sha256(file["bytes"]).hexdigest()
-    return cache.identity(Path(file["path"]))
+    return cache.file_key(Path(file["path"]))
 
 
-def read_features(path: str, unit: str) -> Float[np.ndarray, "states features"]:
-    """What a .npy file holds, made elsewhere: (``unit``, features), or a grid of them. Raises MediaError otherwise."""
+def read_feature_array(path: str, unit: str) -> Float[np.ndarray, "states features"]:
+    """Read a .npy file of features: (``unit``, features), or a grid of feature vectors, which is flattened.
+
+    Raises:
+        MediaError: the file holds anything else.
+    """
     try:
         values = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise MediaError("does not exist") from None
     except (ValueError, OSError, EOFError) as error:
-        raise MediaError(f"is no .npy file that can be read ({error})") from error
+        raise MediaError(f"is not a readable .npy file ({error})") from error
     if values.ndim not in (2, 3) or not np.issubdtype(values.dtype, np.floating) or not values.size:
         raise MediaError(f"holds {values.dtype} of shape {values.shape}; ({unit}, features) is expected")
     if not np.isfinite(values).all():

@@ -1,4 +1,4 @@
-"""Pictures as they are found: any size, mode and format that Pillow reads, upright, in red, green and blue."""
+"""Images of any size, mode and format that Pillow reads, as upright RGB."""
 
 import io
 import warnings
@@ -11,103 +11,110 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from attention.validation import check_settings
 from tasks.common.data.captioned_media import MediaError
-from tasks.common.errors import check
 
-Image.MAX_IMAGE_PIXELS = None  # ``open_image`` has its own limit, and says it
-SMALLEST = 8  # pixels a side
-LARGEST = 200  # million pixels, after what the decoder itself leaves out
+Image.MAX_IMAGE_PIXELS = None  # ``open_image`` has a limit of its own, with an error message
+MIN_SIDE = 8  # pixels
+MAX_MEGAPIXELS = 200  # of the image before the decoder itself reduces it
 
 
 @dataclass(frozen=True, kw_only=True)
-class AugmentConfig:
-    """What training changes in its pictures."""
+class ImageAugmentConfig:
+    """Random changes of training images."""
 
     crop: float = 0.0
-    """Up to this share of each side is cut off, by new shares each time."""
+    """Crop up to this share of the width and of the height, sampled each time."""
     flip: bool = False
-    """Half of the pictures are mirrored: only where no caption tells left from right."""
+    """Mirror half of the images; use it only where no caption distinguishes left and right."""
     color: float = 0.0
-    """Brightness and contrast change by up to this share."""
+    """Change brightness and contrast by up to this share."""
 
     def __post_init__(self):
-        allowed = {name: (0 <= getattr(self, name) <= 0.5, "0 to 0.5") for name in ("crop", "colour")}
-        check("augment", self, allowed)
+        allowed = {name: (0 <= getattr(self, name) <= 0.5, "0 to 0.5") for name in ("crop", "color")}
+        check_settings("augment", self, allowed)
 
 
 def open_image(source: str | bytes, side: int | None = None) -> Image.Image:
-    """A picture in RGB, turned upright. Of an animation it is the first frame; what is transparent is white.
+    """Read an image as upright RGB: the first frame of an animation, with transparent pixels in white.
 
-    ``side``: pictures will be brought to this size, so JPEGs need not be decoded in more detail. Raises MediaError.
+    Args:
+        source: A path, or a file's content.
+        side: The size in pixels that the image will be resized to, so that a JPEG need not be decoded in more detail.
+
+    Raises:
+        MediaError: it can't be read.
     """
     try:
         if (len(source) if isinstance(source, bytes) else Path(source).stat().st_size) == 0:
             raise MediaError("is empty")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of broken metadata, which nothing here depends on
-            picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+            warnings.simplefilter("ignore")  # about broken metadata, which nothing here depends on
+            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
             if side:
-                picture.draft("RGB", (2 * side, 2 * side))
-            width, height = picture.size
-            if width * height > LARGEST * 1_000_000:
-                raise MediaError(f"has {width * height / 1e6:.0f} million pixels; at most {LARGEST} are read")
-            return to_rgb(ImageOps.exif_transpose(picture))
+                image.draft("RGB", (2 * side, 2 * side))
+            width, height = image.size
+            if width * height > MAX_MEGAPIXELS * 1_000_000:
+                raise MediaError(f"has {width * height / 1e6:.0f} million pixels; at most {MAX_MEGAPIXELS} are allowed")
+            return to_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise MediaError("does not exist") from None
     except IsADirectoryError:
         raise MediaError("is a folder") from None
     except UnidentifiedImageError:
-        raise MediaError("is no picture that can be read") from None
+        raise MediaError("is not a readable image") from None
     except MediaError:
         raise
     except Exception as error:  # each format's decoder raises its own
         raise MediaError(f"is broken ({str(error).splitlines()[0] if str(error) else error!r})") from error
 
 
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """Any of Pillow's modes as RGB; 16 bits become 8."""
-    if picture.mode.startswith("I") or picture.mode == "F":
-        values = np.asarray(picture, dtype=np.float64)
-        whole = 255.0 if values.max(initial=0) <= 255 else 65535.0
-        return Image.fromarray((values.clip(0, whole) / whole * 255).astype(np.uint8)).convert("RGB")
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-    return picture.convert("RGB")
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert any of Pillow's modes to RGB; 16 bits become 8."""
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, dtype=np.float64)
+        maximum = 255.0 if values.max(initial=0) <= 255 else 65535.0
+        return Image.fromarray((values.clip(0, maximum) / maximum * 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
 
 
-def problem(source: str | bytes) -> str | None:
-    """What is wrong with a picture, or None: read as a whole, so that later nothing can fail."""
+def image_problem(source: str | bytes) -> str | None:
+    """Describe what is wrong with an image, or return None. All of it is decoded, so that nothing can fail later."""
     try:
-        width, height = open_image(source, side=SMALLEST).size
+        width, height = open_image(source, side=MIN_SIDE).size
     except MediaError as error:
         return str(error)
-    if min(width, height) < SMALLEST:
-        return f"is {width} × {height} pixels; at least {SMALLEST} × {SMALLEST} are needed"
+    if min(width, height) < MIN_SIDE:
+        return f"is {width} × {height} pixels; at least {MIN_SIDE} × {MIN_SIDE} are needed"
     return None
 
 
-def load_pixels(source: str | bytes, side: int, augment: AugmentConfig | None = None) -> UInt8[Tensor, "3 side side"]:
-    """Pixels of a picture brought to ``side`` × ``side``, the whole of it, or what ``augment`` leaves."""
-    picture = open_image(source, side)
+def load_pixels(
+    source: str | bytes, side: int, augment: ImageAugmentConfig | None = None
+) -> UInt8[Tensor, "3 side side"]:
+    """Load an image, resized to ``side`` × ``side`` pixels: all of it, or a random crop with random colors."""
+    image = open_image(source, side)
     if augment is None:
-        return pixels(picture.resize((side, side), Image.Resampling.BICUBIC))
-    box = random_crop_box(*picture.size, augment.crop)
-    return color_jitter(pixels(picture.resize((side, side), Image.Resampling.BICUBIC, box)), augment)
+        return to_tensor(image.resize((side, side), Image.Resampling.BICUBIC))
+    box = random_crop_box(*image.size, augment.crop)
+    return color_jitter(to_tensor(image.resize((side, side), Image.Resampling.BICUBIC, box)), augment)
 
 
-def random_crop_box(width: int, height: int, share: float) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of what is left where up to ``share`` of each side is cut off, by chance."""
-    split_span = share * torch.rand(2)  # of the width and of the height
-    lefts = split_span * torch.rand(2)
-    (left, top), (right, bottom) = lefts.tolist(), (1 - split_span + lefts).tolist()
+def random_crop_box(width: int, height: int, max_share: float) -> tuple[float, float, float, float]:
+    """Sample left, top, right and bottom of a crop that removes up to ``max_share`` of the width and of the height."""
+    removed = max_share * torch.rand(2)  # shares of the width and of the height
+    starts = removed * torch.rand(2)
+    (left, top), (right, bottom) = starts.tolist(), (1 - removed + starts).tolist()
     return left * width, top * height, right * width, bottom * height
 
 
 def color_jitter(
-    values: UInt8[Tensor, "*frames 3 height width"], augment: AugmentConfig
+    values: UInt8[Tensor, "*frames 3 height width"], augment: ImageAugmentConfig
 ) -> UInt8[Tensor, "*frames 3 h w"]:
-    """Mirrored and in another light, by chance; all frames in the same way."""
+    """Mirror at random, and change brightness and contrast at random; all frames in the same way."""
     if augment.flip and torch.rand(()) < 0.5:
         values = values.flip(-1)
     if augment.color:
@@ -118,5 +125,5 @@ def color_jitter(
     return values
 
 
-def pixels(picture: Image.Image) -> UInt8[Tensor, "3 height width"]:
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+def to_tensor(image: Image.Image) -> UInt8[Tensor, "3 height width"]:
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)

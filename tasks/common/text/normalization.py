@@ -1,28 +1,32 @@
-"""What counts as the same transcript."""
+"""Normalization of texts, so that spellings that are to count as equal become equal."""
 
 import re
 import unicodedata
 from typing import Literal
 
-TextNormalization = Literal["raw", "lower", "plain"]
+TextNormalization = Literal["none", "lowercase", "no_punctuation"]
 
 
 def normalize_text(text: str, kind: TextNormalization) -> str:
-    """``raw``: only spaces are tidied; ``lower``: lower-cased, in NFKC; ``plain``: without punctuation as well.
+    """Normalize a text.
 
-    Apostrophes within words stay, all written as ', hyphens part words, and letters with diacritics are letters.
+    Args:
+        text: The text.
+        kind: ``none`` normalizes spaces only; ``lowercase`` also lower-cases and applies NFKC; ``no_punctuation``
+            also removes punctuation. It keeps apostrophes within words, all written as ', splits words at hyphens,
+            and treats letters with diacritics as letters.
     """
-    if kind != "raw":
+    if kind != "none":
         text = unicodedata.normalize("NFKC", text).lower()
-    if kind == "plain":
+    if kind == "no_punctuation":
         text = re.sub(r"(?<=\w)[’‘ʼ'](?=\w)", "\0", text)
-        text = re.sub(r"[^\w\0]|[_ʼ]", lambda sign: stand_in(sign[0]), text).replace("\0", "'")
+        text = re.sub(r"[^\w\0]|[_ʼ]", lambda match: replace_non_word(match[0]), text).replace("\0", "'")
     return " ".join(text.split())
 
 
-def stand_in(sign: str) -> str:
-    """What a character that is neither letter nor digit leaves behind in plain text."""
-    category = unicodedata.category(sign)
+def replace_non_word(character: str) -> str:
+    """Return the replacement of a character that is neither letter nor digit."""
+    category = unicodedata.category(character)
     if category.startswith("M"):  # vowel signs of Hindi or Tamil, and diacritics that NFKC does not join to a letter
-        return sign
-    return "" if category == "Cf" else " "  # format characters, soft hyphens for instance, stand inside words
+        return character
+    return "" if category == "Cf" else " "  # format characters, soft hyphens for instance, appear inside words

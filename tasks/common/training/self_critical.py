@@ -62,7 +62,7 @@ class SelfCritical(nn.Module):
         self.model = model
         self.decoder = model.decoder
         self.tokenizer = tokenizer
-        self.cider = Cider.of(
+        self.cider = Cider.from_references(
             [[normalize_text(text, "no_punctuation") + END for text in given] for given in references]
         )
         # Tokens that are never sampled take no part in the distribution that is learned. Otherwise every bad sentence

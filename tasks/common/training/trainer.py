@@ -324,7 +324,7 @@ class Trainer:
             with self.autocast():
                 loss += float(self.model(batch))
                 measured += [] if monitor is None else monitor.measure(self.model, batch)
-            tokens += batch.target_tokens
+            tokens += batch.num_target_tokens
         greedy = SearchConfig(beam=1, max_length=self.task.config.search.max_length)
         predictor = Predictor(self.task, [self.model])
         hypotheses = generate_texts(
@@ -409,4 +409,4 @@ class Trainer:
 
 
 def sum_tokens(batches: list[Batch]) -> int:
-    return sum(batch.target_tokens for batch in batches)
+    return sum(batch.num_target_tokens for batch in batches)

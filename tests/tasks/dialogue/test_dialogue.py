@@ -80,7 +80,7 @@ def test_the_corpus_of_conversations_is_there_in_several_languages(language):
 @pytest.mark.parametrize(
     "talks, choices, message",
     [
-        ([TALK, ["Hi", ""], [None, "x"]], {}, r"2 of 3 rows are bad: row 2 \(turn 2\) is empty; row 3 \(turn 1\)"),
+        ([TALK, ["Hi", ""], [None, "x"]], {}, r"2 of 3 rows are invalid: row 2 \(turn 2\) is empty; row 3 \(turn 1\)"),
         ([["alone"]], {}, "no conversation has two turns"),
         ([TALK], {"column": "turns"}, "unknown column 'turns'.*--turns-column"),
     ],

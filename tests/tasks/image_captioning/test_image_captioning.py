@@ -19,7 +19,7 @@ from torch.testing import assert_close
 import run
 from attention.memory import Memory
 from tasks.common.data.captioned_media import MediaError
-from tasks.common.data.images import AugmentConfig, load_pixels, open_image, problem
+from tasks.common.data.images import ImageAugmentConfig, image_problem, load_pixels, open_image
 from tasks.common.errors import UsageError
 from tasks.image_captioning import Task
 from tasks.image_captioning.presets import tiny
@@ -187,19 +187,19 @@ def test_of_an_animation_the_first_picture_is_read():
 def test_a_panorama_is_read_whole():
     wide = Pillow.new("RGB", (20_000, 60), "green")
     for kind in ("jpeg", "png"):
-        assert problem(saved(wide, kind)) is None
+        assert image_problem(saved(wide, kind)) is None
         assert load_pixels(saved(wide, kind), 16)[1].float().mean() > 120
 
 
 def test_what_is_wrong_with_a_picture_is_said(tmp_path):
     good = saved(Pillow.new("RGB", (64, 64), "red"), "jpeg")
     (tmp_path / "text.jpg").write_text("not a picture at all")
-    assert "empty" in str(problem(b""))
-    assert "broken" in str(problem(good[: len(good) // 2]))
-    assert "1 × 1" in str(problem(saved(Pillow.new("RGB", (1, 1)), "png")))
-    assert "no picture" in str(problem(str(tmp_path / "text.jpg")))
-    assert "does not exist" in str(problem("nowhere.jpg"))
-    assert "folder" in str(problem(str(tmp_path)))
+    assert "empty" in str(image_problem(b""))
+    assert "broken" in str(image_problem(good[: len(good) // 2]))
+    assert "1 × 1" in str(image_problem(saved(Pillow.new("RGB", (1, 1)), "png")))
+    assert "no picture" in str(image_problem(str(tmp_path / "text.jpg")))
+    assert "does not exist" in str(image_problem("nowhere.jpg"))
+    assert "folder" in str(image_problem(str(tmp_path)))
     with pytest.raises(MediaError, match="million pixels"):
         open_image(saved(Pillow.new("1", (20_000, 20_000)), "png"))
 
@@ -207,15 +207,15 @@ def test_what_is_wrong_with_a_picture_is_said(tmp_path):
 def test_augmentation_changes_pictures_only_as_much_as_it_may():
     gradient = np.tile(np.arange(64, dtype=np.uint8)[None, :, None] * 4, (64, 1, 3))
     content = saved(Pillow.fromarray(gradient), "png")
-    still = load_pixels(content, 32, AugmentConfig())
+    still = load_pixels(content, 32, ImageAugmentConfig())
     assert_close(still, load_pixels(content, 32))
-    crops = torch.stack([load_pixels(content, 32, AugmentConfig(crop=0.25)) for _ in range(40)]).float()
+    crops = torch.stack([load_pixels(content, 32, ImageAugmentConfig(crop=0.25)) for _ in range(40)]).float()
     spans = crops[..., -1].mean(dim=(1, 2)) - crops[..., 0].mean(dim=(1, 2))
     assert spans.min() > 0.70 * 252
     assert spans.max() - spans.min() > 0.1 * 252
-    flips = [bool(load_pixels(content, 32, AugmentConfig(flip=True))[0, 0, 0] > 128) for _ in range(40)]
+    flips = [bool(load_pixels(content, 32, ImageAugmentConfig(flip=True))[0, 0, 0] > 128) for _ in range(40)]
     assert 5 < sum(flips) < 35
-    colors = torch.stack([load_pixels(content, 32, AugmentConfig(color=0.3)) for _ in range(20)]).float()
+    colors = torch.stack([load_pixels(content, 32, ImageAugmentConfig(color=0.3)) for _ in range(20)]).float()
     assert colors.mean(dim=(1, 2, 3)).std() > 3
 
 
@@ -223,7 +223,7 @@ def test_all_bad_rows_are_told_before_training_and_may_be_left_out(folder, capsy
     (folder / "train" / "0.png").write_bytes(b"")
     (folder / "train" / "1.png").unlink()
     with pytest.raises(
-        UsageError, match=r"2 of 3 rows are bad.*0\.png\) is empty.*1\.png\) does not exist.*--skip-invalid"
+        UsageError, match=r"2 of 3 rows are invalid.*0\.png\) is empty.*1\.png\) does not exist.*--skip-invalid"
     ):
         load(folder)
     assert load(folder, skip_invalid=True)["references"][:] == CAPTIONS[2:]

@@ -7,8 +7,8 @@ import torch
 
 import run
 from decoders.base import NEG_INF
-from decoders.search import mask_invalid
 from decoders.config import SearchConfig
+from decoders.search import mask_invalid
 from tasks.common.errors import UsageError
 from tasks.common.text.tokenizer import Tokenizer, VocabularyConfig
 from tasks.poetry import Config, Task
@@ -91,7 +91,7 @@ def test_bad_poems_are_reported_together(folder):
     bad = [{"lines": ["", "x"]}, {"lines": ["白□", "日"]}, {"lines": ["，。"]}, {"lines": QUATRAIN}]
     text = "".join(json.dumps({"title": "x", **poem}, ensure_ascii=False) + "\n" for poem in bad)
     (folder / "train.jsonl").write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError, match=r"3 of 4 rows are bad: row 1 is empty; row 2 has a gap .*; row 3 has no line"):
+    with pytest.raises(UsageError, match=r"3 of 4 rows are invalid: row 1 is empty; row 2 has a gap .*; row 3 has no line"):
         load_verse(str(folder), "train", "lines", False)
     assert len(load_verse(str(folder), "train", "lines", True)) == 3
     (folder / "train.jsonl").write_text(json.dumps({"verse": "x"}) + "\n")

@@ -21,7 +21,7 @@ from tasks.common.errors import UsageError
 from tasks.speech_recognition import Task
 from tasks.speech_recognition.presets import tiny
 from tasks.toy_world import speech as voices
-from tasks.toy_world.speech import speak
+from tasks.toy_world.speech import synthesize
 
 RATE = 16_000
 TEXTS = ["red seven", "red two", "white seven", "white two"]
@@ -30,7 +30,7 @@ SHORT = ["--num-scenes", "24", "--train.epochs", "1", "--search.max-length", "12
 
 @pytest.fixture(scope="session")
 def spoken() -> dict[str, np.ndarray]:
-    return {text: speak(text, "gmw/en-US+m3") for text in TEXTS}
+    return {text: synthesize(text, "gmw/en-US+m3") for text in TEXTS}
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +111,7 @@ def test_an_audiofolder_is_read_with_its_transcripts_made_plain(folder, spoken):
         assert examples["references"] == [[text] for text in TEXTS]
         for length, samples in zip(examples["length"], spoken.values(), strict=True):
             assert length == pytest.approx(len(samples) / RATE * 100, abs=2)
-    assert load(data=str(folder), transcript="raw")["target"] == [f"{text.title()}!" for text in TEXTS]
+    assert load(data=str(folder), transcript="none")["target"] == [f"{text.title()}!" for text in TEXTS]
 
 
 def test_metadata_may_be_a_csv_with_another_column_of_text(folder):
@@ -179,7 +179,7 @@ def test_all_bad_rows_are_told_together_and_can_be_left_out(folder, spoken):
     with pytest.raises(UsageError) as raised:
         load(data=str(folder))
     reverse_log_probs = str(raised.value)
-    assert "9 of 11 rows are bad" in reverse_log_probs
+    assert "9 of 11 rows are invalid" in reverse_log_probs
     for part in ("1.wav", "0 bytes", "2.wav", "silent", "0.01 s", "not finite", "does not exist", "13 features"):
         assert part in reverse_log_probs
     assert "--skip-invalid" in reverse_log_probs
@@ -231,7 +231,7 @@ VARIANTS = {
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_model_trains_writes_and_is_evaluated(name, train, capsys, tmp_path):
     folder = train(*VARIANTS[name])
-    soundfile.write("one.wav", speak("a red seven", "gmw/en-US+m3"), RATE)
+    soundfile.write("one.wav", synthesize("a red seven", "gmw/en-US+m3"), RATE)
     lines = call(capsys, "predict", folder, "one.wav", "--beam", "2", "--n-best", "2")
     assert 1 <= len(lines) <= 2
     printed = "\n".join(call(capsys, "evaluate", folder, "--split", "validation", "--beam", "2"))
@@ -244,13 +244,13 @@ def test_every_model_trains_writes_and_is_evaluated(name, train, capsys, tmp_pat
 
 @pytest.mark.parametrize("name", ["joint", "ctc", "transducer"])
 def test_a_picture_shows_the_sound_and_what_was_heard_where(name, train, capsys):
-    soundfile.write("one.wav", speak("a red seven above a blue two", "gmw/en-US+m3"), RATE)
+    soundfile.write("one.wav", synthesize("a red seven above a blue two", "gmw/en-US+m3"), RATE)
     call(capsys, "predict", train(*VARIANTS[name]), "one.wav", "--plot-dir", "pictures")
     assert imread("pictures/0001.png").std() > 0.05
 
 
 def test_without_attention_there_is_no_picture(train, capsys):
-    soundfile.write("one.wav", speak("a red seven", "gmw/en-US+m3"), RATE)
+    soundfile.write("one.wav", synthesize("a red seven", "gmw/en-US+m3"), RATE)
     capsys.readouterr()
     with pytest.raises(SystemExit) as leaving:
         run.main(["speech_recognition", "predict", train(*VARIANTS["no attention"]), "one.wav", "--plot-dir", "p"])
@@ -259,7 +259,7 @@ def test_without_attention_there_is_no_picture(train, capsys):
 
 
 def test_options_that_a_decoder_cannot_follow_are_refused(train, capsys):
-    soundfile.write("one.wav", speak("a red seven", "gmw/en-US+m3"), RATE)
+    soundfile.write("one.wav", synthesize("a red seven", "gmw/en-US+m3"), RATE)
     for kind in ("ctc", "transducer"):
         assert "--sample" in refused(capsys, "predict", train(*VARIANTS[kind]), "one.wav", "--sample")
     folder = train(*VARIANTS["ctc"])

@@ -7,7 +7,7 @@ import pytest
 
 import run
 from tasks.common.errors import UsageError
-from tasks.common.text.words import words
+from tasks.common.text.words import split_words
 from tasks.summarization import PRESETS, Config, Task
 from tasks.summarization.docstrings import assign_packages, docstrings, load_docstrings
 
@@ -76,9 +76,9 @@ def test_the_lead_has_as_many_words_as_references_have():
     task = Task(PRESETS["tiny"]())
     examples = task.load("validation")
     lead = task.baselines(examples)["lead"]
-    mean = sum(len(words(target)) for target in examples["target"]) / len(examples)
+    mean = sum(len(split_words(target)) for target in examples["target"]) / len(examples)
     assert all(source.startswith(line) for source, line in zip(examples["source"], lead, strict=True))
-    assert {len(words(line)) for line in lead} == {round(mean)}
+    assert {len(split_words(line)) for line in lead} == {round(mean)}
 
 
 def test_only_the_beginning_of_a_long_document_is_read():

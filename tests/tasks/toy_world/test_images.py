@@ -7,23 +7,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.toy_world.images import HEIGHTS, RGB, SIDE, arrange, draw, handwriting, toy_images
-from tasks.toy_world.scenes import Scene, SceneObject, scenes
+from tasks.toy_world.images import DIGIT_HEIGHTS, IMAGE_SIZE, RGB, arrange, load_handwriting, render_scene, toy_images
+from tasks.toy_world.scenes import Scene, SceneObject, sample_scenes
 
 SPLITS = ("train", "validation", "test")
 
 
 def test_no_handwriting_is_in_two_splits():
-    seen = {split: {ink.tobytes() for written in handwriting(split) for ink in written} for split in SPLITS}
-    assert all(len(written) >= 8 for split in SPLITS for written in handwriting(split))
+    seen = {split: {ink.tobytes() for written in load_handwriting(split) for ink in written} for split in SPLITS}
+    assert all(len(written) >= 8 for split in SPLITS for written in load_handwriting(split))
     for split, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
         assert not seen[split] & seen[other]
 
 
 def test_the_same_generator_draws_the_same():
-    scene = scenes("train", 3)[2]
-    first, second, other = (draw(scene, "train", random.Random(seed)) for seed in (1, 1, 2))
-    assert first.shape == (SIDE, SIDE, 3)
+    scene = sample_scenes("train", 3)[2]
+    first, second, other = (render_scene(scene, "train", random.Random(seed)) for seed in (1, 1, 2))
+    assert first.shape == (IMAGE_SIZE, IMAGE_SIZE, 3)
     np.testing.assert_array_equal(first, second)
     assert (first != other).any()
 
@@ -32,14 +32,14 @@ def test_the_same_generator_draws_the_same():
 def test_things_lie_inside_and_as_they_are_told(relation):
     for seed in range(200):
         generator = random.Random(seed)
-        objects = [SceneObject(generator.randrange(10), "red", generator.choice(list(HEIGHTS))) for _ in range(3)]
+        objects = [SceneObject(generator.randrange(10), "red", generator.choice(list(DIGIT_HEIGHTS))) for _ in range(3)]
         cut = generator.choice((1, 2))
         scene = Scene(tuple(objects[:cut]), relation, tuple(objects[cut:]))
         boxes = [(top, left, *ink.shape) for _, (top, left), ink in arrange(scene, "train", generator)]
         assert len(boxes) == 3
         for top, left, height, width in boxes:
-            assert 0 <= top <= SIDE - height
-            assert 0 <= left <= SIDE - width
+            assert 0 <= top <= IMAGE_SIZE - height
+            assert 0 <= left <= IMAGE_SIZE - width
         along = 0 if relation == "above" else 1
         ends = [box[along] + box[2 + along] for box in boxes[:cut]]
         assert max(ends) < min(box[along] for box in boxes[cut:])
@@ -48,11 +48,11 @@ def test_things_lie_inside_and_as_they_are_told(relation):
 
 
 def test_a_thing_has_its_size_and_its_colour():
-    for size, height in HEIGHTS.items():
+    for size, height in DIGIT_HEIGHTS.items():
         for color, paint in RGB.items():
             scene = Scene((SceneObject(0, color, size),))
             generator = random.Random(3)
-            picture = draw(scene, "test", generator).reshape(-1, 3).astype(float)
+            picture = render_scene(scene, "test", generator).reshape(-1, 3).astype(float)
             # Litter and ground are grey or dark, so of what is bright most has the direction of the paint.
             bright = picture[np.linalg.norm(picture, axis=1) > 0.75 * np.linalg.norm(paint)]
             cosines = bright @ paint / np.linalg.norm(bright, axis=1) / np.linalg.norm(paint)
@@ -66,4 +66,4 @@ def test_drawn_scenes_are_kept_and_can_be_read():
     again = toy_images("validation", 4)[1]
     assert len(chosen) == len(table) == 4
     assert table["bytes"][:] == again["bytes"][:]
-    assert Image.open(io.BytesIO(table[0]["bytes"])).size == (SIDE, SIDE)
+    assert Image.open(io.BytesIO(table[0]["bytes"])).size == (IMAGE_SIZE, IMAGE_SIZE)

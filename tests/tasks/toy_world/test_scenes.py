@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from tasks.toy_world.grammar import COLORS, GRAMMARS, SIZES
-from tasks.toy_world.scenes import COUNTS, RELATIONS, Scene, SceneObject, describe, scenes, split_by_hash, text_pairs
+from tasks.toy_world.scenes import (
+    NUM_SCENES,
+    RELATIONS,
+    Scene,
+    SceneObject,
+    describe,
+    sample_scenes,
+    split_of_scene,
+    text_pairs,
+)
 
 LANGUAGES = ("en", "de", "fr", "zh")
 EVERY_THING = [SceneObject(digit, color, size) for digit, color, size in product(range(10), COLORS, SIZES)]
@@ -24,7 +33,7 @@ PURPLE_ONE = SceneObject(1, "purple", "small")
 @pytest.fixture(scope="module")
 def world() -> dict[str, list[Scene]]:
     """All splits as they are by default."""
-    return {split: scenes(split) for split in COUNTS}
+    return {split: sample_scenes(split) for split in NUM_SCENES}
 
 
 def composition(scene: Scene) -> tuple:
@@ -35,8 +44,8 @@ def composition(scene: Scene) -> tuple:
 
 
 def test_splits_have_as_many_different_scenes_as_promised(world):
-    assert {split: len(found) for split, found in world.items()} == COUNTS
-    assert {split: len(set(found)) for split, found in world.items()} == COUNTS
+    assert {split: len(found) for split, found in world.items()} == NUM_SCENES
+    assert {split: len(set(found)) for split, found in world.items()} == NUM_SCENES
 
 
 def test_every_split_has_scenes_of_one_two_and_three_things(world):
@@ -49,11 +58,11 @@ def test_every_split_has_scenes_of_one_two_and_three_things(world):
         }
 
 
-@pytest.mark.parametrize("one, other", list(combinations(COUNTS, 2)))
+@pytest.mark.parametrize("one, other", list(combinations(NUM_SCENES, 2)))
 def test_splits_share_no_composition_even_under_other_seeds(world, one, other):
     met = {composition(scene) for scene in world[one]}
     assert met.isdisjoint(composition(scene) for scene in world[other])
-    assert met.isdisjoint(composition(scene) for scene in scenes(other, 100, seed=7))
+    assert met.isdisjoint(composition(scene) for scene in sample_scenes(other, 100, seed=7))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -62,7 +71,7 @@ def test_splits_share_no_sentence_whichever_side_it_is_told_from(world, language
         split: {sentence for scene in found[:2000] for sentence in describe(scene, language)}
         for split, found in world.items()
     }
-    assert all(reverse_log_probs[one].isdisjoint(reverse_log_probs[other]) for one, other in combinations(COUNTS, 2))
+    assert all(reverse_log_probs[one].isdisjoint(reverse_log_probs[other]) for one, other in combinations(NUM_SCENES, 2))
 
 
 def test_order_size_and_relation_do_not_change_the_split():
@@ -73,7 +82,7 @@ def test_order_size_and_relation_do_not_change_the_split():
             Scene((other,), "above", (one,)),
             Scene((larger,), "left", (other,)),
         ]
-        assert len({split_by_hash(scene) for scene in variants}) == 1
+        assert len({split_of_scene(scene) for scene in variants}) == 1
 
 
 def test_digits_colours_and_sizes_are_drawn_evenly(world):
@@ -88,17 +97,17 @@ def test_digits_colours_and_sizes_are_drawn_evenly(world):
 
 
 def test_a_shorter_list_begins_the_longer_one_and_another_seed_gives_other_scenes(world):
-    assert scenes("train", 50) == world["train"][:50]
-    assert len(set(scenes("test", 50, seed=2)) & set(scenes("test", 50, seed=3))) < 10
-    assert scenes("test", 0) == []
+    assert sample_scenes("train", 50) == world["train"][:50]
+    assert len(set(sample_scenes("test", 50, seed=2)) & set(sample_scenes("test", 50, seed=3))) < 10
+    assert sample_scenes("test", 0) == []
 
 
 def test_another_process_with_another_hash_seed_tells_the_same():
     program = (
         "from tasks.scenes import scenes, text_pairs\n"
-        "print(scenes('test', 40), text_pairs('test', 'zh', 'fr', 40).to_dict())"
+        "print(sample_scenes('test', 40), text_pairs('test', 'zh', 'fr', 40).to_dict())"
     )
-    expected = f"{scenes('test', 40)} {text_pairs('test', 'zh', 'fr', 40).to_dict()}\n"
+    expected = f"{sample_scenes('test', 40)} {text_pairs('test', 'zh', 'fr', 40).to_dict()}\n"
     for hash_seed in ("1", "4242"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONIOENCODING": "utf-8"}
         reverse_log_probs = subprocess.run(
@@ -308,7 +317,7 @@ def test_languages_have_words_for_all_things(language):
 def test_a_target_translates_its_source_and_all_references_are_accepted(source, target):
     pairs, chosen = text_pairs("validation", source, target, count=200), Counter()
     assert pairs.column_names == ["source", "target", "references"]
-    for scene, pair in zip(scenes("validation", 200), pairs, strict=True):
+    for scene, pair in zip(sample_scenes("validation", 200), pairs, strict=True):
         index = describe(scene, source).index(pair["source"])
         chosen[index] += 1
         assert pair["target"] == pair["references"][0] == describe(scene, target)[index]
@@ -325,7 +334,7 @@ def test_the_same_paraphrase_is_drawn_in_all_languages():
 
 def test_an_unknown_split_or_language_is_answered_in_one_line():
     with pytest.raises(ValueError, match=r"^unknown split 'dev'; allowed are train, validation, test$"):
-        scenes("dev")
+        sample_scenes("dev")
     with pytest.raises(ValueError, match=r"^unknown language 'nl'; allowed are en, de, fr, zh$"):
         describe(SINGLE, "nl")
     with pytest.raises(ValueError, match=r"^unknown language 'nl'; allowed are en, de, fr, zh$"):

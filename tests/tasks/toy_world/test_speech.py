@@ -10,7 +10,7 @@ from tasks.common.data import cache
 from tasks.toy_world import scenes
 from tasks.toy_world import speech as voices
 from tasks.toy_world.scenes import describe
-from tasks.toy_world.speech import ACCENTS, RATE, SPEAKERS, speak, toy_recordings
+from tasks.toy_world.speech import ACCENTS, SAMPLE_RATE_HZ, SPEAKERS, synthesize, toy_recordings
 
 
 @pytest.fixture(autouse=True)
@@ -20,22 +20,22 @@ def _own_cache(tmp_path, monkeypatch) -> None:
 
 def sound(content: bytes) -> np.ndarray:
     samples, rate = soundfile.read(io.BytesIO(content), dtype="float32")
-    assert rate == RATE
+    assert rate == SAMPLE_RATE_HZ
     return samples
 
 
 def test_the_same_words_are_the_same_samples_whatever_was_said_before():
-    first = speak("a red seven", "gmw/en-US+m3", rate=180, pitch=40)
-    speak("an orange one", "gmw/en-029+f2", rate=150, pitch=60)
-    assert np.array_equal(speak("a red seven", "gmw/en-US+m3", rate=180, pitch=40), first)
+    first = synthesize("a red seven", "gmw/en-US+m3", rate=180, pitch=40)
+    synthesize("an orange one", "gmw/en-029+f2", rate=150, pitch=60)
+    assert np.array_equal(synthesize("a red seven", "gmw/en-US+m3", rate=180, pitch=40), first)
 
 
 def test_rate_pitch_and_voice_are_heard():
-    plain = speak("a red seven above a blue two", "gmw/en-US+m3", rate=150, pitch=50)
-    assert len(speak("a red seven above a blue two", "gmw/en-US+m3", rate=200, pitch=50)) < 0.9 * len(plain)
+    plain = synthesize("a red seven above a blue two", "gmw/en-US+m3", rate=150, pitch=50)
+    assert len(synthesize("a red seven above a blue two", "gmw/en-US+m3", rate=200, pitch=50)) < 0.9 * len(plain)
     for other in (
-        speak("a red seven above a blue two", "gmw/en-US+m3", rate=150, pitch=20),
-        speak("a red seven above a blue two", "gmw/en-US+f2", rate=150, pitch=50),
+        synthesize("a red seven above a blue two", "gmw/en-US+m3", rate=150, pitch=20),
+        synthesize("a red seven above a blue two", "gmw/en-US+f2", rate=150, pitch=50),
     ):
         size = min(len(other), len(plain))
         assert not np.allclose(other[:size], plain[:size], atol=0.05)
@@ -43,13 +43,13 @@ def test_rate_pitch_and_voice_are_heard():
 
 def test_a_voice_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="no voice 'gmw/nobody'"):
-        speak("a red seven", "gmw/nobody")
+        synthesize("a red seven", "gmw/nobody")
 
 
 def test_every_voice_speaks_without_clipping():
     for speaker in (name for names in SPEAKERS.values() for name in names):
-        samples = speak("an orange seven", f"gmw/{ACCENTS[0]}+{speaker}")
-        assert 0.5 < len(samples) / RATE < 3
+        samples = synthesize("an orange seven", f"gmw/{ACCENTS[0]}+{speaker}")
+        assert 0.5 < len(samples) / SAMPLE_RATE_HZ < 3
         assert 0.05 < np.abs(samples).max() <= 1
 
 
@@ -75,8 +75,8 @@ def test_what_was_spoken_before_comes_from_the_disk(monkeypatch):
 
 def test_texts_describe_the_scenes_of_the_split_and_sound_like_speech():
     spoken = toy_recordings("validation", 5)
-    for scene, row in zip(scenes.scenes("validation", 5), spoken, strict=True):
+    for scene, row in zip(scenes.sample_scenes("validation", 5), spoken, strict=True):
         assert row["text"] in describe(scene, "en")
         samples = sound(row["bytes"])
-        assert 0.3 < len(samples) / RATE / len(row["text"].split()) * 2 < 2
+        assert 0.3 < len(samples) / SAMPLE_RATE_HZ / len(row["text"].split()) * 2 < 2
         assert 0.05 < np.abs(samples).max() <= 1

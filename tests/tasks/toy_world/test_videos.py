@@ -6,9 +6,18 @@ import random
 import numpy as np
 import pytest
 
-from tasks.toy_world.images import SIDE
-from tasks.toy_world.scenes import SceneObject, scenes
-from tasks.toy_world.videos import FRAMES, SHORTEST, Motion, narrate, render_clip, toy_clips, ways, write_video
+from tasks.toy_world.images import IMAGE_SIZE
+from tasks.toy_world.scenes import SceneObject, sample_scenes
+from tasks.toy_world.videos import (
+    MIN_MOVE,
+    NUM_FRAMES,
+    Motion,
+    describe_motions,
+    render_clip,
+    sample_move,
+    toy_clips,
+    write_video,
+)
 from tasks.video_to_text.frames import FrameConfig, read_frames
 
 
@@ -17,13 +26,13 @@ def test_every_way_is_what_it_is_called_and_stays_inside():
     for seed in range(600):
         generator = random.Random(seed)
         shape = generator.randint(11, 27), generator.randint(5, 20)
-        corner = generator.randint(0, SIDE - shape[0]), generator.randint(0, SIDE - shape[1])
-        move = ways(corner, shape, generator)
+        corner = generator.randint(0, IMAGE_SIZE - shape[0]), generator.randint(0, IMAGE_SIZE - shape[1])
+        move = sample_move(corner, shape, generator)
         places = np.array(move.corners)
-        assert len(places) == FRAMES
+        assert len(places) == NUM_FRAMES
         assert tuple(places[0]) == corner
         assert (places >= 0).all()
-        assert (places + shape <= SIDE).all()
+        assert (places + shape <= IMAGE_SIZE).all()
         steps = np.diff(places, axis=0)
         seen.add(move.motion)
         if move.motion.direction is None:
@@ -34,14 +43,14 @@ def test_every_way_is_what_it_is_called_and_stays_inside():
         assert not steps[:, 1 - axis].any()
         along = sign * steps[:, axis]
         assert along[0] > 0
-        edge = places[:, axis].min() if sign < 0 else SIDE - shape[axis] - places[:, axis].max()
+        edge = places[:, axis].min() if sign < 0 else IMAGE_SIZE - shape[axis] - places[:, axis].max()
         if move.motion.bounces:
             assert along[-1] < 0
             assert edge <= 4  # it reaches it between two frames
             assert along[along < 0].sum() <= -SHORTEST // 2
         else:
             assert (along >= 0).all()
-            assert along.sum() >= SHORTEST
+            assert along.sum() >= MIN_MOVE
             assert edge >= 1
     assert len(seen) == 9  # staying, and four directions with and without a bounce
 
@@ -49,20 +58,20 @@ def test_every_way_is_what_it_is_called_and_stays_inside():
 def test_a_scene_is_told_in_every_order_and_the_plain_one_first():
     objects = [SceneObject(7, "red", "small"), SceneObject(2, "orange", "large"), SceneObject(0, "blue", "medium")]
     motions = [Motion("left", bounces=True), Motion(), Motion("up")]
-    reverse_log_probs = narrate(objects, motions)
+    reverse_log_probs = describe_motions(objects, motions)
     assert reverse_log_probs[0] == "a red seven moves left and bounces, an orange two stays while a blue zero moves up"
-    assert "An orange two is staying while a blue zero is moving up." in narrate(objects[1:], motions[1:])
+    assert "An orange two is staying while a blue zero is moving up." in describe_motions(objects[1:], motions[1:])
     assert len(reverse_log_probs) == len(set(reverse_log_probs)) == 12
-    assert narrate(objects[:1], motions[:1]) == [
+    assert describe_motions(objects[:1], motions[:1]) == [
         "a red seven moves left and bounces",
         "A red seven is moving left and bouncing.",
     ]
 
 
 def test_the_same_generator_films_the_same():
-    scene = scenes("train", 3)[2]
+    scene = sample_scenes("train", 3)[2]
     first, second, other = (render_clip(scene, "train", random.Random(seed)) for seed in (1, 1, 2))
-    assert first[0].shape == (FRAMES, SIDE, SIDE, 3)
+    assert first[0].shape == (NUM_FRAMES, IMAGE_SIZE, IMAGE_SIZE, 3)
     np.testing.assert_array_equal(first[0], second[0])
     assert first[1] == second[1]
     assert (first[0] != other[0]).any()
@@ -71,7 +80,7 @@ def test_the_same_generator_films_the_same():
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_its_scenes_are_those_of_the_other_modalities_in_their_order(split):
     table = toy_clips(split, 6)
-    for scene, captions in zip(scenes(split, 6), table["captions"], strict=True):
+    for scene, captions in zip(sample_scenes(split, 6), table["captions"], strict=True):
         words = [
             word for word in captions[0].replace(",", "").split() if word in {thing.color for thing in scene.objects}
         ]

@@ -148,7 +148,7 @@ def test_bad_rows_are_told_together(folder):
     (train / "0.mp4").write_bytes(b"")
     (train / "1.mp4").write_text("no video")
     with pytest.raises(
-        UsageError, match=r"2 of 3 rows are bad.*\(0\.mp4\) is empty.*\(1\.mp4\) is no video.*--skip-invalid"
+        UsageError, match=r"2 of 3 rows are invalid.*\(0\.mp4\) is empty.*\(1\.mp4\) is no video.*--skip-invalid"
     ):
         load(folder)
     assert load(folder, skip_invalid=True)["references"][:] == CAPTIONS[2:]
@@ -199,13 +199,13 @@ def test_the_model_gives_the_same_for_raw_and_for_encoded_videos(folder, resnet)
     examples = task.load("train")
     task.fit(examples)
     model = task.build_model().eval()
-    encoded = frozen.encode(task, model.encoder.frontend, examples)
+    encoded = frozen.precompute(task, model.encoder.frontend, examples)
     assert encoded["length"][:] == [2, 3, 4]
     raw, kept = (model.encoder(task.read(part["source"][:], training=False)) for part in (examples, encoded))
     assert_close(kept.states, raw.states, rtol=1e-2, atol=1e-2)
     other = Task(config(data=str(folder), encoder=encoder, frames=FrameConfig(num_frames=2)))
     other.fit(other.load("train"))
-    assert frozen.encode(other, model.encoder.frontend, other.load("train"))["length"][:] == [2, 2, 2]
+    assert frozen.precompute(other, model.encoder.frontend, other.load("train"))["length"][:] == [2, 2, 2]
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_encoded_examples_are_what_the_front_end_returns_and_stay_in_their_order
     examples = task.load("train")
     body = task.backbone
     assert isinstance(body, PretrainedFrontend)
-    encoded = frozen.encode(task, body, examples)
+    encoded = frozen.precompute(task, body, examples)
     assert encoded["target"] == examples["target"]
     for row in (0, 7, 14):
         with torch.no_grad():
@@ -61,24 +61,24 @@ def test_encoded_examples_are_what_the_front_end_returns_and_stay_in_their_order
         assert_close(source.values, states, rtol=1e-2, atol=1e-2)  # kept in half precision
         assert encoded[row]["length"] == int(mask.sum())
     monkeypatch.setattr(type(body), "forward", None)
-    assert frozen.encode(task, body, examples)["source"] == encoded["source"]
+    assert frozen.precompute(task, body, examples)["source"] == encoded["source"]
 
 
 def test_a_change_of_the_encoder_or_of_the_data_is_noticed(task):
     examples = task.load("validation")
-    once = frozen.encode(task, task.backbone, examples)["source"][0]
+    once = frozen.precompute(task, task.backbone, examples)["source"][0]
     other = task.load("test")
-    assert frozen.encode(task, task.backbone, other)["source"][0] != once
+    assert frozen.precompute(task, task.backbone, other)["source"][0] != once
     with torch.no_grad():
         task.backbone.backbone.layer_norm.bias += 1
-    again = frozen.encode(task, task.backbone, examples)["source"][0]
-    assert_close(cache.unpack(again), cache.unpack(once) + 1, rtol=1e-2, atol=1e-2)
+    again = frozen.precompute(task, task.backbone, examples)["source"][0]
+    assert_close(cache.unpack_array(again), cache.unpack_array(once) + 1, rtol=1e-2, atol=1e-2)
 
 
 def test_the_model_gives_the_same_for_raw_and_for_encoded_sources(task):
     model = task.build_model().eval()
     examples = task.load("validation")
-    encoded = frozen.encode(task, task.backbone, examples)
+    encoded = frozen.precompute(task, task.backbone, examples)
     raw, kept = (model.encoder(task.read(part["source"][:1], training=False)) for part in (examples, encoded))
     assert_close(kept.states, raw.states, rtol=1e-2, atol=1e-2)
 

@@ -10,8 +10,8 @@ import huggingface_hub
 import pytest
 import torch
 
+from tasks.common.data.batching import BatchConfig, BatchSampler
 from tasks.common.data.parallel_text import load_pairs
-from tasks.common.data.tables import BatchConfig, BatchSampler
 from tasks.common.errors import UsageError
 
 ROWS = [{"de": "Hallo, Welt!", "en": "hello, world"}, {"de": "zwei Zähne", "en": "two teeth"}, {"de": "我", "en": "I"}]
@@ -237,7 +237,7 @@ def test_like_lengths_share_a_batch():
 def test_rows_beyond_the_limit_are_left_out_and_counted():
     limits = BatchConfig(max_source_length=9, max_target_length=4)
     lengths = [(3, 3), (9, 4), (3, 5), (4, 4), (10, 4)]
-    batches = BatchSampler(lengths, limits, seed=1, limited=True)
+    batches = BatchSampler(lengths, limits, seed=1, drop_too_long=True)
     assert sorted(row for batch in batches.epoch(0) for row in batch) == [0, 1, 3]
     assert batches.num_skipped == 2
     assert BatchSampler(lengths, limits, seed=1).num_skipped == 0

@@ -99,11 +99,11 @@ def test_exact_match_counts_any_reference_and_no_punctuation():
 
 def test_the_score_of_a_part_comes_from_the_same_statistics():
     for metric in caption_metrics(exact=True):
-        whole = metric.statistics(HYPOTHESES, REFERENCES)
+        whole = metric.sufficient_stats(HYPOTHESES, REFERENCES)
         assert whole.shape[0] == len(HYPOTHESES)
-        assert metric.pool(whole.sum(axis=0)) == pytest.approx(metric(HYPOTHESES, REFERENCES))
+        assert metric.aggregate(whole.sum(axis=0)) == pytest.approx(metric(HYPOTHESES, REFERENCES))
         if not metric.name.startswith(("cider", "exact")):  # CIDEr's weights hang on the whole corpus
-            assert metric.pool(whole[:2].sum(axis=0)) == pytest.approx(metric(HYPOTHESES[:2], REFERENCES[:2]))
+            assert metric.aggregate(whole[:2].sum(axis=0)) == pytest.approx(metric(HYPOTHESES[:2], REFERENCES[:2]))
 
 
 def test_signatures_name_the_tokenizer_and_the_references():
@@ -114,6 +114,6 @@ def test_signatures_name_the_tokenizer_and_the_references():
 
 def test_cider_of_one_sentence_is_that_of_the_corpus():
     references = [["a dog runs on the beach", "a dog"], ["two men", "two men play the guitar"]]
-    cider = Cider.of(references)
+    cider = Cider.from_references(references)
     gold = PublishedCider().compute_score(dict(enumerate(references)), {0: ["a dog on the beach"], 1: ["two cats"]})[1]
     np.testing.assert_allclose([cider.score(0, "a dog on the beach"), cider.score(1, "two cats")], gold, rtol=1e-12)

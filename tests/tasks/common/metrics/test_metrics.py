@@ -9,7 +9,9 @@ import sacrebleu
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest
 
-from tasks.common.metrics.base import Bootstrap, Metric, translation_metrics
+from tasks.common.metrics.base import Metric
+from tasks.common.metrics.bootstrap import Bootstrap
+from tasks.common.metrics.translation import translation_metrics
 
 METRICS = {metric.name: metric for metric in translation_metrics("en")}
 SCORERS = {"bleu": BLEU, "bleu_lowercase": lambda: BLEU(lowercase=True), "chrf": CHRF, "ter": TER}
@@ -76,7 +78,7 @@ def streams(references: list[list[str]]) -> list[list[str | None]]:
 
 
 def statistics(metric: Metric, errors: float, seed: int, teacher_forcing: Sequence[str] = TRUTH) -> np.ndarray:
-    return metric.statistics(system(teacher_forcing, errors, seed), [[text] for text in teacher_forcing])
+    return metric.sufficient_stats(system(teacher_forcing, errors, seed), [[text] for text in teacher_forcing])
 
 
 # ── Scores ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -133,11 +135,11 @@ def test_a_signature_is_that_of_the_references_given_whatever_was_scored_before(
 @every_number_of_references
 def test_a_sum_over_some_sentences_gives_their_score(name, references):
     metric = METRICS[name]
-    table = metric.statistics(HYPOTHESES, references)
+    table = metric.sufficient_stats(HYPOTHESES, references)
     rows = random.Random(5).sample(range(EXAMPLES), 40)
     expected = metric([HYPOTHESES[row] for row in rows], [references[row] for row in rows])
     assert len(table) == EXAMPLES
-    assert metric.pool(table[rows].sum(axis=0)) == pytest.approx(expected)
+    assert metric.aggregate(table[rows].sum(axis=0)) == pytest.approx(expected)
 
 
 @every_metric
@@ -157,7 +159,7 @@ def test_an_interval_has_the_score_in_it_and_its_seed_repeats_it(name):
     metric = METRICS[name]
     table = statistics(metric, 0.3, seed=1)
     low, high = Bootstrap(EXAMPLES).interval(metric, table)
-    assert low < metric.pool(table.sum(axis=0)) < high
+    assert low < metric.aggregate(table.sum(axis=0)) < high
     assert Bootstrap(EXAMPLES).interval(metric, table) == (low, high)
     assert Bootstrap(EXAMPLES, seed=6).interval(metric, table) != (low, high)
 
@@ -186,8 +188,8 @@ def test_a_clearly_better_system_is_found_better(name):
     metric = METRICS[name]
     good, bad = statistics(metric, 0.2, seed=1), statistics(metric, 0.4, seed=2)
     result = Bootstrap(EXAMPLES).compare(metric, good, bad)
-    assert result["difference"] == pytest.approx(metric.pool(good.sum(axis=0)) - metric.pool(bad.sum(axis=0)))
-    assert metric.selection_metric.better(result["difference"], 0.0)
+    assert result["difference"] == pytest.approx(metric.aggregate(good.sum(axis=0)) - metric.aggregate(bad.sum(axis=0)))
+    assert metric.selection_metric.is_better(result["difference"], 0.0)
     low, high = result["interval"]
     assert low < result["difference"] < high
     assert low > 0 or high < 0
@@ -210,11 +212,11 @@ def peer(metric: str, errors: float) -> tuple[dict, float, list[np.ndarray]]:
     systems = [("baseline", worse), ("system", better)]
     scores = PairedTest(systems, {"it": SCORERS[metric]()}, [TRUTH], test_type="bs", n_samples=1000)()[1]
     own = METRICS[metric]
-    tables = [own.statistics(texts, REFERENCES["one"]) for texts in (better, worse)]
+    tables = [own.sufficient_stats(texts, REFERENCES["one"]) for texts in (better, worse)]
     bootstrap = Bootstrap(EXAMPLES)
     result = bootstrap.compare(own, *tables)
     *_, (_, expected) = scores.values()
-    return result, expected.p_value, [bootstrap.scores(own, table) for table in tables]
+    return result, expected.p_value, [bootstrap.metric_values(own, table) for table in tables]
 
 
 @pytest.mark.parametrize("name", ["bleu", "chrf"])

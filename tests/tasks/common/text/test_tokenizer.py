@@ -6,11 +6,11 @@ import random
 import datasets
 import pytest
 import torch
-from encoders.config import RecurrentEncoderConfig
 
 from decoders.base import BOS, EOS, PAD, UNK
+from encoders.config import RecurrentEncoderConfig
 from tasks.common.errors import UsageError
-from tasks.common.text.tokenizer import SPECIAL, Tokenizer, VocabularyConfig, frame, pad
+from tasks.common.text.tokenizer import SPECIAL, Tokenizer, VocabularyConfig, add_bos_eos, pad_ids
 from tasks.common.text_task import TextEncoderConfig
 from tasks.translation import Config, Task
 
@@ -184,8 +184,8 @@ def test_bpe_dropout_cuts_differently_reads_the_same_and_is_off_afterwards():
 
 
 def test_batches_of_text_are_framed_and_padded():
-    assert frame([7, 8]) == [BOS, 7, 8, EOS]
-    assert torch.equal(pad([[7], [7, 8, 9]]), torch.tensor([[7, PAD, PAD], [7, 8, 9]]))
+    assert add_bos_eos([7, 8]) == [BOS, 7, 8, EOS]
+    assert torch.equal(pad_ids([[7], [7, 8, 9]]), torch.tensor([[7, PAD, PAD], [7, 8, 9]]))
 
 
 # ── Mistakes ────────────────────────────────────────────────────────────────────────────────────────────────

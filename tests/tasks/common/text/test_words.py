@@ -3,7 +3,9 @@
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
-from tasks.common.text.words import ROUGES, distinct, first_words, length_ratio, novelty, rouge_metrics, words
+from tasks.common.metrics.diversity import distinct_n, length_ratio_metric, novelty_metrics
+from tasks.common.metrics.rouge import ROUGES, rouge_metrics
+from tasks.common.text.words import first_words, split_words
 
 ENGLISH = "The quick brown foxes were jumping over the lazy dogs' 3rd fence, and nobody_knew why."
 OTHER = "A quick fox jumped over the lazily sleeping dog, nobody knows why!"
@@ -23,7 +25,7 @@ OTHER = "A quick fox jumped over the lazily sleeping dog, nobody knows why!"
     ],
 )
 def test_words_are_found_in_every_script(text, expected):
-    assert words(text) == expected
+    assert split_words(text) == expected
 
 
 def test_rouge_on_english_is_that_of_rouge_score_with_its_own_tokenizer():
@@ -41,7 +43,7 @@ def test_rouge_counts_characters_of_chinese_and_the_best_of_several_references()
 
 
 def test_novel_n_grams_are_those_that_the_source_lacks():
-    one, two, three = novelty(["the cat sat on the mat", "a dog"])
+    one, two, three = novelty_metrics(["the cat sat on the mat", "a dog"])
     written, references = ["the mat sat", "a dog"], [["x"], ["y"]]
     assert one(written, references) == 0.0
     assert two(written, references) == pytest.approx(100 / 3)  # "mat sat" of "the mat", "mat sat", "a dog"
@@ -49,14 +51,14 @@ def test_novel_n_grams_are_those_that_the_source_lacks():
 
 
 def test_the_length_ratio_is_of_the_sums_of_words():
-    assert length_ratio()(["one two three", ""], [["one"], ["one two"]]) == 100.0
+    assert length_ratio_metric()(["one two three", ""], [["one"], ["one two"]]) == 100.0
 
 
 def test_distinct_n_grams_are_counted_over_all_that_was_written():
     alike = ["i do not know"] * 4
-    assert distinct(alike, 1) == 25.0 and distinct(alike, 2) == 100 * 3 / 16
-    assert distinct(["a b", "c d"], 2) == 50.0
-    assert distinct(["", "a"], 2) == 0.0
+    assert distinct_n(alike, 1) == 25.0 and distinct_n(alike, 2) == 100 * 3 / 16
+    assert distinct_n(["a b", "c d"], 2) == 50.0
+    assert distinct_n(["", "a"], 2) == 0.0
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tasks.common.data.tables import BatchConfig
+from tasks.common.data.batching import BatchConfig
 from tasks.common.errors import UsageError
 from tasks.common.training.optimization import TrainConfig
 from tasks.common.training.trainer import Trainer

@@ -1,0 +1,153 @@
+"""Batches: which rows share one, what one holds, and a dataset of batches for worker processes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import datasets
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from attention.validation import at_least, check_settings
+from decoders.base import PAD
+from encoders.base import SourceBatch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Several examples, padded.
+
+    Attributes:
+        source: The sources.
+        tokens: Target sentences with BOS and EOS.
+        rows: The rows of the dataset that the sources come from.
+        source_index: The source that each target belongs to, where a source may have several targets (None: one
+            target per source, in the same order).
+    """
+
+    source: SourceBatch
+    tokens: Int[Tensor, "targets target"]
+    rows: list[int]
+    source_index: Int[Tensor, " targets"] | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        tokens = self.tokens.to(device, non_blocking=True)
+        source_index = None if self.source_index is None else self.source_index.to(device, non_blocking=True)
+        return Batch(self.source.to(device), tokens, self.rows, source_index)
+
+    @property
+    def num_target_tokens(self) -> int:
+        """The number of tokens to predict, EOS included, padding excluded."""
+        return int((self.tokens[:, 1:] != PAD).sum())
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchConfig:
+    """Sizes of batches. Sources are measured in the units that the encoder reads: tokens, frames, images."""
+
+    max_target_size: int = 4096
+    """Maximum size of a batch's targets with padding: their number times the longest."""
+    max_source_size: int = 4096
+    """Maximum size of a batch's sources with padding."""
+    max_sources: int = 128
+    """Maximum number of sources in a batch."""
+    targets_per_source: int = 0
+    """Number of targets sampled for a source in each training batch, where it has several (0: all of them)."""
+
+    max_target_length: int = 256
+    """Training skips longer targets."""
+    max_source_length: int = 256
+    """Training skips longer sources."""
+
+    def __post_init__(self):
+        sizes = ("max_target_size", "max_source_size", "max_sources", "max_target_length", "max_source_length")
+        check_settings("batch", self, at_least(1, self, *sizes) | at_least(0, self, "targets_per_source"))
+
+
+class BatchSampler:
+    """Group rows into batches, in an order that depends on the seed and the epoch alone, so a run can be resumed.
+
+    Rows are shuffled and divided into pools of many batches. Each pool is sorted by length, so that little of a batch
+    is padding, and divided into batches, which are shuffled again.
+
+    Attributes:
+        rows: The rows that are used.
+        num_skipped: The number of rows that are too long.
+    """
+
+    BATCHES_PER_POOL = 256  # large enough to sort well, small enough to mix rows
+
+    def __init__(
+        self, lengths: Sequence[tuple[int, int]], config: BatchConfig, seed: int, *, drop_too_long: bool = False
+    ):
+        """Choose the rows to use.
+
+        Args:
+            lengths: The lengths of source and target of each row.
+            config: The sizes of batches.
+            seed: The seed of the order.
+            drop_too_long: Skip rows longer than max_source_length or max_target_length.
+        """
+        self.lengths = torch.tensor(lengths, dtype=torch.long).view(-1, 2)
+        limits = torch.tensor([config.max_source_length, config.max_target_length])
+        is_used = (self.lengths <= limits).all(dim=1) | (not drop_too_long)
+        self.rows = is_used.nonzero().squeeze(1)
+        self.num_skipped = len(is_used) - len(self.rows)
+        self.config = config
+        self.seed = seed
+
+    def epoch(self, number: int) -> list[list[int]]:
+        """Return the batches of an epoch in their order, each a list of rows."""
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + number)
+        shuffled = self.rows[torch.randperm(len(self.rows), generator=generator)]
+        pools = shuffled.split(self.BATCHES_PER_POOL * self.config.max_sources)
+        batches = [batch for pool in pools for batch in self.make_batches(pool)]
+        return [batches[index] for index in torch.randperm(len(batches), generator=generator)]
+
+    def by_length(self) -> list[list[int]]:
+        """Return batches of all rows sorted by length, for evaluation, where the order does not matter."""
+        return list(self.make_batches(self.rows))
+
+    def make_batches(self, rows: Int[Tensor, " rows"]) -> Iterator[list[int]]:
+        """Sort rows by length and divide them into batches, each as large as the configuration allows."""
+        if len(rows) == 0:
+            return
+        source, target = self.lengths[rows].T
+        order = (source * (target.max() + 1) + target).argsort(stable=True)
+        lengths = self.lengths[rows].tolist()
+        batch: list[int] = []
+        longest = 0, 0
+        for index in order.tolist():
+            longest = max(longest[0], lengths[index][0]), max(longest[1], lengths[index][1])
+            size = len(batch) + 1
+            is_too_large = size * longest[0] > self.config.max_source_size
+            is_too_large |= size * longest[1] > self.config.max_target_size
+            if batch and (is_too_large or size > self.config.max_sources):
+                yield batch
+                batch, longest = [], tuple(lengths[index])
+            batch.append(int(rows[index]))
+        if batch:
+            yield batch
+
+
+class Collator(Protocol):
+    """Makes a batch of rows. A task is one; this protocol keeps the import one way."""
+
+    def collate(self, examples: datasets.Dataset, rows: list[int], training: bool = False) -> Batch: ...
+
+
+class BatchDataset(Dataset[Batch]):
+    """A dataset whose items are whole batches, so that worker processes can prepare them."""
+
+    def __init__(self, task: Collator, examples: datasets.Dataset, batches: list[list[int]], seed: int):
+        self.task, self.examples, self.batches, self.seed = task, examples, batches, seed
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> Batch:
+        rows = self.batches[index]
+        torch.manual_seed(self.seed * 1_000_003 + rows[0])  # the same augmentation after a resume
+        return self.task.collate(self.examples, rows, training=True)

@@ -1,0 +1,51 @@
+"""Metrics of translation, by sacreBLEU (Post 2018)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
+
+from tasks.common.metrics.base import Metric, SentenceStats
+
+
+def sacrebleu_metric(name: str, scorer: Any, higher_is_better: bool = True, fast: bool = True) -> Metric:
+    """Wrap a metric of sacreBLEU. Sentences with fewer references than others are padded with None."""
+
+    def sufficient_stats(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
+        streams = [
+            [several[index] if index < len(several) else None for several in references]
+            for index in range(max(map(len, references)))
+        ]
+        # The two methods that sacrebleu.significance resamples with; they have no public name.
+        return np.array(scorer._extract_corpus_statistics(list(hypotheses), streams), dtype=float)
+
+    def aggregate(total: np.ndarray) -> float:
+        return float(scorer._compute_score_from_stats(total.tolist()).score)
+
+    def signature(references: Sequence[Sequence[str]]) -> str:
+        counts = {len(several) for several in references}
+        scorer.num_refs = counts.pop() if len(counts) == 1 else -1  # sacreBLEU's own value for "it varies"
+        return str(scorer.get_signature())
+
+    return Metric(name, sufficient_stats, aggregate, higher_is_better, signature, fast)
+
+
+def translation_metrics(language: str) -> tuple[Metric, ...]:
+    """Make the metrics BLEU, lower-cased BLEU, chrF and TER, on raw text, with sacreBLEU's tokenizer for a language.
+
+    The default tokenizer, 13a, splits at spaces; for languages without spaces it would match whole sentences only.
+    """
+    tokenizer = {"zh": "zh", "ja": "char", "th": "char"}.get(language, "13a")
+    is_unspaced = tokenizer != "13a"
+    return (
+        sacrebleu_metric("bleu", BLEU(tokenize=tokenizer)),
+        sacrebleu_metric("bleu_lowercase", BLEU(tokenize=tokenizer, lowercase=True)),
+        sacrebleu_metric("chrf", CHRF()),
+        # Its search for shifted phrases takes seconds for a few hundred sentences with several references.
+        sacrebleu_metric(
+            "ter", TER(normalized=is_unspaced, asian_support=is_unspaced), higher_is_better=False, fast=False
+        ),
+    )
