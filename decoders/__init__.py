@@ -1,7 +1,8 @@
-"""Decoders: what writes a sentence from a Memory, and how the best sentence is searched for."""
+"""Decoders: they generate a sentence from a Memory, by any search."""
 
 from decoders.autoregressive import AutoregressiveDecoder
-from decoders.base import BOS, EOS, PAD, UNK, Decoder, DecoderOutput, DecoderState
+from decoders.base import BOS, EOS, NEG_INF, PAD, UNK, Constraint, Decoder, DecoderOutput, DecoderState, Hypothesis
+from decoders.config import SearchConfig
 from decoders.ctc import CTC
 from decoders.ensemble import Ensemble, EnsembleMemory
 from decoders.joint_ctc import JointCTCAttention
@@ -9,7 +10,6 @@ from decoders.pointer_generator import PointerGenerator
 from decoders.recurrent import RecurrentDecoder
 from decoders.s2vt import S2VT
 from decoders.search import beam_search, sample
-from decoders.search_config import Hypothesis, SearchConfig
 from decoders.transducer import Transducer
 from decoders.transformer import TransformerDecoder
 
@@ -17,20 +17,22 @@ __all__ = [
     "BOS",
     "CTC",
     "EOS",
+    "NEG_INF",
     "PAD",
     "S2VT",
     "UNK",
-    "Copying",
+    "AutoregressiveDecoder",
+    "Constraint",
     "Decoder",
+    "DecoderOutput",
+    "DecoderState",
     "Ensemble",
+    "EnsembleMemory",
     "Hypothesis",
-    "Joint",
-    "Memories",
-    "Readout",
+    "JointCTCAttention",
+    "PointerGenerator",
     "RecurrentDecoder",
     "SearchConfig",
-    "State",
-    "Stepwise",
     "Transducer",
     "TransformerDecoder",
     "beam_search",

@@ -114,8 +114,8 @@ class AutoregressiveDecoder(Decoder, Generic[S]):
     ) -> list[list[Hypothesis]]:
         if config.ctc_weight is not None:
             raise ValueError(
-                f"search.ctc_weight is {config.ctc_weight}, which needs a model that was trained with CTC and attention "
-                "(decoder.ctc_weight); leave it out"
+                f"search.ctc_weight is {config.ctc_weight}, which needs a model trained with decoder.ctc_weight; "
+                "leave it out"
             )
         return (sample if config.sample else beam_search)(self, memory, config, constraint)
 

@@ -1,6 +1,7 @@
-"""Several models that write one sentence together: the mean of their probabilities at every step."""
+"""Ensembles: several decoders that generate one sentence from the mean of their probabilities at every step."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -8,57 +9,66 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from attention.memory import Memory
 from decoders.autoregressive import AutoregressiveDecoder
-from decoders.base import DecoderOutput, DecoderState
-from encoders.base import Memory
+from decoders.base import Decoder, DecoderOutput, DecoderState
 
 
 @dataclass(frozen=True)
 class EnsembleMemory(Memory):
-    """What the members' encoders returned for the same inputs; to everyone else it is the first one's memory."""
+    """The memories of all members for the same inputs; as a Memory it is that of the first member."""
 
     members: tuple[Memory, ...] = ()
 
     @classmethod
-    def of(cls, members: list[Memory]) -> "EnsembleMemory":
+    def from_members(cls, members: Sequence[Memory]) -> "EnsembleMemory":
         first = members[0]
-        return cls(first.states, first.mask, first.summary, first.segments, first.tokens, tuple(members))
+        return cls(first.states, first.mask, first.summary, first.segment_ids, first.token_ids, tuple(members))
 
     def select(self, rows: Int[Tensor, " rows"]) -> "EnsembleMemory":
-        return EnsembleMemory.of([member.select(rows) for member in self.members])
+        return EnsembleMemory.from_members([member.select(rows) for member in self.members])
 
 
 @dataclass(frozen=True)
 class EnsembleState(DecoderState):
+    """The states of all members."""
+
     members: tuple[DecoderState, ...]
 
-    def select(self, rows: Int[Tensor, "sentences beam"]) -> "EnsembleState":
-        return EnsembleState(tuple(state.select(rows) for state in self.members))
+    def reorder(self, rows: Int[Tensor, "sentences beam"]) -> "EnsembleState":
+        return EnsembleState(tuple(state.reorder(rows) for state in self.members))
 
 
 class Ensemble(AutoregressiveDecoder[EnsembleState]):
-    """A decoder made of decoders, so that no search knows the difference.
+    """A decoder made of decoders with one target vocabulary, for any search.
 
-    Its features are the logarithms of the mean probabilities. The members must share one target vocabulary.
+    Its features are the logarithms of the mean probabilities. It has no attention weights: each member has its own
+    memory, whose positions need not correspond to those of the others.
     """
 
-    def __init__(self, decoders: list[AutoregressiveDecoder]):
+    def __init__(self, decoders: Sequence[Decoder]):
+        """Raises ValueError for a member that does not support ensembles."""
         super().__init__()
+        for decoder in decoders:
+            if not decoder.supports_ensemble:
+                raise ValueError(
+                    f"decoders contains a {type(decoder).__name__}, which cannot be a member of an ensemble"
+                )
         self.decoders = cast("list[AutoregressiveDecoder]", nn.ModuleList(decoders))
 
-    def start(self, memory: Memory) -> EnsembleState:
-        assert isinstance(memory, EnsembleMemory), "an ensemble starts from one memory for each member: Memories.of"
+    def init_state(self, memory: Memory) -> EnsembleState:
+        assert isinstance(memory, EnsembleMemory), "an ensemble needs EnsembleMemory.from_members"
         pairs = zip(self.decoders, memory.members, strict=True)
-        return EnsembleState(tuple(decoder.start(member) for decoder, member in pairs))
+        return EnsembleState(tuple(decoder.init_state(member) for decoder, member in pairs))
 
     def step(self, tokens: Int[Tensor, " rows"], state: EnsembleState) -> tuple[DecoderOutput, EnsembleState]:
-        log_probabilities, states = [], []
+        log_probs, states = [], []
         for decoder, member in zip(self.decoders, state.members, strict=True):
-            readout, following = decoder.step(tokens, member)
-            log_probabilities.append(decoder.logits(readout.features).float().log_softmax(dim=-1))
-            states.append(following)
-        mean = torch.stack(log_probabilities).logsumexp(dim=0) - math.log(len(states))
+            output, next_state = decoder.step(tokens, member)
+            log_probs.append(decoder.logits(output.features).float().log_softmax(dim=-1))
+            states.append(next_state)
+        mean = torch.stack(log_probs).logsumexp(dim=0) - math.log(len(states))
         return DecoderOutput(mean, None), EnsembleState(tuple(states))
 
-    def logits(self, features: Float[Tensor, "*positions dim"]) -> Float[Tensor, "*positions vocab"]:
+    def logits(self, features: Float[Tensor, "*positions vocab"]) -> Float[Tensor, "*positions vocab"]:
         return features

@@ -1,4 +1,4 @@
-"""The RNN-transducer: at each frame, any number of words and then a blank (Graves 2012)."""
+"""The RNN-transducer: at each frame, any number of labels and then a blank (Graves 2012)."""
 
 from dataclasses import dataclass, fields
 
@@ -8,63 +8,67 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchaudio.functional import rnnt_loss
 
-from decoders.base import BOS, EOS, PAD, UNK, Constraint, Decoder
-from decoders.ctc import MULTIPLIER, NEG_INF, check_frame_synchronous, is_word
+from attention.memory import Memory
+from decoders.base import BOS, EOS, NEG_INF, PAD, UNK, Constraint, Decoder, Hypothesis
+from decoders.config import SearchConfig
+from decoders.frame_synchronous import PREFIX_HASH_MULTIPLIER, check_frame_synchronous, is_label
 from decoders.recurrent import RecurrentDecoder
-from decoders.search_config import Hypothesis, SearchConfig
-from encoders.base import Memory
 
 
 class Transducer(Decoder):
-    """A lattice of frames and words: a blank goes on to the next frame, a word is written without leaving the frame.
+    """A lattice of frames and labels: a blank moves to the next frame, a label is emitted without leaving the frame.
 
-    What is written next, with t frames heard and u words written, is
+    The distribution after t frames and u labels is
 
         p(. | t, u) = softmax(W tanh(A h_t + g_u)),
 
-    h_t the memory's state and g_u the readout of ``predictor``, which has read the begin and u words. The blank is
-    PAD, which no sentence contains. A sentence's probability is the sum over all ways through the lattice, from no
-    word at the first frame to the blank of the last. W is the predictor's own output matrix, tied to its embedding
-    if that is tied.
+    where h_t is a state of the memory (a frame) and g_u are the features of the prediction network, which has read BOS
+    and u labels. The blank is PAD, which no sentence contains. The probability of a sentence is the sum over all paths
+    through the lattice, from no label at the first frame to the blank of the last. W is the output matrix of the
+    prediction network, tied to its embedding if that is tied.
 
-    With attention.Blind the predictor is a language model, and this the transducer of Graves 2012; with any other
-    attention each word looks at the whole memory, as in Prabhavalkar et al. 2017.
+    With :class:`attention.NoContext` the prediction network is a language model, as in Graves 2012; with any other
+    attention each label depends on the whole memory, as in Prabhavalkar et al. 2017.
     """
 
+    has_alignment = True
+
     def __init__(self, predictor: RecurrentDecoder, memory_dim: int, *, dropout: float = 0.0):
+        """``predictor`` is the prediction network, for memories of ``memory_dim`` features."""
         super().__init__()
         self.predictor = predictor
         self.dropout = nn.Dropout(dropout)
-        self.listen = nn.Linear(memory_dim, predictor.readout_dim)
+        self.frame_proj = nn.Linear(memory_dim, predictor.feature_dim)
 
-    def frames(self, memory: Memory) -> Float[Tensor, "batch source joint"]:
-        """The frames' part of the joint network."""
-        return self.listen(self.dropout(memory.states))
+    def project_frames(self, memory: Memory) -> Float[Tensor, "batch source joint"]:
+        """Return the frames' part of the joint network."""
+        return self.frame_proj(self.dropout(memory.states))
 
-    def scores(
-        self, frames: Float[Tensor, "*#grid joint"], readouts: Float[Tensor, "*#grid joint"]
+    def joint_log_probs(
+        self, frames: Float[Tensor, "*#grid joint"], features: Float[Tensor, "*#grid joint"]
     ) -> Float[Tensor, "*grid vocab"]:
-        """Log-probabilities in float32. Begin and end of sentence are never written: -inf."""
+        """Return log-probabilities in float32 from projected frames and the prediction network's features.
+
+        Those of BOS and EOS are -inf.
+        """
         output = self.predictor.output
-        # Forbidden in the bias, not in the logits: over a whole lattice they are too large to be touched once more.
+        # Masked in the bias, not in the logits: over a whole lattice they are too large for another copy.
         bias = output.bias.index_fill(0, torch.tensor([BOS, EOS], device=output.bias.device), NEG_INF)
-        logits = functional.linear((frames + readouts).tanh_(), output.weight, bias)
+        logits = functional.linear((frames + features).tanh_(), output.weight, bias)
         return logits.float().log_softmax(dim=-1)
 
-    def lattice(
-        self, words: Int[Tensor, "batch target"], memory: Memory
-    ) -> Float[Tensor, "batch source positions entries"]:
-        """At each frame and each number of written words, log-probabilities of the blank and of the next word.
+    def lattice(self, labels: Int[Tensor, "batch target"], memory: Memory) -> Float[Tensor, "batch source positions 2"]:
+        """Return the log-probabilities of the blank and of the next label, at each frame and each number of labels.
 
-        ``words`` are sentences without begin and end, padded; positions are one more than they. This takes batch ×
-        source × positions × the readout's size floats until the gradient is there, and about four times as many
-        at the peak: the largest tensor by far.
+        ``labels`` are sentences without BOS and EOS, padded; there is one more position than labels. This takes batch ×
+        source × positions × feature_dim floats until the gradient is computed, and about four times as many at the
+        peak: by far the largest tensor.
         """
-        inputs = functional.pad(words, (1, 0), value=BOS)
-        readouts = self.predictor(inputs, memory).features
-        scores = self.scores(self.frames(memory)[:, :, None], readouts[:, None])
-        following = functional.pad(words, (0, 1), value=PAD)[:, None, :, None].expand(-1, scores.size(1), -1, -1)
-        return torch.cat([scores[..., PAD, None], scores.gather(-1, following)], dim=-1)
+        inputs = functional.pad(labels, (1, 0), value=BOS)
+        features = self.predictor(inputs, memory).features
+        log_probs = self.joint_log_probs(self.project_frames(memory)[:, :, None], features[:, None])
+        next_labels = functional.pad(labels, (0, 1), value=PAD)[:, None, :, None].expand(-1, log_probs.size(1), -1, -1)
+        return torch.cat([log_probs[..., PAD, None], log_probs.gather(-1, next_labels)], dim=-1)
 
     def loss(
         self,
@@ -74,92 +78,99 @@ class Transducer(Decoder):
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
     ) -> Float[Tensor, ""]:
-        """-log p(sentence | memory). Empty sentences have one, and so have those longer than their frames."""
-        words, lengths = cut(tokens)
-        return sentence_losses(self.lattice(words, memory), lengths, memory.mask.sum(dim=1)).sum()
+        """Return -log p(sentence | memory), summed. Sentences may be empty or longer than their frames."""
+        labels, lengths = strip_bos_eos(tokens)
+        return transducer_losses(self.lattice(labels, memory), lengths, memory.mask.sum(dim=1)).sum()
 
-    def alignment(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Float[Tensor, "batch words source"]:
-        """For each token between begin and end, the probability of each frame to be where it is written.
+    def alignment(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Float[Tensor, "batch target-2 source"]:
+        """Return, for each token between BOS and EOS, the probability that it is emitted at each frame.
 
-        Given the whole sentence, that is, and whether the predictor attends or not. Each row sums to one; those of
-        padding are zero.
+        That is the probability given the whole sentence, with or without attention in the prediction network. Each row
+        sums to one; those of padding are zero.
         """
-        words, lengths = cut(tokens)
+        labels, lengths = strip_bos_eos(tokens)
         with torch.no_grad():
-            lattice = self.lattice(words, memory)
-        # How the sentence's log-probability follows the word's in a cell is the word's probability to be written there.
+            lattice = self.lattice(labels, memory)
+        # The derivative of the sentence's log-probability with respect to that of a label in a cell is the probability
+        # that the label is emitted there.
         with torch.inference_mode(False), torch.enable_grad():
             lattice = lattice.clone().requires_grad_()
-            attention_losses = sentence_losses(lattice, lengths, memory.mask.sum(dim=1))
-            (gradient,) = torch.autograd.grad(attention_losses.sum(), lattice)
-        written = -gradient[:, :, :-1, 1].transpose(1, 2)  # (batch, longest, source)
-        written = functional.pad(written, (0, 0, 0, tokens.size(1) - 2 - words.size(1)))
-        # float32 makes the sums one only to about a thousandth in long sentences.
-        return written / written.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(written.dtype).tiny)
+            losses = transducer_losses(lattice, lengths, memory.mask.sum(dim=1))
+            (gradient,) = torch.autograd.grad(losses.sum(), lattice)
+        weights = -gradient[:, :, :-1, 1].transpose(1, 2)  # (batch, longest, source)
+        weights = functional.pad(weights, (0, 0, 0, tokens.size(1) - 2 - labels.size(1)))
+        # In float32 the sums of long sentences are one only to about a thousandth.
+        return weights / weights.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
 
     @torch.inference_mode()
     def search(
         self, memory: Memory, config: SearchConfig, constraint: Constraint | None = None
     ) -> list[list[Hypothesis]]:
-        """Alignment-length synchronous decoding (Saon et al. 2020), all sentences and hypotheses at once.
+        """Alignment-length synchronous decoding (Saon et al. 2020), for all sentences and hypotheses at once.
 
-        After i steps a hypothesis with u words has i - u frames behind it; a step writes a word or a blank, and the
-        ``beam`` best remain. One that has left the last frame is finished. A sentence is done, and leaves the batch,
-        when all its unfinished hypotheses together are not more probable than the last of its ``n_best`` finished.
+        After i steps a hypothesis with u labels has passed i - u frames; a step emits a label or a blank, and the
+        ``beam`` best hypotheses remain. One that has passed the last frame is finished. A sentence is done, and leaves
+        the batch, when all its unfinished hypotheses together are not more probable than the last of its ``n_best``
+        finished ones.
 
-        A beam of 1 is greedy. An empty sentence is possible, whatever ``min_length``. A score is the sentence's
-        log-probability, as far as its ways were kept in the beam; no length penalty is applied.
+        A beam of 1 is greedy. Scores are the log-probabilities of the sentences, as far as their paths were kept in the
+        beam. Without EOS, no length penalty is needed, and a sentence may be empty.
         """
         check_frame_synchronous(config, constraint)
-        frames, num_frames = self.frames(memory), memory.mask.sum(dim=1)
-        active = torch.arange(len(num_frames), device=frames.device)  # which sentences are not done
-        found: list[list[Hypothesis]] = [[] for _ in active]
-        best = frames.new_full(
-            (len(active), config.n_best), NEG_INF, dtype=torch.float32
-        )  # finished scores of the live
-        beam = Beam.start(len(active), frames.device)
-        _, state = self.predictor.step(beam.last.flatten(), self.predictor.start(memory))
+        frames, num_frames = self.project_frames(memory), memory.mask.sum(dim=1)
+        active = torch.arange(len(num_frames), device=frames.device)  # sentences that are not done
+        finished: list[list[Hypothesis]] = [[] for _ in active]
+        # Scores of the best finished hypotheses, of the active sentences.
+        finished_scores = frames.new_full((len(active), config.n_best), NEG_INF, dtype=torch.float32)
+        beam = Beam.initial(len(active), frames.device)
+        _, state = self.predictor.step(beam.last.flatten(), self.predictor.init_state(memory))
         for step in range(frames.size(1) + config.max_length):
             row = torch.arange(len(active), device=frames.device)[:, None]
             frame = frames[row, (step - beam.length).clamp(max=frames.size(1) - 1)]  # (sentences, beam, joint)
-            gains = self.scores(frame, state.readout.view_as(frame))
+            gains = self.joint_log_probs(frame, state.features.view_as(frame))
             gains[..., UNK] = NEG_INF
             gains[..., EOS + 1 :].masked_fill_((beam.length == config.max_length)[..., None], NEG_INF)
-            origin = row * beam.total.size(1)
+            first_hypothesis = row * beam.total.size(1)
             beam, parents = beam.extend(gains, config.beam)
-            origin = origin + parents
+            origin = first_hypothesis + parents
 
-            finished = (step + 1 - beam.length == num_frames[:, None]) & (beam.total > NEG_INF)
-            if finished.any():
-                source_index = active[:, None].expand_as(finished)[finished]
-                for each in zip(
-                    source_index.tolist(), beam.path[finished].tolist(), beam.total[finished].tolist(), strict=True
-                ):
-                    sentence, path, score = each
-                    found[sentence].append(Hypothesis([token for token in path if token != PAD], score))
-                best = torch.cat([best, beam.total.masked_fill(~finished, NEG_INF)], dim=1).topk(config.n_best).values
-                beam.total.masked_fill_(finished, NEG_INF)
-                unfinished = (beam.total.logsumexp(dim=1) > best[:, -1]).nonzero().squeeze(1)
+            is_finished = (step + 1 - beam.length == num_frames[:, None]) & (beam.total > NEG_INF)
+            if is_finished.any():
+                batch_index = active[:, None].expand_as(is_finished)[is_finished].tolist()
+                paths, totals = beam.path[is_finished].tolist(), beam.total[is_finished].tolist()
+                for sentence, path, score in zip(batch_index, paths, totals, strict=True):
+                    finished[sentence].append(Hypothesis([token for token in path if token != PAD], score))
+                candidates = torch.cat([finished_scores, beam.total.masked_fill(~is_finished, NEG_INF)], dim=1)
+                finished_scores = candidates.topk(config.n_best).values
+                beam.total.masked_fill_(is_finished, NEG_INF)
+                unfinished = (beam.total.logsumexp(dim=1) > finished_scores[:, -1]).nonzero().squeeze(1)
                 if len(unfinished) == 0:
                     break
                 beam = beam.select(unfinished)
-                active, best, frames, num_frames, origin = (
-                    x[unfinished] for x in (active, best, frames, num_frames, origin)
+                active, finished_scores, frames, num_frames, origin = (
+                    part[unfinished] for part in (active, finished_scores, frames, num_frames, origin)
                 )
 
-            # Who has written a blank has nothing new to read.
+            # A blank is no input of the prediction network.
             token = beam.path[..., -1].flatten()
-            state = state.select(origin)
+            state = state.reorder(origin)
             state = self.predictor.step(token, state)[1].where(token != PAD, state)
-        return [sorted(each, key=lambda one: -one.score)[: config.n_best] for each in found]
+        return [
+            sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)[: config.n_best] for hypotheses in finished
+        ]
 
 
 @dataclass(frozen=True)
 class Beam:
     """The unfinished hypotheses of a search, sentences × beam.
 
-    ``total``: log-probabilities. A hypothesis is known by the ``key`` of its words, and the one that it grew from,
-    without its ``last`` word, by ``parent``. ``path``: what each step has written, PAD for a blank.
+    Attributes:
+        total: Log-probabilities.
+        key: Identifies the labels of a hypothesis.
+        parent: The key of the hypothesis without its last label.
+        last: The last label.
+        length: The number of labels.
+        path: The output of each step, PAD for a blank.
     """
 
     total: Float[Tensor, "sentences beam"]
@@ -170,66 +181,77 @@ class Beam:
     path: Int[Tensor, "sentences beam steps"]
 
     @classmethod
-    def start(cls, sentences: int, device: torch.device) -> "Beam":
-        """One hypothesis a sentence, with no words."""
-        zero = torch.zeros(sentences, 1, dtype=torch.long, device=device)
+    def initial(cls, num_sentences: int, device: torch.device) -> "Beam":
+        """Return one hypothesis without labels for each sentence."""
+        zero = torch.zeros(num_sentences, 1, dtype=torch.long, device=device)
         return cls(zero.float(), zero + 1, zero, zero + BOS, zero, zero[..., None][..., :0])
 
     def select(self, sentences: Int[Tensor, " rows"]) -> "Beam":
+        """Return the hypotheses of some of the sentences."""
         return Beam(*(getattr(self, field.name)[sentences] for field in fields(self)))
 
     def extend(
-        self, gains: Float[Tensor, "sentences beam vocab"], width: int
+        self, gains: Float[Tensor, "sentences beam vocab"], beam_size: int
     ) -> tuple["Beam", Int[Tensor, "sentences wider"]]:
-        """The best after one more step, and the place in the beam each came from. PAD in ``gains`` is the blank.
+        """Extend all hypotheses by one step and keep the best.
 
-        Two ways to the same words in as many steps are at the same frame, and become one: who writes a blank is
-        joined by its parent, if that is still there, writing the last word. Hypotheses of which one only begins the
-        other are not added up (Graves 2012 does, at more cost).
+        Two paths with the same labels and the same number of steps are at the same frame and are merged: a hypothesis
+        that emits a blank is merged with its parent, if that is still in the beam, emitting the last label. Hypotheses
+        of which one is a prefix of the other are not added up (Graves 2012 does, at a higher cost).
+
+        Args:
+            gains: Log-probabilities of the next step; PAD is the blank.
+            beam_size: The number of hypotheses to keep.
+
+        Returns:
+            The best hypotheses, and the index in the beam from which each was extended.
         """
         totals = self.total[..., None] + gains
-        grew_from = (self.parent[:, None] == self.key[..., None]) & (self.total > NEG_INF)[:, None]
-        last = self.last[:, None].expand_as(grew_from)  # (sentences, parents, beam)
-        prefix_alpha = totals.gather(2, last).masked_fill(~grew_from, NEG_INF).amax(dim=1)
-        totals.scatter_(2, torch.where(grew_from, last, BOS), NEG_INF)  # where no parent grows: what is never written
+        is_extension = (self.parent[:, None] == self.key[..., None]) & (self.total > NEG_INF)[:, None]
+        last = self.last[:, None].expand_as(is_extension)  # (sentences, parents, beam)
+        prefix_alpha = totals.gather(2, last).masked_fill(~is_extension, NEG_INF).amax(dim=1)
+        # A merged path must not be kept twice; without a parent, BOS is masked, which is never emitted.
+        totals.scatter_(2, torch.where(is_extension, last, BOS), NEG_INF)
         totals[..., PAD] = torch.logaddexp(totals[..., PAD], prefix_alpha)
 
-        vocab = totals.size(2)
-        total, index = totals.flatten(1).topk(min(width, totals.size(1) * vocab))
-        origin, token = index // vocab, index % vocab
-        wrote = token != PAD
-        key, parent, last, length = (each.gather(1, origin) for each in (self.key, self.parent, self.last, self.length))
+        vocab_size = totals.size(2)
+        total, index = totals.flatten(1).topk(min(beam_size, totals.size(1) * vocab_size))
+        origin, token = index // vocab_size, index % vocab_size
+        emits = token != PAD
+        key, parent, last, length = (part.gather(1, origin) for part in (self.key, self.parent, self.last, self.length))
         extended = Beam(
             total,
-            torch.where(wrote, key * MULTIPLIER + token, key),
-            torch.where(wrote, key, parent),
-            torch.where(wrote, token, last),
-            length + wrote,
+            torch.where(emits, key * PREFIX_HASH_MULTIPLIER + token, key),
+            torch.where(emits, key, parent),
+            torch.where(emits, token, last),
+            length + emits,
             torch.cat([self.path.take_along_dim(origin[..., None], dim=1), token[..., None]], dim=-1),
         )
         return extended, origin
 
 
-def cut(tokens: Int[Tensor, "batch target"]) -> tuple[Int[Tensor, "batch longest"], Int[Tensor, " batch"]]:
-    """Sentences without begin and end, padded to the longest of them, and their lengths."""
-    words = is_word(tokens)
-    lengths = words.sum(dim=1)
-    return torch.where(words, tokens, PAD)[:, 1 : 1 + int(lengths.max())], lengths
+def strip_bos_eos(
+    tokens: Int[Tensor, "batch target"],
+) -> tuple[Int[Tensor, "batch longest"], Int[Tensor, " batch"]]:
+    """Return sentences without BOS and EOS, padded to the longest of them, and their lengths."""
+    is_real = is_label(tokens)
+    lengths = is_real.sum(dim=1)
+    return torch.where(is_real, tokens, PAD)[:, 1 : 1 + int(lengths.max())], lengths
 
 
-def sentence_losses(
+def transducer_losses(
     lattice: Float[Tensor, "batch source positions 2"],
     lengths: Int[Tensor, " batch"],
     num_frames: Int[Tensor, " batch"],
 ) -> Float[Tensor, " batch"]:
-    """-log of the sum over all ways through the lattice's first ``num_frames`` and ``lengths``.
+    """Return -log of the sum over all paths through the lattice's first ``num_frames`` and ``lengths``.
 
-    For torchaudio this is a vocabulary of a blank and one word: most of its time goes into the others.
+    To torchaudio this is a vocabulary of a blank and one label: a whole vocabulary would take most of its time.
     """
-    words = torch.ones(lattice.size(0), lattice.size(2) - 1, dtype=torch.int32, device=lattice.device)
+    labels = torch.ones(lattice.size(0), lattice.size(2) - 1, dtype=torch.int32, device=lattice.device)
     return rnnt_loss(
         lattice[:, : int(num_frames.max())].contiguous(),
-        words,
+        labels,
         num_frames.int(),
         lengths.int(),
         blank=0,
