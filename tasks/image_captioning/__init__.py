@@ -1,4 +1,4 @@
-"""Image captioning, a picture to a sentence."""
+"""Image captioning: an image in, a sentence out."""
 
 from tasks.image_captioning.presets import PRESETS
 from tasks.image_captioning.task import ImageCaptioning as Task

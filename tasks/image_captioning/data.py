@@ -1,4 +1,4 @@
-"""Pictures with their captions: where they are found, and which of them can't be used."""
+"""Datasets of images with captions, in their published forms, and the check of each image."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,31 +19,35 @@ from tasks.common.data.captioned_media import (
 from tasks.common.data.images import image_problem
 from tasks.common.data.tables import SPLITS, read_table
 from tasks.common.errors import UsageError
-from tasks.toy_world.images import toy_images
-from tasks.toy_world.scenes import describe
+
+KARPATHY_IMAGE_FOLDERS = ("images", "Images", "imgs", "Flicker8k_Dataset")
 
 
-def find_scenes(split: str, count: int) -> Dataset:
-    """The embedded world in the form of ``find``: ``count`` pictures for training, fewer for validation and test."""
-    number = {"train": count, "validation": -(-count // 20), "test": -(-count // 16)}[split]
-    chosen, table = toy_images(split, number)
-    pictures = [{"path": path, "bytes": content} for path, content in zip(table["path"], table["bytes"], strict=True)]
-    return Dataset.from_dict({"source": pictures, "captions": [describe(scene, "en") for scene in chosen]})
+def read_captioned_images(data: str, split: str, column: str) -> Dataset:
+    """Find the images of a split, in any supported form. No image is read.
 
+    Args:
+        data: A folder or hub id.
+        split: train, validation or test.
+        column: The name of the column with the captions, in tables.
 
-def find(data: str, split: str, column: str) -> Dataset:
-    """Columns source (path or bytes) and captions of a split, nothing read yet. Raises UsageError if there is none."""
+    Returns:
+        The columns source (path or bytes) and captions.
+
+    Raises:
+        UsageError: there is no such split.
+    """
     folder = Path(data)
-    own = read_captioned_folder(data, split, column)
-    if own is not None:
-        return own
+    table = read_captioned_folder(data, split, column)
+    if table is not None:
+        return table
     for listing in [folder, folder / "dataset.json", *sorted(folder.glob("dataset_*.json"))]:
-        of_datasets = listing.name == "dataset_dict.json"  # the library's, not Karpathy's
-        if listing.suffix == ".json" and listing.is_file() and not of_datasets:
-            return karpathy(listing, split)
+        is_saved_dataset = listing.name == "dataset_dict.json"  # of the library datasets
+        if listing.suffix == ".json" and listing.is_file() and not is_saved_dataset:
+            return read_karpathy(listing, split)
     for name in SPLITS[split]:
         for listing in sorted((folder / "annotations").glob(f"captions_{name}*.json")):
-            return coco(listing)
+            return read_coco(listing)
     table = read_table(data, split)
     if table is None:
         raise UsageError(
@@ -51,43 +55,43 @@ def find(data: str, split: str, column: str) -> Dataset:
             f"dataset.json (Karpathy's), nor annotations/captions_{split}*.json (COCO's), nor a table"
         )
     captions = captions_of(table, column, data)
-    picture = next((name for name, kind in table.features.items() if isinstance(kind, Image)), None)
-    if picture is not None:
-        return group_captions(list(table.cast_column(picture, Image(decode=False))[picture]), captions)
+    image_column = next((name for name, feature in table.features.items() if isinstance(feature, Image)), None)
+    if image_column is not None:
+        return group_captions(list(table.cast_column(image_column, Image(decode=False))[image_column]), captions)
     if "file_name" not in table.column_names:
-        raise UsageError(f"--data {data} has no column of pictures; it has {', '.join(table.column_names)}")
+        raise UsageError(f"--data {data} has no column of images; it has {', '.join(table.column_names)}")
     return group_captions([{"path": str(folder / str(file)), "bytes": None} for file in table["file_name"]], captions)
 
 
-def karpathy(listing: Path, split: str) -> Dataset:
-    """The splits of Karpathy & Fei-Fei 2015, one file for all of them; COCO's restval belongs to training."""
-    splits = (*SPLITS[split], "restval") if split == "train" else SPLITS[split]
-    images = [image for image in read_listing(listing, "images") if image.get("split") in splits]
+def read_karpathy(listing: Path, split: str) -> Dataset:
+    """Read a split of Karpathy & Fei-Fei 2015, one file for all splits; COCO's restval belongs to training."""
+    names = (*SPLITS[split], "restval") if split == "train" else SPLITS[split]
+    images = [image for image in read_listing(listing, "images") if image.get("split") in names]
     if not images:
-        raise UsageError(f"{listing} has no pictures of the {split} split")
-    places = [listing.parent, *(listing.parent / name for name in ("images", "Images", "imgs", "Flicker8k_Dataset"))]
+        raise UsageError(f"{listing} has no images of the {split} split")
+    folders = [listing.parent, *(listing.parent / name for name in KARPATHY_IMAGE_FOLDERS)]
 
     def path(image: dict[str, Any]) -> str:
         inner = Path(image.get("filepath", "")) / image["filename"]
-        return str(next((place / inner for place in places if (place / inner).is_file()), places[0] / inner))
+        return str(next((folder / inner for folder in folders if (folder / inner).is_file()), folders[0] / inner))
 
-    pictures = [{"path": path(image), "bytes": None} for image in images]
-    return group_captions(pictures, [[sentence["raw"] for sentence in image["sentences"]] for image in images])
+    files = [{"path": path(image), "bytes": None} for image in images]
+    return group_captions(files, [[sentence["raw"] for sentence in image["sentences"]] for image in images])
 
 
-def coco(listing: Path) -> Dataset:
-    """COCO's captions (Chen et al. 2015): annotations/captions_train2017.json beside the folder train2017."""
+def read_coco(listing: Path) -> Dataset:
+    """Read COCO's captions (Chen et al. 2015): annotations/captions_train2017.json next to the folder train2017."""
     names = {image["id"]: image["file_name"] for image in read_listing(listing, "images")}
     folder = listing.parent.parent / listing.stem.removeprefix("captions_")
-    captions: dict[Any, list[str]] = {identity: [] for identity in names}
+    captions: dict[Any, list[str]] = {image_id: [] for image_id in names}
     for annotation in read_listing(listing, "annotations"):
         captions.setdefault(annotation["image_id"], []).append(annotation["caption"])
-    pictures = [{"path": str(folder / names.get(identity, "?")), "bytes": None} for identity in captions]
-    return group_captions(pictures, list(captions.values()))
+    files = [{"path": str(folder / names.get(image_id, "?")), "bytes": None} for image_id in captions]
+    return group_captions(files, list(captions.values()))
 
 
 class ImageProbe:
-    """Whether a picture, or the features that stand for it, can be read."""
+    """Checks that an image, or a .npy file of region features, can be read."""
 
     keeps = False
 
@@ -95,11 +99,11 @@ class ImageProbe:
         path = file["path"]
         if path and path.endswith(".npy"):
             try:
-                regions, width = read_feature_array(path, "regions").shape
-                return ProbeResult(length=regions, feature_dim=width)
+                num_regions, feature_dim = read_feature_array(path, "regions").shape
+                return ProbeResult(length=num_regions, feature_dim=feature_dim)
             except MediaError as error:
                 return ProbeResult(str(error))
         return ProbeResult(image_problem(file_content(file)) or "")
 
     def cache_key(self) -> str:
-        return "pictures"
+        return "images"

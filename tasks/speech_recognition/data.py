@@ -17,7 +17,6 @@ from tasks.common.data.tables import SPLITS, read_metadata, read_table, report_i
 from tasks.common.errors import UsageError, unknown_name
 from tasks.speech_recognition.features import FRAMES, RATE, change_speed
 from tasks.speech_recognition.sound import SHORTEST, SoundError, problem, read_sound
-from tasks.toy_world.speech import toy_recordings
 
 VERSION = 1  # of what is kept on disk; a change of the features' computation needs another
 FASTEST = 40  # characters a second that nobody speaks
@@ -72,14 +71,6 @@ def mismatch(width: int, usual: int, length: int, text: object) -> str | None:
     if len(text) * FRAMES > length * FASTEST:
         return f"has {len(text)} characters for {length / FRAMES:.2f} s: a wrong transcript"
     return None
-
-
-def find_scenes(split: str, count: int) -> Dataset:
-    """The embedded world in the form of ``find``: ``count`` utterances for training, fewer for validation and test."""
-    spoken = toy_recordings(split, {"train": count, "validation": -(-count // 15), "test": -(-count // 10)}[split])
-    columns = zip(spoken["path"], spoken["bytes"], strict=True)
-    audio = [{"path": path, "bytes": content} for path, content in columns]
-    return Dataset.from_dict({"audio": audio, "text": list(spoken["text"])})
 
 
 def find(data: str, split: str, text: str) -> Dataset:

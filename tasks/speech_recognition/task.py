@@ -30,7 +30,7 @@ from tasks.common.model import build_sequence_encoder
 from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization, normalize_text
 from tasks.common.text.tokenizer import Tokenizer
-from tasks.speech_recognition.data import Extractor, find, find_scenes, load_recordings, read_frames
+from tasks.speech_recognition.data import Extractor, find, load_recordings, read_frames
 from tasks.speech_recognition.features import (
     FRAMES,
     RATE,
@@ -41,6 +41,7 @@ from tasks.speech_recognition.features import (
     augment,
 )
 from tasks.speech_recognition.sound import SoundError, cut_at_silence, problem, read_sound
+from tasks.toy_world.datasets import toy_transcribed_speech
 
 WORST = 20  # utterances in the listing
 
@@ -107,7 +108,7 @@ class SpeechRecognition(Task[SpeechConfig]):
         config = self.config
         speeds = config.augment.speeds if split == "train" else (1.0,)
         if config.data is None:
-            table, where = find_scenes(split, config.scenes), f"the embedded world, {split}"
+            table, where = toy_transcribed_speech(split, config.scenes), f"the embedded world, {split}"
         else:
             table, where = find(config.data, split, config.text), f"{config.data}, {split}"
         examples = load_recordings(table, where, self.extractor, speeds, config.skip_invalid)

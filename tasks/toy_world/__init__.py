@@ -1,1 +1,1 @@
-"""The toy world: scenes of digits that can be read, heard, seen and watched."""
+"""The toy world: scenes of digits in four modalities, as text, speech, images and videos. Nothing is downloaded."""

@@ -1,26 +1,44 @@
-"""How English, German, French and Chinese say a coloured digit, and relate one to another.
+"""Grammars of English, German, French and Chinese for colored digits and their relations.
 
-A noun phrase has two forms: plain, as a subject, and oblique, after a relation. German puts the dative there
-(über einer roten Sieben), French its "de" (au-dessus d'un sept rouge); English and Chinese change nothing.
+A noun phrase has two forms: plain, as a subject, and oblique, after a relation. German uses the dative there (über
+einer roten Sieben), French "de" (au-dessus d'un sept rouge); in English and Chinese both forms are the same.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-COLORS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white")  # far apart on a black ground
-SIZES = ("small", "medium", "large")  # medium goes unsaid: "a red seven"
+COLORS = (
+    "red",
+    "orange",
+    "yellow",
+    "green",
+    "blue",
+    "purple",
+    "pink",
+    "white",
+)  # easy to distinguish on a black background
+SIZES = ("small", "medium", "large")  # medium is not mentioned: "a red seven"
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """One language. The frames stand in the same order in all of them: the n-th ones translate each other."""
+    """The grammar of a language. Templates have the same order in all languages: the n-th ones are translations.
 
-    noun_phrase: Callable[[int, str, str, bool], str]  # digit, colour, size, oblique
+    Attributes:
+        noun_phrase: Makes a noun phrase of digit, color, size, and whether it is oblique.
+        conjunction: Joins two noun phrases.
+        relations: Each relation, as described from the first side and from the second.
+        verb: Its singular and its plural.
+        single_templates: Descriptions of one object.
+        relation_templates: Descriptions of one side's place relative to the other.
+    """
+
+    noun_phrase: Callable[[int, str, str, bool], str]
     conjunction: str
-    relations: dict[str, tuple[str, str]]  # as told from the first side and from the second
-    verb: tuple[str, str]  # singular, plural
-    alone: tuple[str, ...]  # frames for one thing
-    related: tuple[str, ...]  # frames for one side's place as seen from the other
+    relations: dict[str, tuple[str, str]]
+    verb: tuple[str, str]
+    single_templates: tuple[str, ...]
+    relation_templates: tuple[str, ...]
 
 
 def _words(keys: Iterable, words: str) -> dict:
@@ -31,9 +49,9 @@ _ENGLISH_DIGITS = _words(range(10), "zero one two three four five six seven eigh
 _GERMAN_DIGITS = _words(range(10), "Null Eins Zwei Drei Vier Fünf Sechs Sieben Acht Neun")
 _FRENCH_DIGITS = _words(range(10), "zéro un deux trois quatre cinq six sept huit neuf")
 _CHINESE_DIGITS = _words(range(10), "零 一 二 三 四 五 六 七 八 九")
-_GERMAN_COLOURS = _words(COLORS, "rot orangefarben gelb grün blau lila rosa weiß")
-_FRENCH_COLOURS = _words(COLORS, "rouge orange jaune vert bleu violet rose blanc")
-_CHINESE_COLOURS = _words(COLORS, "红色 橙色 黄色 绿色 蓝色 紫色 粉色 白色")
+_GERMAN_COLORS = _words(COLORS, "rot orangefarben gelb grün blau lila rosa weiß")
+_FRENCH_COLORS = _words(COLORS, "rouge orange jaune vert bleu violet rose blanc")
+_CHINESE_COLORS = _words(COLORS, "红色 橙色 黄色 绿色 蓝色 紫色 粉色 白色")
 _ENGLISH_SIZES = {"small": ["small"], "medium": [], "large": ["large"]}
 _GERMAN_SIZES = {"small": ["klein"], "medium": [], "large": ["groß"]}
 _FRENCH_SIZES = {"small": ["petit"], "medium": [], "large": ["grand"]}
@@ -46,29 +64,29 @@ def _english(digit: int, color: str, size: str, oblique: bool) -> str:
 
 
 def _german(digit: int, color: str, size: str, oblique: bool) -> str:
-    # Digits are feminine: eine rote Sieben, über einer roten Sieben. Lila and rosa never take an ending.
+    # Digits are feminine: eine rote Sieben, über einer roten Sieben. lila and rosa are never inflected.
     article, ending = ("einer", "en") if oblique else ("eine", "e")
-    stems = [*_GERMAN_SIZES[size], _GERMAN_COLOURS[color]]
+    stems = [*_GERMAN_SIZES[size], _GERMAN_COLORS[color]]
     adjectives = [stem if stem in ("lila", "rosa") else stem + ending for stem in stems]
     return " ".join([article, *adjectives, _GERMAN_DIGITS[digit]])
 
 
 def _french(digit: int, color: str, size: str, oblique: bool) -> str:
-    # Digits are masculine, the size goes before them and the colour behind; "de un" is always elided.
+    # Digits are masculine, the size precedes them and the color follows; "de un" is always elided.
     article = "d'un" if oblique else "un"
-    return " ".join([article, *_FRENCH_SIZES[size], _FRENCH_DIGITS[digit], _FRENCH_COLOURS[color]])
+    return " ".join([article, *_FRENCH_SIZES[size], _FRENCH_DIGITS[digit], _FRENCH_COLORS[color]])
 
 
 def _chinese(digit: int, color: str, size: str, oblique: bool) -> str:
-    return f"一个{_CHINESE_SIZES[size]}{_CHINESE_COLOURS[color]}的{_CHINESE_DIGITS[digit]}"
+    return f"一个{_CHINESE_SIZES[size]}{_CHINESE_COLORS[color]}的{_CHINESE_DIGITS[digit]}"
 
 
-_EUROPEAN_FRAMES = (
+_EUROPEAN_TEMPLATES = (
     "{subject} {relation} {place}",
     "{subject} {verb} {relation} {place}.",
     "{relation} {place} {verb} {subject}.",
 )
-_CHINESE_FRAMES = (
+_CHINESE_TEMPLATES = (
     "{subject}在{place}{relation}",
     "{subject}{verb}{place}的{relation}。",
     "{place}{relation}有{subject}。",
@@ -80,31 +98,31 @@ GRAMMARS = {
         conjunction=" and ",
         relations={"above": ("above", "below"), "left": ("to the left of", "to the right of")},
         verb=("stands", "stand"),
-        alone=("{subject}", "here is {subject}.", "we see {subject}."),
-        related=_EUROPEAN_FRAMES,
+        single_templates=("{subject}", "here is {subject}.", "we see {subject}."),
+        relation_templates=_EUROPEAN_TEMPLATES,
     ),
     "de": Grammar(
         noun_phrase=_german,
         conjunction=" und ",
         relations={"above": ("über", "unter"), "left": ("links von", "rechts von")},
         verb=("steht", "stehen"),
-        alone=("{subject}", "hier ist {subject}.", "wir sehen {subject}."),
-        related=_EUROPEAN_FRAMES,
+        single_templates=("{subject}", "hier ist {subject}.", "wir sehen {subject}."),
+        relation_templates=_EUROPEAN_TEMPLATES,
     ),
     "fr": Grammar(
         noun_phrase=_french,
         conjunction=" et ",
         relations={"above": ("au-dessus", "au-dessous"), "left": ("à gauche", "à droite")},
         verb=("se trouve", "se trouvent"),
-        alone=("{subject}", "voici {subject}.", "nous voyons {subject}."),
-        related=_EUROPEAN_FRAMES,
+        single_templates=("{subject}", "voici {subject}.", "nous voyons {subject}."),
+        relation_templates=_EUROPEAN_TEMPLATES,
     ),
     "zh": Grammar(
         noun_phrase=_chinese,
         conjunction="和",
         relations={"above": ("上面", "下面"), "left": ("左边", "右边")},
         verb=("位于", "位于"),
-        alone=("{subject}", "这里有{subject}。", "我们看到{subject}。"),
-        related=_CHINESE_FRAMES,
+        single_templates=("{subject}", "这里有{subject}。", "我们看到{subject}。"),
+        relation_templates=_CHINESE_TEMPLATES,
     ),
 }

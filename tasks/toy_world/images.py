@@ -1,10 +1,10 @@
-"""The embedded world drawn: scenes as pictures, their digits written by real hands (scikit-learn's, 8 × 8 pixels)."""
+"""Images of the toy world: rendered scenes, with real handwritten digits (scikit-learn's, 8 × 8 pixels)."""
 
 import hashlib
 import io
 import random
 from collections.abc import Mapping
-from functools import cache as remember
+from functools import cache as memoize
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,10 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from tasks.common.data import cache
-from tasks.toy_world.scenes import Scene, SceneObject, scenes
+from tasks.toy_world.scenes import Scene, SceneObject, sample_scenes
 
-VERSION = 1  # of what is kept on disk; a change of the drawing needs another
-SIDE = 64  # pixels
+VERSION = 1  # of the cached images; increase it when rendering changes
+IMAGE_SIZE = 64  # pixels
 RGB = {
     "red": (230, 40, 40),
     "orange": (250, 140, 20),
@@ -28,40 +28,40 @@ RGB = {
     "pink": (255, 150, 200),
     "white": (245, 245, 245),
 }
-HEIGHTS = {"small": 12, "medium": 18, "large": 26}  # pixels, give or take one
-SHARES = {"train": range(0, 8), "validation": range(8, 9), "test": range(9, 10)}  # tenths of all handwriting
+DIGIT_HEIGHTS = {"small": 12, "medium": 18, "large": 26}  # pixels, plus or minus one
+HANDWRITING_TENTHS = {"train": range(0, 8), "validation": range(8, 9), "test": range(9, 10)}
 
 
-@remember
-def handwriting(split: str) -> list[list[np.ndarray]]:
-    """For each digit from 0 to 9 the ink (0 to 1) of those who write in this split, cut to what is written."""
-    found: list[list[np.ndarray]] = [[] for _ in range(10)]
+@memoize
+def load_handwriting(split: str) -> list[list[np.ndarray]]:
+    """Return the ink (0 to 1) of all samples of each digit from 0 to 9 in this split, cropped to the ink."""
+    samples: list[list[np.ndarray]] = [[] for _ in range(10)]
     digits: Any = load_digits()
     for image, digit in zip(digits.images, digits.target, strict=True):
-        # Some writers wrote the same digit alike to the last pixel: equal images must be of one split.
-        if hashlib.sha256(image.tobytes()).digest()[0] % 10 in SHARES[split]:
+        # Some samples are equal to the last pixel, and must be in the same split.
+        if hashlib.sha256(image.tobytes()).digest()[0] % 10 in HANDWRITING_TENTHS[split]:
             rows, columns = np.nonzero(image > 2)
             ink = image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-            found[digit].append((ink / 16).astype(np.float32))
-    return found
+            samples[digit].append((ink / 16).astype(np.float32))
+    return samples
 
 
-def draw(scene: Scene, split: str, generator: random.Random) -> UInt8[np.ndarray, "64 64 3"]:
-    """A picture of a scene, on a dark and littered ground; the same generator draws the same."""
-    canvas = ground(np.random.default_rng(generator.getrandbits(63)), generator)
-    for thing, (top, left), ink in arrange(scene, split, generator):
-        paint = np.array(RGB[thing.color]) * generator.uniform(0.85, 1.0)
+def render_scene(scene: Scene, split: str, generator: random.Random) -> UInt8[np.ndarray, "64 64 3"]:
+    """Render a scene on a dark background with clutter; it depends on the arguments alone."""
+    canvas = render_background(np.random.default_rng(generator.getrandbits(63)), generator)
+    for item, (top, left), ink in arrange(scene, split, generator):
+        rgb = np.array(RGB[item.color]) * generator.uniform(0.85, 1.0)
         height, width = ink.shape
-        place = canvas[top : top + height, left : left + width]
-        place += ink[..., None] * (paint - place)
+        box = canvas[top : top + height, left : left + width]
+        box += ink[..., None] * (rgb - box)
     return canvas.clip(0, 255).astype(np.uint8)
 
 
-def ground(noise: np.random.Generator, generator: random.Random) -> Float[np.ndarray, "64 64 3"]:
-    """A dark ground with litter, grey and too small for a digit."""
-    canvas = noise.normal(generator.uniform(12, 40), 6, (SIDE, SIDE, 3)) + noise.normal(0, 6, 3)
+def render_background(noise: np.random.Generator, generator: random.Random) -> Float[np.ndarray, "64 64 3"]:
+    """Render a dark background with clutter, which is gray and smaller than a digit."""
+    canvas = noise.normal(generator.uniform(12, 40), 6, (IMAGE_SIZE, IMAGE_SIZE, 3)) + noise.normal(0, 6, 3)
     for _ in range(generator.randrange(2, 8)):
-        row, column = generator.randrange(SIDE), generator.randrange(SIDE)
+        row, column = generator.randrange(IMAGE_SIZE), generator.randrange(IMAGE_SIZE)
         height, width = generator.choice(((1, 3), (3, 1), (2, 2), (1, 1), (1, 5), (5, 1)))
         canvas[row : row + height, column : column + width] = generator.uniform(60, 120)
     return canvas
@@ -70,63 +70,70 @@ def ground(noise: np.random.Generator, generator: random.Random) -> Float[np.nda
 def arrange(
     scene: Scene, split: str, generator: random.Random
 ) -> list[tuple[SceneObject, tuple[int, int], Float[np.ndarray, "height width"]]]:
-    """Each thing with its top left corner and its ink, as ``Scene`` says: one side before the other, a pair across."""
+    """Place the objects as ``Scene`` describes: one side before the other, a pair across the relation.
+
+    Returns:
+        Each object with its top left corner (row, column) and its ink.
+    """
     objects = [side for side in (scene.first, scene.second) if side]
-    sides = [[(thing, write(thing, split, generator)) for thing in side] for side in objects]
+    sides = [[(item, render_digit(item, split, generator)) for item in side] for side in objects]
     along = 0 if scene.relation == "above" else 1  # the axis of the relation: rows or columns
     gap = generator.randrange(2, 7)
-    deep = [max(ink.shape[along] for _, ink in side) for side in sides]
-    wide = [sum(ink.shape[1 - along] for _, ink in side) + gap * (len(side) - 1) for side in sides]
-    start = generator.randint(0, SIDE - sum(deep) - gap * (len(sides) - 1))
-    middle = generator.randint((max(wide) + 1) // 2, SIDE - (max(wide) + 1) // 2)  # both sides' centre, across
+    depths = [max(ink.shape[along] for _, ink in side) for side in sides]
+    widths = [sum(ink.shape[1 - along] for _, ink in side) + gap * (len(side) - 1) for side in sides]
+    start = generator.randint(0, IMAGE_SIZE - sum(depths) - gap * (len(sides) - 1))
+    half_width = (max(widths) + 1) // 2
+    center = generator.randint(half_width, IMAGE_SIZE - half_width)  # of both sides, across the relation
     placed = []
-    for side, depth, width in zip(sides, deep, wide, strict=True):
-        across = middle - width // 2
-        for thing, ink in side:
+    for side, depth, width in zip(sides, depths, widths, strict=True):
+        across = center - width // 2
+        for item, ink in side:
             corner = (start + (depth - ink.shape[along]) // 2, across)
-            placed.append((thing, corner if along == 0 else corner[::-1], ink))
+            placed.append((item, corner if along == 0 else corner[::-1], ink))
             across += ink.shape[1 - along] + gap
         start += depth + gap
     return placed
 
 
-def write(thing: SceneObject, split: str, generator: random.Random) -> Float[np.ndarray, "height width"]:
-    """The ink (0 to 1) of a digit in its size, slanted a little."""
-    ink = generator.choice(handwriting(split)[thing.digit])
-    height = HEIGHTS[thing.size] + generator.randint(-1, 1)
+def render_digit(item: SceneObject, split: str, generator: random.Random) -> Float[np.ndarray, "height width"]:
+    """Render the ink (0 to 1) of a handwritten digit in its size, slightly rotated."""
+    ink = generator.choice(load_handwriting(split)[item.digit])
+    height = DIGIT_HEIGHTS[item.size] + generator.randint(-1, 1)
     width = max(3, min(height, round(height * ink.shape[1] / ink.shape[0])))
-    picture = Image.fromarray(ink).resize((width, height), Image.Resampling.BICUBIC)
-    picture = picture.rotate(generator.uniform(-8, 8), Image.Resampling.BILINEAR)
-    return np.asarray(picture).clip(0, 1)
+    image = Image.fromarray(ink).resize((width, height), Image.Resampling.BICUBIC)
+    image = image.rotate(generator.uniform(-8, 8), Image.Resampling.BILINEAR)
+    return np.asarray(image).clip(0, 1)
 
 
 def toy_images(split: str, count: int, seed: int = 1) -> tuple[list[Scene], Dataset]:
-    """``count`` scenes of a split, and their pictures: columns path (a name) and bytes (a PNG), kept on disk.
+    """Render ``count`` scenes of a split; the images are cached. No composition or handwriting is in two splits.
 
-    No scene's composition and nobody's handwriting is in two splits.
+    Returns:
+        The scenes, and the columns path (a file name) and bytes (a PNG).
     """
-    chosen = scenes(split, count, seed)
-    key = hashlib.sha256(f"{VERSION} {split} {seed} {chosen}".encode()).hexdigest()[:24]
+    scenes = sample_scenes(split, count, seed)
+    key = hashlib.sha256(f"{VERSION} {split} {seed} {scenes}".encode()).hexdigest()[:24]
     table = Dataset.from_dict({"number": range(count)}).map(
-        RenderImage(chosen, split, seed),
+        RenderImage(scenes, split, seed),
         remove_columns=["number"],
         features=Features({"path": Value("string"), "bytes": Value("binary")}),
-        cache_file_name=str(cache.folder() / f"drawn-{key}.arrow"),
+        cache_file_name=str(cache.cache_dir() / f"drawn-{key}.arrow"),
         new_fingerprint=key,
-        num_proc=cache.processes(count),
+        num_proc=cache.num_processes(count),
     )
-    return chosen, table
+    return scenes, table
 
 
 class RenderImage:
-    """A row's picture; an object, so that its name does not depend on what it holds."""
+    """Renders a row; an object, so that it can be sent to other processes."""
 
-    def __init__(self, chosen: list[Scene], split: str, seed: int):
-        self.chosen, self.split, self.seed = chosen, split, seed
+    def __init__(self, scenes: list[Scene], split: str, seed: int):
+        self.scenes, self.split, self.seed = scenes, split, seed
 
     def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
         number = row["number"]
-        pixels = draw(self.chosen[number], self.split, random.Random(f"drawing {self.split} {self.seed} {number}"))
+        generator = random.Random(f"drawing {self.split} {self.seed} {number}")
+        pixels = render_scene(self.scenes[number], self.split, generator)
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "png", compress_level=1)
         return {"path": f"{self.split}-{number + 1:05}.png", "bytes": file.getvalue()}

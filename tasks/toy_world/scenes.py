@@ -1,13 +1,13 @@
-"""The embedded world: little scenes of coloured digits that four languages can describe.
+"""Scenes of the toy world: colored digits, which four languages can describe.
 
-A scene is what is *meant*; a sentence, a voice, a picture and a video are only ways to put it:
+A scene is a meaning; sentences, recordings, images and videos express it:
 
     Scene((seven,), "above", (two,))  ──►  a small red seven above a large blue two
                                            eine kleine rote Sieben über einer großen blauen Zwei
                                            un petit sept rouge au-dessus d'un grand deux bleu
                                            一个小的红色的七在一个大的蓝色的二上面
 
-Nothing is downloaded, and the same seed gives the same scenes and sentences in every process.
+The same seed gives the same scenes and sentences in every process.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ from datasets import Dataset
 from tasks.common.errors import unknown_name
 from tasks.toy_world.grammar import COLORS, GRAMMARS, SIZES, Grammar
 
-RELATIONS = ("above", "left")  # below and right are the same scenes, told from the other side
-COUNTS = {"train": 8000, "validation": 500, "test": 500}  # the splits, and how many scenes each has by default
+RELATIONS = ("above", "left")  # below and right are the same scenes, described from the other side
+NUM_SCENES = {"train": 8000, "validation": 500, "test": 500}  # of each split, by default
 
 
 @dataclass(frozen=True)
 class SceneObject:
-    """A digit from 0 to 9 in one of `COLOURS` and one of `SIZES`."""
+    """A digit from 0 to 9, in one of ``COLORS`` and one of ``SIZES``."""
 
     digit: int
     color: str
@@ -34,12 +34,12 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """One thing alone, or two or three of them: `first` is above, or left of, `second`.
+    """One object alone, or two or three objects in a relation: ``first`` is above, or to the left of, ``second``.
 
-    Either side may be a pair. A pair lies across the relation, centred on the other side, and is told in reading
-    order: side by side, left one first, where the relation is above; one over the other, upper one first, where
-    it is left. Since what is above or left comes first, a scene has one spelling only: equal means looks equal.
-    (Two pairs would break this: A, B above C, D looks like A, C left of B, D.)
+    Either side may be a pair. A pair lies across the relation, centered on the other side, and is listed in reading
+    order: from left to right where the relation is above, from top to bottom where it is left. What is above or left
+    comes first, so each arrangement has a single representation: scenes are equal if and only if they look equal. (Two
+    pairs would break this: A, B above C, D looks like A, C left of B, D.)
     """
 
     first: tuple[SceneObject, ...]
@@ -48,115 +48,116 @@ class Scene:
 
     def __post_init__(self) -> None:
         sides = (len(self.first), len(self.second))
-        assert sides in {(1, 0), (1, 1), (1, 2), (2, 1)}, f"one to three things in two sides, got {sides}"
+        assert sides in {(1, 0), (1, 1), (1, 2), (2, 1)}, f"one to three objects on two sides, got {sides}"
         assert (self.relation in RELATIONS) if self.second else (self.relation is None), self.relation
 
     @property
     def objects(self) -> tuple[SceneObject, ...]:
-        """All things, what is above or left first."""
+        """All objects; what is above or left comes first."""
         return self.first + self.second
 
 
-def split_by_hash(scene: Scene) -> str:
-    """The only split in which `scene` may occur, whatever the seed: 6/8 train, 1/8 validation, 1/8 test.
+def split_of_scene(scene: Scene) -> str:
+    """Return the only split in which a scene may occur, with any seed: 6/8 train, 1/8 validation, 1/8 test.
 
-    It hangs on the scene's *composition* alone: the multiset of its digits with their colours, no matter their
-    order, sizes and relation. So if a red seven meets a blue two in the test split, no training scene consists
-    of these two, whichever is above, left, larger or named first.
+    The split depends only on the scene's composition: the multiset of its digits with their colors, without order,
+    sizes and relation. So if a red seven and a blue two form a scene of the test split, no training scene consists of
+    these two, whichever is above, left, larger or named first.
     """
-    composition = ", ".join(sorted(f"{thing.color} {thing.digit}" for thing in scene.objects))
-    eighth = hashlib.sha256(composition.encode()).digest()[0] % 8  # hash() would differ from process to process
+    composition = ", ".join(sorted(f"{item.color} {item.digit}" for item in scene.objects))
+    eighth = hashlib.sha256(composition.encode()).digest()[0] % 8  # hash() differs from process to process
     return {0: "test", 1: "validation"}.get(eighth, "train")
 
 
-def scenes(split: str, count: int | None = None, seed: int = 1) -> list[Scene]:
-    """`count` scenes of a split, all different; a shorter list is the beginning of a longer one.
+def sample_scenes(split: str, count: int | None = None, seed: int = 1) -> list[Scene]:
+    """Sample ``count`` different scenes of a split; a shorter list is the beginning of a longer one.
 
-    No two splits share a composition (see `split_of`), not even under different seeds.
+    No two splits share a composition (see ``split_of_scene``), not even with different seeds.
 
     Raises:
         UsageError: the split is not one of train, validation and test.
     """
-    if split not in COUNTS:
-        raise unknown_name("split", split, COUNTS)
-    count = COUNTS[split] if count is None else count
-    generator = random.Random(f"scenes {split} {seed}")  # a string seeds through SHA-512, not through hash()
-    found: dict[Scene, None] = {}  # a set that keeps its order
+    if split not in NUM_SCENES:
+        raise unknown_name("split", split, NUM_SCENES)
+    count = NUM_SCENES[split] if count is None else count
+    generator = random.Random(f"scenes {split} {seed}")  # a string seeds by SHA-512, not by hash()
+    found: dict[Scene, None] = {}  # an ordered set
     while len(found) < count:
-        scene = _draw(generator)
-        if split_by_hash(scene) == split:
+        scene = _sample_scene(generator)
+        if split_of_scene(scene) == split:
             found[scene] = None
     return list(found)
 
 
-def _draw(generator: random.Random) -> Scene:
-    # There are but 240 scenes of one thing, so they are drawn rarely; those of two and three never run out.
-    number = generator.choices((1, 2, 3), weights=(2, 58, 40))[0]
+def _sample_scene(generator: random.Random) -> Scene:
+    # There are only 240 scenes of one object, so they are sampled rarely; those of two and three never run out.
+    num_objects = generator.choices((1, 2, 3), weights=(2, 58, 40))[0]
     objects = tuple(
-        SceneObject(generator.randrange(10), generator.choice(COLORS), generator.choice(SIZES)) for _ in range(number)
+        SceneObject(generator.randrange(10), generator.choice(COLORS), generator.choice(SIZES))
+        for _ in range(num_objects)
     )
-    if number == 1:
+    if num_objects == 1:
         return Scene(objects)
-    cut = generator.randrange(1, number)
-    return Scene(objects[:cut], generator.choice(RELATIONS), objects[cut:])
+    num_first = generator.randrange(1, num_objects)
+    return Scene(objects[:num_first], generator.choice(RELATIONS), objects[num_first:])
 
 
 def describe(scene: Scene, language: str) -> list[str]:
-    """All descriptions of a scene in "en", "de", "fr" or "zh": three of a thing alone, six of a relation.
+    """Return all descriptions of a scene: three of an object alone, six of a relation.
 
-    The first one is the plain one. A bare phrase has neither capital nor full stop, a sentence has both. A
-    relation is told in three frames, each of them from either side ("A above B", "B below A"). The order is the
-    same in all languages: `describe(scene, "de")[n]` translates `describe(scene, "en")[n]`.
+    The first one is the plain one. A phrase has neither capital nor full stop, a sentence has both. A relation is
+    described by three templates, each from either side ("A above B", "B below A"). The order is the same in all
+    languages: ``describe(scene, "de")[n]`` is the translation of ``describe(scene, "en")[n]``.
 
     Raises:
-        UsageError: the language is not one of the four.
+        UsageError: the language is not "en", "de", "fr" or "zh".
     """
     if language not in GRAMMARS:
         raise unknown_name("language", language, GRAMMARS)
     grammar = GRAMMARS[language]
     if scene.relation is None:
-        subject = _phrase(grammar, scene.first)
-        return [_capitalise(frame.format(subject=subject)) for frame in grammar.alone]
-    onward, backward = grammar.relations[scene.relation]
-    views = [
+        subject = _noun_phrases(grammar, scene.first)
+        return [_capitalize(template.format(subject=subject)) for template in grammar.single_templates]
+    forward, backward = grammar.relations[scene.relation]
+    sides = ((scene.first, forward, scene.second), (scene.second, backward, scene.first))
+    slots = [
         {
-            "subject": _phrase(grammar, subject),
+            "subject": _noun_phrases(grammar, subject),
             "verb": grammar.verb[len(subject) > 1],
             "relation": relation,
-            "place": _phrase(grammar, place, oblique=True),
+            "place": _noun_phrases(grammar, place, oblique=True),
         }
-        for subject, relation, place in ((scene.first, onward, scene.second), (scene.second, backward, scene.first))
+        for subject, relation, place in sides
     ]
-    return [_capitalise(frame.format(**view)) for frame in grammar.related for view in views]
+    return [_capitalize(template.format(**words)) for template in grammar.relation_templates for words in slots]
 
 
 def text_pairs(split: str, source: str = "de", target: str = "en", count: int | None = None, seed: int = 1) -> Dataset:
-    """Scenes told in two languages, for translation.
+    """Describe scenes in two languages, for translation.
 
-    Columns: `source`, one description of the scene, drawn by the seed, the same one in all languages; `target`,
-    its translation, to train on; `references`, all descriptions in the target language, `target` first: each
-    tells the scene, so each counts as right.
+    Returns:
+        The columns source, one description of the scene, sampled in the same way for all languages; target, its
+        translation, to train on; and references, all descriptions in the target language, the target first, since each
+        of them describes the scene correctly.
 
     Raises:
-        UsageError: an unknown split or language.
+        UsageError: the split or a language is unknown.
     """
     generator = random.Random(f"paraphrases {split} {seed}")
     columns: dict[str, list] = {"source": [], "target": [], "references": []}
-    for scene in scenes(split, count, seed):
+    for scene in sample_scenes(split, count, seed):
         sources, others = describe(scene, source), describe(scene, target)
-        chosen = generator.randrange(len(sources))
-        translation = others.pop(chosen)
-        columns["source"].append(sources[chosen])
+        index = generator.randrange(len(sources))
+        translation = others.pop(index)
+        columns["source"].append(sources[index])
         columns["target"].append(translation)
         columns["references"].append([translation, *others])
     return Dataset.from_dict(columns)
 
 
-def _phrase(grammar: Grammar, objects: tuple[SceneObject, ...], oblique: bool = False) -> str:
-    return grammar.conjunction.join(
-        grammar.noun_phrase(thing.digit, thing.color, thing.size, oblique) for thing in objects
-    )
+def _noun_phrases(grammar: Grammar, objects: tuple[SceneObject, ...], oblique: bool = False) -> str:
+    return grammar.conjunction.join(grammar.noun_phrase(item.digit, item.color, item.size, oblique) for item in objects)
 
 
-def _capitalise(text: str) -> str:
+def _capitalize(text: str) -> str:
     return text[0].upper() + text[1:] if text.endswith(".") else text

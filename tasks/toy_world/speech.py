@@ -1,4 +1,4 @@
-"""The embedded world, spoken: espeak-ng reads the scenes' sentences aloud in many voices, in this process."""
+"""Speech of the toy world: the scenes' sentences, synthesized by espeak-ng in many voices, in this process."""
 
 import _ctypes
 import ctypes
@@ -16,13 +16,13 @@ from jaxtyping import Float
 from scipy.signal import resample_poly
 
 from tasks.common.data import cache
-from tasks.toy_world.scenes import describe, scenes
+from tasks.toy_world.scenes import describe, sample_scenes
 
-VERSION = 1  # of what is kept on disk
-RATE = 16_000  # Hz
+VERSION = 1  # of the cached recordings; increase it when synthesis changes
+SAMPLE_RATE_HZ = 16_000
 
 ACCENTS = ("en-US", "en", "en-GB-scotland", "en-GB-x-gbclan", "en-GB-x-gbcwmd", "en-GB-x-rp", "en-029", "en-US-nyc")
-SPEAKERS = {  # espeak's variants of a voice; who speaks in one split speaks in no other
+SPEAKERS = {  # espeak's variants of a voice; no speaker is in two splits
     "train": (
         *("m1", "m2", "m3", "m4", "m6", "m7", "f1", "f2", "f4", "Alex", "Alicia", "Andrea", "Annie", "Gene", "Lee"),
         *("Michael", "Mike", "Reed", "adam", "antonio", "benjamin", "belinda", "david", "edward", "ian", "john"),
@@ -31,36 +31,38 @@ SPEAKERS = {  # espeak's variants of a voice; who speaks in one split speaks in 
     "validation": ("m8", "f5", "Denis", "rob", "norbert", "steph2"),
     "test": ("m5", "f3", "Andy", "ed", "linda", "michel"),
 }
-RATES = 140, 200  # words a minute
-PITCHES = 30, 70  # of 0 to 100
-NOISE = 20, 40  # decibels below the voice
+WORDS_PER_MINUTE = 140, 200  # minimum and maximum
+PITCH = 30, 70  # minimum and maximum, on espeak's scale from 0 to 100
+NOISE_DB = 20, 40  # minimum and maximum, below the speech
 
 COLUMNS = Features({"bytes": Value("binary"), "path": Value("string"), "text": Value("string")})
-SYNCHRONOUS, RATE_PARAMETER, PITCH_PARAMETER, UTF8 = 2, 1, 3, 1  # of espeak's C interface
+SYNCHRONOUS, RATE_PARAMETER, PITCH_PARAMETER, UTF8 = 2, 1, 3, 1  # constants of espeak's C interface
 Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
 def toy_recordings(split: str, count: int, seed: int = 1) -> Dataset:
-    """Scenes and how they sound: columns bytes (a .flac file), path (a name for it) and text.
+    """Synthesize descriptions of ``count`` scenes of a split; the recordings are cached.
 
-    Each row's voice, rate, pitch and noise hang on split, seed and row alone, and no voice speaks in two splits.
-    What was spoken before comes from the disk.
+    Each row's voice, rate, pitch and noise depend on split, seed and row alone.
+
+    Returns:
+        The columns bytes (a .flac file), path (a file name) and text.
     """
     generator = random.Random(f"paraphrases {split} {seed}")
-    texts = [generator.choice(describe(scene, "en")) for scene in scenes(split, count, seed)]
+    texts = [generator.choice(describe(scene, "en")) for scene in sample_scenes(split, count, seed)]
     key = f"voices-{VERSION}-{split}-{count}-{seed}"
     return Dataset.from_dict({"text": texts}).map(
         Synthesize(split, seed),
         with_indices=True,
         features=COLUMNS,
-        cache_file_name=str(cache.folder() / f"{key}.arrow"),
+        cache_file_name=str(cache.cache_dir() / f"{key}.arrow"),
         new_fingerprint=key,
-        num_proc=cache.processes(count),
+        num_proc=cache.num_processes(count),
     )
 
 
 class Synthesize:
-    """Speaks a row; an object, so that other processes can be given it."""
+    """Synthesizes a row; an object, so that it can be sent to other processes."""
 
     def __init__(self, split: str, seed: int):
         self.split, self.seed = split, seed
@@ -68,21 +70,33 @@ class Synthesize:
     def __call__(self, row: Mapping[str, Any], number: int) -> dict[str, Any]:
         generator = random.Random(f"voice {self.split} {self.seed} {number}")
         voice = f"gmw/{generator.choice(ACCENTS)}+{generator.choice(SPEAKERS[self.split])}"
-        samples = speak(row["text"], voice, rate=generator.randint(*RATES), pitch=generator.randint(*PITCHES))
+        words_per_minute, pitch = generator.randint(*WORDS_PER_MINUTE), generator.randint(*PITCH)
+        samples = synthesize(row["text"], voice, words_per_minute=words_per_minute, pitch=pitch)
         loudness = float(np.sqrt(np.square(samples).mean()))
-        level = loudness * 10 ** (-generator.uniform(*NOISE) / 20)
+        noise_level = loudness * 10 ** (-generator.uniform(*NOISE_DB) / 20)
         noise = np.random.default_rng(generator.getrandbits(63)).standard_normal(len(samples), dtype=np.float32)
         file = io.BytesIO()
-        soundfile.write(file, np.clip(samples + level * noise, -1, 1), RATE, format="flac")
+        soundfile.write(file, np.clip(samples + noise_level * noise, -1, 1), SAMPLE_RATE_HZ, format="flac")
         return {"bytes": file.getvalue(), "path": f"{self.split}-{number + 1:04}.flac"}
 
 
-def speak(text: str, voice: str, *, rate: int = 170, pitch: int = 50) -> Float[np.ndarray, " samples"]:
-    """``text`` at RATE Hz, from -1 to 1, by espeak-ng; ``rate`` in words a minute, ``pitch`` from 0 to 100.
+def synthesize(text: str, voice: str, *, words_per_minute: int = 170, pitch: int = 50) -> Float[np.ndarray, " samples"]:
+    """Synthesize a text with espeak-ng.
 
-    The engine's flutter goes on from one utterance to the next, and nothing sets it back but loading the library
-    anew. That takes some milliseconds, and makes the same words the same samples whatever was said before.
-    Raises ValueError for a voice that espeak-ng does not have.
+    The engine's flutter continues from one utterance to the next, and only loading the library again resets it. That
+    takes some milliseconds, and makes the result independent of earlier calls.
+
+    Args:
+        text: The text.
+        voice: The path of an espeak-ng voice, with an optional variant: "gmw/en-US+m3".
+        words_per_minute: The speaking rate.
+        pitch: From 0 to 100.
+
+    Returns:
+        Samples from -1 to 1, ``SAMPLE_RATE_HZ`` per second.
+
+    Raises:
+        ValueError: espeak-ng does not have the voice.
     """
     engine = ctypes.CDLL(espeakng_loader.get_library_path())
     blocks: list[np.ndarray] = []
@@ -93,12 +107,12 @@ def speak(text: str, voice: str, *, rate: int = 170, pitch: int = 50) -> Float[n
         return 0
 
     try:
-        own_rate = engine.espeak_Initialize(SYNCHRONOUS, 0, os.fsencode(espeakng_loader.get_data_path()), 0)
-        callback = Callback(receive)  # must live as long as the engine speaks
+        engine_rate_hz = engine.espeak_Initialize(SYNCHRONOUS, 0, os.fsencode(espeakng_loader.get_data_path()), 0)
+        callback = Callback(receive)  # must stay referenced as long as the engine runs
         engine.espeak_SetSynthCallback(callback)
         if engine.espeak_SetVoiceByName(voice.encode()) != 0:
             raise ValueError(f"espeak-ng has no voice {voice!r}")
-        engine.espeak_SetParameter(RATE_PARAMETER, rate, 0)
+        engine.espeak_SetParameter(RATE_PARAMETER, words_per_minute, 0)
         engine.espeak_SetParameter(PITCH_PARAMETER, pitch, 0)
         content = text.encode()
         engine.espeak_Synth(content, len(content) + 1, 0, 1, 0, UTF8, None, None)
@@ -107,4 +121,6 @@ def speak(text: str, voice: str, *, rate: int = 170, pitch: int = 50) -> Float[n
     finally:
         _ctypes.dlclose(engine._handle)
     samples = np.concatenate(blocks).astype(np.float32) / 32768
-    return np.clip(resample_poly(samples, RATE, own_rate), -1, 1).astype(np.float32)  # filters overshoot
+    return np.clip(resample_poly(samples, SAMPLE_RATE_HZ, engine_rate_hz), -1, 1).astype(
+        np.float32
+    )  # filters overshoot

@@ -19,22 +19,12 @@ from tasks.common.data.captioned_media import (
 )
 from tasks.common.data.tables import SPLITS, read_table
 from tasks.common.errors import UsageError
-from tasks.toy_world.videos import toy_clips
 from tasks.video_to_text.frames import FrameConfig, pack_frames, read_frames
 
 SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mpg", ".mov")
 PLACES = (".", "videos", "videos/all", "TrainValVideo", "TestVideo", "YouTubeClips", "train", "val", "test")
 MSVD_LISTINGS = ("AllVideoDescriptions.txt", "video_corpus.csv")
 MSVD_SPLIT = {"train": (1, 1200), "validation": (1201, 1300), "test": (1301, 1970)}  # Venugopalan et al. 2015
-
-
-def find_scenes(split: str, count: int) -> Dataset:
-    """The embedded world in the form of ``find``: ``count`` videos for training, fewer for validation and test."""
-    number = {"train": count, "validation": -(-count // 20), "test": -(-count // 16)}[split]
-    moving = toy_clips(split, number)
-    columns = zip(moving["path"], moving["bytes"], strict=True)
-    videos = [{"path": path, "bytes": frames} for path, frames in columns]
-    return Dataset.from_dict({"source": videos, "captions": list(moving["captions"])})
 
 
 def find(data: str, split: str, column: str) -> Dataset:

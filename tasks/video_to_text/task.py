@@ -33,8 +33,9 @@ from tasks.common.model import build_sequence_encoder
 from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization, normalize_text
 from tasks.common.text.tokenizer import Tokenizer
+from tasks.toy_world.datasets import toy_captioned_videos
 from tasks.toy_world.videos import write_video
-from tasks.video_to_text.data import SUFFIXES, VideoProbe, find, find_scenes
+from tasks.video_to_text.data import SUFFIXES, VideoProbe, find
 from tasks.video_to_text.frames import FrameConfig, VideoAugmentConfig, augmented, read_frames
 
 
@@ -140,7 +141,7 @@ class VideoToText(Task[VideoConfig]):
     def captions(self, split: str) -> datasets.Dataset:
         """Videos and sentences of a split as they are found."""
         config = self.config
-        return find_scenes(split, config.scenes) if config.data is None else find(config.data, split, config.caption)
+        return toy_captioned_videos(split, config.scenes) if config.data is None else find(config.data, split, config.caption)
 
     def load(self, split: str) -> datasets.Dataset:
         config = self.config

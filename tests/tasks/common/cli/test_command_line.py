@@ -28,7 +28,7 @@ def _small_world_in_an_empty_folder(tmp_path, monkeypatch) -> None:
     """The embedded world with few scenes, so that a training takes a second or two."""
     monkeypatch.chdir(tmp_path)
     for split, count in {"train": 256, "validation": 20, "test": 24}.items():
-        monkeypatch.setitem(scenes.COUNTS, split, count)
+        monkeypatch.setitem(scenes.NUM_SCENES, split, count)
 
 
 @pytest.fixture(scope="module")

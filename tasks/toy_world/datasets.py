@@ -1,0 +1,69 @@
+"""The toy world's data in the form of files and their texts, in which the tasks read all data."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from tasks.toy_world.images import toy_images
+from tasks.toy_world.scenes import describe
+from tasks.toy_world.speech import toy_recordings
+from tasks.toy_world.videos import toy_clips, write_video
+
+PNG_SIGNATURE, NPY_SIGNATURE = b"\x89PNG", b"\x93NUMPY"
+
+
+def toy_captioned_images(split: str, num_train: int) -> Dataset:
+    """Return the images of a split: columns source (a file's path and bytes) and captions, several for each image.
+
+    The validation split has 1/20, and the test split 1/16, of the ``num_train`` images of the training split.
+    """
+    scenes, images = toy_images(split, split_size(split, num_train, validation=20, test=16))
+    return Dataset.from_dict({"source": files_of(images), "captions": [describe(scene, "en") for scene in scenes]})
+
+
+def toy_captioned_videos(split: str, num_train: int) -> Dataset:
+    """Return the videos of a split, in the form and number of ``toy_captioned_images``."""
+    clips = toy_clips(split, split_size(split, num_train, validation=20, test=16))
+    return Dataset.from_dict({"source": files_of(clips), "captions": list(clips["captions"])})
+
+
+def toy_transcribed_speech(split: str, num_train: int) -> Dataset:
+    """Return the recordings of a split: columns audio (a file's path and bytes) and text.
+
+    The validation split has 1/15, and the test split 1/10, of the ``num_train`` recordings of the training split.
+    """
+    recordings = toy_recordings(split, split_size(split, num_train, validation=15, test=10))
+    return Dataset.from_dict({"audio": files_of(recordings), "text": list(recordings["text"])})
+
+
+def split_size(split: str, num_train: int, *, validation: int, test: int) -> int:
+    """Return the number of examples in a split: a fraction of the training examples, rounded up.
+
+    Args:
+        split: train, validation or test.
+        num_train: The number of training examples.
+        validation: The denominator of the validation split's fraction.
+        test: The denominator of the test split's fraction.
+    """
+    return -(-num_train // {"train": 1, "validation": validation, "test": test}[split])
+
+
+def files_of(table: Dataset) -> list[dict[str, Any]]:
+    return [{"path": path, "bytes": content} for path, content in zip(table["path"], table["bytes"], strict=True)]
+
+
+def export_source(source: Any, path: Path) -> None:
+    """Write an image as .png, or a video as .mp4; nothing for a source of another kind.
+
+    Args:
+        source: A value of the column source of any task on the toy world.
+        path: The path of the new file, without its suffix.
+    """
+    content = source["bytes"] if isinstance(source, dict) else b""
+    if content.startswith(PNG_SIGNATURE):
+        path.with_suffix(".png").write_bytes(content)
+    elif content.startswith(NPY_SIGNATURE):
+        write_video(np.load(io.BytesIO(content), allow_pickle=False), path.with_suffix(".mp4"))
