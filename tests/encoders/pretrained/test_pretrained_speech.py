@@ -1,4 +1,4 @@
-"""Pretrained speech models: they answer as their library does, padding changes nothing, and a run needs no original."""
+"""Pretrained speech models: equality with their libraries, padding, freezing, loading and configurations."""
 
 import json
 import pickle
@@ -15,14 +15,20 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.testing import assert_close
 
 from encoders.base import SourceBatch
-from encoders.pretrained.speech import HOP, RATE, PretrainedSpeech, load_speech_model, speech_model_from_config
+from encoders.pretrained.speech import (
+    HOP_LENGTH,
+    SAMPLE_RATE_HZ,
+    PretrainedSpeech,
+    load_speech_model,
+    speech_model_from_config,
+)
 from encoders.recurrent import RecurrentEncoder
 from encoders.speech import SpeechEncoder
 from tasks.common.data.precompute import fingerprint
 
 DIM = 16
-MELS, POSITIONS = 8, 30
-SAMPLES = [25 * HOP, 9 * HOP, 14 * HOP]
+NUM_MELS, NUM_POSITIONS = 8, 30
+SAMPLES = [25 * HOP_LENGTH, 9 * HOP_LENGTH, 14 * HOP_LENGTH]
 TORCHAUDIO = torchaudio.pipelines.WAV2VEC2_BASE._params | {
     "extractor_conv_layer_config": [
         (DIM, 10, 5),
@@ -63,16 +69,16 @@ def waveform_config(kind: str, norm: str):
     )
 
 
-def save_waveform(folder: Path, kind: str, norm: str, normalize_text: bool = True) -> str:
+def save_waveform(folder: Path, kind: str, norm: str, normalize: bool = True) -> str:
     transformers.AutoModel.from_config(waveform_config(kind, norm)).save_pretrained(folder)
-    transformers.Wav2Vec2FeatureExtractor(do_normalize=normalize_text).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor(do_normalize=normalize).save_pretrained(folder)
     return str(folder)
 
 
 def save_whisper(folder: Path) -> str:
     config = transformers.WhisperConfig(
         vocab_size=8,
-        num_mel_bins=MELS,
+        num_mel_bins=NUM_MELS,
         d_model=DIM,
         encoder_layers=2,
         decoder_layers=1,
@@ -80,7 +86,7 @@ def save_whisper(folder: Path) -> str:
         decoder_attention_heads=2,
         encoder_ffn_dim=DIM,
         decoder_ffn_dim=DIM,
-        max_source_positions=POSITIONS,
+        max_source_positions=NUM_POSITIONS,
         max_target_positions=4,
         dropout=0.1,
         encoder_layerdrop=0.5,
@@ -91,14 +97,14 @@ def save_whisper(folder: Path) -> str:
         suppress_tokens=None,
         begin_suppress_tokens=None,
     )
-    transformers.WhisperModel(config).half().save_pretrained(folder)  # as many are
-    transformers.WhisperFeatureExtractor(feature_size=MELS).save_pretrained(folder)
+    transformers.WhisperModel(config).half().save_pretrained(folder)  # as many published models are
+    transformers.WhisperFeatureExtractor(feature_size=NUM_MELS).save_pretrained(folder)
     return str(folder)
 
 
 @dataclass
 class TinyBundle(torchaudio.pipelines.Wav2Vec2Bundle):
-    """A bundle whose weights are made up instead of downloaded."""
+    """A bundle with random weights instead of downloaded ones."""
 
     def _get_state_dict(self, dl_kwargs):
         return torchaudio.models.wav2vec2_model(**self._params).state_dict()
@@ -106,7 +112,7 @@ class TinyBundle(torchaudio.pipelines.Wav2Vec2Bundle):
 
 @pytest.fixture
 def make_model(tmp_path, monkeypatch):
-    """Saves a tiny random model and loads it."""
+    """Save a tiny random model and load it."""
 
     def make(kind: str) -> PretrainedSpeech:
         family, _, norm = kind.partition("-")
@@ -114,7 +120,7 @@ def make_model(tmp_path, monkeypatch):
             return load_speech_model(save_whisper(tmp_path))
         if family == "torchaudio":
             parameters = TORCHAUDIO | {"extractor_mode": f"{norm}_norm", "encoder_layer_norm_first": norm == "layer"}
-            bundle = TinyBundle("nowhere", parameters, RATE, norm == "layer", "Wav2Vec2")
+            bundle = TinyBundle("no path", parameters, SAMPLE_RATE_HZ, norm == "layer", "Wav2Vec2")
             monkeypatch.setattr(torchaudio.pipelines, "TINY", bundle, raising=False)
             return load_speech_model("torchaudio:TINY")
         return load_speech_model(save_waveform(tmp_path, family, norm))
@@ -133,9 +139,9 @@ def sound(samples: int) -> np.ndarray:
     return (0.1 * torch.randn(samples) + 0.01).numpy()
 
 
-def batch(model: PretrainedSpeech, sounds: list[np.ndarray], rubbish: float = 0.0) -> SourceBatch:
-    frames = [torch.from_numpy(model.extract(samples)) for samples in sounds]
-    values = pad_sequence(frames, batch_first=True, padding_value=rubbish)
+def batch(model: PretrainedSpeech, sounds: list[np.ndarray], padding_value: float = 0.0) -> SourceBatch:
+    frames = [torch.from_numpy(model.preprocessor(samples)) for samples in sounds]
+    values = pad_sequence(frames, batch_first=True, padding_value=padding_value)
     return SourceBatch(values, torch.arange(values.size(1)) < torch.tensor([len(rows) for rows in frames])[:, None])
 
 
@@ -143,21 +149,21 @@ def batch(model: PretrainedSpeech, sounds: list[np.ndarray], rubbish: float = 0.
 
 
 @every_kind
-def test_extraction_gives_a_hundred_frames_a_second_and_always_the_same(kind, make_model):
+def test_preprocessing_gives_a_hundred_frames_per_second_and_is_deterministic(kind, make_model):
     model = make_model(kind)
     for samples, frames in ((1600, 10), (1601, 11), (1759, 11), (1760, 11), (7, 3)):
         wave = sound(samples)
-        rows = model.extract(wave)
-        assert rows.shape == (frames, model.features)
+        rows = model.preprocessor(wave)
+        assert rows.shape == (frames, model.num_features)
         assert rows.dtype == np.float32
-        assert np.array_equal(rows, pickle.loads(pickle.dumps(model.extractor))(wave))
+        assert np.array_equal(rows, pickle.loads(pickle.dumps(model.preprocessor))(wave))
 
 
 @every_kind
 def test_padding_changes_no_real_state(kind, make_model):
     model = make_model(kind)
     sounds = [sound(samples) for samples in SAMPLES]
-    states, mask = model(batch(model, sounds, rubbish=100.0))
+    states, mask = model(batch(model, sounds, padding_value=100.0))
     assert states.shape == (*mask.shape, model.dim)
     for row, samples in enumerate(sounds):
         single, real = model(batch(model, [samples]))
@@ -171,61 +177,65 @@ def test_padding_changes_no_real_state(kind, make_model):
 def test_lengths_agree_with_the_mask(kind, make_model):
     model = make_model(kind)
     for frames in range(3, 14):
-        mask = model(batch(model, [sound(HOP * frames)]))[1]
+        mask = model(batch(model, [sound(HOP_LENGTH * frames)]))[1]
         assert model.output_lengths(torch.tensor([frames])).tolist() == [mask.size(1)]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.partition("-")[0] in ("wav2vec2", "hubert", "wavlm")])
-def test_a_waveform_model_answers_as_transformers_does(kind, make_model, tmp_path):
+def test_a_waveform_model_equals_transformers(kind, make_model, tmp_path):
     model = make_model(kind)
     wave = sound(SAMPLES[0])
-    theirs = transformers.AutoModel.from_pretrained(tmp_path).eval()
-    inputs = transformers.AutoFeatureExtractor.from_pretrained(tmp_path)(wave, sampling_rate=RATE, return_tensors="pt")
-    assert_close(torch.from_numpy(model.extract(wave)).flatten(), inputs.input_values[0])
-    assert_close(model(batch(model, [wave]))[0], theirs(inputs.input_values).last_hidden_state)
-
-
-def test_whisper_answers_as_transformers_does_where_that_pads_nothing(make_model, tmp_path):
-    model = make_model("whisper")
-    wave = sound(2 * POSITIONS * HOP)
-    theirs = transformers.AutoModel.from_pretrained(tmp_path).float().eval().get_encoder()
-    features = transformers.AutoFeatureExtractor.from_pretrained(tmp_path)(
-        wave, sampling_rate=RATE, return_tensors="pt", padding=False
+    reference = transformers.AutoModel.from_pretrained(tmp_path).eval()
+    inputs = transformers.AutoFeatureExtractor.from_pretrained(tmp_path)(
+        wave, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt"
     )
-    assert_close(torch.from_numpy(model.extract(wave)).T[None], features.input_features)
-    assert_close(model(batch(model, [wave]))[0], theirs(features.input_features).last_hidden_state)
+    assert_close(torch.from_numpy(model.preprocessor(wave)).flatten(), inputs.input_values[0])
+    assert_close(model(batch(model, [wave]))[0], reference(inputs.input_values).last_hidden_state)
+
+
+def test_whisper_equals_transformers_on_sound_that_needs_no_padding(make_model, tmp_path):
+    model = make_model("whisper")
+    wave = sound(2 * NUM_POSITIONS * HOP_LENGTH)
+    reference = transformers.AutoModel.from_pretrained(tmp_path).float().eval().get_encoder()
+    features = transformers.AutoFeatureExtractor.from_pretrained(tmp_path)(
+        wave, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt", padding=False
+    )
+    assert_close(torch.from_numpy(model.preprocessor(wave)).T[None], features.input_features)
+    assert_close(model(batch(model, [wave]))[0], reference(features.input_features).last_hidden_state)
 
 
 @pytest.mark.parametrize("norm", ["group", "layer"])
-def test_a_bundle_answers_as_torchaudio_does(norm, make_model, monkeypatch):
+def test_a_bundle_equals_torchaudio(norm, make_model, monkeypatch):
     torch.manual_seed(1)
     model = make_model(f"torchaudio-{norm}")
     torch.manual_seed(1)
-    theirs = torchaudio.pipelines.TINY.get_model()
+    reference = torchaudio.pipelines.TINY.get_model()
     wave = sound(SAMPLES[0])
-    getattr(theirs, "model", theirs).aux = None
-    assert_close(model(batch(model, [wave]))[0], theirs(torch.from_numpy(wave)[None])[0])
+    getattr(reference, "model", reference).aux = None
+    assert_close(model(batch(model, [wave]))[0], reference(torch.from_numpy(wave)[None])[0])
 
 
-def test_samples_are_left_as_they_are_where_the_model_learned_from_them_so(tmp_path):
-    model = load_speech_model(save_waveform(tmp_path, "wav2vec2", "layer", normalize_text=False))
+def test_samples_are_not_normalized_for_a_model_trained_without_normalization(tmp_path):
+    model = load_speech_model(save_waveform(tmp_path, "wav2vec2", "layer", normalize=False))
     wave = sound(SAMPLES[0])
-    assert np.array_equal(model.extract(wave).flatten(), wave)
+    assert np.array_equal(model.preprocessor(wave).flatten(), wave)
 
 
-def test_whisper_refuses_sound_that_it_has_no_positions_for(make_model):
+def test_whisper_refuses_sound_longer_than_its_positions(make_model):
     model = make_model("whisper")
-    with pytest.raises(ValueError, match=r"the sound lasts 0\.61 s, and this model reads 0\.6 s at most: cut it"):
-        model.extract(sound(2 * POSITIONS * HOP + 1))
+    with pytest.raises(
+        ValueError, match=r"the sound lasts 0\.61 s; allowed for this model are at most 0\.6 s: split it"
+    ):
+        model.preprocessor(sound(2 * NUM_POSITIONS * HOP_LENGTH + 1))
 
 
-# ── Learning ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Freezing ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @every_kind
-def test_frozen_it_gives_the_same_in_training_and_learns_nothing(kind, make_model):
+def test_a_frozen_model_is_deterministic_in_training_and_gets_no_gradient(kind, make_model):
     model = make_model(kind)
-    encoder = SpeechEncoder(model, lambda dim, layers, top: RecurrentEncoder(dim, 3, num_layers=layers)).train()
+    encoder = SpeechEncoder(model, lambda dim, layers, is_top: RecurrentEncoder(dim, 3, num_layers=layers)).train()
     source = batch(model, [sound(SAMPLES[0])])
     assert not any(module.training for module in model.modules())
     assert torch.equal(model(source)[0], model(source)[0])
@@ -234,9 +244,9 @@ def test_frozen_it_gives_the_same_in_training_and_learns_nothing(kind, make_mode
 
 
 @every_kind
-def test_thawed_it_learns_with_all_its_parameters_and_with_dropout(kind, make_model):
+def test_an_unfrozen_model_has_dropout_and_all_its_parameters_get_a_gradient(kind, make_model):
     model = make_model(kind)
-    model.freeze(False)
+    model.set_frozen(False)
     source = batch(model, [sound(samples) for samples in SAMPLES])
     states = model(source)[0]
     assert not torch.equal(states, model(source)[0])
@@ -246,21 +256,21 @@ def test_thawed_it_learns_with_all_its_parameters_and_with_dropout(kind, make_mo
 
 
 @every_kind
-def test_frozen_again_it_is_what_it_was(kind, make_model):
+def test_freezing_again_restores_the_frozen_behavior(kind, make_model):
     model = make_model(kind)
     source = batch(model, [sound(SAMPLES[0])])
     before = model(source)[0]
-    model.freeze(False)
-    model.freeze(True)
+    model.set_frozen(False)
+    model.set_frozen(True)
     assert torch.equal(model.train()(source)[0], before)
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
-# ── Loading, rebuilding ─────────────────────────────────────────────────────────────────────────────────────
+# ── Loading and configurations ─────────────────────────────────────────────────────────────────────────────────────
 
 
 @every_kind
-def test_a_model_is_rebuilt_from_json_and_its_weights(kind, make_model):
+def test_a_model_is_built_again_from_json_and_its_weights(kind, make_model):
     model = make_model(kind)
     other = speech_model_from_config(json.loads(json.dumps(model.to_config())))
     assert fingerprint(other) != fingerprint(model)
@@ -270,7 +280,7 @@ def test_a_model_is_rebuilt_from_json_and_its_weights(kind, make_model):
     assert torch.equal(other(batch(other, [wave]))[0], model(batch(model, [wave]))[0])
 
 
-def test_the_fingerprint_changes_with_a_weight_and_with_the_extraction(make_model, tmp_path):
+def test_the_fingerprint_changes_with_a_weight_and_with_the_preprocessing(make_model, tmp_path):
     model = make_model("wav2vec2-layer")
     before = fingerprint(model)
     assert fingerprint(load_speech_model(str(tmp_path))) == before
@@ -281,26 +291,29 @@ def test_the_fingerprint_changes_with_a_weight_and_with_the_extraction(make_mode
     assert fingerprint(model) != before
 
 
-def test_loading_writes_nothing(make_model, capfd):
+def test_loading_prints_nothing(make_model, capfd):
     make_model("hubert-group")
     make_model("whisper")
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_is_no_speech_model_is_refused_in_one_line(tmp_path):
+def test_other_models_are_refused_in_one_line(tmp_path):
     transformers.BertConfig().save_pretrained(tmp_path)
     for name, reason in (
-        (str(tmp_path), "it is a bert; allowed are wav2vec2, hubert, wavlm and whisper"),
+        (str(tmp_path), "its type is bert; allowed are wav2vec2, hubert, wavlm and whisper"),
         (str(tmp_path / "nothing"), ""),
-        ("torchaudio:NOTHING", "torchaudio has no such model.* it has HUBERT_ASR_LARGE, .*WAV2VEC2_BASE"),
-        ("torchaudio:WAVLM_BASE", "torchaudio has no such model"),
+        (
+            "torchaudio:NOTHING",
+            "NOTHING is not among torchaudio's models; allowed are HUBERT_ASR_LARGE, .*WAV2VEC2_BASE",
+        ),
+        ("torchaudio:WAVLM_BASE", "WAVLM_BASE is not among torchaudio's models"),
     ):
         with pytest.raises(ValueError, match=f"the speech model {name} can't be loaded: {reason}") as caught:
             load_speech_model(name)
         assert "\n" not in str(caught.value)
 
 
-def test_weights_that_are_missing_are_not_made_up(tmp_path):
+def test_missing_weights_are_an_error(tmp_path):
     save_waveform(tmp_path, "wav2vec2", "layer")
     config = transformers.AutoConfig.from_pretrained(tmp_path)
     config.num_hidden_layers = 3
@@ -312,11 +325,11 @@ def test_weights_that_are_missing_are_not_made_up(tmp_path):
 def test_another_sample_rate_is_refused(tmp_path):
     save_waveform(tmp_path, "wav2vec2", "layer")
     transformers.Wav2Vec2FeatureExtractor(sampling_rate=8000).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="it reads sound of 8000 Hz; allowed is 16000"):
+    with pytest.raises(ValueError, match="its sample rate is 8000 Hz; allowed is 16000"):
         load_speech_model(str(tmp_path))
 
 
-def test_without_transformers_it_says_how_to_get_it(tmp_path, monkeypatch):
+def test_without_transformers_the_error_names_the_pip_command(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ValueError, match=r"pip install 'multimodal-seq2seq\[pretrained\]'"):
         load_speech_model(str(tmp_path))
