@@ -1,15 +1,15 @@
 """Any sequence in, a sentence out.
 
     python run.py                                   this page, with all tasks and presets
-    python run.py demo                              a scene read, heard, seen and watched: one table and a gallery
+    python run.py demo                              all modalities on the toy world: one table and a gallery
     python run.py TASK train [PRESET] [--data PATH_OR_HUB_ID] [--run DIR] [--resume] [--flags ...]
     python run.py TASK evaluate RUN [--split test] [--beam 5] [--baseline RUN] [--ensemble RUN ...]
     python run.py TASK predict RUN INPUT ... [--beam N] [--n-best N] [--plot-dir DIR]
     python run.py TASK compare [PRESET] --vary attention=dot,general,additive [--seeds 1,2,3]
+    python run.py TASK tune [PRESET] --space train.lr=1e-4..1e-2 [--space decoder.hidden_dim=128,256] [--trials 20]
     python run.py dialogue chat RUN                 a conversation on the terminal
-    python run.py TASK tune [PRESET] --search train.lr=1e-4..1e-2 [--search decoder.hidden=128,256] [--trials 20]
 
---help behind any of them lists its flags.
+--help after any of them lists its flags.
 """
 
 import os
@@ -17,33 +17,33 @@ import sys
 from importlib import import_module
 
 TASKS = {
-    "translation": "a sentence in one language in, the same in another out",
-    "speech_recognition": "sound in, its words out",
-    "image_captioning": "a picture in, a sentence about it out",
-    "video_to_text": "a video in, a sentence out: about it, or read from lips",
-    "dialogue": "the last turns of a conversation in, a reply out",
-    "code_completion": "the lines before in, the rest of a line or the next one out",
-    "summarization": "a text in, its gist out",
-    "poetry": "lines of verse in, the next line or the rest of the poem out",
+    "translation": "translate a sentence",
+    "speech_recognition": "transcribe speech",
+    "image_captioning": "describe an image",
+    "video_to_text": "describe a video, or read lips",
+    "summarization": "summarize a text",
+    "dialogue": "reply to the last turns of a conversation",
+    "poetry": "continue a poem",
+    "code_completion": "complete a line of Python",
 }
-COMMANDS = {  # where each is written; loaded when called, since torch takes its time
-    "train": "tasks.common.cli.commands",
-    "evaluate": "tasks.common.cli.commands",
-    "predict": "tasks.common.cli.commands",
+COMMANDS = {  # the module of each; imported when called, since torch takes its time
+    "train": "tasks.common.cli.train",
+    "evaluate": "tasks.common.cli.evaluate",
+    "predict": "tasks.common.cli.predict",
     "compare": "tasks.common.cli.compare",
     "tune": "tasks.common.cli.tune",
 }
 
 
 def main(arguments: list[str]) -> None:
-    # Before tokenizers is loaded, which else warns whenever a process that prepares batches is forked off.
+    # Before tokenizers is imported; otherwise it warns whenever a process that prepares batches is forked.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     from tasks.common.errors import UsageError, unknown_name
 
     try:
         match arguments:
             case [] | ["-h" | "--help" | "help"] | [_, "-h" | "--help"] if arguments[:1] != ["demo"]:
-                overview()
+                print_overview()
             case ["demo", *flags]:
                 import_module("tasks.common.cli.demo").demo(flags)
             case [task, *_] if task not in TASKS:
@@ -55,22 +55,32 @@ def main(arguments: list[str]) -> None:
             case [task, command, *rest]:
                 getattr(import_module(commands_of(task)[command]), command)(task, rest)
     except UsageError as error:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes one speaks
-            print(f"error: {error}", file=sys.stderr)
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # one of several processes prints it
+            print(f"error: {describe_error(error, arguments)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of our output has stopped reading
         sys.stdout = None
         sys.exit(141)
 
 
 def commands_of(task: str) -> dict[str, str]:
-    """Those that every task has, and those of its own."""
+    """Return the commands of every task and those of this one."""
     return COMMANDS | getattr(import_module(f"tasks.{task}"), "COMMANDS", {})
 
 
-def overview() -> None:
+def describe_error(error: Exception, arguments: list[str]) -> str:
+    """Return the message of an error, with settings (decoder.copy) as the flags of the command (--decoder.copy)."""
+    if not arguments or arguments[0] not in TASKS:
+        return str(error)
+    from tasks.common.cli.arguments import with_flags
+
+    trains = len(arguments) > 1 and arguments[1] in ("train", "compare", "tune")
+    return with_flags(str(error), import_module(f"tasks.{arguments[0]}").Config, flat=None if trains else "search")
+
+
+def print_overview() -> None:
     print(__doc__)
     for name, description in TASKS.items():
         print(f"{name}: {description}")

@@ -1,4 +1,4 @@
-"""Searching over flags: trials are runs, and what they have shown guides the next one (Optuna, Akiba et al. 2019)."""
+"""The command ``tune``: search for the best settings; the results of trials guide the next ones (Akiba et al. 2019)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,130 +8,140 @@ import tyro
 
 import tasks
 from tasks.common.cli.arguments import parse
-from tasks.common.cli.commands import choose_preset, start
-from tasks.common.cli.compare import as_flags, comma_separated, markdown
+from tasks.common.cli.train import choose_preset, start_training
+from tasks.common.cli.variants import as_flags, to_csv, to_markdown
 from tasks.common.config import Config
 from tasks.common.console import console
 from tasks.common.errors import UsageError
-from tasks.common.training import checkpoints as checkpoint
+from tasks.common.files import load_json_lines, save_atomically
 
 if TYPE_CHECKING:
     import optuna
 
 C = TypeVar("C", bound=Config)
 
-HOPELESS = 10  # trials that could not be trained, and none that could
-WIDE = 10  # a range whose end is so many times its start is searched by factors, not by differences
+MAX_FAILED_TRIALS = 10  # without a single trial that could be trained
+LOG_SCALE_RATIO = 10  # a range whose end is so many times its start is searched on a logarithmic scale
 
 
 @dataclass(frozen=True)
 class TuneOptions(Generic[C]):
-    """Search over flags for the best validation score. Finished trials are kept; machines can share a search."""
+    """Search for the settings with the best validation score. Finished trials are kept; machines can share a search."""
 
     config: Annotated[C, tyro.conf.arg(name="")]
-    search: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """FLAG=LOW..HIGH or FLAG=VALUE,VALUE,... once or more: train.lr=1e-4..1e-2, decoder.hidden=128,256."""
+    space: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """SETTING=LOW..HIGH or SETTING=VALUE,VALUE,... once or more: train.lr=1e-4..1e-2, decoder.hidden_dim=128,256."""
     trials: int = 20
-    """How many finished trials the search should have, those counted that are there already."""
+    """Number of finished trials that the search should have, earlier ones included."""
     storage: str | None = None
-    """Where the search is kept: a file that all machines see, or the address of a database (default: a file in the
-    folder of the runs)."""
+    """File or database address where the search is stored, shared by several machines (default: a file in the folder
+    of the runs)."""
     sampler_seed: int = 1
-    """Of what is tried; machines that share a search need different ones."""
+    """Seed of the trials; machines that share a search need different ones."""
     run: str | None = None
     """Folder for the runs and the table (default: runs/tune-TASK-PRESET)."""
 
 
 @dataclass(frozen=True)
 class SearchDimension:
-    """A flag and what it may be: one of some values, or anything from ``low`` to ``high``."""
+    """A setting and its possible values: some given ones, or a range from ``low`` to ``high``."""
 
-    flag: str
+    setting: str
     values: tuple[str, ...] = ()
     low: float = 0.0
     high: float = 0.0
-    whole: bool = False
+    is_integer: bool = False
 
     @classmethod
-    def of(cls, text: str) -> "SearchDimension":
-        """Raises UsageError for what is no flag with its values."""
-        flag, equals, values = text.partition("=")
+    def parse(cls, text: str) -> "SearchDimension":
+        """Parse SETTING=LOW..HIGH or SETTING=VALUE,VALUE.
+
+        Raises:
+            UsageError: for anything else.
+        """
+        setting, equals, values = text.partition("=")
         low, dots, high = values.partition("..")
-        if not flag or not equals or not values or "=" in values:
-            raise UsageError(f"--search {text}: expected is FLAG=LOW..HIGH or FLAG=VALUE,VALUE")
+        if not setting or not equals or not values or "=" in values:
+            raise UsageError(f"--space {text}: expected SETTING=LOW..HIGH or SETTING=VALUE,VALUE")
         if not dots:
             if not all(values.split(",")):
-                raise UsageError(f"--search {text}: there is an empty value between the commas")
-            return cls(flag, tuple(values.split(",")))
+                raise UsageError(f"--space {text}: there is an empty value between the commas")
+            return cls(setting, tuple(values.split(",")))
         try:
             ends = float(low), float(high)
         except ValueError as error:
-            raise UsageError(f"--search {text}: the ends of a range are numbers") from error
+            raise UsageError(f"--space {text}: the ends of a range must be numbers") from error
         if not ends[0] < ends[1]:
-            raise UsageError(f"--search {text}: a range goes from a number to a larger one")
-        return cls(flag, (), *ends, whole=low.strip("-").isdecimal() and high.strip("-").isdecimal())
+            raise UsageError(f"--space {text}: the second number of a range must be the larger one")
+        return cls(setting, (), *ends, is_integer=low.strip("-").isdecimal() and high.strip("-").isdecimal())
 
     def suggest(self, trial: "optuna.Trial") -> str:
-        """FLAG=VALUE, as compare takes it."""
+        """Choose the value for a trial, as SETTING=VALUE."""
         if self.values:
-            return f"{self.flag}={trial.suggest_categorical(self.flag, self.values)}"
-        wide = self.low > 0 and self.high >= WIDE * self.low
-        if self.whole:
-            return f"{self.flag}={trial.suggest_int(self.flag, int(self.low), int(self.high), log=wide)}"
-        return f"{self.flag}={trial.suggest_float(self.flag, self.low, self.high, log=wide)!r}"
+            return f"{self.setting}={trial.suggest_categorical(self.setting, self.values)}"
+        log = self.low > 0 and self.high >= LOG_SCALE_RATIO * self.low
+        if self.is_integer:
+            return f"{self.setting}={trial.suggest_int(self.setting, int(self.low), int(self.high), log=log)}"
+        return f"{self.setting}={trial.suggest_float(self.setting, self.low, self.high, log=log)!r}"
 
 
 def tune(task: str, arguments: list[str]) -> None:
-    optuna = needed()
+    """Run ``run.py TASK tune [PRESET] --space SETTING=LOW..HIGH``."""
+    optuna = import_optuna()
     preset, flags, config = choose_preset(task, arguments)
     program = f"run.py {task} tune {preset}"
-    kind = TuneOptions[tasks.package(task).Config]
-    options = parse(kind, flags, program, TuneOptions(config))
-    if not options.search:
-        raise UsageError("--search is missing: name a flag and what it may be, as in --search train.lr=1e-4..1e-2")
-    axes = [SearchDimension.of(text) for text in options.search]
-    for axis in axes:  # a flag that does not exist is told now, not after the first trial
-        as_flags((f"{axis.flag}={axis.values[0] if axis.values else axis.low}",), options.config)
+    options_class = TuneOptions[tasks.package(task).Config]
+    options = parse(options_class, flags, program, TuneOptions(config))
+    if not options.space:
+        raise UsageError("--space is missing: name a setting and its values, as in --space train.lr=1e-4..1e-2")
+    dimensions = [SearchDimension.parse(text) for text in options.space]
+    for each in dimensions:  # an unknown setting is refused now, not after the first trial
+        as_flags((f"{each.setting}={each.values[0] if each.values else each.low}",), options.config)
     folder = Path(options.run or f"runs/tune-{task}-{preset}")
     folder.mkdir(parents=True, exist_ok=True)
     metric = tasks.package(task).Task(options.config).selection_metric
     study = optuna.create_study(
         study_name=f"{task} {preset}",
-        storage=storage_of(options.storage or str(folder / "tune.journal")),
+        storage=open_storage(options.storage or str(folder / "tune.journal")),
         direction="maximize" if metric.higher_is_better else "minimize",
         load_if_exists=True,
     )
-    kept = study.user_attrs.get("search", list(options.search))
-    if sorted(kept) != sorted(options.search):
-        raise UsageError(f"{folder} holds a search over {' '.join(kept)}: go on with that, or name another --run")
-    study.set_user_attr("search", list(options.search))
+    stored = study.user_attrs.get("space", list(options.space))
+    if sorted(stored) != sorted(options.space):
+        raise UsageError(f"{folder} holds a search over {' '.join(stored)}: continue that, or name another --run")
+    study.set_user_attr("space", list(options.space))
 
     def objective(trial: "optuna.Trial") -> float:
-        choice = tuple(axis.suggest(trial) for axis in axes)
+        variant = tuple(each.suggest(trial) for each in dimensions)
         run = folder / f"trial-{trial.number}"
         try:
-            varied = parse(kind, [*flags, *as_flags(choice, options.config)], program, TuneOptions(config)).config
-            console.print(f"trial {trial.number}: {' '.join(choice)}", markup=False)
-            start(task, varied, run, resume=False)
+            varied = [*flags, *as_flags(variant, options.config)]
+            variant_config = parse(options_class, varied, program, TuneOptions(config)).config
+            console.print(f"trial {trial.number}: {' '.join(variant)}", markup=False)
+            start_training(task, variant_config, run, resume=False)
         except UsageError as error:  # sizes that do not go together; the next trial may be better
             console.print(f"trial {trial.number}: {error}", markup=False)
             raise optuna.TrialPruned from error
-        return best_of(run, metric.name, metric.higher_is_better)
+        return best_score(run, metric.name, metric.higher_is_better)
 
-    while len(finished(study)) < options.trials:
-        failed = len(study.get_trials(states=[optuna.trial.TrialState.PRUNED]))
-        if failed >= HOPELESS and not finished(study):
-            raise UsageError(f"none of {failed} trials could be trained, as said above: change --search")
-        # Seeded anew for each trial: a search that goes on would else begin with the same draws again.
+    while len(finished_trials(study)) < options.trials:
+        num_failed = len(study.get_trials(states=[optuna.trial.TrialState.PRUNED]))
+        if num_failed >= MAX_FAILED_TRIALS and not finished_trials(study):
+            raise UsageError(f"none of {num_failed} trials could be trained, see above: change --space")
+        # A new seed for each trial: otherwise a continued search would repeat its first samples.
         study.sampler = optuna.samplers.TPESampler(
             seed=1000 * options.sampler_seed + len(study.trials), multivariate=True
         )
         study.optimize(objective, n_trials=1)
-    report(study, folder, metric.name, options.config)
+    save_results(study, folder, metric.name, options.config)
 
 
-def needed() -> Any:
-    """Optuna, which is an extra. Raises UsageError where it is not installed."""
+def import_optuna() -> Any:
+    """Import Optuna, which is an extra.
+
+    Raises:
+        UsageError: if it is not installed.
+    """
     try:
         import optuna
     except ImportError as error:
@@ -140,8 +150,8 @@ def needed() -> Any:
     return optuna
 
 
-def storage_of(place: str) -> Any:
-    """A database by its address, or a journal in a file, which also a network's file system can share."""
+def open_storage(place: str) -> Any:
+    """Open a database by its address, or a journal file, which can also lie on a network file system."""
     if "://" in place:
         return place
     from optuna.storages import JournalStorage
@@ -150,27 +160,27 @@ def storage_of(place: str) -> Any:
     return JournalStorage(JournalFileBackend(place))
 
 
-def finished(study: "optuna.Study") -> list[Any]:
+def finished_trials(study: "optuna.Study") -> list[Any]:
     return [trial for trial in study.trials if trial.state.name == "COMPLETE"]
 
 
-def best_of(run: Path, metric: str, higher_is_better: bool) -> float:
-    """The best validation score in a run's log."""
-    scores = [line["validation"][metric] for line in checkpoint.read_lines(run / "metrics.jsonl")]
+def best_score(run: Path, metric: str, higher_is_better: bool) -> float:
+    """Return the best validation score in the log of a run."""
+    scores = [line["validation"][metric] for line in load_json_lines(run / "metrics.jsonl")]
     return max(scores) if higher_is_better else min(scores)
 
 
-def report(study: "optuna.Study", folder: Path, metric: str, config: Config) -> None:
-    """tune.md and tune.csv, the best trial first, and the best flags for a person."""
+def save_results(study: "optuna.Study", folder: Path, metric: str, config: Config) -> None:
+    """Save tune.md and tune.csv with the best trial first, and print the best flags."""
     reverse = study.direction.name == "MAXIMIZE"
-    trials = sorted(finished(study), key=lambda trial: trial.value, reverse=reverse)
+    trials = sorted(finished_trials(study), key=lambda trial: trial.value, reverse=reverse)
     rows = [
         {"trial": str(trial.number), metric: f"{trial.value:.2f}"}
-        | {flag: f"{value:.4g}" if isinstance(value, float) else str(value) for flag, value in trial.params.items()}
+        | {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in trial.params.items()}
         for trial in trials
     ]
-    checkpoint.write(folder / "tune.md", markdown(rows))
-    checkpoint.write(folder / "tune.csv", comma_separated(rows))
-    print(markdown(rows), end="")
-    best = " ".join(as_flags(tuple(f"{flag}={value}" for flag, value in trials[0].params.items()), config))
+    save_atomically(folder / "tune.md", to_markdown(rows))
+    save_atomically(folder / "tune.csv", to_csv(rows))
+    print(to_markdown(rows), end="")
+    best = " ".join(as_flags(tuple(f"{name}={value}" for name, value in trials[0].params.items()), config))
     console.print(f"best: {best} ({folder / f'trial-{trials[0].number}'}); {folder}: tune.md, tune.csv", markup=False)

@@ -1,0 +1,55 @@
+"""The command ``evaluate``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Generic, TypeVar
+
+import tyro
+
+import tasks
+from decoders.config import SearchConfig
+from tasks.common.cli.arguments import parse, parse_run_argument
+from tasks.common.data.tables import SPLITS
+from tasks.common.errors import unknown_name
+from tasks.common.inference import evaluation
+from tasks.common.inference.loading import load_config, load_runs, with_reranker
+
+S = TypeVar("S", bound=SearchConfig)
+
+
+@dataclass(frozen=True)
+class EvaluateOptions(Generic[S]):
+    """Generate for a split with a run and score it."""
+
+    search: Annotated[S, tyro.conf.arg(name="")]
+    split: str = "test"
+    """train, validation or test."""
+    data: str | None = None
+    """Folder or hub id of other data than the run was trained on."""
+    baseline: str | None = None
+    """Another run, already evaluated on this split: the difference is tested by paired bootstrap."""
+    ensemble: tuple[str, ...] = ()
+    """Further runs that form an ensemble with this one."""
+    rerank: str | None = None
+    """A run of the opposite direction, whose likelihood of the source takes part in ranking the hypotheses (maximum
+    mutual information, Li et al. 2016)."""
+    rerank_weight: float = 0.5
+    """Weight of that run in the ranking."""
+    skip_invalid: bool = False
+    """Leave invalid rows out instead of stopping."""
+
+
+def evaluate(task: str, arguments: list[str]) -> None:
+    """Run ``run.py TASK evaluate RUN [--flags]``."""
+    search_class = type(tasks.package(task).Config().search)
+    options_class = EvaluateOptions[search_class]
+    run, flags = parse_run_argument("evaluate", arguments, options_class, EvaluateOptions(search_class()))
+    default = EvaluateOptions(load_config(task, run).search)
+    options = parse(options_class, flags, f"run.py {task} evaluate RUN", default)
+    if options.split not in SPLITS:
+        raise unknown_name("split", options.split, SPLITS)
+    runs = [run, *map(Path, options.ensemble)]
+    predictor = load_runs(task, runs, data=options.data, skip_invalid=options.skip_invalid)
+    predictor = with_reranker(predictor, task, options.rerank, options.rerank_weight)
+    baseline = Path(options.baseline) if options.baseline else None
+    evaluation.print_report(evaluation.evaluate(predictor, options.split, options.search, run, baseline))
