@@ -70,21 +70,37 @@ class KeyValues:
 class AttentionState:
     """The history of attention, for each query: what its next step depends on.
 
-    Empty for stateless attention. Otherwise it has the step number, and for sequential attention also the weights of
-    the last step and the sum of the weights of all steps, both zero before the first step. The weights have an axis of
-    heads if the attention has heads.
+    Empty for stateless attention.
+
+    Args:
+        step: The number of steps so far.
+        weights: For sequential attention, the weights of the last step and the sum of the weights of all steps, zero
+            before the first step. There is an axis of heads if the attention has heads.
     """
 
-    step: Int[Tensor, "rows queries"] | None = None  # number of steps so far
-    last_weights: Float[Tensor, "rows queries *heads source"] | None = None
-    total_weights: Float[Tensor, "rows queries *heads source"] | None = None
+    step: Int[Tensor, "rows queries"] | None = None
+    weights: Float[Tensor, "rows queries *heads 2 source"] | None = None
+
+    @property
+    def last_weights(self) -> Float[Tensor, "rows queries *heads source"]:
+        """The weights of the last step."""
+        assert self.weights is not None, "only sequential attention keeps weights"
+        return self.weights[..., 0, :]
+
+    @property
+    def total_weights(self) -> Float[Tensor, "rows queries *heads source"]:
+        """The sum of the weights of all steps."""
+        assert self.weights is not None, "only sequential attention keeps weights"
+        return self.weights[..., 1, :]
 
     def map(self, function: Callable[..., Tensor], *others: "AttentionState") -> "AttentionState":
         """Apply ``function`` to each tensor of this state and the same tensors of ``others``."""
         if self.step is None:
             return self
-        columns = zip(*((one.step, one.last_weights, one.total_weights) for one in (self, *others)), strict=True)
-        return AttentionState(*(None if parts[0] is None else function(*parts) for parts in columns))
+        step = function(self.step, *(other.step for other in others))
+        if self.weights is None:
+            return AttentionState(step)
+        return AttentionState(step, function(self.weights, *(other.weights for other in others)))
 
     def reorder(self, rows: Int[Tensor, " new_rows"]) -> "AttentionState":
         """Return the state of the given rows."""
@@ -96,7 +112,7 @@ class AttentionState:
 
     def consecutive(self, num_steps: int) -> "AttentionState":
         """Return the states of ``num_steps`` consecutive queries, where a state is no more than a step number."""
-        assert self.last_weights is None, "the weights of later steps are not known in advance"
+        assert self.weights is None, "the weights of later steps are not known in advance"
         return self.map(lambda step: step + torch.arange(num_steps, device=step.device))
 
     def last_query(self) -> "AttentionState":

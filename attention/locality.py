@@ -85,7 +85,7 @@ class MonotonicGaussian(Locality):
         self.stride = nn.Linear(hidden_dim, 1, bias=False)
 
     def forward(self, queries: Queries, mask: Mask, state: AttentionState) -> LogWeights:
-        assert state.step is not None and state.last_weights is not None
+        assert state.step is not None
         stride = self.stride(torch.tanh(self.query(queries))).exp()  # (batch, queries, 1)
         last_centers = (state.last_weights * positions(mask)).sum(dim=-1)
         last_centers = last_centers.masked_fill(state.step == 0, -1.0)[..., None]

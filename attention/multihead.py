@@ -85,18 +85,14 @@ class MultiHeadAttention(Attention):
         """Move the heads of a state to the batch; the step number is the same for all of them."""
         if state.step is None:
             return state
-        weights = (
-            None if part is None else part.transpose(1, 2).flatten(0, 1)
-            for part in (state.last_weights, state.total_weights)
-        )
-        return AttentionState(state.step.repeat_interleave(self.num_heads, dim=0), *weights)
+        step = state.step.repeat_interleave(self.num_heads, dim=0)
+        weights = None if state.weights is None else state.weights.transpose(1, 2).flatten(0, 1)
+        return AttentionState(step, weights)
 
     def merge_state(self, state: AttentionState) -> AttentionState:
         """Invert ``split_state``."""
         if state.step is None:
             return state
-        weights = (
-            None if part is None else part.unflatten(0, (-1, self.num_heads)).transpose(1, 2)
-            for part in (state.last_weights, state.total_weights)
-        )
-        return AttentionState(state.step[:: self.num_heads], *weights)
+        weights = state.weights
+        weights = None if weights is None else weights.unflatten(0, (-1, self.num_heads)).transpose(1, 2)
+        return AttentionState(state.step[:: self.num_heads], weights)

@@ -123,10 +123,9 @@ class LocationSensitive(Additive):
         self.location = nn.Linear(num_filters, hidden_dim, bias=False)
 
     def forward(self, queries: Queries, keys: Keys, state: AttentionState) -> Scores:
-        assert state.last_weights is not None and state.total_weights is not None
+        assert state.weights is not None
         hidden = self.query(queries)[:, :, None] + keys[:, None]  # (batch, queries, source, hidden)
-        weights = torch.stack([state.last_weights, state.total_weights], dim=2)  # (batch, queries, 2, source)
-        features = self.filters(weights.flatten(0, 1).to(keys.dtype)).mT.unflatten(0, weights.shape[:2])
+        features = self.filters(state.weights.flatten(0, 1).to(keys.dtype)).mT.unflatten(0, state.weights.shape[:2])
         return self.v(torch.tanh(hidden + self.location(features))).squeeze(-1)
 
 

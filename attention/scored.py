@@ -128,8 +128,7 @@ class ScoredAttention(Attention):
         step = torch.zeros(keys.mask.size(0), 1, dtype=torch.long, device=keys.mask.device)
         if not self.is_sequential:
             return AttentionState(step)
-        weights = at_least_float32(keys.values).new_zeros(keys.mask.size(0), 1, keys.mask.size(1))
-        return AttentionState(step, weights, weights)
+        return AttentionState(step, at_least_float32(keys.values).new_zeros(keys.mask.size(0), 1, 2, keys.mask.size(1)))
 
     def forward(
         self, queries: Float[Tensor, "batch queries query"], keys: KeyValues, state: AttentionState
@@ -150,9 +149,9 @@ class ScoredAttention(Attention):
         """Return the state after a step with these weights."""
         if state.step is None:
             return state
-        if state.total_weights is None:
+        if state.weights is None:
             return AttentionState(state.step + 1)
-        return AttentionState(state.step + 1, weights, state.total_weights + weights)
+        return AttentionState(state.step + 1, torch.stack([weights, state.total_weights + weights], dim=2))
 
 
 def at_least_float32(values: Tensor) -> Tensor:
