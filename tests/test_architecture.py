@@ -1,0 +1,86 @@
+"""The import order of the packages: attention ← encoders ← decoders ← tasks.common ← tasks.NAME ← run.py."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import run
+
+ROOT = Path(__file__).parents[1]
+GENERIC = ("attention", "encoders", "decoders", "tasks.common")
+CACHE = {"tasks.common.data.cache", "tasks.common.errors"}  # the toy world keeps what it renders on disk
+
+
+def modules() -> list[Path]:
+    """All source files, tests and benchmarks left out."""
+    files = [
+        file for package in ("attention", "encoders", "decoders", "tasks") for file in (ROOT / package).rglob("*.py")
+    ]
+    return sorted([ROOT / "run.py", *files])
+
+
+def name_of(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports_of(file: Path) -> set[str]:
+    """The project's modules that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    own = {name_of(other) for other in modules()}
+    return found & own
+
+
+def room_of(module: str) -> str:
+    """The package in the import order, or the task's own folder."""
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "tasks" else parts[0]
+
+
+def allowed(module: str) -> set[str]:
+    """The rooms that a module may import from."""
+    room = room_of(module)
+    order = ["attention", "encoders", "decoders", "tasks.common"]
+    if room in order:
+        rooms = {*order[: order.index(room) + 1], "tasks"}
+        return rooms | ({"tasks.toy_world"} if module == "tasks.common.cli.demo" else set())
+    if room == "tasks.toy_world":
+        return {room}
+    if room == "run":
+        return {*order, room}
+    return {*order, "tasks", "tasks.toy_world", room} if room != "tasks" else {"tasks"}
+
+
+@pytest.mark.parametrize("file", modules(), ids=name_of)
+def test_imports_point_one_way(file):
+    module = name_of(file)
+    wrong = {other for other in imports_of(file) if room_of(other) not in allowed(module)}
+    if room_of(module) == "tasks.toy_world":
+        wrong -= CACHE | {"tasks", "tasks.common", "tasks.common.data"}
+    assert not wrong, f"{module} imports {', '.join(sorted(wrong))}"
+
+
+def test_generic_code_names_no_task():
+    """Apart from the demo, which shows one task of each modality."""
+    for file in modules():
+        module = name_of(file)
+        if module.startswith(GENERIC) and module != "tasks.common.cli.demo":
+            strings = {
+                node.value
+                for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            }
+            if module == "tasks.common.data.parallel_text":  # the hub's parallel corpora have a column of this name
+                strings.discard("translation")
+            assert not strings & set(run.TASKS), module
+
+
+def test_every_task_has_the_same_files():
+    for task in run.TASKS:
+        inside = {file.name for file in (ROOT / "tasks" / task).iterdir()}
+        assert {"__init__.py", "task.py", "presets.py", "README.md"} <= inside, task
