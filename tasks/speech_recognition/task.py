@@ -102,7 +102,7 @@ class SpeechRecognition(Task[SpeechConfig]):
 
     @cached_property
     def extractor(self) -> Extractor:
-        return LogMel(self.config.features) if self.backbone is None else self.backbone.extractor
+        return LogMel(self.config.features) if self.backbone is None else self.backbone.preprocessor
 
     def load(self, split: str) -> datasets.Dataset:
         config = self.config

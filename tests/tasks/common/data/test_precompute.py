@@ -97,7 +97,7 @@ def test_what_came_trained_is_spared_and_has_a_rate_of_its_own(task):
         assert len(rates) == 1
         assert rates.pop() == pytest.approx(rate)
         assert {group["lr"] for group in optimizer.param_groups if not group["pretrained"]} == {1e-2}
-        assert body.frozen == (rate == 0.0)
+        assert body.is_frozen == (rate == 0.0)
 
 
 def test_without_a_rate_the_optimizer_does_not_know_what_came_trained(task):
