@@ -15,7 +15,7 @@ class RecurrentEncoderConfig:
 
     kind: Literal["recurrent"] = "recurrent"
     """recurrent; transformer: self-attention (Vaswani et al. 2017); convolutional: gated convolutions (Gehring et al.
-    2017). Encoders of images and videos also know none. Each kind has settings of its own."""
+    2017). Encoders of images and videos also allow none. Each kind has its own settings."""
     cell: CellName = "lstm"
     hidden_dim: int = 256
     """Features of a state, for each direction."""
@@ -37,6 +37,7 @@ class TransformerEncoderConfig:
     kind: Literal["transformer"] = "transformer"
     """recurrent, transformer or convolutional; for images and videos also none."""
     hidden_dim: int = 256
+    """Features of a state."""
     num_layers: int = 1
     num_heads: int = 4
     positions: PositionName = "sinusoidal"
@@ -57,6 +58,7 @@ class ConvS2SEncoderConfig:
     kind: Literal["convolutional"] = "convolutional"
     """recurrent, transformer or convolutional; for images and videos also none."""
     hidden_dim: int = 256
+    """Features of a state."""
     num_layers: int = 1
     pooling: PoolingName = "default"
     """Summary for the decoder's first state: the mean of the states (default), or a learned weighted mean

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import datasets
 import torch
@@ -132,6 +132,7 @@ class BatchSampler:
             yield batch
 
 
+@runtime_checkable
 class Collator(Protocol):
     """Makes a batch of rows. A task is one; this protocol keeps the import one way."""
 
