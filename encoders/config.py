@@ -71,7 +71,7 @@ class ConvS2SEncoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class NoSequenceEncoderConfig:
-    """Settings without a sequence encoder: the decoder attends to the projected states of the front end."""
+    """Settings without a sequence encoder: the decoder attends to the projected states of the frontend."""
 
     kind: Literal["none"] = "none"
     """none; or recurrent, transformer or convolutional, for a sequence encoder over the states."""
