@@ -157,7 +157,7 @@ class SpeechRecognition(Task[SpeechConfig]):
             frontend,
             build,
             num_layers=config.layers,
-            pyramid=config.pyramid,
+            pyramid_layers=config.pyramid,
             dropout=config.dropout,
         )
 
