@@ -1,4 +1,4 @@
-"""Code completion: the lines before in, the rest of a line or the next one out."""
+"""Code completion: the lines before the cursor in, the rest of the line or the next line out."""
 
 from tasks.code_completion.presets import PRESETS
 from tasks.code_completion.task import CodeCompletion as Task

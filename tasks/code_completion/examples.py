@@ -1,4 +1,4 @@
-"""How a file of Python becomes examples: which of its lines are asked for, and where they are cut."""
+"""Make examples from a file of Python: choose lines to complete, and the columns where the completions begin."""
 
 import ast
 import hashlib
@@ -10,19 +10,28 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-Cut = Literal["any", "line", "rest"]
+Completion = Literal["any", "line", "rest"]
 Example = dict[str, str]
 
-TRAINED, TESTED = 3, 12  # one line of so many is cut, in training and else
-CONTEXT = 30  # lines before the cut
-ASIDE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+TRAIN_STRIDE, EVAL_STRIDE = 3, 12  # one line of so many is completed
+CONTEXT_LINES = 30
+NON_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
-def examples(code: str, cut: Cut, split: str) -> Iterator[Example]:
-    """Some of a file's lines, each cut before one of its tokens, or before the line itself.
+def make_examples(code: str, completion: Completion, split: str) -> Iterator[Example]:
+    """Choose some lines of a file at random, but always the same ones, and divide each into source and target.
 
-    Comments, blank lines, tables of data and texts of several lines are not asked for. The same file is always cut
-    alike.
+    Comments, blank lines, tables of data and strings of several lines are not chosen. Invalid Python has no examples.
+
+    Args:
+        code: The content of the file.
+        completion: The part of a line to complete: the rest after a token (rest), the whole line (line), or either
+            (any).
+        split: train, validation or test.
+
+    Yields:
+        source, target, and head and tail: the top-level statement around the target, before and after it. They are
+        empty in training.
     """
     code = code.replace("\r\n", "\n").replace("\r", "\n")
     lines = code.split("\n")
@@ -30,76 +39,88 @@ def examples(code: str, cut: Cut, split: str) -> Iterator[Example]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             statements = ast.parse(code).body
-            places = starts(code)
+            columns_by_row = token_columns(code)
     except (SyntaxError, ValueError, RecursionError, tokenize.TokenError):
         return
-    draw = drawn_by(code)
+    generator = seeded_generator(code)
     for statement in statements:
         first = min([statement.lineno, *(node.lineno for node in getattr(statement, "decorator_list", []))]) - 1
         last = statement.end_lineno or first
         for row in range(first, last):
-            columns, end = places.get(row, ([], None))
-            column = place(draw, columns, cut, split)
+            columns, end = columns_by_row.get(row, ([], None))
+            column = choose_column(generator, columns, completion, split)
             if column is None:
                 continue
-            source = "\n".join([*lines[max(0, row - CONTEXT) : row], lines[row][:column]])
+            source = "\n".join([*lines[max(0, row - CONTEXT_LINES) : row], lines[row][:column]])
             target = lines[row][column:end].rstrip()
             if source.strip() and target and "\0" not in source + target:
-                tested = split != "train"
-                head = "\n".join([*lines[first:row], lines[row][:column]]) if tested else ""
-                tail = "\n".join(lines[row + 1 : last]) if tested else ""
+                is_train = split == "train"
+                head = "" if is_train else "\n".join([*lines[first:row], lines[row][:column]])
+                tail = "" if is_train else "\n".join(lines[row + 1 : last])
                 yield {"source": source, "target": target, "head": head, "tail": tail}
 
 
 def detokenize_code(text: str) -> str:
-    """Code as CodeXGLUE writes it into a line, in lines again. Its literals stay masked, and indentation is lost."""
+    """Restore the lines of code in CodeXGLUE's form; its literals stay masked, and its indentation is lost."""
     if "<EOL>" not in text and not text.startswith("<s>"):
         return text
     return text.removeprefix("<s>").removesuffix("</s>").strip().replace(" <EOL> ", "\n").replace("<EOL>", "\n")
 
 
-def masked_examples(line: str, cut: Cut, split: str) -> Iterator[Example]:
-    """The same of a file in CodeXGLUE's form, whose tokens stand between spaces."""
-    draw = drawn_by(line)
+def make_masked_examples(line: str, completion: Completion, split: str) -> Iterator[Example]:
+    """Make examples, with source and target, from a file in CodeXGLUE's form, whose tokens are separated by spaces."""
+    generator = seeded_generator(line)
     lines = [each.strip() for each in detokenize_code(line).split("\n")]
     for row, text in enumerate(lines):
-        column = place(draw, [match.start() for match in re.finditer(r"\S+", text)], cut, split)
+        columns = [match.start() for match in re.finditer(r"\S+", text)]
+        column = choose_column(generator, columns, completion, split)
         if column is not None:
-            source = "\n".join([*lines[max(0, row - CONTEXT) : row], text[:column]])
+            source = "\n".join([*lines[max(0, row - CONTEXT_LINES) : row], text[:column]])
             if source.strip():
                 yield {"source": source, "target": text[column:]}
 
 
-def drawn_by(code: str) -> random.Random:
+def seeded_generator(code: str) -> random.Random:
+    """Return a random generator that depends on the content of a file alone."""
     return random.Random(hashlib.sha256(code.encode("utf-8", "replace")).digest())
 
 
-def place(draw: random.Random, columns: Sequence[int], cut: Cut, split: str) -> int | None:
-    """Where to cut a line whose tokens begin at ``columns``; None: nowhere."""
-    if not columns or draw.randrange(TRAINED if split == "train" else TESTED):
-        return None
-    if cut == "line" or (cut == "any" and (len(columns) == 1 or draw.random() < 1 / 3)):
-        return 0
-    return draw.choice(columns[1:]) if len(columns) > 1 else None
+def choose_column(generator: random.Random, columns: Sequence[int], completion: Completion, split: str) -> int | None:
+    """Choose the column where a line's completion begins, or None if the line is not completed.
 
-
-def starts(code: str) -> dict[int, tuple[list[int], int | None]]:
-    """Where tokens begin in each line, and where its comment does.
-
-    Only lines with a name: others are tables of data, or brackets. And none that is part of a text of several lines.
+    Args:
+        generator: The random generator.
+        columns: The columns where the line's tokens begin.
+        completion: As in ``make_examples``.
+        split: As in ``make_examples``.
     """
-    found: dict[int, list[int]] = {}
+    if not columns or generator.randrange(TRAIN_STRIDE if split == "train" else EVAL_STRIDE):
+        return None
+    if completion == "line" or (completion == "any" and (len(columns) == 1 or generator.random() < 1 / 3)):
+        return 0
+    return generator.choice(columns[1:]) if len(columns) > 1 else None
+
+
+def token_columns(code: str) -> dict[int, tuple[list[int], int | None]]:
+    """Find the columns where the tokens of each line begin, and the column of its comment (None: it has none).
+
+    Lines without a name, which are data or brackets, and lines of strings of several lines are left out.
+    """
+    columns: dict[int, list[int]] = {}
     comments: dict[int, int] = {}
-    named: set[int] = set()
-    texts: set[int] = set()
+    rows_with_names: set[int] = set()
+    rows_in_strings: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(code).readline):
+        row, column = token.start[0] - 1, token.start[1]
         if token.type == tokenize.COMMENT:
-            comments[token.start[0] - 1] = token.start[1]
-        if token.type in ASIDE:
+            comments[row] = column
+        if token.type in NON_CODE:
             continue
         if token.start[0] != token.end[0]:
-            texts |= set(range(token.start[0] - 1, token.end[0]))
+            rows_in_strings |= set(range(row, token.end[0]))
         if token.type == tokenize.NAME:
-            named.add(token.start[0] - 1)
-        found.setdefault(token.start[0] - 1, []).append(token.start[1])
-    return {row: (columns, comments.get(row)) for row, columns in found.items() if row in named - texts}
+            rows_with_names.add(row)
+        columns.setdefault(row, []).append(column)
+    return {
+        row: (found, comments.get(row)) for row, found in columns.items() if row in rows_with_names - rows_in_strings
+    }

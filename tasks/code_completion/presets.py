@@ -1,19 +1,19 @@
-"""Whole configurations by name. The docstring of one that was run gives its command, time and score."""
+"""Configurations by name. The docstring of a preset that was run gives its command, time and score."""
 
 from dataclasses import replace
 
+from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.config import RecurrentEncoderConfig
 from tasks.code_completion.task import CodeCompletionConfig
-from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.batching import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
-from tasks.common.training.optimization import TrainConfig
+from tasks.common.training.config import TrainConfig
 
 
 def tiny() -> CodeCompletionConfig:
-    """The standard library in a minute, for tests: it learns, but not well."""
+    """The standard library in a minute, for tests; the result is poor."""
     return CodeCompletionConfig(
         vocabulary=VocabularyConfig(kind="byte", size=600),
         encoder=TextEncoderConfig(
@@ -28,7 +28,11 @@ def tiny() -> CodeCompletionConfig:
 
 
 def demo() -> CodeCompletionConfig:
-    """Python's standard library: the rest of a line, or the next one."""
+    """Python's standard library: the rest of a line, or the next line.
+
+    python run.py code_completion train
+    19 minutes on two cores, shared with two other runs; edit similarity 43.37, exact match 16.60 (README.md).
+    """
     return CodeCompletionConfig(
         vocabulary=VocabularyConfig(kind="byte", size=5000),
         encoder=TextEncoderConfig(
@@ -43,7 +47,7 @@ def demo() -> CodeCompletionConfig:
 
 
 def codexglue() -> CodeCompletionConfig:
-    """CodeXGLUE's py150 (Lu et al. 2021; Raychev et al. 2016): --data FOLDER with its train.txt, dev.txt, test.txt.
+    """py150 of CodeXGLUE (Lu et al. 2021; Raychev et al. 2016): --data FOLDER with train.txt, dev.txt, test.txt.
 
     Not yet run.
     """
@@ -66,7 +70,7 @@ def codexglue() -> CodeCompletionConfig:
 
 
 def conala() -> CodeCompletionConfig:
-    """CoNaLa: what code should do, in English, and a line of Python (Yin et al. 2018); from the hub. Not yet run."""
+    """CoNaLa: an intent in English, and a line of Python (Yin et al. 2018); from the hub. Not yet run."""
     return replace(
         demo(),
         data="neulab/conala",

@@ -1,79 +1,95 @@
-"""What every task from text to text shares: a source vocabulary, the text encoder, and how inputs are read.
-
-A task of this kind is its data, its presets and its metrics.
-"""
+"""The base of all tasks from text to text. Such a task adds its data, its presets and its metrics."""
 
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import datasets
-import torch
-from torch import nn
+import tyro
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from attention.validation import at_least
+from attention.validation import at_least, check_settings
 from decoders.base import EOS, PAD, UNK
 from encoders.base import Encoder, SourceBatch
+from encoders.build import build_sequence_encoder
+from encoders.config import RecurrentEncoderConfig, SequenceEncoderConfig
 from encoders.text import TextEncoder
-from tasks.common.analysis.plots import plot_alignment
-from tasks.common.config import Config, ReaderConfig
+from tasks.common.analysis import plots
+from tasks.common.config import Config
 from tasks.common.console import console
 from tasks.common.data.inputs import InputSegment
 from tasks.common.data.parallel_text import read_lines, text_problem
 from tasks.common.errors import UsageError
-from tasks.common.model import build_sequence_encoder
+from tasks.common.inference.report import ReportExtras
 from tasks.common.task import Task
 from tasks.common.text.tokenizer import Tokenizer, pad_ids
 
+LOOKS_LIKE_FILE = re.compile(r"[^\s<>]*[\w-](/|\.[A-Za-z]\w{0,5})")  # a missing file of this form is mentioned
+TEXTS_PER_CHUNK = 4096
+
 
 @dataclass(frozen=True, kw_only=True)
-class TextEncoderConfig(ReaderConfig):
-    reverse: bool = False
-    """Read the sentence from its end (Sutskever et al. 2014)."""
-    limit: int = 0
-    """At most so many tokens of a source are read (0: all): its first ones, or, where the end is what matters, as in
-    conversations and code, its last."""
-    embedding: int = 256
-    dropout: float = 0.3
+class TextEncoderConfig:
+    """Settings of the text encoder: token embeddings and a sequence encoder.
 
-    def allowed(self) -> dict[str, tuple[bool, str]]:
-        return super().allowed() | at_least(1, self, "embedding") | at_least(0, self, "limit")
+    The dropout rate of the sequence encoder is also that of the embeddings and of the encoder's states.
+    """
+
+    sequence: Annotated[SequenceEncoderConfig, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: RecurrentEncoderConfig(dropout=0.3), kw_only=False
+    )
+    embedding_dim: int = 256
+    reverse: bool = False
+    """Encode the text from its last token to its first (Sutskever et al. 2014)."""
+    max_source_tokens: int = 0
+    """Truncate longer sources (0: never): to their first tokens, and in dialogue and code completion to their last."""
+
+    def __post_init__(self):
+        check_settings("encoder", self, at_least(1, self, "embedding_dim") | at_least(0, self, "max_source_tokens"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextTaskConfig(Config):
+    """Settings of every task from text to text."""
+
     encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
 
     def __post_init__(self):
-        if self.encoder.limit >= self.batch.max_source_length:
+        # A truncated source has one token more: EOS.
+        if self.encoder.max_source_tokens >= self.batch.max_source_length:
             raise ValueError(
-                f"encoder.limit is {self.encoder.limit} and batch.max-frames {self.batch.max_source_length}: training would "
-                "leave out what is cut to that limit; set --batch.max-source-length higher"
+                f"encoder.max_source_tokens is {self.encoder.max_source_tokens} and batch.max_source_length "
+                f"{self.batch.max_source_length}, so training would skip all truncated sources; allowed is a "
+                "batch.max_source_length above encoder.max_source_tokens"
             )
 
 
 C = TypeVar("C", bound=TextTaskConfig)
 
-FILE_NAME = re.compile(r"[^\s<>]*[\w-](/|\.[A-Za-z]\w{0,5})")  # what a person means as one
-CHUNK = 4096  # sources whose tokens are made at a time
 
+class TextReport(ReportExtras):
+    """Report the perplexity of the references, which is comparable between models with the same vocabulary."""
 
-def is_file(name: str) -> bool:
-    """Also for a sentence that no file can be called: Path.is_file raises for one that is too long."""
-    try:
-        return Path(name).is_file()
-    except OSError:
-        return False
+    perplexity = True
 
 
 class TextTask(Task[C]):
+    """A task from text to text, with a vocabulary for each side or one for both.
+
+    Attributes:
+        source_tokenizer: The tokenizer of the sources; with ``vocabulary.shared`` the same as ``tokenizer``.
+        truncation_side: The side on which sources with too many tokens are cut.
+        one_input_per_file: Whether a file given to ``predict`` is one source, or has one source per line.
+    """
+
     source_tokenizer: Tokenizer
-    reads_end = False  # which end of a source that is too long is read
-    reads_whole_files = False  # whether a file for predict is one source, or holds one a line
-    likelihood = True
+    truncation_side: Literal["left", "right"] = "right"
+    one_input_per_file: bool = False
+    report: ReportExtras = TextReport()
 
     def fit(self, examples: datasets.Dataset) -> None:
         sources, targets = examples["source"], examples["target"]
@@ -86,7 +102,7 @@ class TextTask(Task[C]):
     def state_dict(self) -> dict[str, Any]:
         if self.config.vocabulary.shared:
             return {"target": self.tokenizer.state_dict()}
-        return {"source": self.source_tokenizer.state(), "target": self.tokenizer.state_dict()}
+        return {"source": self.source_tokenizer.state_dict(), "target": self.tokenizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.tokenizer = Tokenizer.from_state_dict(state["target"])
@@ -95,82 +111,95 @@ class TextTask(Task[C]):
     def build_encoder(self) -> Encoder:
         config = self.config.encoder
         return TextEncoder(
-            nn.Embedding(len(self.source_tokenizer), config.embedding, padding_idx=PAD),
-            build_sequence_encoder(config.embedding, config),
+            nn.Embedding(len(self.source_tokenizer), config.embedding_dim, padding_idx=PAD),
+            build_sequence_encoder(config.embedding_dim, config.sequence),
             reverse=config.reverse,
-            dropout=config.dropout,
-            ends=self.source_tokenizer.sentence_end_ids(),
-            meanings=None if self.config.vocabulary.shared else self.source_tokenizer.ids_in(self.tokenizer),
+            dropout=config.sequence.dropout,
+            sentence_end_ids=self.source_tokenizer.sentence_end_ids(),
+            target_vocab_ids=None if self.config.vocabulary.shared else self.source_tokenizer.ids_in(self.tokenizer),
         )
 
-    def target_embedding(self, encoder: Encoder) -> nn.Embedding:
-        """One vocabulary and one size: one matrix embeds both sides, and with ``tied`` writes as well."""
-        same_size = self.config.encoder.embedding == self.config.decoder.embedding
-        if self.config.vocabulary.shared and same_size and isinstance(encoder, TextEncoder):
+    def shared_embedding(self, encoder: Encoder) -> nn.Embedding | None:
+        """Return the encoder's embedding if both sides have the same vocabulary and the same ``embedding_dim``."""
+        same_dim = self.config.encoder.embedding_dim == getattr(self.config.decoder, "embedding_dim", None)
+        if self.config.vocabulary.shared and same_dim and isinstance(encoder, TextEncoder):
             return encoder.embedding
-        return super().target_embedding(encoder)
+        return None
 
-    def source_tokens(self, sources: Sequence[str], dropout: float = 0.0) -> list[list[int]]:
-        """What the encoder reads of each source, without its end."""
-        limit = self.config.encoder.limit
-        kept = slice(-limit, None) if self.reads_end else slice(limit or None)
-        found: list[list[int]] = []
-        for start in range(0, len(sources), CHUNK):  # so that of long documents only what is read is ever held
-            found += [ids[kept] for ids in self.source_tokenizer.encode(sources[start : start + CHUNK], dropout)]
-        return found
+    def source_token_ids(self, sources: Sequence[str], dropout: float = 0.0) -> list[list[int]]:
+        """Tokenize and truncate sources; without EOS. ``dropout`` is the rate of BPE-dropout."""
+        count = self.config.encoder.max_source_tokens
+        kept = slice(-count, None) if self.truncation_side == "left" else slice(count or None)
+        token_ids: list[list[int]] = []
+        for start in range(0, len(sources), TEXTS_PER_CHUNK):  # so that few long documents are in memory untruncated
+            chunk = self.source_tokenizer.encode(sources[start : start + TEXTS_PER_CHUNK], dropout)
+            token_ids += [ids[kept] for ids in chunk]
+        return token_ids
 
     def source_lengths(self, sources: Sequence[str]) -> list[int]:
-        return [len(ids) + 1 for ids in self.source_tokens(sources)]
+        return [len(ids) + 1 for ids in self.source_token_ids(sources)]
 
     def collate_sources(self, sources: Sequence[str], training: bool) -> SourceBatch:
         dropout = self.config.vocabulary.dropout if training else 0.0
-        values = pad_ids([[*ids, EOS] for ids in self.source_tokens(sources, dropout)])
+        values = pad_ids([[*ids, EOS] for ids in self.source_token_ids(sources, dropout)])
         return SourceBatch(values, values != PAD)
 
-    def parse(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
-        inputs: list[str] = []
+    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
+        """Read the inputs of ``predict``: files, - for standard input, or the texts themselves."""
+        texts: list[str] = []
         for argument in arguments:
             if argument == "-":
-                inputs += self.inputs(sys.stdin.buffer.read())
+                texts += self.split_file(sys.stdin.buffer.read())
             elif is_file(argument):
                 try:
-                    inputs += self.inputs(Path(argument).read_bytes())
+                    texts += self.split_file(Path(argument).read_bytes())
                 except OSError as error:
                     raise UsageError(f"{argument} can't be read ({error.strerror})") from error
             else:
-                if FILE_NAME.fullmatch(argument):
-                    console.print(f"there is no file {argument}: it is read as the text itself", markup=False)
-                inputs.append(argument)
-        sources = [self.parse_source(text) for text in inputs]
+                if LOOKS_LIKE_FILE.fullmatch(argument):
+                    console.print(f"there is no file {argument}; its name is used as the input text", markup=False)
+                texts.append(argument)
+        sources = [self.parse_source(text) for text in texts]
         return [
-            [InputSegment(source)] if self.usable(number, source) else [] for number, source in enumerate(sources, 1)
+            [InputSegment(source)] if self.is_usable(number, source) else [] for number, source in enumerate(sources, 1)
         ]
 
-    def inputs(self, content: bytes) -> list[str]:
-        """What a file holds: a source, or one a line."""
-        if not self.reads_whole_files:
-            return read_lines(content)
-        return [content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")]
+    def split_file(self, content: bytes) -> list[str]:
+        """Return the texts in a file: the whole content, or its lines."""
+        if self.one_input_per_file:
+            return [content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")]
+        return read_lines(content)
 
     def parse_source(self, text: str) -> str:
-        """What a person typed, or a file holds, as a source."""
+        """Turn a text from the command line or a file into a source of the form that ``load`` returns."""
         return text.strip()
 
-    def usable(self, number: int, source: str) -> bool:
-        """Whether something can be written for the source; says what is odd about it."""
-        wrong = text_problem(source)
-        if wrong:
-            console.print(f"input {number} {wrong}: its line stays empty")
+    def is_usable(self, number: int, source: str) -> bool:
+        """Check an input of ``predict``, and print what is wrong with it or unlike the training data."""
+        invalid = text_problem(source)
+        if invalid:
+            console.print(f"input {number} {invalid}: its line stays empty")
             return False
-        tokens, longest = self.source_tokens([source])[0], self.config.batch.max_source_length
-        if len(tokens) > longest:
+        tokens, limit = self.source_token_ids([source])[0], self.config.batch.max_source_length
+        if len(tokens) > limit:
             console.print(
-                f"input {number} has {len(tokens)} tokens and training saw at most {longest}: cut it into parts"
+                f"input {number} has {len(tokens)} tokens, and sources in training had at most {limit}: divide it "
+                "into parts"
             )
         if all(token == UNK for token in tokens[1:] or tokens):
-            console.print(f"input {number} has no word that training saw: what is written for it means nothing")
+            console.print(f"input {number} has no word of the vocabulary: its output is meaningless")
         return True
 
-    def render(self, source: str, hypothesis: list[int], weights: torch.Tensor, path: Path) -> None:
-        columns = self.source_tokenizer.pieces([*self.source_tokens([source])[0], EOS])
-        plot_alignment(weights, self.tokenizer.display_tokens([*hypothesis, EOS]), columns, path)
+    def plot_alignment(
+        self, source: str, hypothesis: list[int], weights: Float[Tensor, "target source"], path: Path
+    ) -> None:
+        source_tokens = self.source_tokenizer.display_tokens([*self.source_token_ids([source])[0], EOS])
+        plots.plot_alignment(weights, self.tokenizer.display_tokens([*hypothesis, EOS]), source_tokens, path)
+
+
+def is_file(name: str) -> bool:
+    """Tell whether a file has this name, also for texts too long for a name, where ``Path.is_file`` raises."""
+    try:
+        return Path(name).is_file()
+    except OSError:
+        return False

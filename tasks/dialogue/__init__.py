@@ -1,4 +1,4 @@
-"""Dialogue, the last turns of a conversation in, a reply out."""
+"""Dialogue: the last turns of a conversation in, a reply out."""
 
 from tasks.dialogue.presets import PRESETS
 from tasks.dialogue.task import Dialogue as Task

@@ -1,4 +1,4 @@
-"""A conversation with a trained model on the terminal."""
+"""The command ``chat``: a conversation with a trained model on the terminal."""
 
 import sys
 from collections.abc import Iterator
@@ -9,68 +9,70 @@ import torch
 import tyro
 
 from decoders.config import SearchConfig
-from tasks.common.cli.arguments import parse
+from tasks.common.cli.arguments import parse, parse_run_argument
 from tasks.common.console import console
 from tasks.common.data.parallel_text import text_problem
-from tasks.common.inference.evaluation import Predictor
-from tasks.common.inference.loading import load_runs, parse_run_argument, read_config, reranking
+from tasks.common.inference.loading import load_config, load_runs, with_reranker
+from tasks.common.inference.predictor import Predictor
 from tasks.dialogue.task import Dialogue
 
-QUIT = ("quit", "exit", "bye")
-SILENCE = "…"  # where the model has nothing to say
+QUIT_WORDS = ("quit", "exit", "bye")
+EMPTY_REPLY = "…"  # printed when the model generates nothing
 
 
 @dataclass(frozen=True)
 class ChatOptions:
-    """Talk with a model: what you type is read together with what was said before. An empty line begins anew; quit,
-    exit or bye ends it."""
+    """Talk to a model, which reads your turn and the turns before it. An empty line starts a new conversation; quit,
+    exit or bye ends the program."""
 
     search: Annotated[SearchConfig, tyro.conf.arg(name="")]
     rerank: str | None = None
-    """A run that was trained with --backward, by which replies are ranked against those that fit everything."""
+    """A run trained with --backward that reranks the replies (maximum mutual information, Li et al. 2016)."""
     rerank_weight: float = 0.5
-    """The share of that run in the ranking."""
+    """Weight of that run in the ranking."""
     seed: int = 1
-    """Of the draw, with --sample."""
+    """Seed of the samples, with --sample."""
 
 
 def chat(task: str, arguments: list[str]) -> None:
-    run, flags = parse_run_argument("chat", arguments, ChatOptions)
-    options = parse(ChatOptions, flags, f"run.py {task} chat RUN", ChatOptions(read_config(task, run).search))
-    writer = reranking(load_runs(task, [run]), task, options.rerank, options.rerank_weight)
+    """Run ``run.py dialogue chat RUN [--flags]``."""
+    run, flags = parse_run_argument("chat", arguments, ChatOptions, ChatOptions(SearchConfig()))
+    options = parse(ChatOptions, flags, f"run.py {task} chat RUN", ChatOptions(load_config(task, run).search))
+    predictor = with_reranker(load_runs(task, [run]), task, options.rerank, options.rerank_weight)
     torch.manual_seed(options.seed)
-    console.print(f"{run} listens. An empty line begins a new conversation; {', '.join(QUIT)} or Ctrl-D ends it.")
-    for reply in replies(writer, typed(), options.search):
+    quit_words = ", ".join(QUIT_WORDS)
+    console.print(f"Chatting with {run}. An empty line starts a new conversation; {quit_words} or Ctrl-D ends it.")
+    for reply in generate_replies(predictor, read_turns(), options.search):
         print(reply, flush=True)
 
 
-def typed() -> Iterator[str]:
-    """What a person types, a line at a time, until a word that ends it."""
+def read_turns() -> Iterator[str]:
+    """Read lines from standard input until its end or a quit word."""
     while True:
         if sys.stdin.isatty():
             print("> ", end="", file=sys.stderr, flush=True)
         line = sys.stdin.buffer.readline()
         text = line.decode("utf-8", errors="replace").strip()
-        if not line or text.lower() in QUIT:
+        if not line or text.lower() in QUIT_WORDS:
             return
         yield text
 
 
-def replies(writer: Predictor, turns: Iterator[str], search: SearchConfig) -> Iterator[str]:
-    """A reply to each turn, with what both have said since the last empty one in mind."""
-    task = writer.task
+def generate_replies(predictor: Predictor, turns: Iterator[str], search: SearchConfig) -> Iterator[str]:
+    """Generate a reply to each turn; the context includes earlier replies. An empty turn clears it."""
+    task = predictor.task
     assert isinstance(task, Dialogue)
     history: list[str] = []
     for turn in turns:
-        wrong = text_problem(turn)
+        invalid = text_problem(turn)
         if not turn:
             history = []
             console.print("(a new conversation)")
-        elif wrong:
-            console.print(f"what you typed {wrong}; say it again")
+        elif invalid:
+            console.print(f"your turn {invalid}; type it again")
         else:
             history.append(turn)
-            best = writer.write([task.context(history)], search)[0]
-            reply = task.written(best[0].tokens) if best else ""
-            yield reply or SILENCE
-            history.append(reply or SILENCE)
+            ranked = predictor.generate([task.join_context(history)], search)[0]
+            reply = (task.detokenize(ranked[0].tokens) if ranked else "") or EMPTY_REPLY
+            yield reply
+            history.append(reply)

@@ -1,4 +1,4 @@
-"""Conversations: those of a PyPI package, tables with a column of turns, DailyDialog's and Cornell's own files."""
+"""Conversations: chatterbot-corpus, tables with a column of turns, and the own files of DailyDialog and Cornell."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -13,108 +13,137 @@ from tasks.common.data.tables import SPLITS, read_table, report_invalid_rows, sp
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.tokenizer import strip_newlines
 
-TURN = "¶"  # between the turns of a source; a sign, so that every kind of vocabulary makes a token of it
-END = "__eou__"  # behind each turn in DailyDialog's files
-FIELD = " +++$+++ "  # between the columns of Cornell's
+TURN_SEPARATOR = "¶"  # between the turns of a source; a symbol, so that it is a token in vocabularies of every kind
+END_OF_UTTERANCE = "__eou__"  # after each turn in DailyDialog's files
+FIELD_SEPARATOR = " +++$+++ "  # between the columns of Cornell's files
 
 Conversation = list[str]
 
 
 def load_exchanges(
-    data: str | None, split: str, language: str, column: str, turns: int, backward: bool, skip_invalid: bool
+    data: str | None,
+    split: str,
+    *,
+    language: str = "english",
+    turns_column: str = "dialog",
+    context_turns: int = 3,
+    backward: bool = False,
+    skip_invalid: bool = False,
 ) -> Dataset:
-    """Columns source (the last ``turns`` turns), target (what was replied) and references of a split.
+    """Load the exchanges of a split: contexts and replies.
 
-    For training an exchange is a row; else a source is one, with all that was ever replied to it. ``backward``: the
-    other way round. Raises UsageError for data that is missing or bad.
+    Args:
+        data: A folder or a hub id; None for chatterbot-corpus.
+        split: train, validation or test.
+        language: The language of chatterbot-corpus.
+        turns_column: The column of a table that holds the lists of turns.
+        context_turns: The number of turns in a context.
+        backward: Exchange source and target.
+        skip_invalid: Skip invalid conversations.
+
+    Returns:
+        The columns source, target and references. For training a row is an exchange; otherwise a row is a source with
+        all its targets as references.
+
+    Raises:
+        UsageError: the data is missing or invalid.
     """
     where = f"{data or language}, {split}"
-    good = checked(conversations(data, split, language, column), where, skip_invalid)
-    replies: dict[str, list[str]] = defaultdict(list)
-    for conversation in good:
-        for place in range(1, len(conversation)):
-            context = f" {TURN} ".join(conversation[max(0, place - turns) : place])
-            source, target = (conversation[place], context) if backward else (context, conversation[place])
-            if target not in replies[source]:
-                replies[source].append(target)
-    if not replies:
+    valid = check_conversations(read_conversations(data, split, language, turns_column), where, skip_invalid)
+    targets: dict[str, list[str]] = defaultdict(list)
+    for conversation in valid:
+        for index in range(1, len(conversation)):
+            context = f" {TURN_SEPARATOR} ".join(conversation[max(0, index - context_turns) : index])
+            reply = conversation[index]
+            source, target = (reply, context) if backward else (context, reply)
+            if target not in targets[source]:
+                targets[source].append(target)
+    if not targets:
         raise UsageError(f"{where}: no conversation has two turns")
     rows = [
         {"source": source, "target": target, "references": references}
-        for source, references in replies.items()
+        for source, references in targets.items()
         for target in (references if split == "train" else references[:1])
     ]
     return Dataset.from_list(rows)
 
 
-def checked(found: Iterable[Sequence[object]], where: str, skip_invalid: bool) -> list[Conversation]:
-    """The conversations whose turns are all good."""
+def check_conversations(
+    conversations: Iterable[Sequence[object]], where: str, skip_invalid: bool
+) -> list[Conversation]:
+    """Return the conversations whose turns are all valid, without line breaks and turn separators in turns.
+
+    Raises:
+        UsageError: some are invalid and may not be skipped.
+    """
     problems: dict[int, str] = {}
-    good: list[Conversation] = []
+    valid: list[Conversation] = []
     total = 0
-    for total, turns in enumerate(found, 1):
-        tidy = [strip_newlines(turn).replace(TURN, " ") if isinstance(turn, str) else turn for turn in turns]
-        wrong = [(place, message) for place, message in enumerate(map(text_problem, tidy), 1) if message]
-        if wrong:
-            problems[total - 1] = f"(turn {wrong[0][0]}) {wrong[0][1]}"
+    for total, turns in enumerate(conversations, 1):
+        cleaned = [
+            strip_newlines(turn).replace(TURN_SEPARATOR, " ") if isinstance(turn, str) else turn for turn in turns
+        ]
+        invalid = [(number, problem) for number, problem in enumerate(map(text_problem, cleaned), 1) if problem]
+        if invalid:
+            problems[total - 1] = f"(turn {invalid[0][0]}) {invalid[0][1]}"
         else:
-            good.append([str(turn) for turn in tidy])
+            valid.append([str(turn) for turn in cleaned])
     report_invalid_rows(problems, total, where, skip_invalid)
-    return good
+    return valid
 
 
-def conversations(data: str | None, split: str, language: str, column: str) -> Iterable[Sequence[object]]:
-    """The conversations of a split, as they stand there."""
+def read_conversations(data: str | None, split: str, language: str, turns_column: str) -> Iterable[Sequence[object]]:
+    """Return the conversations of a split, unchanged and unchecked."""
     if data is None:
-        return [turns for turns in chatterbot(language) if split_by_hash(turns[0]) == split]
+        return [turns for turns in read_chatterbot(language) if split_by_hash(turns[0]) == split]
     folder = Path(data)
     if (folder / "movie_lines.txt").is_file():
-        return cornell(folder, split)
+        return read_cornell(folder, split)
     for name in SPLITS[split]:
         for file in (folder / f"{name}.txt", folder / f"dialogues_{name}.txt", folder / name / f"dialogues_{name}.txt"):
             if file.is_file():
                 lines = read_lines(file.read_bytes())
-                return [[turn for turn in line.split(END) if turn.strip()] for line in lines if line]
+                return [[turn for turn in line.split(END_OF_UTTERANCE) if turn.strip()] for line in lines if line]
     table = read_table(data, split)
     if table is None:
         raise UsageError(
             f"--data {data} has no {split} split: neither {split}.txt, nor a table like {split}.jsonl, nor "
             "movie_lines.txt"
         )
-    if column not in table.column_names:
+    if turns_column not in table.column_names:
         raise unknown_name(
-            "column", column, table.column_names, "--turns-column names the one that holds a list of turns"
+            "column", turns_column, table.column_names, "--turns-column names the one with lists of turns"
         )
-    if not all(isinstance(turns, list) for turns in table[column]):
-        raise UsageError(f"--turns-column {column}: {data} holds no lists of turns there")
-    return table[column]
+    if not all(isinstance(turns, list) for turns in table[turns_column]):
+        raise UsageError(f"--turns-column {turns_column}: this column of {data} does not contain lists of turns")
+    return table[turns_column]
 
 
-def chatterbot(language: str) -> list[Conversation]:
-    """What the package chatterbot-corpus has of a language."""
+def read_chatterbot(language: str) -> list[Conversation]:
+    """Return the distinct conversations of a language in the package chatterbot-corpus."""
     folder = Path(chatterbot_corpus.__file__).parent / "data"
     languages = sorted(path.name for path in folder.iterdir() if path.is_dir())
     if language not in languages:
         raise unknown_name("language", language, languages)
-    found: dict[tuple[str, ...], None] = {}
+    conversations: dict[tuple[str, ...], None] = {}
     for file in sorted((folder / language).rglob("*.yml")):
         for turns in yaml.safe_load(file.read_text(encoding="utf-8")).get("conversations") or []:
             if isinstance(turns, list) and len(turns) > 1 and all(isinstance(turn, str) and turn for turn in turns):
-                found[tuple(turns)] = None
-    return [list(turns) for turns in found]
+                conversations[tuple(turns)] = None
+    return [list(turns) for turns in conversations]
 
 
-def cornell(folder: Path, split: str) -> list[Conversation]:
-    """Cornell's movie dialogues (Danescu-Niculescu-Mizil & Lee 2011); a film belongs to one split."""
-    said: dict[str, str] = {}
-    for line in (folder / "movie_lines.txt").read_text(encoding="latin-1").splitlines():
-        fields = line.split(FIELD)
+def read_cornell(folder: Path, split: str) -> list[Conversation]:
+    """Read Cornell Movie-Dialogs (Danescu-Niculescu-Mizil & Lee 2011); all dialogues of a movie are in one split."""
+    lines: dict[str, str] = {}
+    for row in (folder / "movie_lines.txt").read_text(encoding="latin-1").splitlines():
+        fields = row.split(FIELD_SEPARATOR)
         if len(fields) == 5 and fields[4].strip():
-            said[fields[0]] = fields[4]
-    found = []
-    for line in (folder / "movie_conversations.txt").read_text(encoding="latin-1").splitlines():
-        *_, render_clip, numbers = line.split(FIELD)
-        if split_by_hash(render_clip) == split:
-            turns = [said[number] for number in numbers.strip("[] ").replace("'", "").split(", ") if number in said]
-            found.append(turns)
-    return found
+            lines[fields[0]] = fields[4]
+    conversations = []
+    for row in (folder / "movie_conversations.txt").read_text(encoding="latin-1").splitlines():
+        *_, movie, line_ids = row.split(FIELD_SEPARATOR)
+        if split_by_hash(movie) == split:
+            ids = line_ids.strip("[] ").replace("'", "").split(", ")
+            conversations.append([lines[line_id] for line_id in ids if line_id in lines])
+    return conversations

@@ -1,19 +1,19 @@
-"""Whole configurations by name. The docstring of one that was run gives its command, time and score."""
+"""Configurations by name. The docstring of a preset that was run gives its command, time and score."""
 
 from dataclasses import replace
 
+from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.config import RecurrentEncoderConfig
-from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.batching import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
-from tasks.common.training.optimization import TrainConfig
+from tasks.common.training.config import TrainConfig
 from tasks.dialogue.task import DialogueConfig
 
 
 def tiny() -> DialogueConfig:
-    """A few conversations in seconds, for tests: it learns, but not well."""
+    """A few conversations in seconds, for tests; the result is poor."""
     return DialogueConfig(
         language="french",
         vocabulary=VocabularyConfig(size=500),
@@ -29,7 +29,11 @@ def tiny() -> DialogueConfig:
 
 
 def demo() -> DialogueConfig:
-    """The conversations of chatterbot-corpus, in English or in --language."""
+    """The conversations of chatterbot-corpus, in English or --language.
+
+    python run.py dialogue train
+    Two or three minutes on two cores, shared with two other runs; perplexity 125.96, BLEU 1.56 (README.md).
+    """
     return DialogueConfig(
         vocabulary=VocabularyConfig(size=3000),
         encoder=TextEncoderConfig(
@@ -44,7 +48,7 @@ def demo() -> DialogueConfig:
 
 
 def daily_dialog() -> DialogueConfig:
-    """DailyDialog, 13,000 conversations of everyday life (Li et al. 2017): --data FOLDER, or the hub. Not yet run."""
+    """DailyDialog, 13,000 everyday conversations (Li et al. 2017), from the hub or --data FOLDER. Not yet run."""
     return DialogueConfig(
         data="li2017dailydialog/daily_dialog",
         skip_invalid=True,
@@ -63,7 +67,7 @@ def daily_dialog() -> DialogueConfig:
 
 
 def cornell() -> DialogueConfig:
-    """Cornell's movie dialogues (Danescu-Niculescu-Mizil & Lee 2011): --data FOLDER with its files. Not yet run."""
+    """Cornell Movie-Dialogs (Danescu-Niculescu-Mizil & Lee 2011): --data FOLDER with its files. Not yet run."""
     return replace(daily_dialog(), data="cornell movie-dialogs corpus", vocabulary=VocabularyConfig(size=16_000))
 
 

@@ -1,75 +1,97 @@
 """Dialogue: the last turns of a conversation in, a reply out."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import datasets
 from sacrebleu.metrics.bleu import BLEU
 
+from tasks.common.metrics.base import SelectionMetric
 from tasks.common.metrics.diversity import distinct_n, length_ratio_metric
 from tasks.common.metrics.translation import sacrebleu_metric
-from tasks.common.task import Task
 from tasks.common.text.words import split_words
-from tasks.common.text_task import TextTask, TextTaskConfig
-from tasks.dialogue.data import TURN, load_exchanges
+from tasks.common.text_task import TextReport, TextTask, TextTaskConfig
+from tasks.dialogue.data import TURN_SEPARATOR, load_exchanges
 
-SPACELESS = ("chinese", "japanese", "thai", "traditionalchinese")
+UNSPACED_LANGUAGES = ("chinese", "japanese", "thai", "traditionalchinese")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DialogueConfig(TextTaskConfig):
+    """Settings of dialogue."""
+
     language: str = "english"
-    """What is spoken: without data, the part of chatterbot-corpus. BLEU counts characters of some languages."""
-    column: str = "dialog"
-    """Of a table: the column that holds a list of turns."""
-    turns: int = 3
-    """How many turns before the reply are read."""
+    """Language: without data, the part of chatterbot-corpus; for languages without spaces BLEU counts characters."""
+    turns_column: str = "dialog"
+    """The column of a table that holds the turns of a conversation as a list."""
+    context_turns: int = 3
+    """Number of turns before the reply that the model reads."""
     backward: bool = False
-    """Write what was said from what was replied: a model to rank replies by (--rerank)."""
+    """Generate the context from the reply: a model for --rerank."""
 
     def __post_init__(self):
         super().__post_init__()
-        if self.turns < 1:
-            raise ValueError(f"turns is {self.turns}; allowed is 1 or more")
+        if self.context_turns < 1:
+            raise ValueError(f"context_turns is {self.context_turns}; allowed is 1 or more")
+
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect with the others, each with the reason."""
+        return {"turns_column": "data is not set"} if self.data is None else {}
 
 
-class Dialogue(TextTask[DialogueConfig]):
-    reads_end = True
-    reads_whole_files = True
-    open_ended = True
-
-    def __init__(self, config: DialogueConfig):
-        super().__init__(config)
-        tokenizer = "char" if config.language in SPACELESS else "13a"
-        self.metrics = (sacrebleu_metric("bleu", BLEU(tokenize=tokenizer)), length_ratio_metric())
-
-    def load(self, split: str) -> datasets.Dataset:
-        config = self.config
-        return load_exchanges(
-            config.data, split, config.language, config.column, config.turns, config.backward, config.skip_invalid
-        )
-
-    def parse_source(self, text: str) -> str:
-        """A turn a line, the last one at the end."""
-        return self.context([line for line in map(str.strip, text.splitlines()) if line])
-
-    def context(self, turns: Sequence[str]) -> str:
-        """What is read of a conversation so far."""
-        return f" {TURN} ".join(turn.replace(TURN, " ") for turn in turns[-self.config.turns :])
-
-    def is_reverse_of(self, other: Task) -> bool:
-        config = other.config
-        same = ("data", "language", "turns")
-        return (
-            isinstance(config, DialogueConfig)
-            and config.backward != self.config.backward
-            and all(getattr(config, name) == getattr(self.config, name) for name in same)
-        )
+class DialogueReport(TextReport):
+    """Add the diversity of replies to the report."""
 
     def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
         return {
             "distinct-1": distinct_n(hypotheses, 1),
             "distinct-2": distinct_n(hypotheses, 2),
-            "different replies": 100 * len(set(hypotheses)) / len(hypotheses),
-            "words a reply": sum(len(split_words(text)) for text in hypotheses) / len(hypotheses),
+            "distinct replies": 100 * len(set(hypotheses)) / len(hypotheses),
+            "words per reply": sum(len(split_words(text)) for text in hypotheses) / len(hypotheses),
         }
+
+
+class Dialogue(TextTask[DialogueConfig]):
+    """Reply in the conversations of chatterbot-corpus, of tables, or of DailyDialog and Cornell Movie-Dialogs.
+
+    The end of a context matters most, so long contexts are truncated on the left. The validation loss selects the
+    checkpoint, since a good reply may share no n-gram with the references.
+    """
+
+    truncation_side = "left"
+    one_input_per_file = True
+    report = DialogueReport()
+
+    def __init__(self, config: DialogueConfig):
+        super().__init__(config)
+        tokenizer = "char" if config.language in UNSPACED_LANGUAGES else "13a"
+        self.metrics = (sacrebleu_metric("bleu", BLEU(tokenize=tokenizer)), length_ratio_metric())
+        context: Hashable = ("context", config.data, config.language, config.context_turns)
+        reply: Hashable = ("reply", config.data, config.language, config.context_turns)
+        self.direction = (reply, context) if config.backward else (context, reply)
+
+    @property
+    def selection_metric(self) -> SelectionMetric:
+        return SelectionMetric("loss", higher_is_better=False)
+
+    def load(self, split: str) -> datasets.Dataset:
+        config = self.config
+        return load_exchanges(
+            config.data,
+            split,
+            language=config.language,
+            turns_column=config.turns_column,
+            context_turns=config.context_turns,
+            backward=config.backward,
+            skip_invalid=config.skip_invalid,
+        )
+
+    def parse_source(self, text: str) -> str:
+        """Make the source of a conversation with one turn per line."""
+        return self.join_context([line for line in map(str.strip, text.splitlines()) if line])
+
+    def join_context(self, turns: Sequence[str]) -> str:
+        """Make the source of a conversation: its last ``context_turns`` turns."""
+        return f" {TURN_SEPARATOR} ".join(
+            turn.replace(TURN_SEPARATOR, " ") for turn in turns[-self.config.context_turns :]
+        )

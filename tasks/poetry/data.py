@@ -1,4 +1,4 @@
-"""Poems: tables with a column of lines, folders of the chinese-poetry collection, or pypinyin's set phrases."""
+"""Poems: tables with a column of lines, folders of the chinese-poetry collection, or the idioms of pypinyin."""
 
 import json
 from collections.abc import Iterable
@@ -12,28 +12,39 @@ from tasks.common.data.parallel_text import text_problem
 from tasks.common.data.tables import SPLITS, read_table, report_invalid_rows, split_by_hash
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.tokenizer import strip_newlines
-from tasks.poetry.verse import LINE, lines_of
+from tasks.poetry.verse import LINE_SEPARATOR, split_lines
 
-Given = Literal["lines", "first", "title"]
-TITLES, BODIES = ("title", "rhythmic", "chapter"), ("lines", "paragraphs", "content")  # as collections call them
-PHRASE = 4  # characters of a set phrase; each half is a line
+PromptKind = Literal["lines", "first", "title"]
+TITLE_COLUMNS, LINES_COLUMNS = ("title", "rhythmic", "chapter"), ("lines", "paragraphs", "content")
+IDIOM_LENGTH = 4  # characters; each half is a line
 
 Poem = dict[str, Any]  # title and lines
 
 
-def load_verse(data: str | None, split: str, given: Given, skip_invalid: bool) -> Dataset:
-    """Columns source, target and references of a split: what is ``given`` of a poem, and what is to be written.
+def load_verse(data: str | None, split: str, prompt_kind: PromptKind, skip_invalid: bool) -> Dataset:
+    """Load the examples of a split.
 
-    Lines stand in one line with a slash between. Raises UsageError for data that is missing or bad.
+    Args:
+        data: A folder or a hub id; None for idioms.
+        split: train, validation or test.
+        prompt_kind: lines makes an example of each line but the first, with all lines before it as the source; first
+            and title make one example of a poem.
+        skip_invalid: Skip invalid poems.
+
+    Returns:
+        The columns source, target and references; lines are separated by a slash.
+
+    Raises:
+        UsageError: the data is missing or invalid.
     """
-    where = f"{data or 'set phrases'}, {split}"
+    where = f"{data or 'idioms'}, {split}"
     rows = []
-    for poem in checked(poems(data, split), where, given == "title", skip_invalid):
+    for poem in check_poems(read_poems(data, split), where, prompt_kind == "title", skip_invalid):
         lines = poem["lines"]
-        places = range(1, len(lines)) if given == "lines" else [1] if given == "first" else [0]
-        for place in places:
-            source = poem["title"] if given == "title" else LINE.join(lines[:place])
-            target = lines[place] if given == "lines" else LINE.join(lines[place:])
+        starts = range(1, len(lines)) if prompt_kind == "lines" else [1] if prompt_kind == "first" else [0]
+        for start in starts:
+            source = poem["title"] if prompt_kind == "title" else LINE_SEPARATOR.join(lines[:start])
+            target = lines[start] if prompt_kind == "lines" else LINE_SEPARATOR.join(lines[start:])
             if source and target:
                 rows.append({"source": source, "target": target, "references": [target]})
     if not rows:
@@ -41,69 +52,72 @@ def load_verse(data: str | None, split: str, given: Given, skip_invalid: bool) -
     return Dataset.from_list(rows)
 
 
-def poems(data: str | None, split: str) -> Iterable[Poem]:
-    """The poems of a split, as they stand there."""
+def read_poems(data: str | None, split: str) -> Iterable[Poem]:
+    """Return the poems of a split, unchanged and unchecked."""
     if data is None:
-        return [poem for poem in phrases() if split_by_hash(poem["lines"][0]) == split]
+        return [poem for poem in idioms() if split_by_hash(poem["lines"][0]) == split]
     folder = Path(data)
-    own = any((folder / f"{name}.json").is_file() for names in SPLITS.values() for name in names)
-    collected = collection(folder) if folder.is_dir() and not own else []
-    if collected:
-        return [poem for poem in collected if split_by_hash("".join(lines_of(str(poem["lines"][:1])))) == split]
+    has_splits = any((folder / f"{name}.json").is_file() for names in SPLITS.values() for name in names)
+    collection = read_collection(folder) if folder.is_dir() and not has_splits else []
+    if collection:
+        return [poem for poem in collection if split_by_hash("".join(split_lines(str(poem["lines"][:1])))) == split]
     table = read_table(data, split)
     if table is None:
         raise UsageError(f"--data {data} has no {split} split: neither a table like {split}.jsonl, nor *.json of poems")
-    body = next((name for name in BODIES if name in table.column_names), None)
-    if body is None:
-        raise unknown_name(
-            "column", "lines", table.column_names, "one that is called " + " or ".join(BODIES) + " is needed"
-        )
-    title = next((name for name in TITLES if name in table.column_names), None)
-    titles = table[title] if title else [""] * len(table)
-    return [{"title": name, "lines": lines} for name, lines in zip(titles, table[body], strict=True)]
+    lines_column = next((name for name in LINES_COLUMNS if name in table.column_names), None)
+    if lines_column is None:
+        hint = f"the lines of a poem are expected in a column named {' or '.join(LINES_COLUMNS)}"
+        raise unknown_name("column", "lines", table.column_names, hint)
+    title_column = next((name for name in TITLE_COLUMNS if name in table.column_names), None)
+    titles = table[title_column] if title_column else [""] * len(table)
+    return [{"title": title, "lines": lines} for title, lines in zip(titles, table[lines_column], strict=True)]
 
 
-def collection(folder: Path) -> list[Poem]:
-    """The poems of a folder of the chinese-poetry collection: JSON files, each a list of poems."""
-    found: list[Poem] = []
+def read_collection(folder: Path) -> list[Poem]:
+    """Read a folder of the chinese-poetry collection: JSON files, each a list of poems."""
+    poems: list[Poem] = []
     for file in sorted(folder.rglob("*.json")):
         try:
             content = json.loads(file.read_bytes())
         except ValueError as error:
-            raise UsageError(f"{file} is no JSON ({error}); mend it, or take it out of the folder") from error
+            raise UsageError(f"{file} is not valid JSON ({error}); fix it, or remove it from the folder") from error
         for entry in content if isinstance(content, list) else []:
-            body = next((entry[name] for name in BODIES if isinstance(entry, dict) and name in entry), None)
-            if body is not None:
-                title = next((entry[name] for name in TITLES if name in entry), "")
-                found.append({"title": title, "lines": body})
-    return found
+            lines = next((entry[name] for name in LINES_COLUMNS if isinstance(entry, dict) and name in entry), None)
+            if lines is not None:
+                title = next((entry[name] for name in TITLE_COLUMNS if name in entry), "")
+                poems.append({"title": title, "lines": lines})
+    return poems
 
 
-def phrases() -> list[Poem]:
-    """Set phrases of four characters, as couplets of two."""
-    half = PHRASE // 2
-    known = sorted(phrase for phrase in phrases_dict if len(phrase) == PHRASE)
-    return [{"title": "", "lines": [phrase[:half], phrase[half:]]} for phrase in known]
+def idioms() -> list[Poem]:
+    """Return the idioms (chengyu) of four characters, as couplets of two."""
+    half = IDIOM_LENGTH // 2
+    phrases = sorted(phrase for phrase in phrases_dict if len(phrase) == IDIOM_LENGTH)
+    return [{"title": "", "lines": [phrase[:half], phrase[half:]]} for phrase in phrases]
 
 
-def checked(found: Iterable[Poem], where: str, titled: bool, skip_invalid: bool) -> list[Poem]:
-    """The poems that are good, without punctuation where they are Chinese. Gaps in old texts make a poem bad."""
+def check_poems(poems: Iterable[Poem], where: str, needs_title: bool, skip_invalid: bool) -> list[Poem]:
+    """Return the valid poems, split into lines without punctuation if they are Chinese.
+
+    Raises:
+        UsageError: some are invalid, for instance with gaps as in old texts, and may not be skipped.
+    """
     problems: dict[int, str] = {}
-    good: list[Poem] = []
+    valid: list[Poem] = []
     total = 0
-    for total, poem in enumerate(found, 1):
-        body, title = poem["lines"], poem["title"]
-        if not isinstance(body, list):
+    for total, poem in enumerate(poems, 1):
+        raw_lines, title = poem["lines"], poem["title"]
+        if not isinstance(raw_lines, list):
             problems[total - 1] = "has no list of lines"
             continue
-        wrong = next((message for message in map(text_problem, body) if message), None)
-        wrong = wrong or ("has no title" if titled and text_problem(title) else None)
-        lines = [] if wrong else [line for text in body for line in lines_of(strip_newlines(text))]
-        if not wrong and any("□" in line for line in lines):
-            wrong = "has a gap (□)"
-        if wrong or not lines:
-            problems[total - 1] = wrong or "has no line"
+        problem = next((found for found in map(text_problem, raw_lines) if found), None)
+        problem = problem or ("has no title" if needs_title and text_problem(title) else None)
+        lines = [] if problem else [line for text in raw_lines for line in split_lines(strip_newlines(text))]
+        if not problem and any("□" in line for line in lines):
+            problem = "has a gap (□)"
+        if problem or not lines:
+            problems[total - 1] = problem or "has no line"
         else:
-            good.append({"title": strip_newlines(title) if isinstance(title, str) else "", "lines": lines})
+            valid.append({"title": strip_newlines(title) if isinstance(title, str) else "", "lines": lines})
     report_invalid_rows(problems, total, where, skip_invalid)
-    return good
+    return valid

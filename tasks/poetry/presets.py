@@ -1,21 +1,22 @@
-"""Whole configurations by name. The docstring of one that was run gives its command, time and score."""
+"""Configurations by name. The docstring of a preset that was run gives its command, time and score."""
 
 from dataclasses import replace
 
-from decoders.config import RecurrentDecoderConfig, SearchConfig
+from attention.config import AttentionConfig
+from decoders.config import RecurrentDecoderConfig
 from encoders.config import RecurrentEncoderConfig
-from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.batching import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
-from tasks.common.training.optimization import TrainConfig
-from tasks.poetry.task import PoetryConfig
+from tasks.common.training.config import TrainConfig
+from tasks.poetry.task import PoetryConfig, PoetrySearchConfig
 
-DRAWN = SearchConfig(sample=True, temperature=0.8, top_p=0.95, form="rhyme")  # the most probable verse is dull
+# Sampling, since the most probable verse is dull.
+SAMPLING = PoetrySearchConfig(sample=True, temperature=0.8, top_p=0.95, form="rhyme")
 
 
 def tiny() -> PoetryConfig:
-    """Set phrases in seconds, for tests: it learns, but not well."""
+    """Idioms (chengyu) in seconds, for tests; the result is poor."""
     return PoetryConfig(
         vocabulary=VocabularyConfig(kind="character", size=5000),
         encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=16, dropout=0.0), embedding_dim=16),
@@ -23,12 +24,12 @@ def tiny() -> PoetryConfig:
         decoder=RecurrentDecoderConfig(hidden_dim=32, embedding_dim=16, dropout=0.0),
         batch=BatchConfig(max_sources=512),
         train=TrainConfig(epochs=1, lr=1e-2, average_checkpoints=0),
-        search=DRAWN,
+        search=SAMPLING,
     )
 
 
 def demo() -> PoetryConfig:
-    """Set phrases of four characters, which come with pypinyin: the second half from the first."""
+    """The idioms (chengyu) of pypinyin: the last two characters from the first two."""
     return PoetryConfig(
         vocabulary=VocabularyConfig(kind="character", size=5000),
         encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=64, dropout=0.3), embedding_dim=128),
@@ -36,12 +37,16 @@ def demo() -> PoetryConfig:
         decoder=RecurrentDecoderConfig(hidden_dim=128, embedding_dim=128, dropout=0.3),
         batch=BatchConfig(max_sources=128),
         train=TrainConfig(epochs=10, lr=2e-3, schedule="cosine", warmup_steps=200, average_checkpoints=0),
-        search=DRAWN,
+        search=SAMPLING,
     )
 
 
 def tang() -> PoetryConfig:
-    """Tang quatrains, the next line from those so far: --data FOLDER with title, author and lines."""
+    """Tang quatrains, the next line from the lines so far: --data FOLDER with title, author and lines.
+
+    python run.py poetry train tang --data FOLDER
+    9 minutes on two cores, shared with other work; validation: perplexity 117.00, tones 70.33 % (README.md).
+    """
     return PoetryConfig(
         data="tang_quatrains",
         skip_invalid=True,
@@ -51,15 +56,19 @@ def tang() -> PoetryConfig:
         decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=128, dropout=0.2),
         batch=BatchConfig(max_sources=128),
         train=TrainConfig(epochs=5, lr=2e-3, schedule="cosine", warmup_steps=300, average_checkpoints=0),
-        search=DRAWN,
+        search=SAMPLING,
     )
 
 
 def tang_poem() -> PoetryConfig:
-    """The same poems as a whole, from their first line (or, with --prompt-kind title, from their title)."""
+    """Whole Tang quatrains from their first line or, with --prompt-kind title, from their title.
+
+    python run.py poetry train tang_poem --data FOLDER --train.epochs 4
+    Validation: perplexity 290.06 (README.md). Its 10 epochs are not yet run.
+    """
     return replace(
         tang(),
-        given="first",
+        prompt_kind="first",
         train=TrainConfig(epochs=10, lr=2e-3, schedule="cosine", warmup_steps=200, average_checkpoints=0),
     )
 

@@ -1,119 +1,133 @@
 """Poetry: lines of verse in, the next line or the rest of the poem out."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import datasets
-import numpy as np
 import torch
 
 from decoders.base import Constraint
+from decoders.config import SearchConfig
 from tasks.common.errors import UsageError
-from tasks.common.metrics.base import Metric, SentenceStats, mean_percent, ratio_percent, stats_of_scores
+from tasks.common.metrics.base import Metric, SelectionMetric
 from tasks.common.metrics.diversity import distinct_n
-from tasks.common.text_task import TextTask, TextTaskConfig
-from tasks.poetry.data import Given, load_verse
-from tasks.poetry.verse import LINE, alternates, lines_of, rhyme, size
+from tasks.common.text_task import TextReport, TextTask, TextTaskConfig
+from tasks.poetry.data import PromptKind, load_verse
+from tasks.poetry.metrics import form_metric, rhyme_metric, tones_metric
+from tasks.poetry.verse import LINE_SEPARATOR, num_characters, split_lines
 from tasks.poetry.verse_constraint import VerseConstraint, VerseFeatures
 
-ALTERNATING = 4  # characters from which on a line's tones can
+
+@dataclass(frozen=True, kw_only=True)
+class PoetrySearchConfig(SearchConfig):
+    """Settings of the search, with the verse form that it keeps."""
+
+    form: Literal["free", "length", "rhyme"] = "free"
+    """Verse form: none (free); lines of the same length, and their number (length); the same, and even lines rhyme with
+    the second (rhyme)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoetryConfig(TextTaskConfig):
-    given: Given = "lines"
-    """The lines so far, for the next one; the first line, or the title, for all the others."""
-    stanza: int = 4
-    """Lines of a whole poem, where --form is kept."""
-    metre: int = 5
-    """Characters of a line, where --form is kept and what is given does not tell."""
+    """Settings of poetry."""
+
+    prompt_kind: PromptKind = "lines"
+    """The source: the lines so far, for the next line (lines); the first line (first) or the title (title), for all
+    other lines."""
+    stanza_lines: int = 4
+    """Lines of a whole poem, with --form length or rhyme."""
+    line_length: int = 5
+    """Characters of a line, with --form length or rhyme, where no line is given."""
+    search: PoetrySearchConfig = field(default_factory=PoetrySearchConfig)
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("stanza", "metre"):
+        for name in ("stanza_lines", "line_length"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed is 1 or more")
 
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect with the others, each with the reason."""
+        return {"stanza_lines": "prompt_kind is lines"} if self.prompt_kind == "lines" else {}
+
+
+class PoetryReport(TextReport):
+    """Add the diversity of the lines to the report, and the share of lines copied from the training data.
+
+    Args:
+        load_train: Loads the training examples.
+    """
+
+    def __init__(self, load_train: Callable[[], datasets.Dataset]):
+        self.load_train = load_train
+
+    def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
+        report = {"distinct-1": distinct_n(hypotheses, 1), "distinct-2": distinct_n(hypotheses, 2)}
+        try:
+            train = self.load_train()
+        except UsageError:  # the training data no longer exists
+            return report
+        known = {line for text in chain(train["source"], train["target"]) for line in text.split(LINE_SEPARATOR)}
+        lines = [line for text in hypotheses for line in text.split(LINE_SEPARATOR)]
+        return report | {"copied lines": 100 * sum(line in known for line in lines) / len(lines)}
+
 
 class Poetry(TextTask[PoetryConfig]):
-    open_ended = True
+    """Continue idioms, poems of tables, or poems of the chinese-poetry collection.
+
+    The validation loss selects the checkpoint, since good verse may share no n-gram with the reference.
+    """
 
     def __init__(self, config: PoetryConfig):
         super().__init__(config)
-        self.metrics = (Metric("form", form_statistics, mean_percent), Metric("tones", tone_statistics, ratio_percent))
+        self.metrics = (form_metric(), tones_metric())
+        self.report = PoetryReport(partial(self.load, "train"))
+        self.constrain = self.constrain_form
+
+    @property
+    def selection_metric(self) -> SelectionMetric:
+        return SelectionMetric("loss", higher_is_better=False)
 
     def metrics_for(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
-        given = [self.lines_given(source) for source in examples["source"]]
-
-        def rhyme_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
-            return np.array([rhymes(*pair) for pair in zip(given, hypotheses, strict=True)], dtype=float)
-
-        return (*self.metrics, Metric("rhyme", rhyme_statistics, ratio_percent))
+        return (*self.metrics, rhyme_metric([self.given_lines(source) for source in examples["source"]]))
 
     def load(self, split: str) -> datasets.Dataset:
-        return load_verse(self.config.data, split, self.config.given, self.config.skip_invalid)
+        return load_verse(self.config.data, split, self.config.prompt_kind, self.config.skip_invalid)
 
     def parse_source(self, text: str) -> str:
-        return text.strip() if self.config.given == "title" else LINE.join(lines_of(text))
+        return text.strip() if self.config.prompt_kind == "title" else LINE_SEPARATOR.join(split_lines(text))
 
-    def lines_given(self, source: str) -> list[str]:
-        """The lines of a poem that are there before anything is written."""
-        return [] if self.config.given == "title" else source.split(LINE)
+    def given_lines(self, source: str) -> list[str]:
+        """Return the lines of the poem that a source contains."""
+        return [] if self.config.prompt_kind == "title" else source.split(LINE_SEPARATOR)
 
-    def constraint(self, sources: Sequence[Any], form: str, device: torch.device) -> Constraint | None:
-        if form == "free":
+    def constrain_form(self, sources: Sequence[Any], search: SearchConfig, device: torch.device) -> Constraint | None:
+        """Build the constraint that keeps the verse form of ``search``.
+
+        Lines become as long as the first given line, or ``line_length`` characters.
+
+        Raises:
+            UsageError: the vocabulary has no Chinese characters.
+        """
+        if not isinstance(search, PoetrySearchConfig) or search.form == "free":
             return None
-        given = [self.lines_given(source) for source in sources]
-        metres = [(size(lines[0]) if lines else 0) or self.config.metre for lines in given]
-        lengths = [
-            [metre] * (1 if self.config.given == "lines" else max(1, self.config.stanza - len(lines)))
-            for metre, lines in zip(metres, given, strict=True)
+        given = [self.given_lines(source) for source in sources]
+        lengths = [(num_characters(lines[0]) if lines else 0) or self.config.line_length for lines in given]
+        is_whole_poem = self.config.prompt_kind != "lines"
+        line_lengths = [
+            [length] * (max(1, self.config.stanza_lines - len(lines)) if is_whole_poem else 1)
+            for length, lines in zip(lengths, given, strict=True)
         ]
-        if self.tokenizer.is_byte_level or not self.signs.sizes.any():
-            raise UsageError(f"--form {form}: this run's vocabulary has no Chinese characters; set --form free")
-        return VerseConstraint(self.signs.to(device), given, lengths, rhymed=form == "rhyme")
+        if self.tokenizer.is_byte_level or not self.verse_features.num_characters.any():
+            raise UsageError(
+                f"--form {search.form}: the vocabulary of this run has no Chinese characters; set --form free"
+            )
+        return VerseConstraint(self.verse_features.to(device), given, line_lengths, rhymed=search.form == "rhyme")
 
     @cached_property
-    def signs(self) -> VerseFeatures:
-        """Made once: thousands of characters are looked up in a dictionary of sounds."""
-        return VerseFeatures.of(self.tokenizer)
-
-    def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
-        """``copied lines``: in %, if the training data are still there."""
-        found = {"distinct-1": distinct_n(hypotheses, 1), "distinct-2": distinct_n(hypotheses, 2)}
-        try:
-            train = self.load("train")
-        except UsageError:
-            return found
-        known = {line for text in chain(train["source"], train["target"]) for line in text.split(LINE)}
-        written = [line for text in hypotheses for line in text.split(LINE)]
-        return found | {"copied lines": 100 * sum(line in known for line in written) / len(written)}
-
-
-def form_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
-    """Whether as many lines are written as in the reference, of as many characters each."""
-
-    def shape(text: str) -> list[int]:
-        return [size(line) or len(line.split()) for line in text.split(LINE)]
-
-    return stats_of_scores(float(shape(text) == shape(given[0])) for text, given in zip(hypotheses, references, strict=True))
-
-
-def tone_statistics(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
-    """Lines whose tones alternate, and lines that are long enough to."""
-    lines = [[line for line in text.split(LINE) if size(line) >= ALTERNATING] for text in hypotheses]
-    return np.array([[sum(map(alternates, inside)), len(inside)] for inside in lines], dtype=float)
-
-
-def rhymes(given: Sequence[str], written: str) -> tuple[int, int]:
-    """How many of the even lines that were written rhyme with the poem's second one, and how many should."""
-    lines = [*given, *written.split(LINE)]
-    even = [line for place, line in enumerate(lines) if place % 2 and place > 1 and place >= len(given)]
-    asked = rhyme(lines[1][-1]) if len(lines) > 1 and lines[1] else None
-    if asked is None:
-        return 0, 0
-    last = lines[1][-1]  # again it is no rhyme
-    return sum(bool(line) and line[-1] != last and rhyme(line[-1]) == asked for line in even), len(even)
+    def verse_features(self) -> VerseFeatures:
+        """The features of the target vocabulary; cached, since thousands of pronunciations are looked up."""
+        return VerseFeatures.from_tokenizer(self.tokenizer)

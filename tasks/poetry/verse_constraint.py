@@ -1,4 +1,4 @@
-"""The form of verse as a constraint on the search: so many characters a line, so many lines, even lines that rhyme."""
+"""Verse forms as a constraint on the search: characters per line, number of lines, rhymes of even lines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,107 +8,135 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from decoders.base import EOS
-from decoders.base import NEG_INF
+from decoders.base import EOS, NEG_INF
 from tasks.common.text.tokenizer import Tokenizer
-from tasks.poetry.verse import LINE, rhyme, size
+from tasks.poetry.verse import LINE_SEPARATOR, num_characters, rhyme_class
 
 NO_RHYME = -1
+SPACE = "·"  # the mark of a space in displayed tokens
 
 
 @dataclass(frozen=True)
 class VerseFeatures:
-    """What every entry of a vocabulary is to a line of verse."""
+    """Properties of each token of a vocabulary that matter in a line of verse.
 
-    sizes: Int[Tensor, " vocab"]  # Chinese characters; 0 for all that is not made of them alone
-    rhymes: Int[Tensor, " vocab"]  # of the last character; NO_RHYME where there is none
-    lasts: Int[Tensor, " vocab"]  # the last character itself, by its code
-    space: Bool[Tensor, " vocab"]  # the mark that stands in front of a text, by itself
-    begins: Bool[Tensor, " vocab"]  # what has that mark in front
-    line: int  # what parts lines
+    Attributes:
+        num_characters: Chinese characters; 0 for tokens that contain anything else.
+        rhymes: Rhyme of the last character, or NO_RHYME.
+        last_characters: The last character, as its code point.
+        is_space: Whether the token is the mark of a space alone, as at the beginning of a text.
+        has_space: Whether the token begins with this mark.
+        line_separator_id: The token that separates lines; EOS if the vocabulary has none.
+    """
+
+    num_characters: Int[Tensor, " vocab"]
+    rhymes: Int[Tensor, " vocab"]
+    last_characters: Int[Tensor, " vocab"]
+    is_space: Bool[Tensor, " vocab"]
+    has_space: Bool[Tensor, " vocab"]
+    line_separator_id: int
 
     @classmethod
-    def of(cls, vocabulary: Tokenizer) -> "VerseFeatures":
-        texts = vocabulary.display_tokens(range(len(vocabulary)))
-        plain = [text.replace("·", "") for text in texts]
-        sizes = [size(text) if size(text) == len(text) else 0 for text in plain]
-        rhymes = [rhyme(text[-1]) if count else None for text, count in zip(plain, sizes, strict=True)]
-        numbers = [NO_RHYME if number is None else number for number in rhymes]
+    def from_tokenizer(cls, tokenizer: Tokenizer) -> "VerseFeatures":
+        """Look up the characters of all tokens in a dictionary of pronunciations."""
+        tokens = tokenizer.display_tokens(range(len(tokenizer)))
+        texts = [token.replace(SPACE, "") for token in tokens]
+        counts = [num_characters(text) if num_characters(text) == len(text) else 0 for text in texts]
+        rhymes = [rhyme_class(text[-1]) if count else None for text, count in zip(texts, counts, strict=True)]
         return cls(
-            torch.tensor(sizes),
-            torch.tensor(numbers),
-            torch.tensor([ord(text[-1]) if text else 0 for text in plain]),
-            torch.tensor([text == "·" for text in texts]),
-            torch.tensor([text.startswith("·") for text in texts]),
-            texts.index(LINE) if LINE in texts else EOS,
+            torch.tensor(counts),
+            torch.tensor([NO_RHYME if rhyme is None else rhyme for rhyme in rhymes]),
+            torch.tensor([ord(text[-1]) if text else 0 for text in texts]),
+            torch.tensor([token == SPACE for token in tokens]),
+            torch.tensor([token.startswith(SPACE) for token in tokens]),
+            tokens.index(LINE_SEPARATOR) if LINE_SEPARATOR in tokens else EOS,
         )
 
     def to(self, device: torch.device) -> "VerseFeatures":
-        tensors = (self.sizes, self.rhymes, self.lasts, self.space, self.begins)
-        return VerseFeatures(*(tensor.to(device) for tensor in tensors), line=self.line)
+        tensors = (self.num_characters, self.rhymes, self.last_characters, self.is_space, self.has_space)
+        return VerseFeatures(*(tensor.to(device) for tensor in tensors), line_separator_id=self.line_separator_id)
 
 
 class VerseConstraint:
-    """Makes impossible, in place, what would break the form (decoders.base.Constraint).
-
-    Each sentence has ``wanted`` characters in each line that is still to be written. Where ``rhymed``, every even line
-    of the poem but the second ends on that one's rhyme, and on another character.
-    """
+    """Mask tokens that would break the verse form, in place (``decoders.base.Constraint``)."""
 
     def __init__(
-        self, signs: VerseFeatures, given: Sequence[Sequence[str]], wanted: Sequence[Sequence[int]], rhymed: bool
+        self,
+        features: VerseFeatures,
+        given_lines: Sequence[Sequence[str]],
+        line_lengths: Sequence[Sequence[int]],
+        *,
+        rhymed: bool,
     ):
-        """``given``: the lines that each sentence's poem has already."""
-        device = signs.sizes.device
-        self.signs, self.rhymed = signs, rhymed
-        self.wanted = pad_sequence([torch.tensor(sizes) for sizes in wanted], batch_first=True).to(device)
-        self.counts = torch.tensor([len(sizes) for sizes in wanted], device=device)
-        self.firsts = torch.tensor([len(lines) for lines in given], device=device)
-        ends = [lines[1][-1] if len(lines) > 1 else "" for lines in given]
-        known = [rhyme(end) if end else None for end in ends]
-        self.known = torch.tensor([NO_RHYME if number is None else number for number in known], device=device)
-        self.known_lasts = torch.tensor([ord(end) if end else 0 for end in ends], device=device)
+        """Prepare the constraint for a batch of sentences.
+
+        Args:
+            features: Features of the target vocabulary, on the device of the search.
+            given_lines: The lines that exist already, for each sentence.
+            line_lengths: The number of characters of each line to generate, for each sentence.
+            rhymed: Make every even line of a poem but the second end on the rhyme of the second, and on another
+                character.
+        """
+        device = features.num_characters.device
+        self.features, self.rhymed = features, rhymed
+        self.line_lengths = pad_sequence([torch.tensor(each) for each in line_lengths], batch_first=True).to(device)
+        self.num_lines = torch.tensor([len(each) for each in line_lengths], device=device)
+        self.num_given = torch.tensor([len(lines) for lines in given_lines], device=device)
+        ends = [lines[1][-1] if len(lines) > 1 else "" for lines in given_lines]
+        rhymes = [rhyme_class(end) if end else None for end in ends]
+        self.given_rhymes = torch.tensor([NO_RHYME if rhyme is None else rhyme for rhyme in rhymes], device=device)
+        self.given_ends = torch.tensor([ord(end) if end else 0 for end in ends], device=device)
 
     def __call__(
         self,
         log_probabilities: Float[Tensor, "rows vocab"],
-        written: Int[Tensor, "rows length"],
-        sentences: Int[Tensor, " rows"],
+        tokens: Int[Tensor, "rows length"],
+        batch_index: Int[Tensor, " rows"],
     ) -> None:
-        signs = self.signs
-        parted = written == signs.line
-        line = parted.sum(dim=1)  # which of the lines to be written this one is
-        sums = signs.sizes[written].cumsum(dim=1)
-        before = (sums * parted).amax(dim=1) if written.size(1) else sums.new_zeros(len(written))
-        total = sums[:, -1] if written.size(1) else before
-        wanted = self.wanted[sentences].gather(1, line.clamp(max=self.wanted.size(1) - 1)[:, None])
-        left = wanted.squeeze(1) - (total - before)
-        allowed = (signs.sizes > 0) & (signs.sizes <= left[:, None])
-        allowed = allowed & ~signs.begins if written.size(1) else allowed | signs.space
+        """Mask the next token's log-probabilities of each hypothesis.
+
+        Args:
+            log_probabilities: Log-probabilities of the next token; changed in place.
+            tokens: The tokens so far.
+            batch_index: The sentence of each hypothesis.
+        """
+        features = self.features
+        is_separator = tokens == features.line_separator_id
+        line = is_separator.sum(dim=1)  # index of the current line among those to generate
+        total = features.num_characters[tokens].cumsum(dim=1)
+        in_earlier_lines = (total * is_separator).amax(dim=1) if tokens.size(1) else total.new_zeros(len(tokens))
+        so_far = total[:, -1] if tokens.size(1) else in_earlier_lines
+        line_length = self.line_lengths[batch_index].gather(1, line.clamp(max=self.line_lengths.size(1) - 1)[:, None])
+        left = line_length.squeeze(1) - (so_far - in_earlier_lines)
+        allowed = (features.num_characters > 0) & (features.num_characters <= left[:, None])
+        allowed = allowed & ~features.has_space if tokens.size(1) else allowed | features.is_space
         if self.rhymed:
-            asked, last_one = self.asked(written, parted, sentences)
-            even = ((self.firsts[sentences] + line) % 2 == 1) & (asked != NO_RHYME)
-            ends = signs.sizes == left[:, None]
-            wrong = (signs.rhymes != asked[:, None]) | (signs.lasts == last_one[:, None])
-            allowed &= ~(ends & even[:, None] & wrong)
-        full = left <= 0
-        last = line + 1 >= self.counts[sentences]
-        allowed[:, signs.line] = full & ~last
-        allowed[:, EOS] = full & last
+            rhyme, rhyme_end = self.required_rhyme(tokens, is_separator, batch_index)
+            must_rhyme = ((self.num_given[batch_index] + line) % 2 == 1) & (rhyme != NO_RHYME)
+            ends_line = features.num_characters == left[:, None]
+            is_wrong = (features.rhymes != rhyme[:, None]) | (features.last_characters == rhyme_end[:, None])
+            allowed &= ~(ends_line & must_rhyme[:, None] & is_wrong)
+        is_full = left <= 0
+        is_last_line = line + 1 >= self.num_lines[batch_index]
+        allowed[:, features.line_separator_id] = is_full & ~is_last_line
+        allowed[:, EOS] = is_full & is_last_line
         log_probabilities.masked_fill_(~allowed, NEG_INF)
 
-    def asked(
-        self, written: Int[Tensor, "rows length"], parted: Bool[Tensor, "rows length"], sentences: Int[Tensor, " rows"]
+    def required_rhyme(
+        self,
+        tokens: Int[Tensor, "rows length"],
+        is_separator: Bool[Tensor, "rows length"],
+        batch_index: Int[Tensor, " rows"],
     ) -> tuple[Int[Tensor, " rows"], Int[Tensor, " rows"]]:
-        """The rhyme and the last character of each poem's second line, where it is known by now."""
-        known, lasts, firsts = self.known[sentences], self.known_lasts[sentences], self.firsts[sentences]
-        if not written.size(1):
-            return known, lasts
-        # The second line ends in front of the mark whose line's number is 1, those that were given counted in.
-        numbers = parted.cumsum(dim=1) - 1 + firsts[:, None]
-        ends = parted & (numbers == 1)
-        before = written.roll(1, dims=1)
-        found = torch.where(ends, self.signs.rhymes[before], NO_RHYME).amax(dim=1)
-        found_lasts = torch.where(ends, self.signs.lasts[before], 0).amax(dim=1)
-        given = known != NO_RHYME
-        return torch.where(given, known, found), torch.where(given, lasts, found_lasts)
+        """Return the rhyme and the last character of each poem's second line; NO_RHYME and 0 where it is unfinished."""
+        given, given_ends = self.given_rhymes[batch_index], self.given_ends[batch_index]
+        if not tokens.size(1):
+            return given, given_ends
+        # The second line of the poem, given lines included, ends before the separator of the line with index 1.
+        line = is_separator.cumsum(dim=1) - 1 + self.num_given[batch_index][:, None]
+        ends_second = is_separator & (line == 1)
+        previous = tokens.roll(1, dims=1)
+        generated = torch.where(ends_second, self.features.rhymes[previous], NO_RHYME).amax(dim=1)
+        generated_ends = torch.where(ends_second, self.features.last_characters[previous], 0).amax(dim=1)
+        is_given = given != NO_RHYME
+        return torch.where(is_given, given, generated), torch.where(is_given, given_ends, generated_ends)

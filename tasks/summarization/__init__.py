@@ -1,4 +1,4 @@
-"""Summarization, a text in, its gist out."""
+"""Summarization: a document in, a summary out."""
 
 from tasks.summarization.presets import PRESETS
 from tasks.summarization.task import Summarization as Task

@@ -1,19 +1,19 @@
-"""Whole configurations by name. The docstring of one that was run gives its command, time and score."""
+"""Configurations by name. The docstring of a preset that was run gives its command, time and score."""
 
 from dataclasses import replace
 
+from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.config import RecurrentEncoderConfig
-from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.batching import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
-from tasks.common.training.optimization import TrainConfig
+from tasks.common.training.config import TrainConfig
 from tasks.summarization.task import SummarizationConfig
 
 
 def tiny() -> SummarizationConfig:
-    """Docstrings of a few small packages in seconds, for tests: it learns, but not well."""
+    """Docstrings of a few small packages in seconds, for tests; the result is poor."""
     return SummarizationConfig(
         packages=(
             "accelerate",
@@ -39,7 +39,11 @@ def tiny() -> SummarizationConfig:
 
 
 def demo() -> SummarizationConfig:
-    """Docstrings of the installed packages: their first lines from the rest."""
+    """Docstrings of the installed packages: the first line from the rest.
+
+    python run.py summarization train --train.epochs 2
+    16 minutes on two cores, shared with two other runs; ROUGE-L 18.07 (README.md). Its 4 epochs are not yet run.
+    """
     return SummarizationConfig(
         vocabulary=VocabularyConfig(size=8000),
         encoder=TextEncoderConfig(
@@ -54,9 +58,9 @@ def demo() -> SummarizationConfig:
 
 
 def cnn_dailymail() -> SummarizationConfig:
-    """CNN and Daily Mail articles with their highlights (Hermann et al. 2015), from the hub. Not yet run.
+    """CNN and Daily Mail articles and their highlights (Hermann et al. 2015), from the hub. Not yet run.
 
-    The pointer-generator with coverage of See et al. 2017, at its sizes: 400 tokens of an article are read.
+    The pointer-generator with coverage of See et al. 2017, at its sizes; articles are truncated to 400 tokens.
     """
     return SummarizationConfig(
         data="abisee/cnn_dailymail:3.0.0",
@@ -80,7 +84,7 @@ def cnn_dailymail() -> SummarizationConfig:
 
 
 def xsum() -> SummarizationConfig:
-    """BBC articles, each with one sentence about it (Narayan et al. 2018), from the hub. Not yet run."""
+    """XSum: BBC articles and one-sentence summaries (Narayan et al. 2018), from the hub. Not yet run."""
     return replace(
         cnn_dailymail(),
         data="EdinburghNLP/xsum",
@@ -91,7 +95,7 @@ def xsum() -> SummarizationConfig:
 
 
 def gigaword() -> SummarizationConfig:
-    """Headlines of first sentences (Rush et al. 2015), from the hub. Not yet run."""
+    """Gigaword: headlines from the first sentences of articles (Rush et al. 2015), from the hub. Not yet run."""
     return replace(
         cnn_dailymail(),
         data="Harvard/gigaword",
@@ -108,7 +112,7 @@ def gigaword() -> SummarizationConfig:
 
 
 def lcsts() -> SummarizationConfig:
-    """Chinese news from Weibo with their headlines (Hu et al. 2015), by characters, from the hub. Not yet run."""
+    """LCSTS: Chinese short news of Weibo and their headlines (Hu et al. 2015), from the hub. Not yet run."""
     return replace(
         gigaword(),
         data="hugcyp/LCSTS",

@@ -1,4 +1,4 @@
-"""Summarization: a text in, its gist out."""
+"""Summarization: a document in, a summary out."""
 
 import statistics
 from dataclasses import dataclass
@@ -11,22 +11,42 @@ from tasks.common.metrics.diversity import length_ratio_metric, novelty_metrics
 from tasks.common.metrics.rouge import rouge_metrics
 from tasks.common.text.tokenizer import strip_newlines
 from tasks.common.text.words import first_words, split_words
-from tasks.common.text_task import TextTask, TextTaskConfig
+from tasks.common.text_task import TextReport, TextTask, TextTaskConfig
 from tasks.summarization.docstrings import load_docstrings
 
 
 @dataclass(frozen=True, kw_only=True)
 class SummarizationConfig(TextTaskConfig):
+    """Settings of summarization."""
+
     source: str = "document"
-    """Column or file ending of the texts."""
+    """Column or file ending of the documents."""
     target: str = "summary"
     """Column or file ending of their summaries."""
     packages: tuple[str, ...] = ()
-    """Without data: whose docstrings are read (none: those of all installed packages)."""
+    """Without data: the packages whose docstrings are used (none: all installed packages)."""
+
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect with the others, each with the reason."""
+        if self.data is None:
+            return dict.fromkeys(("source", "target", "skip_invalid"), "data is not set")
+        return {"packages": f"data is {self.data}"}
+
+
+class SummarizationReport(TextReport):
+    """Add the lead baseline to the report."""
+
+    def baselines(self, examples: datasets.Dataset) -> dict[str, list[str]]:
+        """Return the first words of each document, as many as a reference has on average."""
+        count = round(statistics.fmean(len(split_words(target)) for target in examples["target"]))
+        return {"lead": [first_words(source, count) for source in examples["source"]]}
 
 
 class Summarization(TextTask[SummarizationConfig]):
-    reads_whole_files = True
+    """Summarize docstrings of installed packages, or documents of tables, files or the hub."""
+
+    one_input_per_file = True
+    report = SummarizationReport()
 
     def __init__(self, config: SummarizationConfig):
         super().__init__(config)
@@ -35,11 +55,6 @@ class Summarization(TextTask[SummarizationConfig]):
     def metrics_for(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
         return (*self.metrics, *novelty_metrics(examples["source"]))
 
-    def baselines(self, examples: datasets.Dataset) -> dict[str, list[str]]:
-        """The first words, as many as a reference has in the mean."""
-        count = round(statistics.fmean(len(split_words(target)) for target in examples["target"]))
-        return {"lead": [first_words(source, count) for source in examples["source"]]}
-
     def load(self, split: str) -> datasets.Dataset:
         config = self.config
         if config.data is None:
@@ -47,5 +62,5 @@ class Summarization(TextTask[SummarizationConfig]):
         return load_pairs(config.data, split, config.source, config.target, config.skip_invalid)
 
     def parse_source(self, text: str) -> str:
-        """Documents are read as one line, as those of training are."""
+        """Join the lines of a document, as in the training data."""
         return strip_newlines(text)

@@ -1,4 +1,4 @@
-"""Translation, text to text."""
+"""Translation: a sentence in one language in, the same sentence in another language out."""
 
 from tasks.translation.presets import PRESETS
 from tasks.translation.task import Translation as Task

@@ -1,4 +1,4 @@
-"""Translation: a sentence in one language in, the same in another one out."""
+"""Translation: a sentence in one language in, the same sentence in another language out."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,14 @@ import datasets
 
 from tasks.common.data.parallel_text import load_pairs
 from tasks.common.metrics.translation import translation_metrics
-from tasks.common.task import Task
 from tasks.common.text_task import TextTask, TextTaskConfig
 from tasks.toy_world import scenes
 
 
 @dataclass(frozen=True, kw_only=True)
 class TranslationConfig(TextTaskConfig):
+    """Settings of translation."""
+
     source: str = "de"
     """Language, file ending or column to translate from."""
     target: str = "en"
@@ -21,20 +22,20 @@ class TranslationConfig(TextTaskConfig):
     def __post_init__(self):
         super().__post_init__()
         if self.source == self.target:
-            raise ValueError(f"source and target are both {self.source!r}; name two different ones")
+            raise ValueError(f"source and target are both {self.source!r}; allowed are two different ones")
+
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect with the others, each with the reason."""
+        return {"skip_invalid": "data is not set"} if self.data is None else {}
 
 
 class Translation(TextTask[TranslationConfig]):
+    """Translate the toy world, parallel files, tables, or a parallel corpus from the hub."""
+
     def __init__(self, config: TranslationConfig):
         super().__init__(config)
         self.metrics = translation_metrics(config.target)
-
-    def is_reverse_of(self, other: Task) -> bool:
-        config = other.config
-        return isinstance(config, TranslationConfig) and (config.target, config.source) == (
-            self.config.source,
-            self.config.target,
-        )
+        self.direction = (config.source, config.target)
 
     def load(self, split: str) -> datasets.Dataset:
         config = self.config
