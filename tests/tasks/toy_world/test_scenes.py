@@ -1,4 +1,4 @@
-"""The embedded world: nothing leaks between splits, seeds rule, and four grammars are right."""
+"""Scenes of the toy world: splits are disjoint, seeds determine everyitem, and four grammars are correct."""
 
 import os
 import re
@@ -23,7 +23,7 @@ from tasks.toy_world.scenes import (
 )
 
 LANGUAGES = ("en", "de", "fr", "zh")
-EVERY_THING = [SceneObject(digit, color, size) for digit, color, size in product(range(10), COLORS, SIZES)]
+ALL_OBJECTS = [SceneObject(digit, color, size) for digit, color, size in product(range(10), COLORS, SIZES)]
 RED_SEVEN = SceneObject(7, "red", "small")
 BLUE_TWO = SceneObject(2, "blue", "large")
 ORANGE_EIGHT = SceneObject(8, "orange", "medium")
@@ -32,23 +32,23 @@ PURPLE_ONE = SceneObject(1, "purple", "small")
 
 @pytest.fixture(scope="module")
 def world() -> dict[str, list[Scene]]:
-    """All splits as they are by default."""
+    """Sample all splits with their default sizes."""
     return {split: sample_scenes(split) for split in NUM_SCENES}
 
 
 def composition(scene: Scene) -> tuple:
-    return tuple(sorted((thing.digit, thing.color) for thing in scene.objects))
+    return tuple(sorted((item.digit, item.color) for item in scene.objects))
 
 
 # ── Splits ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_splits_have_as_many_different_scenes_as_promised(world):
+def test_splits_have_their_number_of_different_scenes(world):
     assert {split: len(found) for split, found in world.items()} == NUM_SCENES
     assert {split: len(set(found)) for split, found in world.items()} == NUM_SCENES
 
 
-def test_every_split_has_scenes_of_one_two_and_three_things(world):
+def test_every_split_has_scenes_of_one_two_and_three_objects(world):
     for split, found in world.items():
         assert {len(scene.objects) for scene in found} == {1, 2, 3}, split
         assert {(len(scene.first), scene.relation, len(scene.second)) for scene in found} == {
@@ -59,23 +59,23 @@ def test_every_split_has_scenes_of_one_two_and_three_things(world):
 
 
 @pytest.mark.parametrize("one, other", list(combinations(NUM_SCENES, 2)))
-def test_splits_share_no_composition_even_under_other_seeds(world, one, other):
-    met = {composition(scene) for scene in world[one]}
-    assert met.isdisjoint(composition(scene) for scene in world[other])
-    assert met.isdisjoint(composition(scene) for scene in sample_scenes(other, 100, seed=7))
+def test_splits_share_no_composition_even_with_other_seeds(world, one, other):
+    compositions = {composition(scene) for scene in world[one]}
+    assert compositions.isdisjoint(composition(scene) for scene in world[other])
+    assert compositions.isdisjoint(composition(scene) for scene in sample_scenes(other, 100, seed=7))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_splits_share_no_sentence_whichever_side_it_is_told_from(world, language):
-    reverse_log_probs = {
+def test_splits_share_no_sentence_described_from_either_side(world, language):
+    sentences = {
         split: {sentence for scene in found[:2000] for sentence in describe(scene, language)}
         for split, found in world.items()
     }
-    assert all(reverse_log_probs[one].isdisjoint(reverse_log_probs[other]) for one, other in combinations(NUM_SCENES, 2))
+    assert all(sentences[one].isdisjoint(sentences[other]) for one, other in combinations(NUM_SCENES, 2))
 
 
 def test_order_size_and_relation_do_not_change_the_split():
-    for one, other in zip(EVERY_THING[::7], EVERY_THING[5::7], strict=False):
+    for one, other in zip(ALL_OBJECTS[::7], ALL_OBJECTS[5::7], strict=False):
         larger = SceneObject(one.digit, one.color, "large")
         variants = [
             Scene((one,), "above", (other,)),
@@ -85,10 +85,10 @@ def test_order_size_and_relation_do_not_change_the_split():
         assert len({split_of_scene(scene) for scene in variants}) == 1
 
 
-def test_digits_colours_and_sizes_are_drawn_evenly(world):
-    objects = [thing for scene in world["train"] for thing in scene.objects]
-    for attribute, number in (("digit", 10), ("colour", len(COLORS)), ("size", len(SIZES))):
-        shares = [count / len(objects) for count in Counter(getattr(thing, attribute) for thing in objects).values()]
+def test_digits_colors_and_sizes_are_sampled_uniformly(world):
+    objects = [item for scene in world["train"] for item in scene.objects]
+    for attribute, number in (("digit", 10), ("color", len(COLORS)), ("size", len(SIZES))):
+        shares = [count / len(objects) for count in Counter(getattr(item, attribute) for item in objects).values()]
         assert len(shares) == number
         assert max(abs(share * number - 1) for share in shares) < 0.1
 
@@ -96,29 +96,29 @@ def test_digits_colours_and_sizes_are_drawn_evenly(world):
 # ── Seeds ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_shorter_list_begins_the_longer_one_and_another_seed_gives_other_scenes(world):
+def test_a_shorter_list_is_the_beginning_of_a_longer_one_and_seeds_give_other_scenes(world):
     assert sample_scenes("train", 50) == world["train"][:50]
     assert len(set(sample_scenes("test", 50, seed=2)) & set(sample_scenes("test", 50, seed=3))) < 10
     assert sample_scenes("test", 0) == []
 
 
-def test_another_process_with_another_hash_seed_tells_the_same():
+def test_another_process_with_another_hash_seed_gives_the_same():
     program = (
-        "from tasks.scenes import scenes, text_pairs\n"
+        "from tasks.toy_world.scenes import sample_scenes, text_pairs\n"
         "print(sample_scenes('test', 40), text_pairs('test', 'zh', 'fr', 40).to_dict())"
     )
     expected = f"{sample_scenes('test', 40)} {text_pairs('test', 'zh', 'fr', 40).to_dict()}\n"
     for hash_seed in ("1", "4242"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONIOENCODING": "utf-8"}
-        reverse_log_probs = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", program],
-            cwd=Path(__file__).parents[1],
+            cwd=Path(__file__).parents[3],
             env=environment,
             capture_output=True,
             encoding="utf-8",
             check=True,
         )
-        assert reverse_log_probs.stdout == expected
+        assert process.stdout == expected
 
 
 # ── Sentences, word by word ─────────────────────────────────────────────────────────────────────────────────
@@ -235,19 +235,19 @@ EXPECTED = [
 
 
 @pytest.mark.parametrize("scene, language, expected", EXPECTED)
-def test_a_scene_is_told_word_by_word_as_a_native_would(scene, language, expected):
+def test_a_scene_is_described_as_a_native_speaker_would(scene, language, expected):
     assert describe(scene, language) == expected
 
 
-# ── Grammar, over everything ────────────────────────────────────────────────────────────────────────────────
+# ── Grammar, over everyitem ────────────────────────────────────────────────────────────────────────────────
 
 
 def every_description(language: str) -> list[str]:
-    """Every thing alone, and on both sides of both relations."""
-    alone = [Scene((thing,)) for thing in EVERY_THING]
+    """Describe every object alone, and on both sides of both relations."""
+    alone = [Scene((item,)) for item in ALL_OBJECTS]
     related = [
         Scene((one,), relation, (other,))
-        for one, other in zip(EVERY_THING, reversed(EVERY_THING), strict=True)
+        for one, other in zip(ALL_OBJECTS, reversed(ALL_OBJECTS), strict=True)
         for relation in RELATIONS
     ]
     return [sentence for scene in alone + related for sentence in describe(scene, language)]
@@ -271,7 +271,7 @@ def test_german_adjectives_agree_with_their_article_and_relations_take_the_dativ
         assert related == [article for article, _, _ in nouns if article == "einer"]
 
 
-def test_french_is_masculine_elided_and_puts_the_colour_last():
+def test_french_is_masculine_elided_and_puts_the_color_last():
     colors = "rouge|orange|jaune|vert|bleu|violet|rose|blanc"
     digits = "zéro|un|deux|trois|quatre|cinq|six|sept|huit|neuf"
     for sentence in every_description("fr"):
@@ -282,7 +282,7 @@ def test_french_is_masculine_elided_and_puts_the_colour_last():
         assert len(related) == len(objects) - 1
 
 
-def test_chinese_has_no_blank_and_measures_every_thing():
+def test_chinese_has_no_spaces_and_a_measure_word_for_every_object():
     for sentence in every_description("zh"):
         assert re.fullmatch(r"[\u4e00-\u9fff]+。?", sentence)
         assert len(re.findall("色的[零一二三四五六七八九]", sentence)) == sentence.count("一个") >= 1
@@ -300,21 +300,21 @@ def test_capital_and_full_stop_come_together(world, language):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_no_sentence_tells_two_scenes_and_no_scene_is_told_twice_alike(world, language):
-    reverse_log_probs = [sentence for scene in world["train"][:2000] for sentence in describe(scene, language)]
-    assert len(reverse_log_probs) == len(set(reverse_log_probs)) > 10_000 and all(reverse_log_probs)
+def test_no_sentence_describes_two_scenes_and_no_scene_has_equal_sentences(world, language):
+    sentences = [sentence for scene in world["train"][:2000] for sentence in describe(scene, language)]
+    assert len(sentences) == len(set(sentences)) > 10_000 and all(sentences)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_languages_have_words_for_all_things(language):
-    assert len({describe(Scene((thing,)), language)[0] for thing in EVERY_THING}) == len(EVERY_THING) == 240
+def test_languages_have_words_for_all_objects(language):
+    assert len({describe(Scene((item,)), language)[0] for item in ALL_OBJECTS}) == len(ALL_OBJECTS) == 240
 
 
 # ── Translation ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("source, target", [("de", "en"), ("fr", "en"), ("zh", "en"), ("en", "zh")])
-def test_a_target_translates_its_source_and_all_references_are_accepted(source, target):
+def test_a_target_is_the_translation_of_its_source_and_references_are_all_descriptions(source, target):
     pairs, chosen = text_pairs("validation", source, target, count=200), Counter()
     assert pairs.column_names == ["source", "target", "references"]
     for scene, pair in zip(sample_scenes("validation", 200), pairs, strict=True):
@@ -325,14 +325,14 @@ def test_a_target_translates_its_source_and_all_references_are_accepted(source, 
     assert set(chosen) == set(range(6))
 
 
-def test_the_same_paraphrase_is_drawn_in_all_languages():
+def test_the_same_paraphrase_is_sampled_in_all_languages():
     assert text_pairs("test", "de", "en", 100)["target"] == text_pairs("test", "zh", "en", 100)["target"]
 
 
-# ── Mistakes ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Errors ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_unknown_split_or_language_is_answered_in_one_line():
+def test_an_unknown_split_or_language_is_an_error_of_one_line():
     with pytest.raises(ValueError, match=r"^unknown split 'dev'; allowed are train, validation, test$"):
         sample_scenes("dev")
     with pytest.raises(ValueError, match=r"^unknown language 'nl'; allowed are en, de, fr, zh$"):
@@ -353,6 +353,6 @@ def test_an_unknown_split_or_language_is_answered_in_one_line():
         ((RED_SEVEN, BLUE_TWO), "left", (PURPLE_ONE, ORANGE_EIGHT)),
     ],
 )
-def test_a_scene_that_could_not_be_drawn_or_spelt_in_one_way_is_refused(first, relation, second):
+def test_a_scene_without_a_unique_arrangement_is_refused(first, relation, second):
     with pytest.raises(AssertionError):
         Scene(first, relation, second)

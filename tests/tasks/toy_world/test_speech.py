@@ -1,4 +1,4 @@
-"""The embedded world, spoken: the same seed gives the same sound, and no voice speaks in two splits."""
+"""Speech of the toy world: the same seed gives the same sound, and splits share no speaker."""
 
 import io
 
@@ -7,8 +7,7 @@ import pytest
 import soundfile
 
 from tasks.common.data import cache
-from tasks.toy_world import scenes
-from tasks.toy_world import speech as voices
+from tasks.toy_world import scenes, speech
 from tasks.toy_world.scenes import describe
 from tasks.toy_world.speech import ACCENTS, SAMPLE_RATE_HZ, SPEAKERS, synthesize, toy_recordings
 
@@ -24,58 +23,60 @@ def sound(content: bytes) -> np.ndarray:
     return samples
 
 
-def test_the_same_words_are_the_same_samples_whatever_was_said_before():
-    first = synthesize("a red seven", "gmw/en-US+m3", rate=180, pitch=40)
-    synthesize("an orange one", "gmw/en-029+f2", rate=150, pitch=60)
-    assert np.array_equal(synthesize("a red seven", "gmw/en-US+m3", rate=180, pitch=40), first)
+def test_the_same_words_give_the_same_samples_independent_of_earlier_calls():
+    first = synthesize("a red seven", "gmw/en-US+m3", words_per_minute=180, pitch=40)
+    synthesize("an orange one", "gmw/en-029+f2", words_per_minute=150, pitch=60)
+    assert np.array_equal(synthesize("a red seven", "gmw/en-US+m3", words_per_minute=180, pitch=40), first)
 
 
-def test_rate_pitch_and_voice_are_heard():
-    plain = synthesize("a red seven above a blue two", "gmw/en-US+m3", rate=150, pitch=50)
-    assert len(synthesize("a red seven above a blue two", "gmw/en-US+m3", rate=200, pitch=50)) < 0.9 * len(plain)
+def test_rate_pitch_and_voice_change_the_sound():
+    plain = synthesize("a red seven above a blue two", "gmw/en-US+m3", words_per_minute=150, pitch=50)
+    assert len(synthesize("a red seven above a blue two", "gmw/en-US+m3", words_per_minute=200, pitch=50)) < 0.9 * len(
+        plain
+    )
     for other in (
-        synthesize("a red seven above a blue two", "gmw/en-US+m3", rate=150, pitch=20),
-        synthesize("a red seven above a blue two", "gmw/en-US+f2", rate=150, pitch=50),
+        synthesize("a red seven above a blue two", "gmw/en-US+m3", words_per_minute=150, pitch=20),
+        synthesize("a red seven above a blue two", "gmw/en-US+f2", words_per_minute=150, pitch=50),
     ):
         size = min(len(other), len(plain))
         assert not np.allclose(other[:size], plain[:size], atol=0.05)
 
 
-def test_a_voice_that_is_not_there_is_refused():
+def test_an_unknown_voice_is_refused():
     with pytest.raises(ValueError, match="no voice 'gmw/nobody'"):
         synthesize("a red seven", "gmw/nobody")
 
 
-def test_every_voice_speaks_without_clipping():
+def test_no_voice_is_clipped():
     for speaker in (name for names in SPEAKERS.values() for name in names):
         samples = synthesize("an orange seven", f"gmw/{ACCENTS[0]}+{speaker}")
         assert 0.5 < len(samples) / SAMPLE_RATE_HZ < 3
         assert 0.05 < np.abs(samples).max() <= 1
 
 
-def test_no_voice_speaks_in_two_splits():
+def test_no_speaker_is_in_two_splits():
     speakers = [name for names in SPEAKERS.values() for name in names]
     assert len(speakers) == len(set(speakers))
 
 
 def test_a_row_depends_on_split_seed_and_number_alone(monkeypatch, tmp_path):
-    once = list(toy_recordings("train", 6)["bytes"])
+    first = list(toy_recordings("train", 6)["bytes"])
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
-    monkeypatch.setattr(cache, "ALONE", 2)  # three processes
-    assert list(toy_recordings("train", 6)["bytes"]) == once
-    assert list(toy_recordings("train", 4)["bytes"]) == once[:4]
-    assert list(toy_recordings("train", 4, seed=2)["bytes"]) != once[:4]
+    monkeypatch.setattr(cache, "ROWS_PER_PROCESS", 2)  # three processes
+    assert list(toy_recordings("train", 6)["bytes"]) == first
+    assert list(toy_recordings("train", 4)["bytes"]) == first[:4]
+    assert list(toy_recordings("train", 4, seed=2)["bytes"]) != first[:4]
 
 
-def test_what_was_spoken_before_comes_from_the_disk(monkeypatch):
-    once = list(toy_recordings("test", 3)["bytes"])
-    monkeypatch.setattr(voices, "speak", None)
-    assert list(toy_recordings("test", 3)["bytes"]) == once
+def test_recordings_are_cached(monkeypatch):
+    first = list(toy_recordings("test", 3)["bytes"])
+    monkeypatch.setattr(speech, "synthesize", None)
+    assert list(toy_recordings("test", 3)["bytes"]) == first
 
 
-def test_texts_describe_the_scenes_of_the_split_and_sound_like_speech():
-    spoken = toy_recordings("validation", 5)
-    for scene, row in zip(scenes.sample_scenes("validation", 5), spoken, strict=True):
+def test_texts_describe_the_scenes_of_the_split_and_samples_have_the_duration_of_speech():
+    recordings = toy_recordings("validation", 5)
+    for scene, row in zip(scenes.sample_scenes("validation", 5), recordings, strict=True):
         assert row["text"] in describe(scene, "en")
         samples = sound(row["bytes"])
         assert 0.3 < len(samples) / SAMPLE_RATE_HZ / len(row["text"].split()) * 2 < 2

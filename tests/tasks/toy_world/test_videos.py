@@ -1,4 +1,4 @@
-"""The embedded world in motion: it does what is told, is the same scenes as elsewhere, and can be written as a file."""
+"""Videos of the toy world: motions match their descriptions, and scenes are those of the other modalities."""
 
 import io
 import random
@@ -21,8 +21,8 @@ from tasks.toy_world.videos import (
 from tasks.video_to_text.frames import FrameConfig, read_frames
 
 
-def test_every_way_is_what_it_is_called_and_stays_inside():
-    seen = set()
+def test_every_move_is_as_described_and_stays_inside():
+    motions = set()
     for seed in range(600):
         generator = random.Random(seed)
         shape = generator.randint(11, 27), generator.randint(5, 20)
@@ -34,7 +34,7 @@ def test_every_way_is_what_it_is_called_and_stays_inside():
         assert (places >= 0).all()
         assert (places + shape <= IMAGE_SIZE).all()
         steps = np.diff(places, axis=0)
-        seen.add(move.motion)
+        motions.add(move.motion)
         if move.motion.direction is None:
             assert not steps.any()
             continue
@@ -46,29 +46,29 @@ def test_every_way_is_what_it_is_called_and_stays_inside():
         edge = places[:, axis].min() if sign < 0 else IMAGE_SIZE - shape[axis] - places[:, axis].max()
         if move.motion.bounces:
             assert along[-1] < 0
-            assert edge <= 4  # it reaches it between two frames
-            assert along[along < 0].sum() <= -SHORTEST // 2
+            assert edge <= 4  # the object reaches it between two frames
+            assert along[along < 0].sum() <= -MIN_MOVE // 2
         else:
             assert (along >= 0).all()
             assert along.sum() >= MIN_MOVE
             assert edge >= 1
-    assert len(seen) == 9  # staying, and four directions with and without a bounce
+    assert len(motions) == 9  # staying, and four directions with and without a bounce
 
 
-def test_a_scene_is_told_in_every_order_and_the_plain_one_first():
+def test_a_video_is_described_in_every_order_and_the_plain_one_is_first():
     objects = [SceneObject(7, "red", "small"), SceneObject(2, "orange", "large"), SceneObject(0, "blue", "medium")]
     motions = [Motion("left", bounces=True), Motion(), Motion("up")]
-    reverse_log_probs = describe_motions(objects, motions)
-    assert reverse_log_probs[0] == "a red seven moves left and bounces, an orange two stays while a blue zero moves up"
+    sentences = describe_motions(objects, motions)
+    assert sentences[0] == "a red seven moves left and bounces, an orange two stays while a blue zero moves up"
     assert "An orange two is staying while a blue zero is moving up." in describe_motions(objects[1:], motions[1:])
-    assert len(reverse_log_probs) == len(set(reverse_log_probs)) == 12
+    assert len(sentences) == len(set(sentences)) == 12
     assert describe_motions(objects[:1], motions[:1]) == [
         "a red seven moves left and bounces",
         "A red seven is moving left and bouncing.",
     ]
 
 
-def test_the_same_generator_films_the_same():
+def test_the_same_seed_renders_the_same():
     scene = sample_scenes("train", 3)[2]
     first, second, other = (render_clip(scene, "train", random.Random(seed)) for seed in (1, 1, 2))
     assert first[0].shape == (NUM_FRAMES, IMAGE_SIZE, IMAGE_SIZE, 3)
@@ -78,13 +78,13 @@ def test_the_same_generator_films_the_same():
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_its_scenes_are_those_of_the_other_modalities_in_their_order(split):
+def test_scenes_are_those_of_the_other_modalities_in_the_same_order(split):
     table = toy_clips(split, 6)
     for scene, captions in zip(sample_scenes(split, 6), table["captions"], strict=True):
         words = [
-            word for word in captions[0].replace(",", "").split() if word in {thing.color for thing in scene.objects}
+            word for word in captions[0].replace(",", "").split() if word in {item.color for item in scene.objects}
         ]
-        assert words == [thing.color for thing in scene.objects]
+        assert words == [item.color for item in scene.objects]
     assert toy_clips(split, 6)["bytes"] == table["bytes"]
 
 

@@ -1,4 +1,4 @@
-"""A frozen encoder: computed once, kept on disk, noticed when it changes, thawed when its time has come."""
+"""A frozen encoder: computed once, cached until it changes, and trained from the configured update on."""
 
 import dataclasses
 import json
@@ -12,83 +12,78 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 import run
 from encoders.pretrained.base import PretrainedFrontend
 from tasks.common.data import cache
-from tasks.common.data import precompute as frozen
-from tasks.common.data.precompute import fingerprint
-from tasks.common.training.optimization import (
-    TrainConfig,
-    build_optimizer,
-    init_weights,
-    pretrained,
-    set_learning_rates,
-)
+from tasks.common.data.precompute import fingerprint, precompute
+from tasks.common.training.config import TrainConfig
+from tasks.common.training.initialization import init_weights
+from tasks.common.training.optimization import build_optimizer, pretrained_modules, set_learning_rates
 from tasks.speech_recognition import Task
 from tasks.speech_recognition.presets import tiny
 
 
 @pytest.fixture(scope="module")
 def whisper(tmp_path_factory) -> str:
-    """A tiny Whisper with random weights."""
-    place = str(tmp_path_factory.mktemp("whisper"))
+    """Save a tiny Whisper with random weights."""
+    path = str(tmp_path_factory.mktemp("whisper"))
     torch.manual_seed(1)
     sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2}
     sizes |= {"decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "num_mel_bins": 20}
     tokens = {"vocab_size": 8, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
-    WhisperModel(WhisperConfig(**sizes, **tokens, dropout=0.1)).save_pretrained(place)
-    WhisperFeatureExtractor(feature_size=20).save_pretrained(place)
-    return place
+    WhisperModel(WhisperConfig(**sizes, **tokens, dropout=0.1)).save_pretrained(path)
+    WhisperFeatureExtractor(feature_size=20).save_pretrained(path)
+    return path
 
 
 @pytest.fixture
 def task(whisper) -> Task:
     config = tiny()
-    config = dataclasses.replace(config, scenes=15, encoder=dataclasses.replace(config.encoder, pretrained=whisper))
+    config = dataclasses.replace(config, num_scenes=15, encoder=dataclasses.replace(config.encoder, pretrained=whisper))
     task = Task(config)
     task.fit(task.load("train"))
     return task
 
 
-def test_encoded_examples_are_what_the_front_end_returns_and_stay_in_their_order(task, monkeypatch):
+def test_precomputed_examples_are_what_the_frontend_returns_in_the_same_order(task, monkeypatch):
     examples = task.load("train")
-    body = task.backbone
-    assert isinstance(body, PretrainedFrontend)
-    encoded = frozen.precompute(task, body, examples)
+    frontend = task.backbone
+    assert isinstance(frontend, PretrainedFrontend)
+    encoded = precompute(task, frontend, examples)
     assert encoded["target"] == examples["target"]
     for row in (0, 7, 14):
         with torch.no_grad():
-            states, mask = body(task.collate_sources([examples[row]["source"]], training=False))
+            states, mask = frontend(task.collate_sources([examples[row]["source"]], training=False))
         source = task.read([encoded[row]["source"]], training=True)
-        assert source.encoded
-        assert_close(source.values, states, rtol=1e-2, atol=1e-2)  # kept in half precision
+        assert source.precomputed
+        assert_close(source.values, states, rtol=1e-2, atol=1e-2)  # cached in half precision
         assert encoded[row]["length"] == int(mask.sum())
-    monkeypatch.setattr(type(body), "forward", None)
-    assert frozen.precompute(task, body, examples)["source"] == encoded["source"]
+    monkeypatch.setattr(type(frontend), "forward", None)
+    assert precompute(task, frontend, examples)["source"] == encoded["source"]
 
 
 def test_a_change_of_the_encoder_or_of_the_data_is_noticed(task):
     examples = task.load("validation")
-    once = frozen.precompute(task, task.backbone, examples)["source"][0]
+    before = precompute(task, task.backbone, examples)["source"][0]
     other = task.load("test")
-    assert frozen.precompute(task, task.backbone, other)["source"][0] != once
+    assert precompute(task, task.backbone, other)["source"][0] != before
     with torch.no_grad():
         task.backbone.backbone.layer_norm.bias += 1
-    again = frozen.precompute(task, task.backbone, examples)["source"][0]
-    assert_close(cache.unpack_array(again), cache.unpack_array(once) + 1, rtol=1e-2, atol=1e-2)
+    after = precompute(task, task.backbone, examples)["source"][0]
+    assert_close(cache.unpack_array(after), cache.unpack_array(before) + 1, rtol=1e-2, atol=1e-2)
 
 
-def test_the_model_gives_the_same_for_raw_and_for_encoded_sources(task):
+def test_the_model_gives_the_same_for_raw_and_for_precomputed_sources(task):
     model = task.build_model().eval()
     examples = task.load("validation")
-    encoded = frozen.precompute(task, task.backbone, examples)
-    raw, kept = (model.encoder(task.read(part["source"][:1], training=False)) for part in (examples, encoded))
-    assert_close(kept.states, raw.states, rtol=1e-2, atol=1e-2)
+    encoded = precompute(task, task.backbone, examples)
+    raw, cached = (model.encoder(task.read(part["source"][:1], training=False)) for part in (examples, encoded))
+    assert_close(cached.states, raw.states, rtol=1e-2, atol=1e-2)
 
 
-def test_what_came_trained_is_spared_and_has_a_rate_of_its_own(task):
+def test_pretrained_weights_are_not_initialized_and_have_a_learning_rate_of_their_own(task):
     model = task.build_model()
-    (body,) = pretrained(model)
-    before = fingerprint(body)
+    (backbone,) = pretrained_modules(model)
+    before = fingerprint(backbone)
     init_weights(model, "xavier")
-    assert fingerprint(body) == before
+    assert fingerprint(backbone) == before
     config = TrainConfig(lr=1e-2, encoder_lr=1e-3, unfreeze_at=10, schedule="constant")
     optimizer = build_optimizer(model, config)
     for update, rate in ((0, 0.0), (9, 0.0), (10, 1e-4), (14, 5e-4), (19, 1e-3), (30, 1e-3)):
@@ -97,35 +92,36 @@ def test_what_came_trained_is_spared_and_has_a_rate_of_its_own(task):
         assert len(rates) == 1
         assert rates.pop() == pytest.approx(rate)
         assert {group["lr"] for group in optimizer.param_groups if not group["pretrained"]} == {1e-2}
-        assert body.is_frozen == (rate == 0.0)
+        assert backbone.is_frozen == (rate == 0.0)
 
 
-def test_without_a_rate_the_optimizer_does_not_know_what_came_trained(task):
+def test_without_a_learning_rate_pretrained_weights_are_not_optimized(task):
     model = task.build_model()
-    known = {
+    optimized = {
         id(parameter) for group in build_optimizer(model, TrainConfig()).param_groups for parameter in group["params"]
     }
-    assert not known & {id(parameter) for parameter in task.backbone.parameters()}
-    assert known
+    assert not optimized & {id(parameter) for parameter in task.backbone.parameters()}
+    assert optimized
 
 
 @pytest.mark.parametrize(
-    "flags", [[], ["--train.encoder-lr", "1e-3", "--train.unfreeze-at", "2"]], ids=["frozen", "thawed"]
+    "flags", [[], ["--train.encoder-lr", "1e-3", "--train.unfreeze-at", "2"]], ids=["frozen", "fine-tuned"]
 )
-def test_a_run_is_rebuilt_from_its_folder_alone(flags, whisper, tmp_path, monkeypatch, capsys):
+def test_a_run_can_be_restored_from_its_folder_alone(flags, whisper, tmp_path, monkeypatch, capsys):
     import shutil
 
     monkeypatch.chdir(tmp_path)
-    place = shutil.copytree(whisper, tmp_path / "whisper")
-    command = ["speech_recognition", "train", "tiny", "--run", "run", "--encoder.pretrained", str(place)]
+    path = shutil.copytree(whisper, tmp_path / "whisper")
+    command = ["speech_recognition", "train", "tiny", "--run", "run", "--encoder.pretrained", str(path)]
     run.main([*command, "--num-scenes", "30", "--train.epochs", "2", "--batch.max-sources", "8", *flags])
     weights = {name: tensor for name, tensor in load(Path("run/best.safetensors")).items() if "front.body" in name}
-    came = load(place / "model.safetensors")
+    pretrained = load(path / "model.safetensors")
     changed = any(
-        not torch.equal(tensor, came[f"encoder.{name.split('front.body.')[1]}"]) for name, tensor in weights.items()
+        not torch.equal(tensor, pretrained[f"encoder.{name.split('front.body.')[1]}"])
+        for name, tensor in weights.items()
     )
     assert changed == bool(flags)
-    shutil.rmtree(place)
+    shutil.rmtree(path)
     run.main(["speech_recognition", "evaluate", "run", "--beam", "1"])
     assert json.loads(Path("run/evaluation/test.json").read_text())["examples"] == 3
 
@@ -136,7 +132,7 @@ def load(path: Path) -> dict[str, torch.Tensor]:
     return load_file(path)
 
 
-def test_a_model_that_cannot_be_loaded_is_told_in_one_line(capsys, tmp_path, monkeypatch):
+def test_a_model_that_cannot_be_loaded_is_reported_in_one_line(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as leaving:
         run.main(["speech_recognition", "train", "tiny", "--encoder.pretrained", str(tmp_path / "nothing")])

@@ -1,4 +1,4 @@
-"""Metrics: they are sacreBLEU's, any part of a test set can be scored from its sums, and chance is told from skill."""
+"""Metrics of translation equal sacreBLEU's, and the bootstrap distinguishes skill from chance."""
 
 import random
 from collections.abc import Sequence
@@ -43,21 +43,21 @@ EXAMPLES = 150
 every_metric = pytest.mark.parametrize("name", METRICS)
 
 
-def sentence(draw: random.Random) -> str:
-    return " ".join(draw.choices(WORDS, k=draw.randrange(3, 13))) + draw.choice((".", "", " ?"))
+def sentence(generator: random.Random) -> str:
+    return " ".join(generator.choices(WORDS, k=generator.randrange(3, 13))) + generator.choice((".", "", " ?"))
 
 
 def sentences(seed: int, count: int = EXAMPLES) -> list[str]:
-    draw = random.Random(seed)
-    return [sentence(draw) for _ in range(count)]
+    generator = random.Random(seed)
+    return [sentence(generator) for _ in range(count)]
 
 
-def system(teacher_forcing: Sequence[str], errors: float, seed: int) -> list[str]:
-    """A translator that gets this share of the words wrong."""
-    draw = random.Random(f"system {seed}")
+def system(truth: Sequence[str], errors: float, seed: int) -> list[str]:
+    """Translate with this share of wrong words."""
+    generator = random.Random(f"system {seed}")
     return [
-        " ".join(draw.choice(WORDS) if draw.random() < errors else word for word in text.split())
-        for text in teacher_forcing
+        " ".join(generator.choice(WORDS) if generator.random() < errors else word for word in text.split())
+        for text in truth
     ]
 
 
@@ -72,35 +72,35 @@ every_number_of_references = pytest.mark.parametrize("references", REFERENCES.va
 
 
 def streams(references: list[list[str]]) -> list[list[str | None]]:
-    """References as sacreBLEU wants them: the first of each sentence, the second of each, and so on."""
+    """Order references as sacreBLEU does: the first of each sentence, the second of each, and so on."""
     numbers = range(max(map(len, references)))
     return [[given[number] if number < len(given) else None for given in references] for number in numbers]
 
 
-def statistics(metric: Metric, errors: float, seed: int, teacher_forcing: Sequence[str] = TRUTH) -> np.ndarray:
-    return metric.sufficient_stats(system(teacher_forcing, errors, seed), [[text] for text in teacher_forcing])
+def stats_of_system(metric: Metric, errors: float, seed: int, truth: Sequence[str] = TRUTH) -> np.ndarray:
+    return metric.sufficient_stats(system(truth, errors, seed), [[text] for text in truth])
 
 
-# ── Scores ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Values ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @every_metric
 @every_number_of_references
-def test_scores_are_those_of_sacrebleu(name, references):
+def test_values_equal_those_of_sacrebleu(name, references):
     expected = CORPUS[name](HYPOTHESES, streams(references)).score
     assert METRICS[name](HYPOTHESES, references) == pytest.approx(expected, abs=1e-9)
     assert 0 < expected < 100
 
 
 @every_metric
-def test_a_perfect_translation_is_told_from_an_empty_one(name):
+def test_a_perfect_translation_is_best_and_an_empty_one_worst(name):
     best, worst = (0.0, 100.0) if name == "ter" else (100.0, 0.0)
     assert METRICS[name](TRUTH, REFERENCES["three"]) == pytest.approx(best)
     assert METRICS[name]([""] * EXAMPLES, REFERENCES["one"]) == pytest.approx(worst)
 
 
 @pytest.mark.parametrize("name", ["bleu", "bleu_lowercase", "chrf"])
-def test_a_missing_reference_is_worth_what_a_repeated_one_is(name):
+def test_a_missing_reference_counts_as_much_as_a_repeated_one(name):
     repeated = [given + given[:1] * (3 - len(given)) for given in REFERENCES["one to three"]]
     assert METRICS[name](HYPOTHESES, REFERENCES["one to three"]) == pytest.approx(METRICS[name](HYPOTHESES, repeated))
 
@@ -113,7 +113,7 @@ def test_case_counts_for_bleu_and_not_for_its_lowercase_form():
 
 @every_metric
 @every_number_of_references
-def test_signatures_are_those_of_sacrebleu(name, references):
+def test_signatures_equal_those_of_sacrebleu(name, references):
     scorer = SCORERS[name]()
     scorer.corpus_score(HYPOTHESES, streams(references))
     signature = METRICS[name].signature(references)
@@ -124,7 +124,7 @@ def test_signatures_are_those_of_sacrebleu(name, references):
 
 
 @every_metric
-def test_a_signature_is_that_of_the_references_given_whatever_was_scored_before(name):
+def test_a_signature_depends_on_the_given_references_alone(name):
     signatures = {metric: METRICS[name].signature(REFERENCES[metric]) for metric in REFERENCES}
     METRICS[name](HYPOTHESES, REFERENCES["three"])
     assert METRICS[name].signature(REFERENCES["one"]) == signatures["one"]
@@ -133,7 +133,7 @@ def test_a_signature_is_that_of_the_references_given_whatever_was_scored_before(
 
 @every_metric
 @every_number_of_references
-def test_a_sum_over_some_sentences_gives_their_score(name, references):
+def test_a_sum_over_some_sentences_gives_their_metric(name, references):
     metric = METRICS[name]
     table = metric.sufficient_stats(HYPOTHESES, references)
     rows = random.Random(5).sample(range(EXAMPLES), 40)
@@ -143,21 +143,21 @@ def test_a_sum_over_some_sentences_gives_their_score(name, references):
 
 
 @every_metric
-def test_better_goes_the_metrics_own_way_and_anything_is_better_than_nothing(name):
-    better = METRICS[name].selection_metric.better
-    assert better(20.0, 10.0) == (name != "ter")
-    assert better(10.0, 20.0) == (name == "ter")
-    assert not better(10.0, 10.0)
-    assert better(0.0, None)
+def test_is_better_depends_on_the_metric_and_any_value_is_better_than_none(name):
+    is_better = METRICS[name].selection_metric.is_better
+    assert is_better(20.0, 10.0) == (name != "ter")
+    assert is_better(10.0, 20.0) == (name == "ter")
+    assert not is_better(10.0, 10.0)
+    assert is_better(0.0, None)
 
 
 # ── Chance ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @every_metric
-def test_an_interval_has_the_score_in_it_and_its_seed_repeats_it(name):
+def test_an_interval_contains_the_value_and_depends_on_the_seed_alone(name):
     metric = METRICS[name]
-    table = statistics(metric, 0.3, seed=1)
+    table = stats_of_system(metric, 0.3, seed=1)
     low, high = Bootstrap(EXAMPLES).interval(metric, table)
     assert low < metric.aggregate(table.sum(axis=0)) < high
     assert Bootstrap(EXAMPLES).interval(metric, table) == (low, high)
@@ -165,8 +165,8 @@ def test_an_interval_has_the_score_in_it_and_its_seed_repeats_it(name):
 
 
 def test_four_times_as_many_sentences_halve_an_interval():
-    metric, teacher_forcing = METRICS["chrf"], sentences(2, 4 * EXAMPLES)
-    table = statistics(metric, 0.3, seed=1, teacher_forcing=teacher_forcing)
+    metric, truth = METRICS["chrf"], sentences(2, 4 * EXAMPLES)
+    table = stats_of_system(metric, 0.3, seed=1, truth=truth)
     widths = []
     for rows in (table[:EXAMPLES], table):
         low, high = Bootstrap(len(rows)).interval(metric, rows)
@@ -176,7 +176,7 @@ def test_four_times_as_many_sentences_halve_an_interval():
 
 @every_metric
 def test_a_system_does_not_differ_from_itself(name):
-    table = statistics(METRICS[name], 0.3, seed=1)
+    table = stats_of_system(METRICS[name], 0.3, seed=1)
     result = Bootstrap(EXAMPLES).compare(METRICS[name], table, table)
     assert result["difference"] == 0
     assert result["interval"] == [0, 0]
@@ -186,7 +186,7 @@ def test_a_system_does_not_differ_from_itself(name):
 @every_metric
 def test_a_clearly_better_system_is_found_better(name):
     metric = METRICS[name]
-    good, bad = statistics(metric, 0.2, seed=1), statistics(metric, 0.4, seed=2)
+    good, bad = stats_of_system(metric, 0.2, seed=1), stats_of_system(metric, 0.4, seed=2)
     result = Bootstrap(EXAMPLES).compare(metric, good, bad)
     assert result["difference"] == pytest.approx(metric.aggregate(good.sum(axis=0)) - metric.aggregate(bad.sum(axis=0)))
     assert metric.selection_metric.is_better(result["difference"], 0.0)
@@ -199,37 +199,37 @@ def test_a_clearly_better_system_is_found_better(name):
     assert mirrored["p"] == result["p"]
 
 
-def test_systems_of_the_same_skill_are_rarely_found_different():
-    metric, bootstrap = METRICS["bleu"], Bootstrap(EXAMPLES, samples=200)
-    pairs = [(statistics(metric, 0.3, seed), statistics(metric, 0.3, -seed)) for seed in range(1, 31)]
+def test_equally_good_systems_are_rarely_found_different():
+    metric, bootstrap = METRICS["bleu"], Bootstrap(EXAMPLES, num_samples=200)
+    pairs = [(stats_of_system(metric, 0.3, seed), stats_of_system(metric, 0.3, -seed)) for seed in range(1, 31)]
     found = [bootstrap.compare(metric, *pair)["p"] < 0.05 for pair in pairs]
     assert sum(found) <= 5  # 1.5 are expected; more than 5 come in 0.3 % of such experiments
 
 
 def peer(metric: str, errors: float) -> tuple[dict, float, list[np.ndarray]]:
-    """Our comparison of a system with a slightly worse one, sacreBLEU's p, and both systems' resampled scores."""
+    """Compare a system with a slightly worse one: our result, sacreBLEU's p, and both systems' resampled values."""
     better, worse = system(TRUTH, 0.3, 1), system(TRUTH, errors, 2)
     systems = [("baseline", worse), ("system", better)]
-    scores = PairedTest(systems, {"it": SCORERS[metric]()}, [TRUTH], test_type="bs", n_samples=1000)()[1]
+    results = PairedTest(systems, {"it": SCORERS[metric]()}, [TRUTH], test_type="bs", n_samples=1000)()[1]
     own = METRICS[metric]
     tables = [own.sufficient_stats(texts, REFERENCES["one"]) for texts in (better, worse)]
     bootstrap = Bootstrap(EXAMPLES)
     result = bootstrap.compare(own, *tables)
-    *_, (_, expected) = scores.values()
+    *_, (_, expected) = results.values()
     return result, expected.p_value, [bootstrap.metric_values(own, table) for table in tables]
 
 
 @pytest.mark.parametrize("name", ["bleu", "chrf"])
 @pytest.mark.parametrize("errors", [0.32, 0.34])
-def test_resampled_scores_are_those_of_sacrebleu(name, errors):
+def test_resampled_values_give_the_p_of_sacrebleu(name, errors):
     result, expected, (better, worse) = peer(name, errors)
-    # sacreBLEU's own reading of the same draws: sacrebleu.significance._paired_bs_test.
+    # sacreBLEU's p of the same samples: sacrebleu.significance._paired_bs_test.
     distances = np.abs(better - worse)
     exceeding = (distances - distances.mean() > abs(result["difference"])).sum()
     assert (exceeding + 1) / 1001 == pytest.approx(expected, abs=0.003)
 
 
-def test_a_language_without_spaces_is_scored_by_its_own_tokenizer():
+def test_a_language_without_spaces_has_a_tokenizer_of_its_own():
     bleu = translation_metrics("zh")[0]
     sentence = "一个小的红色的七在一个大的蓝色的二上面"
     assert bleu([sentence], [[sentence]]) == pytest.approx(100.0)

@@ -1,4 +1,4 @@
-"""Vocabularies: nothing is lost on the way to tokens and back, and what is configured holds."""
+"""Tokenizers: text survives the way to tokens and back, and the configuration holds."""
 
 import json
 import random
@@ -36,12 +36,12 @@ NASTY = [
 
 
 def random_strings(count: int) -> list[str]:
-    """Any characters of any planes, spaces often, without what must not be: the mark, surrogates, outer spaces."""
-    draw = random.Random("strings")
+    """Make strings of characters of any plane, with many spaces; without the space mark, surrogates, outer spaces."""
+    generator = random.Random("strings")
     planes = [(0x20, 0x7F), (0xA0, 0x250), (0x4E00, 0x9FFF), (0x1F300, 0x1F700), (0, 0x110000), (0x20, 0x21)]
     strings = []
     while len(strings) < count:
-        points = [draw.randrange(*draw.choice(planes)) for _ in range(draw.randrange(1, 25))]
+        points = [generator.randrange(*generator.choice(planes)) for _ in range(generator.randrange(1, 25))]
         text = "".join(chr(point) for point in points if point != 0x2581 and not 0xD800 <= point < 0xE000).strip()
         strings += [text] if text else []
     return strings
@@ -51,8 +51,8 @@ def train(kind: str, texts: list[str] = CORPUS, **settings) -> Tokenizer:
     return Tokenizer.train(texts, VocabularyConfig(kind=kind, **{"size": 400, **settings}))
 
 
-def there_and_back(vocabulary: Tokenizer, texts: list[str], dropout: float = 0.0) -> list[str]:
-    return [vocabulary.decode(ids) for ids in vocabulary.encode(texts, dropout)]
+def round_trip(tokenizer: Tokenizer, texts: list[str], dropout: float = 0.0) -> list[str]:
+    return [tokenizer.decode(ids) for ids in tokenizer.encode(texts, dropout)]
 
 
 # ── Subwords lose nothing ───────────────────────────────────────────────────────────────────────────────────
@@ -60,32 +60,32 @@ def there_and_back(vocabulary: Tokenizer, texts: list[str], dropout: float = 0.0
 
 @pytest.mark.parametrize("kind", SUBWORDS)
 @pytest.mark.parametrize("text", NASTY)
-def test_subwords_give_any_text_back(kind, text):
-    assert there_and_back(train(kind), [text]) == [text]
+def test_subwords_restore_any_text(kind, text):
+    assert round_trip(train(kind), [text]) == [text]
 
 
 @pytest.mark.parametrize("kind", SUBWORDS)
-def test_subwords_give_random_text_back(kind):
+def test_subwords_restore_random_text(kind):
     texts = random_strings(1000)
-    assert there_and_back(train(kind), texts) == texts
+    assert round_trip(train(kind), texts) == texts
 
 
 @pytest.mark.parametrize("kind", SUBWORDS)
-def test_subwords_know_no_unknown_and_write_no_special_token_for_text_that_looks_like_one(kind):
+def test_subwords_never_give_special_tokens_even_for_text_that_looks_like_them(kind):
     ids = {token for sentence in train(kind).encode([*NASTY, *random_strings(100)]) for token in sentence}
     assert ids.isdisjoint({PAD, UNK, BOS, EOS})
 
 
 @pytest.mark.parametrize("kind", SUBWORDS)
 def test_an_empty_text_has_no_tokens(kind):
-    vocabulary = train(kind)
-    assert vocabulary.encode([""]) == [[]]
-    assert vocabulary.decode([]) == ""
+    tokenizer = train(kind)
+    assert tokenizer.encode([""]) == [[]]
+    assert tokenizer.decode([]) == ""
 
 
 def test_frequent_words_are_one_token_and_rare_ones_several():
-    vocabulary = train("bpe", ["the lowest newest widest"] * 5 + ["owl"], size=600)
-    frequent, rare = vocabulary.encode(["newest", "wolf"])
+    tokenizer = train("bpe", ["the lowest newest widest"] * 5 + ["owl"], size=600)
+    frequent, rare = tokenizer.encode(["newest", "wolf"])
     assert len(frequent) == 1
     assert len(rare) > 1
 
@@ -94,47 +94,47 @@ def test_frequent_words_are_one_token_and_rare_ones_several():
 
 
 @pytest.mark.parametrize("kind", ["word", "character"])
-def test_what_was_seen_in_training_comes_back(kind):
-    assert there_and_back(train(kind, min_frequency=1), CORPUS) == CORPUS
+def test_training_text_is_restored(kind):
+    assert round_trip(train(kind, min_frequency=1), CORPUS) == CORPUS
 
 
-def test_words_are_cut_at_spaces_and_punctuation_and_chinese_at_every_character():
-    vocabulary = train("word", ["the dog, the cat.", "我们看到 the dog"], min_frequency=1)
-    assert vocabulary.display_tokens(vocabulary.encode(["the cat, 我们"])[0]) == ["·the", "·cat", ",", "·", "我", "们"]
+def test_words_are_split_at_spaces_and_punctuation_and_chinese_at_every_character():
+    tokenizer = train("word", ["the dog, the cat.", "我们看到 the dog"], min_frequency=1)
+    assert tokenizer.display_tokens(tokenizer.encode(["the cat, 我们"])[0]) == ["·the", "·cat", ",", "·", "我", "们"]
 
 
-def test_characters_are_cut_everywhere():
-    vocabulary = train("character", ["abc 我们"], min_frequency=1)
-    assert vocabulary.display_tokens(vocabulary.encode(["ab 们"])[0]) == [*"·ab·们"]
+def test_characters_are_split_everywhere():
+    tokenizer = train("character", ["abc 我们"], min_frequency=1)
+    assert tokenizer.display_tokens(tokenizer.encode(["ab 们"])[0]) == [*"·ab·们"]
 
 
 @pytest.mark.parametrize("kind, text, count", [("word", "the zebra", 1), ("character", "zoo", 1)])
-def test_what_was_never_seen_is_unknown(kind, text, count):
-    vocabulary = train(kind, ["the dog chased four cats"], min_frequency=1)
-    assert vocabulary.encode([text])[0].count(UNK) == count
+def test_unseen_words_and_characters_are_unknown(kind, text, count):
+    tokenizer = train(kind, ["the dog chased four cats"], min_frequency=1)
+    assert tokenizer.encode([text])[0].count(UNK) == count
 
 
-def test_words_that_look_like_special_tokens_are_not_them():
-    vocabulary = train("word", ["a </s> b <pad> c"], min_frequency=1)
-    assert set(vocabulary.encode(["a </s> b <pad> c"])[0]).isdisjoint({PAD, UNK, BOS, EOS})
+def test_words_that_look_like_special_tokens_are_ordinary_words():
+    tokenizer = train("word", ["a </s> b <pad> c"], min_frequency=1)
+    assert set(tokenizer.encode(["a </s> b <pad> c"])[0]).isdisjoint({PAD, UNK, BOS, EOS})
 
 
-# ── What holds for every kind ───────────────────────────────────────────────────────────────────────────────
+# ── All kinds ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_special_tokens_are_the_first_four(kind):
-    vocabulary = train(kind)
-    assert [vocabulary.tokenizer.token_to_id(token) for token in SPECIAL] == [PAD, UNK, BOS, EOS] == [0, 1, 2, 3]
+    tokenizer = train(kind)
+    assert [tokenizer.tokenizer.token_to_id(token) for token in SPECIAL] == [PAD, UNK, BOS, EOS] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_vocabulary_restored_from_json_gives_the_same_ids(kind):
-    vocabulary = train(kind)
-    restored = Tokenizer.from_state_dict(json.loads(json.dumps(vocabulary.state_dict())))
-    assert restored.state() == vocabulary.state_dict()
-    assert restored.encode(NASTY) == vocabulary.encode(NASTY)
-    assert there_and_back(restored, NASTY) == there_and_back(vocabulary, NASTY)
+def test_a_tokenizer_restored_from_json_gives_the_same_ids(kind):
+    tokenizer = train(kind)
+    restored = Tokenizer.from_state_dict(json.loads(json.dumps(tokenizer.state_dict())))
+    assert restored.state_dict() == tokenizer.state_dict()
+    assert restored.encode(NASTY) == tokenizer.encode(NASTY)
+    assert round_trip(restored, NASTY) == round_trip(tokenizer, NASTY)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -148,23 +148,23 @@ def test_a_vocabulary_has_its_size_at_most_when_the_alphabet_fits(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_vocabulary_has_its_size_at_most_when_the_alphabet_alone_is_larger(kind):
-    draw = random.Random(1)
-    texts = ["".join(chr(draw.randrange(0x4E00, 0x4E00 + 300)) for _ in range(30)) for _ in range(100)]
+    generator = random.Random(1)
+    texts = ["".join(chr(generator.randrange(0x4E00, 0x4E00 + 300)) for _ in range(30)) for _ in range(100)]
     assert len(train(kind, texts, size=300)) <= 300
 
 
 @pytest.mark.parametrize("kind, sure", [("bpe", "·dog"), ("word", "·dog"), ("character", "d")])
-def test_what_is_rarer_than_min_frequency_gets_no_entry(kind, sure):
-    vocabulary = train(kind, ["dog"] * 3 + ["xylophone"] * 2, min_frequency=3)
-    pieces = vocabulary.display_tokens(range(len(vocabulary)))
-    assert sure in pieces
-    assert not any("yl" in piece or "·x" in piece for piece in pieces)
-    assert kind == "bpe" or "y" not in pieces
+def test_entries_rarer_than_min_frequency_do_not_exist(kind, sure):
+    tokenizer = train(kind, ["dog"] * 3 + ["xylophone"] * 2, min_frequency=3)
+    tokens = tokenizer.display_tokens(range(len(tokenizer)))
+    assert sure in tokens
+    assert not any("yl" in token or "·x" in token for token in tokens)
+    assert kind == "bpe" or "y" not in tokens
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_lowercase_forgets_case_and_nothing_else_does(kind):
-    assert there_and_back(train(kind, lowercase=True, min_frequency=1), ["A SMALL Red"]) == ["a small red"]
+def test_only_lowercase_ignores_case(kind):
+    assert round_trip(train(kind, lowercase=True, min_frequency=1), ["A SMALL Red"]) == ["a small red"]
     texts = ["A SMALL Red", "a small red"]
     upper, lower = train(kind, texts * 2).encode(texts)
     assert upper != lower
@@ -173,22 +173,22 @@ def test_lowercase_forgets_case_and_nothing_else_does(kind):
 # ── BPE-dropout ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_bpe_dropout_cuts_differently_reads_the_same_and_is_off_afterwards():
-    vocabulary, texts = train("bpe"), CORPUS * 3
-    whole = vocabulary.encode(texts)
-    cut = vocabulary.encode(texts, dropout=0.5)
-    assert cut != whole
-    assert sum(map(len, cut)) > sum(map(len, whole))
-    assert [vocabulary.decode(ids) for ids in cut] == texts
-    assert vocabulary.encode(texts) == whole
+def test_bpe_dropout_splits_differently_decodes_equally_and_is_off_afterwards():
+    tokenizer, texts = train("bpe"), CORPUS * 3
+    whole = tokenizer.encode(texts)
+    dropped = tokenizer.encode(texts, dropout=0.5)
+    assert dropped != whole
+    assert sum(map(len, dropped)) > sum(map(len, whole))
+    assert [tokenizer.decode(ids) for ids in dropped] == texts
+    assert tokenizer.encode(texts) == whole
 
 
-def test_batches_of_text_are_framed_and_padded():
+def test_sentences_get_bos_and_eos_and_are_padded():
     assert add_bos_eos([7, 8]) == [BOS, 7, 8, EOS]
     assert torch.equal(pad_ids([[7], [7, 8, 9]]), torch.tensor([[7, PAD, PAD], [7, 8, 9]]))
 
 
-# ── Mistakes ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Errors ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -207,21 +207,21 @@ def test_batches_of_text_are_framed_and_padded():
     ids=str,
 )
 def test_illegal_settings_are_refused(settings):
-    with pytest.raises(ValueError, match=r"size|dropout|min.frequency"):
+    with pytest.raises(ValueError, match=r"^vocabulary\.(size|dropout|min_frequency) is "):
         VocabularyConfig(**settings)
 
 
 @pytest.mark.parametrize("kind", ["word", "character"])
 @pytest.mark.parametrize("texts", [[], ["once"]], ids=["no text", "too rare"])
-def test_a_text_without_entries_is_refused(kind, texts):
-    with pytest.raises(UsageError, match="min-frequency"):
+def test_texts_without_entries_are_refused(kind, texts):
+    with pytest.raises(UsageError, match=r"vocabulary\.min_frequency from 5"):
         train(kind, texts, min_frequency=5)
 
 
 # ── Shared and separate, in the translation task ────────────────────────────────────────────────────────────
 
 
-def crop_resize(shared: bool, embedding: int = 8) -> Task:
+def fitted_task(shared: bool, embedding: int = 8) -> Task:
     vocabulary = VocabularyConfig(kind="word", size=100, shared=shared, min_frequency=1)
     task = Task(
         Config(
@@ -234,8 +234,8 @@ def crop_resize(shared: bool, embedding: int = 8) -> Task:
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_a_translation_restores_its_vocabularies_shared_or_separate(shared):
-    task = crop_resize(shared)
+def test_translation_restores_shared_and_separate_vocabularies(shared):
+    task = fitted_task(shared)
     assert (task.source_tokenizer is task.tokenizer) == shared
     assert (UNK in task.tokenizer.encode(["ein Hund"])[0]) != shared
     restored = Task(task.config)
@@ -246,6 +246,6 @@ def test_a_translation_restores_its_vocabularies_shared_or_separate(shared):
 
 
 @pytest.mark.parametrize("shared, embedding, one", [(True, 256, True), (True, 8, False), (False, 256, False)])
-def test_one_matrix_embeds_both_languages_if_vocabulary_and_size_are_shared(shared, embedding, one):
-    model = crop_resize(shared, embedding).build_model()
+def test_one_matrix_embeds_both_languages_if_vocabulary_and_dimension_are_shared(shared, embedding, one):
+    model = fitted_task(shared, embedding).build_model()
     assert (model.encoder.embedding is model.decoder.embedding) == one

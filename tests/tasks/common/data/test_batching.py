@@ -1,0 +1,85 @@
+"""Batches: full, with little padding, and in an order that can be repeated."""
+
+import pytest
+import torch
+
+from tasks.common.data.batching import BatchConfig, BatchSampler
+
+SIZES = BatchConfig(max_target_size=600, max_source_size=600, max_sources=32)
+
+
+def skewed(count: int = 3000) -> list[tuple[int, int]]:
+    """Make lengths like those of corpora: many short sentences, a few long ones, and similar ones on both sides."""
+    source = torch.randn(count).mul(0.7).add(2.5).exp().long() + 1
+    target = (source * (0.8 + 0.4 * torch.rand(count))).long() + 1
+    return list(zip(source.tolist(), target.tolist(), strict=True))
+
+
+def padding(batches: list[list[int]], lengths: list[tuple[int, int]]) -> float:
+    """Compute the share of padding on both sides."""
+    sides = [[lengths[row][side] for row in batch] for batch in batches for side in (0, 1)]
+    return 1 - sum(map(sum, sides)) / sum(len(side) * max(side) for side in sides)
+
+
+@pytest.mark.parametrize("pool", [BatchSampler.BATCHES_PER_POOL, 3], ids="pools of {} batches".format)
+def test_an_epoch_has_every_row_exactly_once_within_the_sizes(pool, monkeypatch):
+    monkeypatch.setattr(BatchSampler, "BATCHES_PER_POOL", pool)
+    lengths = skewed()
+    for batches in (BatchSampler(lengths, SIZES, seed=1).epoch(0), BatchSampler(lengths, SIZES, seed=1).by_length()):
+        assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+        assert max(map(len, batches)) == SIZES.max_sources
+        assert all(len(batch) * max(max(lengths[row]) for row in batch) <= SIZES.max_target_size for batch in batches)
+
+
+def test_a_row_that_is_larger_than_a_batch_is_a_batch_alone():
+    batches = BatchSampler([(5, 5), (900, 3), (5, 5)], SIZES, seed=1).epoch(0)
+    assert sorted(map(sorted, batches)) == [[0, 2], [1]]
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    lengths = skewed(500)
+    first = BatchSampler(lengths, SIZES, seed=1).epoch(3)
+    torch.manual_seed(99)
+    assert BatchSampler(lengths, SIZES, seed=1).epoch(3) == first
+    assert BatchSampler(lengths, SIZES, seed=1).epoch(4) != first
+    assert BatchSampler(lengths, SIZES, seed=2).epoch(3) != first
+
+
+def test_rows_of_similar_lengths_share_a_batch():
+    lengths = skewed()
+    batches = BatchSampler(lengths, SIZES, seed=1)
+    assert padding([rows.tolist() for rows in torch.randperm(len(lengths)).split(32)], lengths) > 0.5
+    assert padding(batches.epoch(0), lengths) < 0.1
+    assert padding(batches.by_length(), lengths) < 0.1
+
+
+def test_rows_that_are_too_long_are_skipped_and_counted():
+    limits = BatchConfig(max_source_length=9, max_target_length=4)
+    lengths = [(3, 3), (9, 4), (3, 5), (4, 4), (10, 4)]
+    batches = BatchSampler(lengths, limits, seed=1, drop_too_long=True)
+    assert sorted(row for batch in batches.epoch(0) for row in batch) == [0, 1, 3]
+    assert batches.num_skipped == 2
+    assert BatchSampler(lengths, limits, seed=1).num_skipped == 0
+
+
+def test_sources_and_targets_have_a_maximum_size_each():
+    lengths = [(100, 2)] * 10 + [(2, 20)] * 10
+    batches = BatchSampler(lengths, BatchConfig(max_target_size=100, max_source_size=300), seed=1).by_length()
+    assert sorted(map(len, batches)) == [1, 3, 3, 3, 5, 5]
+
+
+def test_no_rows_make_no_batches():
+    assert BatchSampler([], SIZES, seed=1).by_length() == []
+
+
+@pytest.mark.parametrize(
+    "name", ["max_target_size", "max_source_size", "max_sources", "max_target_length", "max_source_length"]
+)
+def test_sizes_of_zero_are_refused(name):
+    with pytest.raises(ValueError, match=rf"^batch\.{name} is 0; allowed is 1 or more$"):
+        BatchConfig(**{name: 0})
+
+
+def test_a_negative_number_of_targets_is_refused():
+    with pytest.raises(ValueError, match=r"^batch\.targets_per_source is -1; allowed is 0 or more$"):
+        BatchConfig(targets_per_source=-1)

@@ -1,0 +1,48 @@
+"""The toy world's data in the form in which tasks read it, and its files."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks.toy_world.datasets import (
+    export_source,
+    split_size,
+    toy_captioned_images,
+    toy_captioned_videos,
+    toy_transcribed_speech,
+)
+from tasks.toy_world.scenes import describe, sample_scenes
+from tasks.video_to_text.frames import FrameConfig, read_frames
+
+
+@pytest.mark.parametrize("split, size", [("train", 41), ("validation", 3), ("test", 3)])
+def test_images_and_videos_show_the_same_scenes(split, size):
+    images, videos = toy_captioned_images(split, 41), toy_captioned_videos(split, 41)
+    assert images.column_names == videos.column_names == ["source", "captions"]
+    assert len(images) == len(videos) == size
+    assert images["captions"][:] == [describe(scene, "en") for scene in sample_scenes(split, size)]
+    assert {row["path"].split("-")[0] for row in [*images["source"], *videos["source"]]} == {split}
+
+
+def test_recordings_have_one_text_each():
+    recordings = toy_transcribed_speech("validation", 31)
+    assert recordings.column_names == ["audio", "text"]
+    assert len(recordings) == 3
+    assert all(audio["path"].endswith(".flac") and audio["bytes"] for audio in recordings["audio"])
+
+
+def test_split_sizes_are_rounded_up():
+    sizes = [split_size(split, 31, validation=15, test=10) for split in ("train", "validation", "test")]
+    assert sizes == [31, 3, 4]
+
+
+def test_images_and_videos_are_exported_as_files_and_other_sources_are_not(tmp_path):
+    image, video = toy_captioned_images("test", 16)[0]["source"], toy_captioned_videos("test", 16)[0]["source"]
+    for source in (image, video, "a red seven", [b"packed features"], toy_transcribed_speech("test", 10)[0]["audio"]):
+        export_source(source, tmp_path / "input")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["input.mp4", "input.png"]
+    assert np.array_equal(Image.open(tmp_path / "input.png"), Image.open(io.BytesIO(image["bytes"])))
+    frames = np.load(io.BytesIO(video["bytes"])).astype(int)
+    assert np.abs(read_frames(str(tmp_path / "input.mp4"), FrameConfig(), None) - frames).mean() < 3
