@@ -38,16 +38,14 @@ def build_decoder(
     Args:
         config: The settings of one kind of decoder.
         attention: The settings of the attention to the source; None for decoders without attention.
-        vocab_size: Entries of the target vocabulary.
+        vocab_size: Size of the target vocabulary.
         memory_dim: Features of the encoder's states.
         embedding: The embedding of target tokens, if it is shared with an encoder.
 
     Raises:
         ValueError: for settings that do not go together.
     """
-    if config.uses_attention != (attention is not None):
-        needed = "needs settings of attention" if config.uses_attention else "has no attention"
-        raise ValueError(f"decoder.kind is {config.kind}, which {needed}; attention is {attention}")
+    check_attention(config, attention)
     if isinstance(config, CTCDecoderConfig):
         return CTC(memory_dim, vocab_size, dropout=config.dropout)
     if embedding is None:
@@ -60,17 +58,50 @@ def build_decoder(
         return Transducer(build_prediction_network(config, embedding, memory_dim), memory_dim, dropout=config.dropout)
     assert attention is not None
     if isinstance(config, AttentionTransducerDecoderConfig):
-        if build_reinforce_loss(attention) is not None:
-            raise ValueError(
-                "attention.estimator is reinforce, which needs the likelihood of each token, and a transducer has "
-                "none; allowed is gumbel"
-            )
         return Transducer(build_recurrent(config, attention, embedding, memory_dim), memory_dim, dropout=config.dropout)
     if isinstance(config, TransformerDecoderConfig):
         decoder: RecurrentDecoder | TransformerDecoder = build_transformer(config, attention, embedding, memory_dim)
     else:
         decoder = build_recurrent(config, attention, embedding, memory_dim)
-    return with_copy_and_ctc(config, attention, decoder, vocab_size, memory_dim)
+    return wrap_decoder(config, decoder, vocab_size, memory_dim)
+
+
+def check_attention(config: DecoderConfig, attention: AttentionConfig | None) -> None:
+    """Refuse settings of attention that the decoder cannot use.
+
+    Raises:
+        ValueError: for the first such setting.
+    """
+    if not config.uses_attention:
+        if attention is not None:
+            raise ValueError(
+                f"decoder.kind is {config.kind}, which has no attention, but there are settings of attention"
+            )
+        return
+    if attention is None:
+        raise ValueError(f"decoder.kind is {config.kind}, which needs settings of attention, but there are none")
+    if isinstance(config, AttentionTransducerDecoderConfig):
+        if build_reinforce_loss(attention) is not None:
+            raise ValueError(
+                "attention.estimator is reinforce, which needs the likelihood of each token, and decoder.kind "
+                "transducer_attention has none; allowed is gumbel"
+            )
+        # Its loss is a sum over all alignments, to which the losses of single attention weights do not belong.
+        for name in ("guidance_weight", "doubly_stochastic_weight", "coverage_weight"):
+            if getattr(attention, name):
+                raise ValueError(
+                    f"attention.{name} is {getattr(attention, name)}, which decoder.kind transducer_attention cannot "
+                    "use; allowed is 0"
+                )
+    if (
+        isinstance(config, RecurrentDecoderConfig | TransformerDecoderConfig)
+        and config.copy
+        and attention.score == "none"
+    ):
+        raise ValueError(
+            "decoder.copy needs attention weights, and attention.score is none; choose another score, or leave "
+            "decoder.copy out"
+        )
 
 
 def build_recurrent(
@@ -79,6 +110,7 @@ def build_recurrent(
     embedding: nn.Embedding,
     memory_dim: int,
 ) -> RecurrentDecoder:
+    """Build a recurrent decoder with attention."""
     return RecurrentDecoder(
         embedding,
         build_attention(attention, config.hidden_dim, memory_dim),
@@ -100,7 +132,7 @@ def build_recurrent(
 def build_prediction_network(
     config: TransducerDecoderConfig, embedding: nn.Embedding, memory_dim: int
 ) -> RecurrentDecoder:
-    """Build a recurrent decoder without access to the memory: a language model."""
+    """Build the prediction network of a plain transducer: a recurrent decoder without context, so a language model."""
     return RecurrentDecoder(
         embedding,
         NoContext(),
@@ -117,6 +149,7 @@ def build_prediction_network(
 def build_transformer(
     config: TransformerDecoderConfig, attention: AttentionConfig, embedding: nn.Embedding, memory_dim: int
 ) -> TransformerDecoder:
+    """Build a Transformer decoder with an attention of its own for each layer."""
     return TransformerDecoder(
         embedding,
         [build_attention(attention, config.hidden_dim, memory_dim) for _ in range(config.num_layers)],
@@ -130,9 +163,8 @@ def build_transformer(
     )
 
 
-def with_copy_and_ctc(
+def wrap_decoder(
     config: RecurrentDecoderConfig | TransformerDecoderConfig,
-    attention: AttentionConfig,
     decoder: RecurrentDecoder | TransformerDecoder,
     vocab_size: int,
     memory_dim: int,
@@ -140,8 +172,6 @@ def with_copy_and_ctc(
     """Wrap the decoder in a pointer-generator, in joint CTC/attention, or in both, as configured."""
     wrapped: AutoregressiveDecoder = decoder
     if config.copy:
-        if attention.score == "none":
-            raise ValueError("decoder.copy needs attention weights; allowed is any attention.score but none")
         wrapped = PointerGenerator(decoder, decoder.output.in_features)
     if config.ctc_weight:
         ctc = CTC(memory_dim, vocab_size, dropout=config.dropout)
@@ -150,6 +180,6 @@ def with_copy_and_ctc(
 
 
 def reads_summary(config: DecoderConfig) -> bool:
-    """Tell whether the decoder's first state is made of the encoder's summary."""
-    attentional = isinstance(config, RecurrentDecoderConfig | AttentionTransducerDecoderConfig)
-    return attentional and config.init_state == "projection"
+    """Return True if the decoder's first state is a projection of the encoder's summary."""
+    is_recurrent = isinstance(config, RecurrentDecoderConfig | AttentionTransducerDecoderConfig)
+    return is_recurrent and config.init_state == "projection"

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from attention.memory import Memory
 from decoders import BOS, EOS, PAD, UNK, SearchConfig
 from decoders.ctc import CTC
-from attention.memory import Memory
 
 DIM, VOCAB = 5, 6
 WRITABLE = (PAD, UNK, 4, 5)
@@ -35,8 +35,8 @@ def build(vocab: int) -> CTC:
     return ctc
 
 
-def framed(*sentences: list[int]) -> Tensor:
-    """Sentences between begin and end, padded."""
+def add_bos_eos(*sentences: list[int]) -> Tensor:
+    """Wrap sentences in BOS and EOS, and pad them."""
     longest = max(map(len, sentences))
     return torch.tensor([[BOS, *words, EOS, *[PAD] * (longest - len(words))] for words in sentences])
 
@@ -46,24 +46,24 @@ def collapse(path: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def paths(ctc: CTC, memory: Memory, sentence: int) -> dict[tuple[int, ...], float]:
-    """Every path through a sentence's frames, with its probability."""
-    frames = ctc.log_probabilities(memory)[sentence][memory.mask[sentence]].double().exp().tolist()
+    """Return every path through a sentence's frames, with its probability."""
+    frames = ctc.log_probs(memory)[sentence][memory.mask[sentence]].double().exp().tolist()
     return {
         path: math.prod(frame[token] for frame, token in zip(frames, path, strict=True))
-        for path in itertools.project_inputs(WRITABLE, repeat=len(frames))
+        for path in itertools.product(WRITABLE, repeat=len(frames))
     }
 
 
 def chances(ctc: CTC, memory: Memory, sentence: int) -> dict[tuple[int, ...], float]:
-    """Everything that can be written, with its probability."""
+    """Return every possible sentence, with its probability."""
     total: dict[tuple[int, ...], float] = defaultdict(float)
     for path, chance in paths(ctc, memory, sentence).items():
         total[collapse(path)] += chance
     return total
 
 
-def test_each_frame_has_a_distribution_without_begin_and_end(ctc, memory):
-    probabilities = ctc.log_probabilities(memory)[memory.mask].exp()
+def test_each_frame_has_a_distribution_without_bos_and_eos(ctc, memory):
+    probabilities = ctc.log_probs(memory)[memory.mask].exp()
     assert_close(probabilities.sum(dim=-1), torch.ones(11))
     assert torch.equal(probabilities[:, [BOS, EOS]], torch.zeros(11, 2))
     assert (probabilities[:, WRITABLE] > 0).all()
@@ -73,17 +73,17 @@ def test_the_loss_is_the_sum_over_all_paths(ctc, memory):
     sentences = [[4, 4, 5], [5], []], [[UNK, 5, 4, UNK], [4, 5], [4, UNK, 4]]
     for batch in sentences:
         expected = -sum(math.log(chances(ctc, memory, row)[tuple(words)]) for row, words in enumerate(batch))
-        assert ctc.loss(framed(*batch), memory).item() == pytest.approx(expected, rel=1e-5)
+        assert ctc.loss(add_bos_eos(*batch), memory).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_sentence_too_long_for_its_frames_counts_nothing(ctc, memory):
-    fitting = ctc.loss(framed([4, 5]), memory.select(torch.tensor([0])))
-    assert_close(ctc.loss(framed([4, 5], [4, 4], [4, 5, 4, 5, 4]), memory), fitting)
+def test_a_sentence_too_long_for_its_frames_adds_no_loss(ctc, memory):
+    fitting = ctc.loss(add_bos_eos([4, 5]), memory.select(torch.tensor([0])))
+    assert_close(ctc.loss(add_bos_eos([4, 5], [4, 4], [4, 5, 4, 5, 4]), memory), fitting)
 
 
 def test_gradients_are_finite_and_reach_every_real_state_and_no_padding(ctc, memory):
     states = memory.states.requires_grad_()
-    ctc.loss(framed([4, 4], [5], [4, 4, 4, 4, 4]), memory).backward()
+    ctc.loss(add_bos_eos([4, 4], [5], [4, 4, 4, 4, 4]), memory).backward()
     reached = states.grad.abs().sum(dim=-1) > 0
     assert torch.equal(reached[:2], memory.mask[:2])
     assert not reached[2].any()  # it does not fit
@@ -91,7 +91,7 @@ def test_gradients_are_finite_and_reach_every_real_state_and_no_padding(ctc, mem
 
 
 @pytest.mark.parametrize("max_length", [2, 9])
-def test_a_beam_of_one_writes_what_the_best_path_writes(max_length, ctc, make_memory):
+def test_a_beam_of_one_follows_the_best_path(max_length, ctc, make_memory):
     memory = make_memory([5, 2, 4, 6, 1, 6], DIM)
     for sentence, (one,) in enumerate(ctc.search(memory, SearchConfig(beam=1, max_length=max_length))):
         allowed = {path: chance for path, chance in paths(ctc, memory, sentence).items() if UNK not in path}
@@ -130,19 +130,19 @@ def plain_prefix_beam(frames: list[list[float]], beam: int) -> list[tuple[float,
 
 @pytest.mark.parametrize("beam, sentences", [(2, 1000), (3, 200), (30, 10)])
 def test_a_narrow_beam_equals_the_plain_loop(beam, sentences, make_memory):
-    """In many sentences, for seldom does it matter how many tokens a prefix is tried with."""
+    """Compare many sentences, because the number of tokens tried for a prefix rarely matters."""
     ctc, memory = build(12), make_memory([25, 1, 17, 30, 28] * (sentences // 5), DIM)
     with torch.no_grad():
         ctc.output.weight *= 0.3
     found = ctc.search(memory, SearchConfig(beam=beam, n_best=beam))
-    for hypotheses, frames, mask in zip(found, ctc.log_probabilities(memory).exp(), memory.mask, strict=True):
+    for hypotheses, frames, mask in zip(found, ctc.log_probs(memory).exp(), memory.mask, strict=True):
         expected = plain_prefix_beam(frames[mask].double().tolist(), beam)
         assert [tuple(one.tokens) for one in hypotheses] == [words for _, words in expected]
         assert [one.score for one in hypotheses] == pytest.approx([score for score, _ in expected], rel=1e-4)
 
 
 @every_beam
-def test_a_sentence_in_a_batch_gets_what_it_gets_alone(beam, ctc, memory, alone):
+def test_a_sentence_in_a_batch_gets_the_same_result_as_alone(beam, ctc, memory, alone):
     config = SearchConfig(beam=beam, n_best=beam)
     for sentence, together in enumerate(ctc.search(memory, config)):
         (by_itself,) = ctc.search(alone(memory, sentence), config)
@@ -152,7 +152,7 @@ def test_a_sentence_in_a_batch_gets_what_it_gets_alone(beam, ctc, memory, alone)
 
 @pytest.mark.parametrize("beam", [3, 5])
 @pytest.mark.parametrize("n_best", [1, 3])
-def test_no_more_than_n_best_are_returned_best_first(beam, n_best, ctc, memory):
+def test_at_most_n_best_sentences_are_returned_best_first(beam, n_best, ctc, memory):
     everything = ctc.search(memory, SearchConfig(beam=beam, n_best=beam))
     for found, most in zip(ctc.search(memory, SearchConfig(beam=beam, n_best=n_best)), everything, strict=True):
         assert found == most[:n_best]
@@ -161,37 +161,23 @@ def test_no_more_than_n_best_are_returned_best_first(beam, n_best, ctc, memory):
 
 
 @every_beam
-def test_where_blanks_win_the_sentence_is_empty(beam, ctc, memory):
+def test_probable_blanks_give_an_empty_sentence(beam, ctc, memory):
     with torch.no_grad():
         ctc.output.bias[PAD] += 1000
     assert [found[0].tokens for found in ctc.search(memory, SearchConfig(beam=beam))] == [[], [], []]
 
 
 @every_beam
-def test_what_is_unknown_is_never_written(beam, ctc, memory):
+def test_unk_is_never_generated(beam, ctc, memory):
     with torch.no_grad():
         ctc.output.bias[UNK] += 50
     for found in ctc.search(memory, SearchConfig(beam=beam, n_best=beam)):
         assert all(UNK not in one.tokens for one in found)
 
 
-@pytest.mark.parametrize(
-    "flag, choice",
-    [
-        ("--sample", {"sample": True}),
-        ("--no-repeat-ngram", {"block_ngrams": 2}),
-        ("--coverage-penalty", {"coverage_penalty": 0.2}),
-        ("--ctc-weight", {"ctc_weight": 0.5}),
-    ],
-)
-def test_what_only_token_by_token_decoders_can_is_refused(flag, choice, ctc, memory):
-    with pytest.raises(ValueError, match=f"^{flag} needs a decoder that writes token by token"):
-        ctc.search(memory, SearchConfig(**choice))
-
-
 def test_alignment_follows_the_best_path_of_the_sentence(ctc, memory):
     sentences = [4, 4, 5], [5], [UNK, 4]
-    found = ctc.alignment(framed(*sentences), memory)
+    found = ctc.alignment(add_bos_eos(*sentences), memory)
     expected = torch.zeros(3, 3, 5)
     for row, words in enumerate(sentences):
         fitting = {path: chance for path, chance in paths(ctc, memory, row).items() if collapse(path) == tuple(words)}
@@ -202,6 +188,6 @@ def test_alignment_follows_the_best_path_of_the_sentence(ctc, memory):
     assert_close(found, expected)
 
 
-def test_alignment_rows_sum_to_one_or_zero_where_nothing_fits(ctc, memory):
-    sums = ctc.alignment(framed([4, 5, 4], [5, 5], []), memory).sum(dim=-1)
+def test_alignment_rows_sum_to_one_or_to_zero_if_the_sentence_is_too_long(ctc, memory):
+    sums = ctc.alignment(add_bos_eos([4, 5, 4], [5, 5], []), memory).sum(dim=-1)
     assert_close(sums, torch.tensor([[1.0, 1, 1], [0, 0, 0], [0, 0, 0]]))

@@ -1,4 +1,4 @@
-"""Attention and CTC together: prefix probabilities against brute force, and what a stepwise decoder promises."""
+"""Joint CTC and attention: prefix probabilities against brute force, and the contract of autoregressive decoders."""
 
 import itertools
 import math
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from attention import Additive, ScoredAttention
+from attention.memory import Memory
 from decoders import BOS, EOS, PAD, UNK, RecurrentDecoder, SearchConfig
 from decoders.ctc import CTC
-from decoders.joint_ctc import CTCPrefixState, Frames, JointCTCAttention
-from attention.memory import Memory
+from decoders.joint_ctc import CTCPosteriors, CTCPrefixState, JointCTCAttention
 
 DIM, VOCAB = 6, 7
 WRITABLE = (PAD, UNK, 4, 5, 6)
@@ -39,14 +39,14 @@ def build(weight: float) -> JointCTCAttention:
 
 
 def start(ctc: CTC, memory: Memory) -> CTCPrefixState:
-    return CTCPrefixState.start(Frames.of(ctc.log_probabilities(memory), memory.mask))
+    return CTCPrefixState.initial(CTCPosteriors.from_log_probs(ctc.log_probs(memory), memory.mask))
 
 
 def chances(ctc: CTC, memory: Memory, sentence: int) -> dict[tuple[int, ...], float]:
-    """Everything that CTC can write, with its probability, by enumeration of all paths."""
-    frames = ctc.log_probabilities(memory)[sentence][memory.mask[sentence]].double().exp().tolist()
+    """Return every sentence possible with CTC, with its probability, by enumeration of all paths."""
+    frames = ctc.log_probs(memory)[sentence][memory.mask[sentence]].double().exp().tolist()
     total: dict[tuple[int, ...], float] = defaultdict(float)
-    for path in itertools.project_inputs(WRITABLE, repeat=len(frames)):
+    for path in itertools.product(WRITABLE, repeat=len(frames)):
         words = tuple(token for token, _ in itertools.groupby(path) if token != PAD)
         total[words] += math.prod(frame[token] for frame, token in zip(frames, path, strict=True))
     return total
@@ -57,29 +57,31 @@ def test_prefix_scores_equal_sums_over_all_completions(words, joint, memory):
     prefixes = start(joint.ctc, memory)
     for token in [BOS, *words]:
         prefixes = prefixes.extend(torch.full((3, 1), token))
-    scores = prefixes.scores()[:, 0]
+    scores = prefixes.next_token_scores()[:, 0]
     for sentence in range(3):
         everything = chances(joint.ctc, memory, sentence)
 
-        def begun(*prefix: int, everything=everything) -> float:
+        def prefix_chance(*prefix: int, everything=everything) -> float:
             return sum(chance for words, chance in everything.items() if words[: len(prefix)] == prefix)
 
-        here = begun(*words)
-        if here == 0:  # too long for its frames
+        total_chance = prefix_chance(*words)
+        if total_chance == 0:  # too long for its frames
             continue
         for token in (UNK, 4, 5, 6):
-            chance = begun(*words, token)
+            chance = prefix_chance(*words, token)
             if chance > 0:
-                assert scores[sentence, token].item() == pytest.approx(math.log(chance / here), rel=1e-5, abs=1e-6)
+                assert scores[sentence, token].item() == pytest.approx(
+                    math.log(chance / total_chance), rel=1e-5, abs=1e-6
+                )
             else:
                 assert -math.inf < scores[sentence, token].item() < -1e9
         whole = everything[tuple(words)]
-        assert scores[sentence, EOS].item() == pytest.approx(math.log(whole / here), rel=1e-5, abs=1e-6)
+        assert scores[sentence, EOS].item() == pytest.approx(math.log(whole / total_chance), rel=1e-5, abs=1e-6)
         assert (scores[sentence, [PAD, BOS]] < -1e9).all()
 
 
 def plain_prefix_scores(frames: Tensor, words: list[int]) -> Tensor:
-    """log p(words, token, anything) for each token, and log p(words) at EOS: loops over time in logarithms."""
+    """Return log p(words, token, anything) for each token, and log p(words) at EOS, by loops over time."""
     num_frames, vocab = frames.shape
     nonblank = [torch.tensor(NEG_INF).double()] * (num_frames + 1)
     blank = [frames[:t, PAD].sum() for t in range(num_frames + 1)]
@@ -90,12 +92,12 @@ def plain_prefix_scores(frames: Tensor, words: list[int]) -> Tensor:
             pause.append(torch.logaddexp(pause[t], following[t]) + frames[t, PAD])
             following.append(torch.logaddexp(following[t], prefix_alpha[t]) + frames[t, token])
         nonblank, blank = following, pause
-    anyhow = torch.stack(list(map(torch.logaddexp, blank, nonblank)))
+    total = torch.stack(list(map(torch.logaddexp, blank, nonblank)))
     scores = torch.full((vocab,), NEG_INF).double()
     for token in range(vocab):
-        prefix_alpha = torch.stack(blank) if words[-1:] == [token] else anyhow
+        prefix_alpha = torch.stack(blank) if words[-1:] == [token] else total
         scores[token] = torch.logsumexp(prefix_alpha[:-1] + frames[:, token], dim=0)
-    scores[EOS] = anyhow[-1]
+    scores[EOS] = total[-1]
     return scores
 
 
@@ -106,21 +108,21 @@ def test_long_and_sharp_prefix_scores_equal_a_plain_loop_in_logarithms(sharpness
     What is hopelessly improbable need not be exact, but must not count as impossible.
     """
     memory = make_memory([150, 90], DIM)
-    log_probabilities = (sharpness * joint.ctc.output(memory.states).double()).log_softmax(dim=-1)
-    log_probabilities[..., [BOS, EOS]] = NEG_INF
-    prefixes = CTCPrefixState.start(Frames.of(log_probabilities, memory.mask))
-    best = log_probabilities[0].argmax(dim=-1).tolist()
+    log_probs = (sharpness * joint.ctc.output(memory.states).double()).log_softmax(dim=-1)
+    log_probs[..., [BOS, EOS]] = NEG_INF
+    prefixes = CTCPrefixState.initial(CTCPosteriors.from_log_probs(log_probs, memory.mask))
+    best = log_probs[0].argmax(dim=-1).tolist()
     words = [token for token, _ in itertools.groupby(best) if token not in (PAD, BOS, EOS)]
     for number, token in enumerate([BOS, *words[:40]]):
         prefixes = prefixes.extend(torch.full((2, 1), token))
-        scores = prefixes.scores()[:, 0]
+        scores = prefixes.next_token_scores()[:, 0]
         if number % 8:
             continue
         for sentence in range(2):
-            frames = log_probabilities[sentence][memory.mask[sentence]]
+            frames = log_probs[sentence][memory.mask[sentence]]
             expected = plain_prefix_scores(frames, words[:number])
-            found = scores[sentence] + prefixes.probability[sentence, 0]
-            matter = (expected - prefixes.probability[sentence, 0] > -600) & (torch.arange(VOCAB) != PAD)
+            found = scores[sentence] + prefixes.prefix_log_prob[sentence, 0]
+            matter = (expected - prefixes.prefix_log_prob[sentence, 0] > -600) & (torch.arange(VOCAB) != PAD)
             assert matter.any()
             assert_close(found[matter], expected[matter], rtol=1e-9, atol=1e-6)
             possible = (expected > NEG_INF) & (torch.arange(VOCAB) != PAD)
@@ -131,32 +133,32 @@ def test_scores_along_a_sentence_add_up_to_its_log_probability(joint, memory):
     words, prefixes, total = [5, 5, 4], start(joint.ctc, memory), torch.zeros(3).double()
     for token, following in itertools.pairwise([BOS, *words, EOS]):
         prefixes = prefixes.extend(torch.full((3, 1), token))
-        total += prefixes.scores()[:, 0, following]
+        total += prefixes.next_token_scores()[:, 0, following]
     for sentence in (0, 2):  # the other is too short
         expected = math.log(chances(joint.ctc, memory, sentence)[tuple(words)])
         assert total[sentence].item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_states_are_selected_by_hypothesis_and_sentences_left_out(joint, memory):
-    """Each row of a grid goes on as if it had been alone."""
-    written = torch.tensor([[4, 5, 4], [6, 4, 6], [5, 5, 6]])  # (sentences, beam)
-    readout, state = joint.step(torch.full((3,), BOS), joint.start(memory))
-    state = state.select(torch.arange(3)[:, None].expand(-1, 3))
-    _, state = joint.step(written.flatten(), state)
-    rows = torch.tensor([[2, 0], [7, 8]])  # the middle sentence is left out
-    tokens = torch.tensor([[4, 6], [5, 4]])
-    found, _ = joint.step(tokens.flatten(), state.select(rows))
+def test_states_are_reordered_by_hypothesis_and_sentences_can_leave(joint, memory):
+    """Each row of the grid continues as if it were alone."""
+    first = torch.tensor([[4, 5, 4], [6, 4, 6], [5, 5, 6]])  # (sentences, beam)
+    output, state = joint.step(torch.full((3,), BOS), joint.init_state(memory))
+    state = state.reorder(torch.arange(3)[:, None].expand(-1, 3))
+    _, state = joint.step(first.flatten(), state)
+    rows = torch.tensor([[2, 0], [7, 8]])  # the middle sentence leaves the batch
+    second = torch.tensor([[4, 6], [5, 4]])
+    found, _ = joint.step(second.flatten(), state.reorder(rows))
     sentences = [0, 0, 2, 2]
-    for place, (row, token) in enumerate(zip(rows.flatten(), tokens.flatten(), strict=True)):
-        by_itself = joint.start(memory.select(torch.tensor([sentences[place]])))
-        for read in (torch.tensor([BOS]), written.flatten()[row : row + 1], token[None]):
-            readout, by_itself = joint.step(read, by_itself)
-        assert_close(found.features[place], readout.features[0])
-        assert_close(found.weights[place], readout.weights[0])
+    for place, (row, token) in enumerate(zip(rows.flatten(), second.flatten(), strict=True)):
+        by_itself = joint.init_state(memory.select(torch.tensor([sentences[place]])))
+        for read in (torch.tensor([BOS]), first.flatten()[row : row + 1], token[None]):
+            output, by_itself = joint.step(read, by_itself)
+        assert_close(found.features[place], output.features[0])
+        assert_close(found.weights[place], output.weights[0])
 
 
 @pytest.mark.parametrize("beam", [1, 2, 5])
-def test_a_sentence_in_a_batch_gets_what_it_gets_alone(beam, joint, memory, alone):
+def test_a_sentence_in_a_batch_gets_the_same_result_as_alone(beam, joint, memory, alone):
     config = SearchConfig(beam=beam, n_best=beam, max_length=6)
     for sentence, together in enumerate(joint.search(memory, config)):
         (by_itself,) = joint.search(alone(memory, sentence), config)
@@ -170,7 +172,7 @@ def test_a_score_is_minus_the_loss_of_the_sentence(joint, memory):
     for sentence, found in enumerate(joint.search(memory, config)):
         for one in found:
             if one.score < -1e6:
-                continue  # more words than CTC has frames for: its loss leaves them out
+                continue  # too long for its frames: CTC's loss ignores it
             row = memory.select(torch.tensor([sentence]))
             expected = -joint.loss(torch.tensor([[BOS, *one.tokens, EOS]]), row).item()
             assert one.score == pytest.approx(expected, rel=1e-4, abs=1e-4)
@@ -179,7 +181,7 @@ def test_a_score_is_minus_the_loss_of_the_sentence(joint, memory):
 
 
 @pytest.mark.parametrize("trained", [0.0, 0.4])
-def test_without_weight_it_is_the_attention_decoder(trained, memory):
+def test_with_weight_zero_it_equals_the_attention_decoder(trained, memory):
     joint, config = build(trained), SearchConfig(beam=3, n_best=3, max_length=9)
     chosen = SearchConfig(beam=3, n_best=3, max_length=9, ctc_weight=None if trained == 0 else 0.0)
     pairs = zip(joint.search(memory, chosen), joint.attention.search(memory, config), strict=True)
@@ -188,7 +190,7 @@ def test_without_weight_it_is_the_attention_decoder(trained, memory):
         assert [one.score for one in found] == pytest.approx([one.score for one in expected], rel=1e-5)
 
 
-def test_with_all_the_weight_it_finds_ctcs_best_sentence(joint, memory):
+def test_with_weight_one_it_finds_ctcs_best_sentence(joint, memory):
     config = SearchConfig(beam=400, n_best=3, length_penalty=0.0, min_length=0, max_length=6, ctc_weight=1.0)
     for sentence, found in enumerate(joint.search(memory, config)):
         everything = chances(joint.ctc, memory, sentence).items()
@@ -197,7 +199,7 @@ def test_with_all_the_weight_it_finds_ctcs_best_sentence(joint, memory):
         assert [one.score for one in found] == pytest.approx([math.log(chance) for chance, _ in ranked], rel=1e-4)
 
 
-def test_a_weight_for_one_search_leaves_the_decoder_as_it_was(joint, memory):
+def test_a_weight_for_one_search_does_not_change_the_decoder(joint, memory):
     before = joint.search(memory, SearchConfig(max_length=6))
     changed = joint.search(memory, SearchConfig(max_length=6, ctc_weight=0.9))
     assert changed != before
@@ -208,20 +210,20 @@ def test_a_weight_for_one_search_leaves_the_decoder_as_it_was(joint, memory):
 
 
 @pytest.mark.parametrize("weight", [-0.1, 1.1])
-def test_a_weight_that_is_no_share_is_refused(weight):
-    with pytest.raises(ValueError, match=f"^ctc-weight is {weight}; allowed is 0 to 1$"):
+def test_a_weight_outside_0_to_1_is_refused(weight):
+    with pytest.raises(ValueError, match=f"^search.ctc_weight is {weight}; allowed is 0 to 1$"):
         SearchConfig(ctc_weight=weight)
 
 
-@pytest.mark.parametrize("choices", [{}, {"sample": True}], ids=["searched", "drawn"])
-def test_more_words_than_frames_can_be_written_if_they_must(choices, joint, memory):
+@pytest.mark.parametrize("choices", [{}, {"sample": True}], ids=["searched", "sampled"])
+def test_more_tokens_than_frames_are_generated_if_the_minimum_length_demands_it(choices, joint, memory):
     config = SearchConfig(beam=2, n_best=2, min_length=7, max_length=9, **choices)
     for found in joint.search(memory, config):
         assert len(found) == 2
         assert all(7 <= len(one.tokens) <= 9 and math.isfinite(one.score) for one in found)
 
 
-def test_the_loss_is_shared_and_its_gradient_reaches_both(joint, memory):
+def test_the_loss_is_the_weighted_sum_and_its_gradient_reaches_both(joint, memory):
     tokens = torch.tensor([[BOS, 4, 5, EOS], [BOS, 5, EOS, PAD], [BOS, 4, 4, EOS]])
     loss = joint.loss(tokens, memory, label_smoothing=0.1)
     parts = joint.attention.loss(tokens, memory, label_smoothing=0.1), joint.ctc.loss(tokens, memory)
@@ -230,14 +232,16 @@ def test_the_loss_is_shared_and_its_gradient_reaches_both(joint, memory):
     assert all(parameter.grad.abs().sum() > 0 for parameter in joint.parameters())
 
 
-def test_alignment_is_that_of_the_attention(joint, memory):
+def test_alignment_is_that_of_the_attention_decoder(joint, memory):
     tokens = torch.tensor([[BOS, 4, 5, EOS]] * 3)
     assert_close(joint.alignment(tokens, memory), joint.attention.alignment(tokens, memory))
 
 
 def test_forward_gives_the_scores_of_the_steps(joint, memory):
     tokens = torch.tensor([[BOS, 4], [BOS, 5], [BOS, 6]])
-    readout, state = joint(tokens, memory), joint.start(memory)
+    output, state = joint(tokens, memory), joint.init_state(memory)
     for position in range(2):
         step, state = joint.step(tokens[:, position], state)
-        assert_close(joint.scores(readout.features[:, position]), joint.scores(step.features[:, 0]))
+        assert_close(
+            joint.next_token_scores(output.features[:, position]), joint.next_token_scores(step.features[:, 0])
+        )

@@ -1,103 +1,103 @@
-"""A decoder that copies: its probabilities are the published mixture, in training, in steps and in a beam."""
+"""Pointer-generator: its probabilities are the published mixture, in training, in steps and in a beam."""
 
 import math
 
 import pytest
 import torch
-from decoders.config import RecurrentDecoderConfig
 from torch import nn
 from torch.testing import assert_close
 
-from attention import coverage_loss
-from decoders import PointerGenerator, RecurrentDecoder, SearchConfig, TransformerDecoder
+from attention import AttentionConfig, FixedContext, coverage_loss
 from attention.memory import Memory
-from tasks.common.config import AttentionConfig, Config, DecoderConfig
-from tasks.common.model import build_decoder
+from decoders import PointerGenerator, RecurrentDecoder, SearchConfig, TransformerDecoder
+from decoders.build import build_decoder
+from decoders.config import RecurrentDecoderConfig, TransformerDecoderConfig
 from tasks.common.text.tokenizer import Tokenizer, VocabularyConfig
 
 VOCAB, DIM = 11, 4
 LENGTHS = [5, 2, 3]
 
-every_writer = pytest.mark.parametrize("kind", ["attention", "transformer"])
+every_generator = pytest.mark.parametrize("kind", ["recurrent", "transformer"])
 
 
 def build(kind: str, **choices) -> PointerGenerator:
-    decoding = DecoderConfig(kind=kind, copy=True, hidden=8, embedding=6, heads=2, dropout=0.0)
-    config = Config(decoder=decoding, attention=AttentionConfig(score="general", **choices))
-    decoder = build_decoder(nn.Embedding(VOCAB, 6), DIM, config)
+    config_class = RecurrentDecoderConfig if kind == "recurrent" else TransformerDecoderConfig
+    config = config_class(copy=True, hidden_dim=8, embedding_dim=6, dropout=0.0)
+    attention = AttentionConfig(score="general", **choices)
+    decoder = build_decoder(config, attention, vocab_size=VOCAB, memory_dim=DIM, embedding=nn.Embedding(VOCAB, 6))
     assert isinstance(decoder, PointerGenerator)
     return decoder.eval()
 
 
 @pytest.fixture
 def memory(make_memory) -> Memory:
-    """Of texts in which some tokens stand twice; what is padding holds tokens too."""
+    """Make the memory of texts with repeated tokens; padding has tokens too."""
     made = make_memory(LENGTHS, DIM)
     tokens = torch.tensor([[5, 6, 5, 7, 3], [8, 3, 9, 9, 9], [4, 4, 3, 9, 9]])
     return Memory(made.states, made.mask, made.summary, token_ids=tokens)
 
 
-@every_writer
+@every_generator
 def test_probabilities_are_the_published_mixture(kind, memory):
     decoder, tokens = build(kind), torch.randint(VOCAB, (3, 4))
     found = decoder(tokens, memory).features.exp()
-    readout = decoder.generator(tokens, memory)
+    output = decoder.generator(tokens, memory)
     for row, length in enumerate(LENGTHS):
         for position in range(4):
-            features = readout.features[row, position]
-            context_gate = 1 / (1 + math.exp(-decoder.context_gate(features).item()))
-            written = decoder.generator.logits(features).softmax(dim=-1).tolist()
-            expected = [context_gate * each for each in written]
-            for place in range(length):
-                expected[memory.token_ids[row, place]] += (1 - context_gate) * readout.weights[row, position, place].item()
+            features = output.features[row, position]
+            gate = 1 / (1 + math.exp(-decoder.copy_gate(features).item()))
+            generated = decoder.generator.logits(features).softmax(dim=-1).tolist()
+            expected = [gate * each for each in generated]
+            for at in range(length):
+                expected[memory.token_ids[row, at]] += (1 - gate) * output.weights[row, position, at].item()
             assert_close(found[row, position].tolist(), expected, rtol=1e-4, atol=1e-6)
             assert sum(expected) == pytest.approx(1)
 
 
-@every_writer
+@every_generator
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_loss_is_that_of_the_mixture_though_training_never_makes_it(kind, smoothing, memory):
+def test_the_loss_is_that_of_the_mixture_although_training_never_computes_it(kind, smoothing, memory):
     decoder = build(kind)
     tokens = torch.tensor([[2, 5, 6, 10, 3], [2, 8, 3, 0, 0], [2, 4, 9, 3, 0]])
     expected = 0.0
-    readout, targets = decoder.generator(tokens[:, :-1], memory), tokens[:, 1:]
+    output, targets = decoder.generator(tokens[:, :-1], memory), tokens[:, 1:]
     mixed = decoder(tokens[:, :-1], memory).features
-    written = decoder.generator.logits(readout.features).log_softmax(dim=-1)
+    generated = decoder.generator.logits(output.features).log_softmax(dim=-1)
     for row, position in (targets != 0).nonzero().tolist():
-        right = mixed[row, position, targets[row, position]]
-        expected -= (1 - smoothing) * right + smoothing * written[row, position].mean()
+        log_probs = mixed[row, position, targets[row, position]]
+        expected -= (1 - smoothing) * log_probs + smoothing * generated[row, position].mean()
     assert_close(decoder.loss(tokens, memory, label_smoothing=smoothing), expected, rtol=1e-4, atol=1e-4)
 
 
-@every_writer
-def test_with_scheduled_sampling_the_loss_is_that_of_what_was_read(kind, memory):
+@every_generator
+def test_with_scheduled_sampling_the_loss_is_that_of_the_tokens_read(kind, memory):
     decoder, tokens = build(kind), torch.tensor([[2, 5, 6, 3], [2, 8, 3, 0], [2, 4, 9, 3]])
-    readout = decoder.unroll(tokens[:, :-1], memory, teacher_forcing=0.0)
-    right = readout.features.gather(2, tokens[:, 1:, None]).squeeze(2)[tokens[:, 1:] != 0]
-    assert_close(decoder.loss(tokens, memory, teacher_forcing=0.0), -right.sum())
+    output = decoder.unroll(tokens[:, :-1], memory, teacher_forcing=0.0)
+    log_probs = output.features.gather(2, tokens[:, 1:, None]).squeeze(2)[tokens[:, 1:] != 0]
+    assert_close(decoder.loss(tokens, memory, teacher_forcing=0.0), -log_probs.sum())
 
 
-@every_writer
+@every_generator
 def test_steps_and_reordered_beams_equal_the_pass_from_scratch(kind, memory):
     decoder, tokens = build(kind), torch.randint(VOCAB, (3, 3))
     assert_close(decoder.unroll(tokens, memory).features, decoder(tokens, memory).features, rtol=1e-4, atol=1e-5)
-    _, state = decoder.step(tokens[:, 0], decoder.start(memory))
-    state = state.select(torch.tensor([[0, 0], [2, 2]]))  # the middle sentence is left out
+    _, state = decoder.step(tokens[:, 0], decoder.init_state(memory))
+    state = state.reorder(torch.tensor([[0, 0], [2, 2]]))  # the middle sentence leaves the batch
     second = torch.randint(VOCAB, (4,))
     _, state = decoder.step(second, state)
-    state = state.select(torch.tensor([[1, 0], [3, 3]]))
+    state = state.reorder(torch.tensor([[1, 0], [3, 3]]))
     third = torch.randint(VOCAB, (4,))
-    readout, _ = decoder.step(third, state)
+    output, _ = decoder.step(third, state)
     sentences = torch.tensor([0, 0, 2, 2])
     history = torch.stack([tokens[sentences, 0], second[[1, 0, 3, 3]], third], dim=1)
     expected = decoder(history, memory.select(sentences)).features[:, -1:]
-    assert_close(readout.features, expected, rtol=1e-4, atol=1e-5)
+    assert_close(output.features, expected, rtol=1e-4, atol=1e-5)
 
 
-@every_writer
-def test_gradients_reach_every_parameter_and_drawn_looks_learn(kind, memory):
+@every_generator
+def test_gradients_reach_every_parameter_also_with_hard_attention(kind, memory):
     memory = Memory(memory.states.clamp(-3, 3), memory.mask, memory.summary, token_ids=memory.token_ids)
-    for decoder in (build(kind), build(kind, area="hard"), build(kind, coverage=1.0, guidance=1.0)):
+    for decoder in (build(kind), build(kind, selection="hard"), build(kind, coverage_weight=1.0, guidance_weight=1.0)):
         decoder.train().loss(torch.tensor([[2, 5, 6, 3], [2, 8, 10, 3], [2, 4, 9, 3]]), memory).backward()
         unreached = [
             name for name, weight in decoder.named_parameters() if weight.grad is None or not weight.grad.any()
@@ -105,40 +105,44 @@ def test_gradients_reach_every_parameter_and_drawn_looks_learn(kind, memory):
         assert unreached == []
 
 
-def test_what_attention_looks_at_can_be_written_though_the_vocabulary_would_never(memory):
-    decoder = build("attention")
+def test_with_a_closed_gate_only_source_tokens_are_generated(memory):
+    decoder = build("recurrent")
     with torch.no_grad():
-        decoder.context_gate.bias.fill_(-20.0)  # all is copied
+        decoder.copy_gate.bias.fill_(-20.0)  # always copy
     found = decoder.search(memory, SearchConfig(beam=3, max_length=6))
     for ranked, tokens, length in zip(found, memory.token_ids.tolist(), LENGTHS, strict=True):
         assert set(ranked[0].tokens) <= set(tokens[:length])
 
 
-def test_coverage_costs_the_smaller_of_what_is_looked_at_and_what_was():
+def test_coverage_loss_is_the_minimum_of_current_and_previous_weights():
     weights = torch.tensor([[[0.7, 0.3, 0.0], [0.5, 0.0, 0.5], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]])
     words = torch.tensor([[True, True, True, False]])
     assert_close(coverage_loss(weights, words), torch.tensor(0.0 + 0.5 + 1.0))
 
 
-def test_what_cannot_be_copied_is_refused_in_one_line():
-    attention = AttentionConfig(score="none")
-    with pytest.raises(ValueError, match=r"--decoder\.copy goes by where attention looks"):
-        build_decoder(
-            nn.Embedding(VOCAB, 6), DIM, Config(decoder=RecurrentDecoderConfig(copy=True), attention=attention)
-        )
+def test_copying_without_attention_is_refused_in_one_line():
+    config = RecurrentDecoderConfig(copy=True)
+    with pytest.raises(ValueError, match=r"^decoder\.copy needs attention weights, and attention\.score is none"):
+        build_decoder(config, AttentionConfig(score="none"), vocab_size=VOCAB, memory_dim=DIM)
 
 
-def test_tokens_mean_what_is_written_alike_in_the_others_vocabulary():
+def test_a_generator_without_attention_weights_is_refused():
+    generator = RecurrentDecoder(nn.Embedding(VOCAB, 6), FixedContext(DIM), 8, DIM)
+    with pytest.raises(ValueError, match=r"^generator has no attention weights"):
+        PointerGenerator(generator, 6)
+
+
+def test_tokens_are_mapped_to_the_same_string_in_the_other_vocabulary():
     config = VocabularyConfig(kind="word", size=20, min_frequency=1)
-    left, right = Tokenizer.train(["a red cat"], config), Tokenizer.train(["a green cat"], config)
+    left, log_probs = Tokenizer.train(["a red cat"], config), Tokenizer.train(["a green cat"], config)
     a, red, cat = left.encode(["a red cat"])[0]
-    meanings = left.ids_in(right).tolist()
-    assert [meanings[a], meanings[cat]] == right.encode(["a cat"])[0]
-    assert meanings[red] == 1
-    assert meanings[:4] == [0, 1, 2, 3]
+    target_ids = left.ids_in(log_probs).tolist()
+    assert [target_ids[a], target_ids[cat]] == log_probs.encode(["a cat"])[0]
+    assert target_ids[red] == 1
+    assert target_ids[:4] == [0, 1, 2, 3]
 
 
-def test_writers_keep_their_own_losses():
-    assert build("attention", guidance=2.0).attention_losses.guidance == 2.0
-    assert isinstance(build("attention").generator, RecurrentDecoder)
+def test_the_generator_keeps_its_attention_losses():
+    assert build("recurrent", guidance_weight=2.0).attention_losses.guidance == 2.0
+    assert isinstance(build("recurrent").generator, RecurrentDecoder)
     assert isinstance(build("transformer").generator, TransformerDecoder)

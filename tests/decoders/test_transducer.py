@@ -1,4 +1,4 @@
-"""The transducer, on toys whose every way through the lattice can be enumerated: loss, search and alignment."""
+"""The transducer, on toys whose every path through the lattice can be enumerated: loss, search and alignment."""
 
 import functools
 import itertools
@@ -12,20 +12,20 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from attention import LocationSensitive, NoContext, ScoredAttention, build_score
+from attention.memory import Memory
 from decoders import BOS, EOS, PAD, UNK, RecurrentDecoder, SearchConfig
 from decoders.transducer import Transducer
-from attention.memory import Memory
 
 DIM, HIDDEN, VOCAB = 5, 6, 7
-KINDS = ["blind", "after", "before", "fed", "location"]
+KINDS = ["plain", "luong", "bahdanau", "input feeding", "location"]
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 every_beam = pytest.mark.parametrize("beam", [1, 2, 5])
 
 
 def build(kind: str, vocab: int = VOCAB) -> Transducer:
-    """A plain transducer, or one whose predictor attends to the memory."""
-    if kind == "blind":
+    """Build a plain transducer, or one whose prediction network attends to the memory."""
+    if kind == "plain":
         attention = NoContext()
     elif kind == "location":
         attention = ScoredAttention(LocationSensitive(HIDDEN, DIM, 4), DIM)
@@ -36,9 +36,9 @@ def build(kind: str, vocab: int = VOCAB) -> Transducer:
         attention,
         HIDDEN,
         DIM,
-        attention_order="before" if kind == "before" else "after",
-        input_feeding=kind == "fed",
-        start="zeros" if kind == "blind" else "projection",
+        attention_order="bahdanau" if kind == "bahdanau" else "luong",
+        input_feeding=kind == "input feeding",
+        init_state="zeros" if kind == "plain" else "projection",
     )
     transducer = Transducer(predictor, DIM).eval()
     for parameter in transducer.parameters():
@@ -48,7 +48,7 @@ def build(kind: str, vocab: int = VOCAB) -> Transducer:
 
 @pytest.fixture
 def transducer() -> Transducer:
-    return build("after")
+    return build("luong")
 
 
 @pytest.fixture
@@ -56,82 +56,82 @@ def memory(make_memory) -> Memory:
     return make_memory([4, 2, 3], DIM)
 
 
-def framed(*sentences: list[int]) -> Tensor:
-    """Sentences between begin and end, padded."""
+def add_bos_eos(*sentences: list[int]) -> Tensor:
+    """Wrap sentences in BOS and EOS, and pad them."""
     longest = max(map(len, sentences))
     return torch.tensor([[BOS, *words, EOS, *[PAD] * (longest - len(words))] for words in sentences])
 
 
 def chances(transducer: Transducer, memory: Memory, words: tuple[int, ...]) -> list[list[dict[int, float]]]:
-    """For a memory of one sentence: by frame and number of ``words`` written, the probability of each entry.
+    """Return the probability of each entry by frame and number of labels, for a memory of one sentence.
 
-    By the formula, with the predictor read step by step.
+    Computed by the formula, with the prediction network step by step.
     """
-    predictor, state = transducer.predictor, transducer.predictor.start(memory)
+    predictor, state = transducer.predictor, transducer.predictor.init_state(memory)
     columns = []
     for token in (BOS, *words):
-        readout, state = predictor.step(torch.tensor([token]), state)
-        hidden = torch.tanh(transducer.listen(memory.states[0]) + readout.features[0])
+        output, state = predictor.step(torch.tensor([token]), state)
+        hidden = torch.tanh(transducer.frame_proj(memory.states[0]) + output.features[0])
         logits = predictor.logits(hidden).double()
         logits[:, [BOS, EOS]] = -math.inf
         columns.append([dict(enumerate(row)) for row in logits.softmax(dim=-1).tolist()])
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def ways(num_frames: int, num_words: int) -> Iterator[tuple[int, ...]]:
-    """Every way to write the words: for each of them, the frame where it is written."""
+def paths(num_frames: int, num_words: int) -> Iterator[tuple[int, ...]]:
+    """Return every path of the labels: for each of them, the frame where it is emitted."""
     return itertools.combinations_with_replacement(range(num_frames), num_words)
 
 
-def way_chance(table: list[list[dict[int, float]]], words: tuple[int, ...], way: tuple[int, ...]) -> float:
+def path_chance(table: list[list[dict[int, float]]], words: tuple[int, ...], path: tuple[int, ...]) -> float:
     chance = 1.0
-    for number, (word, frame) in enumerate(zip(words, way, strict=True)):
+    for number, (word, frame) in enumerate(zip(words, path, strict=True)):
         chance *= table[frame][number][word]
     for frame, row in enumerate(table):
-        chance *= row[sum(written <= frame for written in way)][PAD]
+        chance *= row[sum(emitted <= frame for emitted in path)][PAD]
     return chance
 
 
 def chance(transducer: Transducer, memory: Memory, words: tuple[int, ...]) -> float:
-    """A sentence's probability: the sum over all ways."""
+    """Return a sentence's probability: the sum over all paths."""
     table = chances(transducer, memory, words)
-    return sum(way_chance(table, words, way) for way in ways(len(table), len(words)))
+    return sum(path_chance(table, words, path) for path in paths(len(table), len(words)))
 
 
 def every_sentence(vocab: int, max_length: int) -> list[tuple[int, ...]]:
     words = range(EOS + 1, vocab)
-    return [line for length in range(max_length + 1) for line in itertools.project_inputs(words, repeat=length)]
+    return [line for length in range(max_length + 1) for line in itertools.product(words, repeat=length)]
 
 
 @every_kind
-def test_the_loss_is_the_sum_over_all_ways(kind, memory, alone):
+def test_the_loss_is_the_sum_over_all_paths(kind, memory, alone):
     transducer = build(kind)
     for batch in ([[4, 4, 5], [6], []], [[UNK, 5], [4, 5, 4, 5, 6], [6, 6]]):
         expected = sum(-math.log(chance(transducer, alone(memory, row), tuple(line))) for row, line in enumerate(batch))
-        assert transducer.loss(framed(*batch), memory).item() == pytest.approx(expected, rel=1e-5)
+        assert transducer.loss(add_bos_eos(*batch), memory).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_all_sentences_together_have_probability_one(memory, alone):
-    transducer = build("blind", vocab=EOS + 2)
+    transducer = build("plain", vocab=EOS + 2)
     with torch.no_grad():
-        transducer.predictor.output.bias[PAD] += 8  # so that long sentences have no mass
+        transducer.predictor.output.bias[PAD] += 8  # so that long sentences have almost no probability
     for row in range(3):
-        sentences = [line for length in range(6) for line in itertools.project_inputs((UNK, 4), repeat=length)]
-        attention_losses = [transducer.loss(framed(list(line)), alone(memory, row)).item() for line in sentences]
-        assert sum(math.exp(-loss) for loss in attention_losses) == pytest.approx(1.0, abs=1e-3)
+        sentences = [line for length in range(6) for line in itertools.product((UNK, 4), repeat=length)]
+        losses = [transducer.loss(add_bos_eos(list(line)), alone(memory, row)).item() for line in sentences]
+        assert sum(math.exp(-loss) for loss in losses) == pytest.approx(1.0, abs=1e-3)
 
 
-def test_an_empty_sentence_is_blanks_alone(transducer, memory, alone):
+def test_an_empty_sentence_consists_of_blanks(transducer, memory, alone):
     for row in range(3):
         table = chances(transducer, alone(memory, row), ())
         expected = -sum(math.log(frame[0][PAD]) for frame in table)
-        assert transducer.loss(framed([]), alone(memory, row)).item() == pytest.approx(expected, rel=1e-5)
+        assert transducer.loss(add_bos_eos([]), alone(memory, row)).item() == pytest.approx(expected, rel=1e-5)
 
 
 @every_kind
 def test_padding_never_changes_a_loss_or_an_alignment(kind, memory, alone):
     transducer = build(kind)
-    tokens = framed([4], [5, 6, 4], [])
+    tokens = add_bos_eos([4], [5, 6, 4], [])
     wide = nn.functional.pad(tokens, (0, 3), value=PAD)
     longer = Memory(
         nn.functional.pad(memory.states, (0, 0, 0, 2), value=50.0),
@@ -151,25 +151,25 @@ def test_padding_never_changes_a_loss_or_an_alignment(kind, memory, alone):
 def test_gradients_reach_every_parameter_and_every_real_frame_and_no_padding(kind, memory):
     transducer = build(kind)
     states, summary = memory.states.requires_grad_(), memory.summary
-    transducer.loss(framed([4, 4], [5], [4, 4, 4, 4, 4]), Memory(states, memory.mask, summary)).backward()
+    transducer.loss(add_bos_eos([4, 4], [5], [4, 4, 4, 4, 4]), Memory(states, memory.mask, summary)).backward()
     assert torch.equal(states.grad.abs().sum(dim=-1) > 0, memory.mask)
     for name, parameter in transducer.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all() and parameter.grad.any(), name
 
 
-def test_a_predictor_that_attends_sees_frames_it_has_not_reached(make_memory, alone):
+def test_with_attention_labels_depend_on_later_frames(make_memory, alone):
     memory = alone(make_memory([4], DIM), 0)
     changed = Memory(memory.states.clone(), memory.mask, memory.summary)
     changed.states[:, -1] += 1
-    for kind, sees in ("blind", False), ("after", True):
+    for kind, depends in ("plain", False), ("luong", True):
         transducer = build(kind)
         first, other = (transducer.lattice(torch.tensor([[4, 5]]), each)[:, 0] for each in (memory, changed))
-        assert torch.equal(first, other) != sees
+        assert torch.equal(first, other) != depends
 
 
 def plain_greedy(transducer: Transducer, memory: Memory, max_length: int) -> tuple[list[int], float]:
-    """Always the most probable of blank and words, one cell of the lattice after the other."""
+    """Follow the most probable entry, one cell of the lattice after the other."""
     words: list[int] = []
     frame, score = 0, 0.0
     table = chances(transducer, memory, ())
@@ -199,7 +199,7 @@ def test_a_beam_of_one_is_greedy(kind, max_length, make_memory, alone):
 @every_kind
 @pytest.mark.parametrize("max_length", [1, 3])
 def test_a_wide_beam_equals_brute_force(kind, max_length, memory, alone):
-    """Every sentence is found, each once, with the sum of all its ways: so what leads to the same words is merged."""
+    """Each sentence is found once, with the sum of all its paths, so paths with the same labels are merged."""
     transducer = build(kind)
     found = transducer.search(memory, SearchConfig(beam=100, n_best=100, max_length=max_length))
     for row, hypotheses in enumerate(found):
@@ -214,7 +214,7 @@ def test_a_wide_beam_equals_brute_force(kind, max_length, memory, alone):
 def plain_beam(
     transducer: Transducer, memory: Memory, beam: int, max_length: int
 ) -> list[tuple[tuple[int, ...], float]]:
-    """Saon et al. 2020 over a dictionary of hypotheses, without any early end."""
+    """Saon et al. 2020 over a dictionary of hypotheses, without early stopping."""
     num_frames = memory.mask.size(1)
     table = functools.cache(lambda words: chances(transducer, memory, words))
     finished: dict[tuple[int, ...], float] = {}
@@ -232,7 +232,7 @@ def plain_beam(
     return sorted(finished.items(), key=lambda item: -item[1])
 
 
-@pytest.mark.parametrize("kind", ["blind", "fed"])
+@pytest.mark.parametrize("kind", ["plain", "input feeding"])
 @pytest.mark.parametrize("beam, n_best", [(2, 1), (3, 3), (6, 4)])
 def test_a_narrow_beam_equals_the_plain_loop(kind, beam, n_best, make_memory, alone):
     transducer, memory = build(kind, vocab=9), make_memory([7, 1, 5, 8], DIM)
@@ -246,23 +246,23 @@ def test_a_narrow_beam_equals_the_plain_loop(kind, beam, n_best, make_memory, al
         assert [one.score for one in hypotheses] == pytest.approx(scores, rel=1e-4, abs=1e-4)
 
 
-def test_a_sentence_is_not_done_while_the_ways_that_are_left_are_together_more_probable(monkeypatch):
+def test_a_sentence_is_not_done_while_unfinished_hypotheses_are_together_more_probable(monkeypatch):
     """The empty sentence finishes with 0.36, when a word has 0.34 and two words have 0.3; they become 0.64."""
-    transducer, word = build("blind"), EOS + 1
-    writes = torch.tensor([[0.4, 0.75, 0.0], [0.4, 1.0, 0.0]])  # a word's probability, by frame and words written
-    states = torch.arange(2.0)[None, :, None].expand(-1, -1, HIDDEN)  # each frame's number
+    transducer, word = build("plain"), EOS + 1
+    emissions = torch.tensor([[0.4, 0.75, 0.0], [0.4, 1.0, 0.0]])  # of a label, by frame and number of labels
+    states = torch.arange(2.0)[None, :, None].expand(-1, -1, HIDDEN)  # the index of each frame
     memory = Memory(states, torch.ones(1, 2, dtype=torch.bool), torch.zeros(1, HIDDEN))
     known = transducer.predictor(torch.tensor([[BOS, word, word]]), memory).features[0]
 
-    def scores(frames: Tensor, readouts: Tensor) -> Tensor:
-        number = (readouts[..., None, :] - known).norm(dim=-1).argmin(dim=-1)
-        write = writes[frames[..., 0].long(), number]
-        chances = torch.zeros(*write.shape, VOCAB)
-        chances[..., word], chances[..., PAD] = write, 1 - write
+    def scores(frames: Tensor, features: Tensor) -> Tensor:
+        number = (features[..., None, :] - known).norm(dim=-1).argmin(dim=-1)
+        emission = emissions[frames[..., 0].long(), number]
+        chances = torch.zeros(*emission.shape, VOCAB)
+        chances[..., word], chances[..., PAD] = emission, 1 - emission
         return chances.log()
 
-    monkeypatch.setattr(transducer, "frames", lambda memory: memory.states)
-    monkeypatch.setattr(transducer, "scores", scores)
+    monkeypatch.setattr(transducer, "project_frames", lambda memory: memory.states)
+    monkeypatch.setattr(transducer, "joint_log_probs", scores)
     ((found,),) = transducer.search(memory, SearchConfig(beam=5, max_length=2))
     assert found.tokens == [word, word]
     assert found.score == pytest.approx(math.log(0.64))
@@ -270,7 +270,7 @@ def test_a_sentence_is_not_done_while_the_ways_that_are_left_are_together_more_p
 
 @every_kind
 @every_beam
-def test_a_sentence_in_a_batch_gets_what_it_gets_alone(kind, beam, make_memory, alone):
+def test_a_sentence_in_a_batch_gets_the_same_result_as_alone(kind, beam, make_memory, alone):
     transducer, memory = build(kind), make_memory([4, 9, 1, 3], DIM)
     config = SearchConfig(beam=beam, n_best=beam, max_length=12)
     for row, together in enumerate(transducer.search(memory, config)):
@@ -280,7 +280,7 @@ def test_a_sentence_in_a_batch_gets_what_it_gets_alone(kind, beam, make_memory, 
 
 
 @every_beam
-def test_where_blanks_win_the_sentence_is_empty_and_where_words_win_it_is_as_long_as_it_may(beam, transducer, memory):
+def test_probable_blanks_give_an_empty_sentence_and_improbable_ones_the_longest(beam, transducer, memory):
     config = SearchConfig(beam=beam, max_length=6)
     with torch.no_grad():
         transducer.predictor.output.bias[PAD] += 1000
@@ -291,7 +291,7 @@ def test_where_blanks_win_the_sentence_is_empty_and_where_words_win_it_is_as_lon
 
 
 @every_beam
-def test_what_is_unknown_is_never_written(beam, transducer, memory):
+def test_unk_is_never_generated(beam, transducer, memory):
     with torch.no_grad():
         transducer.predictor.output.bias[UNK] += 50
     for found in transducer.search(memory, SearchConfig(beam=beam, n_best=beam, max_length=6)):
@@ -299,39 +299,25 @@ def test_what_is_unknown_is_never_written(beam, transducer, memory):
         assert all(UNK not in one.tokens for one in found)
 
 
-@pytest.mark.parametrize(
-    "flag, choice",
-    [
-        ("--sample", {"sample": True}),
-        ("--no-repeat-ngram", {"block_ngrams": 2}),
-        ("--coverage-penalty", {"coverage_penalty": 0.2}),
-        ("--ctc-weight", {"ctc_weight": 0.5}),
-    ],
-)
-def test_what_only_token_by_token_decoders_can_is_refused(flag, choice, transducer, memory):
-    with pytest.raises(ValueError, match=f"^{flag} needs a decoder that writes token by token"):
-        transducer.search(memory, SearchConfig(**choice))
-
-
 @every_kind
-def test_alignment_is_the_share_of_the_ways_that_write_a_word_at_a_frame(kind, memory, alone):
+def test_alignment_is_the_share_of_the_paths_that_emit_a_label_at_a_frame(kind, memory, alone):
     transducer = build(kind)
     sentences = [4, 4, 5], [5, 6, 4], [6]
     expected = torch.zeros(3, 3, 4)
     for row, words in enumerate(sentences):
         table = chances(transducer, alone(memory, row), tuple(words))
-        for way in ways(len(table), len(words)):
-            for number, frame in enumerate(way):
-                expected[row, number, frame] += way_chance(table, tuple(words), way)
+        for path in paths(len(table), len(words)):
+            for number, frame in enumerate(path):
+                expected[row, number, frame] += path_chance(table, tuple(words), path)
     expected /= expected.sum(dim=-1, keepdim=True).clamp(min=1e-30)
-    assert_close(transducer.alignment(framed(*sentences), memory), expected, atol=1e-5, rtol=1e-3)
+    assert_close(transducer.alignment(add_bos_eos(*sentences), memory), expected, atol=1e-5, rtol=1e-3)
 
 
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 def test_alignment_works_in_every_mode_and_leaves_no_gradient(mode, transducer, memory):
     with mode():
-        states = torch.cat([memory.states])  # of the mode
-        aligned = transducer.alignment(framed([4, 5, 4], [5], []), Memory(states, memory.mask, memory.summary))
+        states = torch.cat([memory.states])  # created in this mode
+        aligned = transducer.alignment(add_bos_eos([4, 5, 4], [5], []), Memory(states, memory.mask, memory.summary))
     assert not aligned.requires_grad
     assert_close(aligned.sum(dim=-1), torch.tensor([[1.0, 1, 1], [1, 0, 0], [0, 0, 0]]))
     assert all(parameter.grad is None for parameter in transducer.parameters())
