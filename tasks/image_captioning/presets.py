@@ -1,18 +1,18 @@
-"""Whole configurations by name. The docstring of one that was run gives its command, time and score."""
+"""Complete configurations by name. The docstring of one that was run gives its command, time and metrics."""
 
 from dataclasses import replace
 
+from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.config import NoSequenceEncoderConfig
-from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.batching import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
-from tasks.common.training.optimization import TrainConfig
+from tasks.common.training.config import TrainConfig
 from tasks.image_captioning.task import ImageConfig, ImageEncoderConfig
 
 
 def tiny() -> ImageConfig:
-    """The embedded world, drawn, in seconds, for tests: it learns, but not well."""
+    """The toy world as images, in seconds, for tests: it learns, but not well."""
     return ImageConfig(
         num_scenes=120,
         vocabulary=VocabularyConfig(kind="word", size=400),
@@ -26,12 +26,12 @@ def tiny() -> ImageConfig:
 
 
 def demo() -> ImageConfig:
-    """The embedded world, drawn with real handwriting, on a laptop's CPU."""
+    """The toy world as images with real handwritten digits, on a laptop's CPU."""
     return ImageConfig(
         num_scenes=16_000,
         vocabulary=VocabularyConfig(kind="word", size=400),
         encoder=ImageEncoderConfig(NoSequenceEncoderConfig(hidden_dim=128, dropout=0.0), channels=(16, 64, 128)),
-        # Location: at the digit look where the colour was seen, or the network is long in learning what digits are.
+        # With location attention the digit is attended to where the color was; otherwise digits are learned slowly.
         attention=AttentionConfig(score="location", hidden_dim=128),
         decoder=RecurrentDecoderConfig(hidden_dim=192, embedding_dim=64, tie_embeddings=False, dropout=0.0),
         batch=BatchConfig(max_sources=32),
@@ -77,7 +77,7 @@ def flickr30k() -> ImageConfig:
 
 
 def coco() -> ImageConfig:
-    """COCO, 113,000 photographs in Karpathy's split, or as it is published; --data FOLDER. Not yet run."""
+    """COCO, 113,000 photographs in Karpathy's split or in the published form; --data FOLDER. Not yet run."""
     return replace(
         flickr30k(),
         data="coco",

@@ -51,11 +51,14 @@ class ImageConfig(CaptioningConfig):
 
 class ImageCaptioning(CaptioningTask[ImageConfig]):
     feature_unit = "regions"
-    probe = ImageProbe()
 
     def __init__(self, config: ImageConfig):
         super().__init__(config)
         self.metrics = caption_metrics(exact=config.data is None)
+
+    @property
+    def probe(self) -> ImageProbe:
+        return ImageProbe()
 
     @cached_property
     def image_size(self) -> int:

@@ -1,4 +1,4 @@
-"""Speech recognition, sound to text."""
+"""Speech recognition: sound in, text out."""
 
 from tasks.speech_recognition.presets import PRESETS
 from tasks.speech_recognition.task import SpeechConfig as Config

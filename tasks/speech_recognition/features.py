@@ -1,4 +1,4 @@
-"""What an encoder reads of a sound: log-mel features, their normalisation, and what training changes at random."""
+"""Features of speech: log-mel frames, their normalization, and random changes in training."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -14,111 +14,141 @@ from torchaudio.transforms import MelSpectrogram
 
 from attention.validation import at_least, check_settings
 
-RATE = 16_000  # Hz, of all sound inside
-FRAMES = 100  # a second
-STEADY = 1e-3  # deviations below it are taken for it: a feature that hardly changes is not blown up
-FLOOR = 1e-6  # energies below it are taken for it, so that digital silence has a logarithm
+SAMPLE_RATE_HZ = 16_000  # to which all sound is resampled
+FRAMES_PER_SECOND = 100
+MIN_STD = 1e-3  # lower bound of standard deviations, so that a nearly constant feature is not amplified
+MIN_ENERGY = 1e-6  # lower bound of energies, so that digital silence has a logarithm
 
-TextNormalization = Literal["none", "utterance", "global", "both"]
-Changed = tuple[Float[Tensor, "batch changed features"], Bool[Tensor, "batch changed"]]  # in length too
+FeatureNormalization = Literal["none", "utterance", "global", "both"]
+ChangedFrames = tuple[Float[Tensor, "batch changed features"], Bool[Tensor, "batch changed"]]  # of another length
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureConfig:
-    mels: int = 80
-    """Bands of the mel scale."""
-    window: float = 0.025
-    """Seconds that a frame looks at; there are 100 frames a second."""
-    normalize_text: TextNormalization = "utterance"
-    """Bring each feature to mean 0 and variance 1: over the utterance, which takes microphone and loudness away; over
-    all training data, which keeps them; or first one and then the other."""
+    """Settings of the log-mel features; there are 100 frames per second."""
+
+    num_mels: int = 80
+    """Mel bands."""
+    window_s: float = 0.025
+    """Length of the window of a frame in seconds."""
+    normalization: FeatureNormalization = "utterance"
+    """Scale each feature to mean 0 and variance 1: over each utterance, which removes differences in microphone and
+    loudness; over all training data (global), which keeps them; or both, in this order."""
 
     def __post_init__(self):
-        allowed = {"mels": (4 <= self.mels <= 100, "4 to 100"), "window": (0.01 <= self.window <= 0.05, "0.01 to 0.05")}
+        allowed = {
+            "num_mels": (4 <= self.num_mels <= 100, "4 to 100"),
+            "window_s": (0.01 <= self.window_s <= 0.05, "0.01 to 0.05"),
+        }
         check_settings("features", self, allowed)
 
 
 @dataclass(frozen=True, kw_only=True)
-class AugmentConfig:
-    """What training changes in its examples."""
+class SpeechAugmentConfig:
+    """Random changes of training utterances."""
 
     speeds: tuple[float, ...] = (1.0,)
-    """Each example is spoken at one of these, 0.9 1.0 1.1 for instance (Ko et al. 2015); all are kept on disk."""
+    """Speeds at which each utterance is played, 0.9 1.0 1.1 for instance (Ko et al. 2015); all of them are cached."""
     stretch: float = 0.0
-    """Up to this share longer or shorter, by a new factor each time (after Nguyen et al. 2020)."""
-    frequency_masks: int = 2
-    """SpecAugment (Park et al. 2019): bands of neighbouring features that are blanked."""
+    """Make utterances longer or shorter by up to this share, at random (after Nguyen et al. 2020)."""
+    num_frequency_masks: int = 2
+    """Bands of adjacent features that are masked (SpecAugment, Park et al. 2019)."""
     frequency_width: float = 0.2
-    """Up to this share of the features in each."""
-    time_masks: int = 2
-    """SpecAugment: stretches of time that are blanked."""
+    """Maximum width of a frequency mask, as a share of the features."""
+    num_time_masks: int = 2
+    """Spans of time that are masked (SpecAugment)."""
     time_width: float = 0.07
-    """Up to this share of the utterance in each."""
+    """Maximum width of a time mask, as a share of the utterance."""
 
     def __post_init__(self):
-        allowed = at_least(0, self, "frequency_masks", "time_masks")
-        allowed["speeds"] = (len(self.speeds) > 0 and all(0.5 <= speed <= 2 for speed in self.speeds), "0.5 to 2 each")
+        allowed = at_least(0, self, "num_frequency_masks", "num_time_masks")
+        are_valid_speeds = len(self.speeds) > 0 and all(0.5 <= speed <= 2 for speed in self.speeds)
+        allowed["speeds"] = are_valid_speeds, "0.5 to 2 each"
         for name in ("stretch", "frequency_width", "time_width"):
             allowed[name] = (0 <= getattr(self, name) <= 0.5, "0 to 0.5")
         check_settings("augment", self, allowed)
 
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect with the others, each with the reason."""
+        unused: dict[str, str] = {}
+        if not self.num_frequency_masks:
+            unused["frequency_width"] = "augment.num_frequency_masks is 0"
+        if not self.num_time_masks:
+            unused["time_width"] = "augment.num_time_masks is 0"
+        return unused
+
 
 class LogMel:
-    """Sound to the logarithm of its energy in bands of the mel scale, FRAMES a second. Always the same for the same."""
+    """Computes the logarithm of the energy in mel bands. Deterministic."""
 
     def __init__(self, config: FeatureConfig):
         self.config = config
 
     @cached_property
     def transform(self) -> MelSpectrogram:
-        window = round(self.config.window * RATE)
-        # Size of the Fourier transform: a power of two, and fine enough for a hundred bands.
-        size = max(512, 1 << (window - 1).bit_length())
+        window_length = round(self.config.window_s * SAMPLE_RATE_HZ)
+        # A power of two, and fine enough for a hundred bands.
+        n_fft = max(512, 1 << (window_length - 1).bit_length())
         return MelSpectrogram(
-            RATE, n_fft=size, win_length=window, hop_length=RATE // FRAMES, f_min=20.0, n_mels=self.config.mels
+            SAMPLE_RATE_HZ,
+            n_fft=n_fft,
+            win_length=window_length,
+            hop_length=SAMPLE_RATE_HZ // FRAMES_PER_SECOND,
+            f_min=20.0,
+            n_mels=self.config.num_mels,
         )
 
     def __call__(self, samples: Float[np.ndarray, " samples"]) -> Float[np.ndarray, "frames mels"]:
+        """Compute the features of sound at SAMPLE_RATE_HZ."""
         energies = self.transform(torch.from_numpy(samples))  # (mels, frames)
-        return energies.clamp(min=FLOOR).log().T.contiguous().numpy()
+        return energies.clamp(min=MIN_ENERGY).log().T.contiguous().numpy()
 
     def to_config(self) -> dict[str, Any]:
+        """Return all settings that the features depend on, in JSON's types."""
         settings = asdict(self.config)
-        del settings["normalise"]  # comes later
-        return {"extractor": "log-mel", "floor": FLOOR, **settings}
+        del settings["normalization"]  # applied later, by FeatureNormalizer
+        return {"preprocessor": "log-mel", "min_energy": MIN_ENERGY, **settings}
 
 
 def change_speed(samples: Float[np.ndarray, " samples"], factor: float) -> Float[np.ndarray, " changed"]:
-    """The sound played ``factor`` times as fast, and so as much higher (Ko et al. 2015)."""
+    """Play a sound ``factor`` times as fast, which also raises its pitch (Ko et al. 2015)."""
     return resample(torch.from_numpy(samples), round(factor * 100), 100).numpy()
 
 
 @dataclass(frozen=True)
 class FeatureNormalizer:
-    """Mean-variance normalisation: by each utterance's own moments, by those of all training data, or both in turn."""
+    """Normalizes mean and variance: those of each utterance, those of all training data, or both in this order.
 
-    kind: TextNormalization
+    Args:
+        kind: The normalization.
+        mean: Mean of each feature in the training data, for ``global`` and ``both``.
+        std: Standard deviation of each feature in the training data.
+    """
+
+    kind: FeatureNormalization
     mean: Float[Tensor, " features"] | None = None
-    deviation: Float[Tensor, " features"] | None = None
+    std: Float[Tensor, " features"] | None = None
 
     @classmethod
-    def fit(cls, kind: TextNormalization, utterances: Iterable[Float[np.ndarray, "_ features"]]) -> "FeatureNormalizer":
-        """Go over the training data once, if the kind asks for it."""
+    def fit(
+        cls, kind: FeatureNormalization, utterances: Iterable[Float[np.ndarray, "_ features"]]
+    ) -> "FeatureNormalizer":
+        """Compute the moments of the training data in one pass, if the kind needs them."""
         if kind in ("none", "utterance"):
             return cls(kind)
         count, total, squares = 0, np.zeros(1), np.zeros(1)
         for frames in utterances:
             frames = frames.astype(np.float64)
             if kind == "both":
-                frames = (frames - frames.mean(axis=0)) / np.maximum(frames.std(axis=0), STEADY)
+                frames = (frames - frames.mean(axis=0)) / np.maximum(frames.std(axis=0), MIN_STD)
             count, total, squares = count + len(frames), total + frames.sum(axis=0), squares + (frames**2).sum(axis=0)
         mean = total / count
-        deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        return cls(kind, torch.from_numpy(mean).float(), torch.from_numpy(np.maximum(deviation, STEADY)).float())
+        std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        return cls(kind, torch.from_numpy(mean).float(), torch.from_numpy(np.maximum(std, MIN_STD)).float())
 
     def state_dict(self) -> dict[str, Any]:
-        numbers = None if self.mean is None or self.deviation is None else [self.mean.tolist(), self.deviation.tolist()]
-        return {"kind": self.kind, "moments": numbers}
+        moments = None if self.mean is None or self.std is None else [self.mean.tolist(), self.std.tolist()]
+        return {"kind": self.kind, "moments": moments}
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> "FeatureNormalizer":
@@ -127,52 +157,54 @@ class FeatureNormalizer:
     def __call__(
         self, values: Float[Tensor, "batch frames features"], mask: Bool[Tensor, "batch frames"]
     ) -> Float[Tensor, "batch frames features"]:
-        """Padding becomes 0, which is every feature's mean."""
+        """Normalize a batch. Padding becomes 0, the mean of every feature."""
         real = mask[..., None]
         if self.kind in ("utterance", "both"):
             count = real.sum(dim=1, keepdim=True)
-            values = values - values[:, :1]  # what never changes is 0 to the last digit, so nothing can enlarge it
+            values = values - values[:, :1]  # makes constant features exactly 0, so that division can't amplify them
             values = (values - (values * real).sum(dim=1, keepdim=True) / count) * real
-            deviation = (values.square().sum(dim=1, keepdim=True) / count).sqrt()
-            values = values / deviation.clamp(min=STEADY)
-        if self.mean is not None and self.deviation is not None:
-            values = (values - self.mean) / self.deviation
+            std = (values.square().sum(dim=1, keepdim=True) / count).sqrt()
+            values = values / std.clamp(min=MIN_STD)
+        if self.mean is not None and self.std is not None:
+            values = (values - self.mean) / self.std
         return values * real
 
 
-def augment(
-    values: Float[Tensor, "batch frames features"], mask: Bool[Tensor, "batch frames"], config: AugmentConfig
-) -> Changed:
-    """Stretch and blank a normalised batch at random, by torch's generator. What is blanked becomes 0, the mean."""
+def augment_frames(
+    values: Float[Tensor, "batch frames features"], mask: Bool[Tensor, "batch frames"], config: SpeechAugmentConfig
+) -> ChangedFrames:
+    """Stretch and mask a normalized batch at random, by torch's generator. What is masked becomes 0, the mean."""
     if config.stretch:
         values, mask = stretch(values, mask, config.stretch)
-    batch = len(values)
-    bands = torch.full((batch,), values.size(2))
-    for axis, size, number, width in (
-        (1, mask.sum(dim=1), config.time_masks, config.time_width),
-        (2, bands, config.frequency_masks, config.frequency_width),
+    batch_size = len(values)
+    num_features = torch.full((batch_size,), values.size(2))
+    for axis, size, num_masks, max_width in (
+        (1, mask.sum(dim=1), config.num_time_masks, config.time_width),
+        (2, num_features, config.num_frequency_masks, config.frequency_width),
     ):
-        places = torch.arange(values.size(axis))
-        for _ in range(number):
-            extent = (torch.rand(batch) * ((width * size).floor() + 1)).floor()
-            start = (torch.rand(batch) * (size - extent + 1)).floor()
-            blank = (places >= start[:, None]) & (places < (start + extent)[:, None])
-            values = values.masked_fill(blank.unsqueeze(3 - axis), 0.0)
+        positions = torch.arange(values.size(axis))
+        for _ in range(num_masks):
+            width = (torch.rand(batch_size) * ((max_width * size).floor() + 1)).floor()
+            start = (torch.rand(batch_size) * (size - width + 1)).floor()
+            is_masked = (positions >= start[:, None]) & (positions < (start + width)[:, None])
+            values = values.masked_fill(is_masked.unsqueeze(3 - axis), 0.0)
     return values, mask
 
 
-def stretch(values: Float[Tensor, "batch frames features"], mask: Bool[Tensor, "batch frames"], most: float) -> Changed:
-    """Each utterance a little longer or shorter, by linear interpolation between its frames."""
+def stretch(
+    values: Float[Tensor, "batch frames features"], mask: Bool[Tensor, "batch frames"], max_share: float
+) -> ChangedFrames:
+    """Make each utterance longer or shorter by up to a share, by linear interpolation between its frames."""
     lengths = mask.sum(dim=1)
-    factors = 1 + most * (2 * torch.rand(len(lengths)) - 1)
-    stretched = (lengths * factors).round().long().clamp(min=2)
-    places = torch.arange(int(stretched.max()))
-    # Position of each new frame among the old ones: ends stay ends.
-    position = places * ((lengths - 1) / (stretched - 1))[:, None]
+    factors = 1 + max_share * (2 * torch.rand(len(lengths)) - 1)
+    new_lengths = (lengths * factors).round().long().clamp(min=2)
+    new_frames = torch.arange(int(new_lengths.max()))
+    # Position of each new frame among the old ones: the first and the last frame stay where they are.
+    position = new_frames * ((lengths - 1) / (new_lengths - 1))[:, None]
     before = position.floor().long().clamp(max=values.size(1) - 1)
-    behind = (before + 1).minimum((lengths - 1)[:, None]).clamp(min=0)
+    after = (before + 1).minimum((lengths - 1)[:, None]).clamp(min=0)
     share = (position - before)[..., None]
-    mask = places < stretched[:, None]
-    mixed = values.take_along_dim(before[..., None], dim=1) * (1 - share)
-    mixed = mixed + values.take_along_dim(behind[..., None], dim=1) * share
-    return mixed * mask[..., None], mask
+    mask = new_frames < new_lengths[:, None]
+    stretched = values.take_along_dim(before[..., None], dim=1) * (1 - share)
+    stretched = stretched + values.take_along_dim(after[..., None], dim=1) * share
+    return stretched * mask[..., None], mask

@@ -1,19 +1,19 @@
-"""Whole configurations by name. The docstring of one that was run gives its command, time and score."""
+"""Complete configurations by name. The docstring of one that was run gives its command, time and metrics."""
 
 from dataclasses import replace
 
+from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.config import RecurrentEncoderConfig
-from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.batching import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
-from tasks.common.training.optimization import TrainConfig
-from tasks.speech_recognition.features import AugmentConfig, FeatureConfig
+from tasks.common.training.config import TrainConfig
+from tasks.speech_recognition.features import FeatureConfig, SpeechAugmentConfig
 from tasks.speech_recognition.task import SpeechConfig, SpeechEncoderConfig
 
 
 def tiny() -> SpeechConfig:
-    """The embedded world, spoken, in seconds, for tests: it learns, but not well."""
+    """The toy world as speech, in seconds, for tests: it learns, but not well."""
     return SpeechConfig(
         num_scenes=120,
         vocabulary=VocabularyConfig(kind="word", size=400),
@@ -28,7 +28,7 @@ def tiny() -> SpeechConfig:
 
 
 def demo() -> SpeechConfig:
-    """The embedded world, spoken by espeak-ng in many voices, on a laptop's CPU."""
+    """The toy world, spoken by espeak-ng in many voices, on a laptop's CPU."""
     return SpeechConfig(
         vocabulary=VocabularyConfig(kind="word", size=400),
         features=FeatureConfig(num_mels=40),
@@ -46,14 +46,14 @@ def demo() -> SpeechConfig:
 def grid() -> SpeechConfig:
     """GRID, one speaker's commands of six words, 800 of them (Cooke et al. 2006); --data FOLDER, also of its videos.
 
-    Characters learn faster here than words, of which some came thirty times only. Run with --decoder.kind each:
-    attention 1.00 % word errors on validation with beam 5, transducer 0.83; see benchmarks/README.md.
+    Characters are learned faster than words here, some of which occur only thirty times. By --decoder.kind: recurrent
+    has 1.00 % word errors on validation with beam 5, transducer 0.83; see benchmarks/README.md.
     """
     return SpeechConfig(
         data="grid",
         vocabulary=VocabularyConfig(kind="character", size=100),
         features=FeatureConfig(num_mels=40),
-        augment=AugmentConfig(speeds=(0.9, 1.0, 1.1)),
+        augment=SpeechAugmentConfig(speeds=(0.9, 1.0, 1.1)),
         encoder=SpeechEncoderConfig(RecurrentEncoderConfig(hidden_dim=192, num_layers=2, dropout=0.3), channels=16),
         attention=AttentionConfig(score="location", hidden_dim=160),
         decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=64, dropout=0.3, ctc_weight=0.3),
@@ -68,13 +68,13 @@ def grid() -> SpeechConfig:
 def an4() -> SpeechConfig:
     """CMU AN4, an hour of spelled names and numbers; from the hub, or --data FOLDER of sound or .npy features.
 
-    No convolutions and no frequency masks, since neighbours among cepstral coefficients are no neighbours in sound.
+    No convolutions and no frequency masks, since adjacent cepstral coefficients are not adjacent frequencies.
     On MFCC 17.09 % word and 10.97 % character errors on validation with beam 5; see benchmarks/README.md.
     """
     return replace(
         grid(),
         data="espnet/an4",
-        augment=AugmentConfig(stretch=0.15, num_frequency_masks=0, num_time_masks=3, time_width=0.05),
+        augment=SpeechAugmentConfig(stretch=0.15, num_frequency_masks=0, num_time_masks=3, time_width=0.05),
         encoder=SpeechEncoderConfig(
             RecurrentEncoderConfig(hidden_dim=256, num_layers=4, dropout=0.3), num_conv_layers=0, pyramid_layers=2
         ),
@@ -95,7 +95,7 @@ def kerstin() -> SpeechConfig:
         data="kerstin_de",
         vocabulary=VocabularyConfig(kind="character", size=100),
         features=FeatureConfig(num_mels=80),
-        augment=AugmentConfig(stretch=0.1),
+        augment=SpeechAugmentConfig(stretch=0.1),
         encoder=SpeechEncoderConfig(RecurrentEncoderConfig(hidden_dim=256, num_layers=3, dropout=0.3), channels=32),
         attention=AttentionConfig(score="location", hidden_dim=256),
         decoder=RecurrentDecoderConfig(hidden_dim=320, embedding_dim=64, dropout=0.3, ctc_weight=0.5),
@@ -108,7 +108,7 @@ def kerstin() -> SpeechConfig:
 
 
 def kerstin_whisper() -> SpeechConfig:
-    """The same, listened to by Whisper's English encoder, which is fine-tuned: --encoder.pretrained FOLDER."""
+    """The kerstin preset with Whisper's English encoder, which is fine-tuned: --encoder.pretrained FOLDER."""
     return replace(
         kerstin(),
         encoder=SpeechEncoderConfig(
@@ -134,7 +134,7 @@ def librispeech100() -> SpeechConfig:
     return SpeechConfig(
         data="openslr/librispeech_asr:clean",
         vocabulary=VocabularyConfig(kind="bpe", size=1000),
-        augment=AugmentConfig(speeds=(0.9, 1.0, 1.1)),
+        augment=SpeechAugmentConfig(speeds=(0.9, 1.0, 1.1)),
         encoder=SpeechEncoderConfig(
             RecurrentEncoderConfig(hidden_dim=512, num_layers=4, dropout=0.2), channels=32, pyramid_layers=1
         ),
@@ -151,10 +151,12 @@ def librispeech100() -> SpeechConfig:
 def common_voice() -> SpeechConfig:
     """Common Voice, sentences read by volunteers (Ardila et al. 2020); from the hub, or --data FOLDER. Not yet run.
 
-    Another language: --data mozilla-foundation/common_voice_17_0:de. Its broken clips are left out.
+    Another language: --data mozilla-foundation/common_voice_17_0:de. Its broken clips are skipped.
     """
     return replace(librispeech100(), data="mozilla-foundation/common_voice_17_0:en", skip_invalid=True)
 
 
-EVERY = (tiny, demo, grid, an4, kerstin, kerstin_whisper, librispeech100, common_voice)
-PRESETS = {preset.__name__: preset for preset in EVERY}
+PRESETS = {
+    preset.__name__: preset
+    for preset in (tiny, demo, grid, an4, kerstin, kerstin_whisper, librispeech100, common_voice)
+}

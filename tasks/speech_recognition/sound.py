@@ -1,4 +1,4 @@
-"""Sound from any file, and where to cut a long one."""
+"""Sound from any file, and how to split a long recording."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -10,71 +10,81 @@ import soundfile
 from av.error import FFmpegError
 from jaxtyping import Bool, Float
 
-BLOCK = 1 << 20  # samples that soundfile reads at a time
-# How the files begin that soundfile reads, faster than PyAV. It reads mp3 too, but prints warnings while it does.
-BEGINNINGS = (b"RIFF", b"RF64", b"fLaC", b"OggS")
-SILENT = 1e-4  # a peak below it, -80 dB, is no sound
-SHORTEST = 0.1  # seconds
-PAUSE = 0.3  # seconds of silence that part two pieces
-MARGIN = 0.1  # seconds of silence that a piece keeps at its ends
-TICK = 0.01  # seconds, in which loudness is measured
-ABOVE = 6.0  # decibels by which speech is louder than the background at least
+BLOCK_SIZE = 1 << 20  # samples that soundfile reads at a time
+# Signatures of the formats that soundfile reads, faster than PyAV. It reads mp3 too, but prints warnings.
+SOUNDFILE_SIGNATURES = (b"RIFF", b"RF64", b"fLaC", b"OggS")
+MIN_PEAK = 1e-4  # -80 dB; what has a lower peak is silence
+MIN_DURATION_S = 0.1
+MIN_PAUSE_S = 0.3  # shorter silences do not separate segments
+MARGIN_S = 0.1  # silence that a segment keeps at its ends
+TICK_S = 0.01  # unit of time in which loudness is measured
+MIN_SPEECH_DB = 6.0  # above the background
 
 
 class SoundError(ValueError):
-    """A sound that cannot be used, told so that it fits behind the name of the file."""
+    """An unusable sound. The message says what is wrong, to be printed after the file's name."""
 
 
-def read_sound(source: str | Path | bytes, rate: int) -> Float[np.ndarray, " samples"]:
-    """All channels' mean at ``rate`` Hz, full scale being -1 to 1, of a file or of what a file would hold.
+def read_sound(source: str | Path | bytes, sample_rate_hz: int) -> Float[np.ndarray, " samples"]:
+    """Read the mean of all channels of a file, resampled; full scale is -1 to 1.
 
-    soundfile reads wav, flac and ogg, PyAV the rest, mp3 and the sound tracks of videos among them; both block by
-    block, so that an hour in stereo is never in memory as such. What can be read of a truncated file is returned.
-    Raises SoundError.
+    soundfile reads wav, flac and ogg; PyAV reads the rest, such as mp3 and the sound of videos. Both read blocks, so an
+    hour in stereo is never in memory at once. A truncated file gives what can be read of it.
+
+    Args:
+        source: A path, or the content of a file.
+        sample_rate_hz: The sample rate of the result.
+
+    Raises:
+        SoundError: it can't be read.
     """
-    if beginning(source) in BEGINNINGS:
+    if read_signature(source) in SOUNDFILE_SIGNATURES:
         try:
-            return mix_down(frames_by_soundfile(source), rate)
-        except (soundfile.LibsndfileError, TypeError):  # TypeError: a .raw file, whatever it holds
+            return resample_frames(read_with_soundfile(source), sample_rate_hz)
+        except (soundfile.LibsndfileError, TypeError):  # TypeError: for any file named .raw
             pass  # an .avi or a video in ogg, for instance
     try:
-        return mix_down(frames_by_pyav(source), rate)
+        return resample_frames(read_with_pyav(source), sample_rate_hz)
     except SoundError:
         raise
     except (FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise SoundError(f"is no sound that can be read ({reason})") from error
+        raise SoundError(f"is not readable sound ({reason})") from error
 
 
-def beginning(source: str | Path | bytes) -> bytes:
-    """The first four bytes. Raises SoundError where there are none."""
+def read_signature(source: str | Path | bytes) -> bytes:
+    """Read the first four bytes.
+
+    Raises:
+        SoundError: there are none.
+    """
     try:
         if isinstance(source, bytes):
-            found = source[:4]
+            signature = source[:4]
         elif not Path(source).is_file():
-            raise SoundError("is no file" if Path(source).exists() else "does not exist")
+            raise SoundError("is not a file" if Path(source).exists() else "does not exist")
         else:
             with open(source, "rb") as file:
-                found = file.read(4)
+                signature = file.read(4)
     except OSError as error:
         raise SoundError(f"cannot be read ({error.strerror})") from error
-    if not found:
+    if not signature:
         raise SoundError("is empty (0 bytes)")
-    return found
+    return signature
 
 
-def frames_by_soundfile(source: str | Path | bytes) -> Iterator[av.AudioFrame]:
-    """One channel, the mean of all."""
+def read_with_soundfile(source: str | Path | bytes) -> Iterator[av.AudioFrame]:
+    """Read blocks of one channel, the mean of all."""
     with soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as file:
-        # Not file.blocks: it fills up what a truncated file lacks with whatever the memory held before.
-        while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
+        # Not file.blocks: it fills up what is missing in a truncated file with uninitialized memory.
+        while len(block := file.read(BLOCK_SIZE, dtype="float32", always_2d=True)):
             frame = av.AudioFrame.from_ndarray(block.mean(axis=1)[None], format="fltp", layout="mono")
             frame.sample_rate = file.samplerate
             yield frame
 
 
-def frames_by_pyav(source: str | Path | bytes) -> Iterator[av.AudioFrame]:
-    """The first sound track, in all its channels."""
+def read_with_pyav(source: str | Path | bytes) -> Iterator[av.AudioFrame]:
+    """Read blocks of the first sound track, with all its channels."""
     file = io.BytesIO(source) if isinstance(source, bytes) else str(source)
     with av.open(file, mode="r", metadata_errors="ignore") as container:
         if not container.streams.audio:
@@ -82,75 +92,89 @@ def frames_by_pyav(source: str | Path | bytes) -> Iterator[av.AudioFrame]:
         yield from container.decode(audio=0)
 
 
-def mix_down(frames: Iterable[av.AudioFrame], rate: int) -> Float[np.ndarray, " samples"]:
-    """Resampled by FFmpeg, then averaged: FFmpeg's own way to mix makes two equal channels louder than one."""
-    resampler = av.AudioResampler(format="fltp", rate=rate)
+def resample_frames(frames: Iterable[av.AudioFrame], sample_rate_hz: int) -> Float[np.ndarray, " samples"]:
+    """Resample blocks with FFmpeg, and average their channels.
+
+    FFmpeg's own mixing would make two equal channels louder than one.
+    """
+    resampler = av.AudioResampler(format="fltp", rate=sample_rate_hz)
     blocks: list[np.ndarray] = []
     try:
         for frame in frames:
             blocks += (block.to_ndarray().mean(axis=0) for block in resampler.resample(frame))
     except FFmpegError:
-        if not blocks:  # else a truncated file, which gives what it has
+        if not blocks:  # otherwise the file is truncated, and what was read before is kept
             raise
     if blocks:
         blocks += (block.to_ndarray().mean(axis=0) for block in resampler.resample(None))
     return np.concatenate([np.zeros(0, dtype=np.float32), *blocks])
 
 
-def problem(samples: Float[np.ndarray, " samples"], rate: int) -> str | None:
-    """Why a sound cannot be used, or None."""
-    if len(samples) < SHORTEST * rate:
-        return f"lasts {len(samples) / rate:.2f} s; at least {SHORTEST} s are needed"
+def sound_problem(samples: Float[np.ndarray, " samples"], sample_rate_hz: int) -> str | None:
+    """Describe why a sound can't be used; None if it can."""
+    if len(samples) < MIN_DURATION_S * sample_rate_hz:
+        return f"lasts {len(samples) / sample_rate_hz:.2f} s; at least {MIN_DURATION_S} s are needed"
     if not np.isfinite(samples).all():
         return "holds samples that are not finite"
-    if np.abs(samples).max() < SILENT:
+    if np.abs(samples).max() < MIN_PEAK:
         return "is silent"
     return None
 
 
-def cut_at_silence(
-    samples: Float[np.ndarray, " samples"], rate: int, longest: int | float
+def split_at_silence(
+    samples: Float[np.ndarray, " samples"], sample_rate_hz: int, max_duration_s: float
 ) -> list[tuple[float, float]]:
-    """Where the speech of a recording is, in seconds: pieces of at most ``longest``, the pauses between left out.
+    """Split a recording into segments of speech, without the pauses between them.
 
-    Speech is what is louder than the recording's own background; where nothing is, there are no pieces. Pauses of
-    PAUSE seconds part it; neighbours are joined again as long as they fit into a piece. What has no pause for too
-    long is cut where it is least loud. A recording that is no longer than ``longest`` is one piece, as it is.
+    Speech is what is louder than the background of the recording. Speech is split at pauses of MIN_PAUSE_S or more, and
+    neighbors are joined again while they fit into one segment. Speech without a pause for too long is split where it is
+    least loud. A recording that is short enough is one segment, unchanged.
+
+    Args:
+        samples: The recording.
+        sample_rate_hz: Its sample rate.
+        max_duration_s: The maximum length of a segment.
+
+    Returns:
+        Begin and end of each segment in seconds; nothing if nothing is louder than the background.
     """
-    seconds = len(samples) / rate
-    if seconds <= longest:
-        return [(0.0, seconds)]
-    size = round(TICK * rate)
-    tick = size / rate  # not always TICK to the last digit, which would add up over an hour
-    ticks = samples[: len(samples) // size * size].reshape(-1, size)
-    loudness = 10 * np.log10(np.einsum("ts,ts->t", ticks, ticks) / size + 1e-10)  # decibels, each tick
-    quiet, loud = np.percentile(loudness, [5, 95])
-    speech = loudness > quiet + max(ABOVE, 0.35 * (loud - quiet))
-    margin, limit = round(MARGIN / tick), int(longest / tick)
-    pieces: list[tuple[int, int]] = []
-    for start, end in speech_spans(speech, round(PAUSE / tick)):
-        start, end = max(0, start - margin), min(len(speech), end + margin)
-        if pieces and end - pieces[-1][0] <= limit:
-            start = pieces.pop()[0]
-        pieces += split_span(loudness, start, end, limit)
-    return [(start * tick, end * tick) for start, end in pieces]
+    duration_s = len(samples) / sample_rate_hz
+    if duration_s <= max_duration_s:
+        return [(0.0, duration_s)]
+    samples_per_tick = round(TICK_S * sample_rate_hz)
+    tick_s = samples_per_tick / sample_rate_hz  # TICK_S only approximately, which would add up over an hour
+    ticks = samples[: len(samples) // samples_per_tick * samples_per_tick].reshape(-1, samples_per_tick)
+    loudness_db = 10 * np.log10(np.einsum("ts,ts->t", ticks, ticks) / samples_per_tick + 1e-10)
+    quiet_db, loud_db = np.percentile(loudness_db, [5, 95])
+    is_speech = loudness_db > quiet_db + max(MIN_SPEECH_DB, 0.35 * (loud_db - quiet_db))
+    margin, max_length = round(MARGIN_S / tick_s), int(max_duration_s / tick_s)
+    segments: list[tuple[int, int]] = []
+    for start, end in speech_spans(is_speech, round(MIN_PAUSE_S / tick_s)):
+        start, end = max(0, start - margin), min(len(is_speech), end + margin)
+        if segments and end - segments[-1][0] <= max_length:
+            start = segments.pop()[0]
+        segments += split_span(loudness_db, start, end, max_length)
+    return [(start * tick_s, end * tick_s) for start, end in segments]
 
 
-def speech_spans(speech: Bool[np.ndarray, " ticks"], pause: int) -> list[tuple[int, int]]:
-    """Where speech begins and ends, in ticks; what is shorter than ``pause`` does not interrupt it."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], speech, [False]]).astype(np.int8)))
+def speech_spans(is_speech: Bool[np.ndarray, " ticks"], min_pause: int) -> list[tuple[int, int]]:
+    """Return begin and end of each span of speech in ticks; shorter silences than ``min_pause`` do not separate."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], is_speech, [False]]).astype(np.int8)))
     starts, ends = edges[::2], edges[1::2]
-    parted = starts[1:] - ends[:-1] >= pause
-    starts, ends = np.append(starts[:1], starts[1:][parted]), np.append(ends[:-1][parted], ends[-1:])
+    is_pause = starts[1:] - ends[:-1] >= min_pause
+    starts, ends = np.append(starts[:1], starts[1:][is_pause]), np.append(ends[:-1][is_pause], ends[-1:])
     return list(zip(starts.tolist(), ends.tolist(), strict=True))
 
 
-def split_span(loudness: Float[np.ndarray, " ticks"], start: int, end: int, limit: int) -> list[tuple[int, int]]:
-    """``start`` to ``end`` in pieces of at most ``limit`` ticks, cut where the second half of a piece is least loud."""
-    pieces = []
-    while end - start > limit:
-        smooth = np.convolve(loudness[start + limit // 2 : start + limit], np.ones(5) / 5, mode="same")
-        middle = start + limit // 2 + int(smooth.argmin())
-        pieces.append((start, middle))
+def split_span(
+    loudness_db: Float[np.ndarray, " ticks"], start: int, end: int, max_length: int
+) -> list[tuple[int, int]]:
+    """Split a span of ticks into parts of at most ``max_length``, where the second half of a part is least loud."""
+    parts = []
+    while end - start > max_length:
+        second_half = loudness_db[start + max_length // 2 : start + max_length]
+        smooth = np.convolve(second_half, np.ones(5) / 5, mode="same")
+        middle = start + max_length // 2 + int(smooth.argmin())
+        parts.append((start, middle))
         start = middle
-    return [*pieces, (start, end)]
+    return [*parts, (start, end)]

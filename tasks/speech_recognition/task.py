@@ -1,234 +1,274 @@
 """Speech recognition: sound in, its words out."""
 
+import dataclasses
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import datasets
-import jiwer
 import numpy as np
 import torch
+import tyro
 from jaxtyping import Float
 from torch import Tensor
 
-from attention.validation import at_least
+from attention.validation import at_least, check_settings
 from decoders.base import EOS
 from encoders.base import Encoder, IdentityFrontend, SequenceEncoder, SourceBatch
+from encoders.build import build_sequence_encoder
+from encoders.config import RecurrentEncoderConfig, SequenceEncoderConfig
 from encoders.pretrained.speech import PretrainedSpeech, load_speech_model, speech_model_from_config
 from encoders.speech import ConvSubsampling, SpeechEncoder
 from tasks.common.analysis.plots import plot_audio_attention
-from tasks.common.config import Config, ReaderConfig
+from tasks.common.config import Config
 from tasks.common.console import console
-from tasks.common.data import cache
+from tasks.common.data.cache import pack_array, pad_arrays, unpack_array
 from tasks.common.data.inputs import InputSegment
 from tasks.common.errors import UsageError
 from tasks.common.metrics.speech import word_error_metrics
-from tasks.common.model import build_sequence_encoder
 from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization, normalize_text
 from tasks.common.text.tokenizer import Tokenizer
-from tasks.speech_recognition.data import Extractor, find, load_recordings, read_frames
+from tasks.common.training.alignment_monitor import DiagonalityMonitor
+from tasks.speech_recognition.data import read_transcribed_speech
+from tasks.speech_recognition.extraction import SpeechPreprocessor, extract_features, read_feature_file
 from tasks.speech_recognition.features import (
-    FRAMES,
-    RATE,
-    AugmentConfig,
+    FRAMES_PER_SECOND,
+    SAMPLE_RATE_HZ,
     FeatureConfig,
     FeatureNormalizer,
     LogMel,
-    augment,
+    SpeechAugmentConfig,
+    augment_frames,
 )
-from tasks.speech_recognition.sound import SoundError, cut_at_silence, problem, read_sound
+from tasks.speech_recognition.report import SpeechReport
+from tasks.speech_recognition.sound import SoundError, read_sound, sound_problem, split_at_silence
 from tasks.toy_world.datasets import toy_transcribed_speech
 
-WORST = 20  # utterances in the listing
+
+def three_recurrent_layers() -> RecurrentEncoderConfig:
+    return RecurrentEncoderConfig(num_layers=3)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SpeechEncoderConfig(ReaderConfig):
+@dataclass(frozen=True)
+class SpeechEncoderConfig:
+    """Settings of the speech encoder: a pretrained network or convolutions, and the sequence encoder after it.
+
+    ``dropout`` of the sequence encoder is also that between its layers.
+    """
+
+    sequence: Annotated[SequenceEncoderConfig, tyro.conf.arg(name="")] = field(default_factory=three_recurrent_layers)
+    _: KW_ONLY
     pretrained: str | None = None
-    """Folder or hub id of a wav2vec2, HuBERT, WavLM or Whisper, or torchaudio:BUNDLE; frozen unless --train.encoder-lr
-    is set. The convolutions are then left out."""
-    convolutions: int = 2
-    """Layers of 3 x 3 filters over time and frequency, each of which halves both; 0: none."""
+    """Folder or hub id of a wav2vec 2.0, HuBERT, WavLM or Whisper, or torchaudio:BUNDLE, in place of the convolutions;
+    it is frozen unless train.encoder_lr is set."""
+    num_conv_layers: int = 2
+    """Layers of 3 x 3 convolutions over time and frequency, each of which halves both (0: none)."""
     channels: int = 32
-    layers: int = 3
-    pyramid: int = 0
-    """How many layers, from the second one on, join neighbouring states and so halve time (Chan et al. 2016)."""
+    """Channels of the convolutions."""
+    pyramid_layers: int = 0
+    """Layers, from the second one on, that take their input states in pairs, which halves time (Chan et al. 2016)."""
 
-    def allowed(self) -> dict[str, tuple[bool, str]]:
-        pyramid = 0 <= self.pyramid < self.layers, f"0 to one less than the layers, {self.layers - 1}"
-        at_leasts = at_least(1, self, "channels") | at_least(0, self, "convolutions")
-        return super().allowed() | at_leasts | {"pyramid": pyramid}
+    def __post_init__(self):
+        num_layers = self.sequence.num_layers
+        allowed = at_least(1, self, "channels") | at_least(0, self, "num_conv_layers")
+        is_possible = 0 <= self.pyramid_layers < num_layers
+        allowed["pyramid_layers"] = is_possible, f"0 to one less than encoder.num_layers, {num_layers - 1}"
+        check_settings("encoder", self, allowed)
+
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect with the others, each with the reason."""
+        if self.pretrained is not None:
+            return dict.fromkeys(("num_conv_layers", "channels"), "encoder.pretrained is set")
+        return {} if self.num_conv_layers else {"channels": "encoder.num_conv_layers is 0"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechConfig(Config):
-    scenes: int = 3000
-    """Training utterances of the embedded world, where there is no --data."""
-    text: str = "text"
-    """The column with the transcripts."""
-    transcript: TextNormalization = "no_punctuation"
-    """What is learned and scored: raw text, lower-cased, or plain, without punctuation as well."""
+    """Settings of speech recognition."""
+
+    num_scenes: int = 3000
+    """Training utterances of the toy world, where data is not set."""
+    text_column: str = "text"
+    """Column of the transcripts."""
+    text_normalization: TextNormalization = "no_punctuation"
+    """Normalization of the transcripts to train on and to score: none, lowercase, or no_punctuation, which also
+    lower-cases."""
     features: FeatureConfig = field(default_factory=FeatureConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    augment: SpeechAugmentConfig = field(default_factory=SpeechAugmentConfig)
     encoder: SpeechEncoderConfig = field(default_factory=SpeechEncoderConfig)
+
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect with those of other groups, each with the reason."""
+        unused = {"text_column": "data is not set"} if self.data is None else {"num_scenes": "data is set"}
+        if self.encoder.pretrained is None:
+            return unused | dict.fromkeys(("train.encoder_lr", "train.unfreeze_at"), "encoder.pretrained is not set")
+        features = [f"features.{each.name}" for each in dataclasses.fields(self.features)]
+        augment = [f"augment.{each.name}" for each in dataclasses.fields(self.augment) if each.name != "speeds"]
+        unused |= dict.fromkeys([*features, *augment], "encoder.pretrained is set")
+        if not self.train.encoder_lr:
+            unused["augment.speeds"] = "encoder.pretrained is frozen, since train.encoder_lr is 0"
+        return unused
 
 
 class SpeechRecognition(Task[SpeechConfig]):
-    frame_duration_s = 1 / FRAMES
-    expects_monotonic_alignment = True
-    width: int  # features a frame
-    longest: int  # frames of the longest training example
+    """A source is a list of packed feature matrices: the same utterance at each speed, in training.
+
+    Attributes:
+        feature_dim: Features of a frame. Set by ``fit``.
+        max_frames: Frames of the longest training example.
+        normalizer: Normalizes log-mel features, or features from files.
+        pretrained_config: The settings to build the pretrained encoder from, in a run folder; else None.
+    """
+
+    feature_dim: int
+    max_frames: int
     normalizer: FeatureNormalizer
+    pretrained_config: dict[str, Any] | None = None
 
     def __init__(self, config: SpeechConfig):
         super().__init__(config)
-        self.metrics = word_error_metrics(partial(normalize_text, kind=config.transcript), config.transcript)
-        self.pretrained_config: dict[str, Any] | None = None  # of the pretrained encoder, in a run folder
+        normalize = partial(normalize_text, kind=config.text_normalization)
+        self.metrics = word_error_metrics(normalize, config.text_normalization)
+        self.report = SpeechReport(self.metrics[0])
+        self.monitor = DiagonalityMonitor()
 
     @cached_property
     def backbone(self) -> PretrainedSpeech | None:
-        """The pretrained encoder, if one is asked for: as it came, or with the form that a run folder describes."""
+        """The pretrained encoder, if there is one: with its weights, or built from a run folder's configuration."""
         if self.pretrained_config is not None:
             return speech_model_from_config(self.pretrained_config)
         name = self.config.encoder.pretrained
         try:
             return None if name is None else load_speech_model(name)
         except ValueError as error:
-            raise UsageError(f"--encoder.pretrained: {error}") from error
+            raise UsageError(f"encoder.pretrained: {error}") from error
 
     @cached_property
-    def extractor(self) -> Extractor:
+    def preprocessor(self) -> SpeechPreprocessor:
         return LogMel(self.config.features) if self.backbone is None else self.backbone.preprocessor
 
     def load(self, split: str) -> datasets.Dataset:
         config = self.config
         speeds = config.augment.speeds if split == "train" else (1.0,)
         if config.data is None:
-            table, where = toy_transcribed_speech(split, config.scenes), f"the embedded world, {split}"
+            table = toy_transcribed_speech(split, config.num_scenes)
         else:
-            table, where = find(config.data, split, config.text), f"{config.data}, {split}"
-        examples = load_recordings(table, where, self.extractor, speeds, config.skip_invalid)
-        texts = [normalize_text(text, config.transcript) for text in examples["text"]]
-        return (
-            examples.remove_columns("text").add_column("target", texts).add_column("references", [[t] for t in texts])
-        )
+            table = read_transcribed_speech(config.data, split, config.text_column)
+        where = f"{config.data or 'toy world'}, {split}"
+        examples = extract_features(table, where, self.preprocessor, speeds, config.skip_invalid)
+        texts = [normalize_text(text, config.text_normalization) for text in examples["text"]]
+        examples = examples.remove_columns("text").add_column("target", texts)
+        return examples.add_column("references", [[text] for text in texts])
 
     def fit(self, examples: datasets.Dataset) -> None:
         self.tokenizer = Tokenizer.train(examples["target"], self.config.vocabulary)
-        self.longest = max(examples["length"])
-        self.width = cache.unpack_array(examples[0]["source"][0]).shape[1]
+        self.max_frames = max(examples["length"])
+        self.feature_dim = unpack_array(examples[0]["source"][0]).shape[1]
         self.normalizer = FeatureNormalizer.fit(
-            self.config.features.normalize_text, (cache.unpack_array(source[0]) for source in examples["source"])
+            self.config.features.normalization, (unpack_array(source[0]) for source in examples["source"])
         )
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "target": self.tokenizer.state_dict(),
-            "width": self.width,
-            "longest": self.longest,
-            "normaliser": self.normalizer.state_dict(),
+            "feature_dim": self.feature_dim,
+            "max_frames": self.max_frames,
+            "normalizer": self.normalizer.state_dict(),
             "pretrained": None if self.backbone is None else self.backbone.to_config(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.tokenizer = Tokenizer.from_state_dict(state["target"])
-        self.width, self.longest = state["width"], state["longest"]
-        self.normalizer = FeatureNormalizer.from_state_dict(state["normaliser"])
+        self.feature_dim, self.max_frames = state["feature_dim"], state["max_frames"]
+        self.normalizer = FeatureNormalizer.from_state_dict(state["normalizer"])
         self.pretrained_config = state["pretrained"]
 
     def build_encoder(self) -> Encoder:
         config = self.config.encoder
         if self.backbone is not None:
             frontend = self.backbone
-        elif config.convolutions:
-            frontend = ConvSubsampling(self.width, config.channels, config.convolutions)
+        elif config.num_conv_layers:
+            frontend = ConvSubsampling(self.feature_dim, config.channels, config.num_conv_layers)
         else:
-            frontend = IdentityFrontend(self.width)
+            frontend = IdentityFrontend(self.feature_dim)
 
-        def build(input_dim: int, layers: int, top: bool) -> SequenceEncoder:
-            summary = config.summary if top else "own"  # the summaries below are not used
-            return build_sequence_encoder(input_dim, replace(config, layers=layers, pyramid=0, summary=summary))
+        def build_layer(input_dim: int, num_layers: int, is_top: bool) -> SequenceEncoder:
+            pooling = config.sequence.pooling if is_top else "default"  # only the summary of the top is used
+            layer_config = dataclasses.replace(config.sequence, num_layers=num_layers, pooling=pooling)
+            return build_sequence_encoder(input_dim, layer_config)
 
         return SpeechEncoder(
             frontend,
-            build,
-            num_layers=config.layers,
-            pyramid_layers=config.pyramid,
-            dropout=config.dropout,
+            build_layer,
+            num_layers=config.sequence.num_layers,
+            pyramid_layers=config.pyramid_layers,
+            dropout=config.sequence.dropout,
         )
 
     def source_lengths(self, sources: Sequence[Sequence[bytes]]) -> list[int]:
-        return [max(len(cache.unpack_array(spoken)) for spoken in source) for source in sources]
+        """Return the number of frames of each utterance, at its slowest speed."""
+        return [max(len(unpack_array(variant)) for variant in source) for source in sources]
 
     def collate_sources(self, sources: Sequence[Sequence[bytes]], training: bool) -> SourceBatch:
         speeds = torch.randint(len(sources[0]), (len(sources),)).tolist() if training else [0] * len(sources)
-        source = cache.pad_arrays([cache.unpack_array(spoken[speed]) for spoken, speed in zip(sources, speeds, strict=True)])
-        if self.backbone is not None:  # which has its own way to normalise
+        source = pad_arrays([unpack_array(variants[speed]) for variants, speed in zip(sources, speeds, strict=True)])
+        if self.backbone is not None:  # it has a normalization of its own
             return source
         values, mask = self.normalizer(source.values, source.mask), source.mask
         if training:
-            values, mask = augment(values, mask, self.config.augment)
+            values, mask = augment_frames(values, mask, self.config.augment)
         return SourceBatch(values, mask)
 
-    def parse(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
-        named: list[tuple[str, str | bytes]] = []
+    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
+        inputs: list[tuple[str, str | bytes]] = []
         for argument in arguments:
             if argument == "-":
-                named.append(("standard input", sys.stdin.buffer.read()))
+                inputs.append(("standard input", sys.stdin.buffer.read()))
             elif Path(argument).is_dir():
-                named += [(str(file), str(file)) for file in sorted(Path(argument).iterdir()) if file.is_file()]
+                inputs += [(str(file), str(file)) for file in sorted(Path(argument).iterdir()) if file.is_file()]
             else:
-                named.append((argument, argument))
-        return [self.pieces(name, sound) for name, sound in named]
+                inputs.append((argument, argument))
+        return [self.parse_recording(name, sound) for name, sound in inputs]
 
-    def pieces(self, name: str, sound: str | bytes) -> list[InputSegment]:
-        """A recording, cut at its pauses where it is longer than anything the model was trained on."""
+    def parse_recording(self, name: str, sound: str | bytes) -> list[InputSegment]:
+        """Make segments of a recording, split at pauses if it is longer than every training example.
+
+        Args:
+            name: The name of the recording in messages.
+            sound: Its path or content.
+
+        Returns:
+            The segments in order; none if the recording can't be used, after a message.
+        """
         try:
             if isinstance(sound, str) and sound.endswith(".npy"):
-                frames = read_frames(sound)
-                self.fits(frames)
-                return [InputSegment([cache.pack_array(frames)], (0.0, len(frames) / FRAMES))]
-            samples = read_sound(sound, RATE)
-            wrong = problem(samples, RATE)
-            if wrong:
-                raise SoundError(wrong)
-            found = []
-            for start, end in cut_at_silence(samples, RATE, self.longest / FRAMES):
-                frames = self.extractor(samples[round(start * RATE) : round(end * RATE)])
-                self.fits(frames)
-                found.append(InputSegment([cache.pack_array(frames)], (start, end)))
-            return found
+                frames = self.check_features(read_feature_file(sound))
+                return [InputSegment([pack_array(frames)], (0.0, len(frames) / FRAMES_PER_SECOND))]
+            samples = read_sound(sound, SAMPLE_RATE_HZ)
+            problem = sound_problem(samples, SAMPLE_RATE_HZ)
+            if problem:
+                raise SoundError(problem)
+            segments = []
+            for start, end in split_at_silence(samples, SAMPLE_RATE_HZ, self.max_frames / FRAMES_PER_SECOND):
+                segment = samples[round(start * SAMPLE_RATE_HZ) : round(end * SAMPLE_RATE_HZ)]
+                frames = self.check_features(self.preprocessor(segment))
+                segments.append(InputSegment([pack_array(frames)], (start, end)))
+            return segments
         except ValueError as error:
             console.print(f"{name} {error}: its line stays empty", markup=False)
             return []
 
-    def fits(self, frames: Float[np.ndarray, "frames features"]) -> None:
-        """Raises SoundError for features of another kind than the model's."""
-        if frames.shape[1] != self.width:
-            raise SoundError(f"has {frames.shape[1]} features a frame, and this model reads {self.width}")
+    def check_features(self, frames: Float[np.ndarray, "frames features"]) -> Float[np.ndarray, "frames features"]:
+        """Return frames unchanged. Raises SoundError if they have other features than the training data."""
+        if frames.shape[1] != self.feature_dim:
+            raise SoundError(f"has {frames.shape[1]} features a frame; the model was trained on {self.feature_dim}")
+        return frames
 
-    def render(self, source: Sequence[bytes], hypothesis: list[int], weights: Tensor, path: Path) -> None:
-        frames = cache.unpack_array(source[0])
+    def plot_alignment(self, source: Sequence[bytes], hypothesis: list[int], weights: Tensor, path: Path) -> None:
+        frames = unpack_array(source[0])
         tokens = self.tokenizer.display_tokens([*hypothesis, EOS])[: len(weights)]
-        plot_audio_attention(frames, weights, tokens, len(frames) / FRAMES, path)
-
-    def listing(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> str:
-        """The utterances with the most wrong words, aligned word by word with what was said."""
-        metric = self.metrics[0]
-        errors = metric.sufficient_stats(hypotheses, references)[:, :3].sum(axis=1)
-        worst = [row for row in np.argsort(-errors, kind="stable")[:WORST] if errors[row] and references[row][0]]
-        if not worst:
-            return "no errors\n"
-        aligned = jiwer.process_words(
-            [str(references[row][0]) for row in worst], [str(hypotheses[row]) for row in worst]
-        )
-        lines = jiwer.visualize_alignment(aligned, show_measures=False, skip_correct=False)
-        for place, row in enumerate(worst, start=1):
-            lines = lines.replace(
-                f"=== SENTENCE {place} ===", f"=== example {row + 1}: {errors[row]:.0f} wrong words ===", 1
-            )
-        return lines
+        plot_audio_attention(frames, weights, tokens, len(frames) / FRAMES_PER_SECOND, path)

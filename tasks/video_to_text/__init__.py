@@ -1,4 +1,4 @@
-"""Video to text, a video to a sentence."""
+"""Video to text: a video in, a sentence out."""
 
 from tasks.video_to_text.presets import PRESETS
 from tasks.video_to_text.task import VideoConfig as Config

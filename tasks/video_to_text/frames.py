@@ -1,4 +1,4 @@
-"""Frames of a video, whatever its container and codec: some of them, and no more decoded than these need."""
+"""Frames of a video of any container and codec: some of them are selected, and no more is decoded than they need."""
 
 import io
 import re
@@ -24,57 +24,73 @@ from attention.validation import at_least, check_settings
 from tasks.common.data.captioned_media import MediaError
 from tasks.common.data.images import MIN_SIDE, ImageAugmentConfig, color_jitter, open_image, random_crop_box
 
-PACKED = b"\x93NUMPY"  # how the bytes of frames begin that are kept as they are
-USUAL_RATE = 25.0  # frames a second, where a video does not say when its frames are shown
-LARGE = 1280 * 720  # pixels from which on a frame is worth several threads
+NPY_SIGNATURE = b"\x93NUMPY"  # the first bytes of frames packed by ``pack_frames``
+DEFAULT_FPS = 25.0  # for videos without timestamps
+MIN_PIXELS_FOR_THREADS = 1280 * 720  # smaller frames are decoded faster by a single thread
 
-Pixels = UInt8[np.ndarray, "frames height width 3"]
+Frames = UInt8[np.ndarray, "frames height width 3"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrameConfig:
-    """Which frames of a video are read, and which part of them."""
+    """Settings of the frames that are read from a video."""
 
-    count: int = 16
-    """Frames taken of a video, at equal distances in time; all where it has fewer (0: see rate)."""
-    rate: float = 0.0
-    """Frames taken a second where count is 0 (0: all)."""
-    most: int = 400
-    """Of more frames than that, so many are taken at equal distances after all."""
+    num_frames: int = 16
+    """Frames selected from a video, equally spaced in time; all frames of shorter videos (0: see ``fps``)."""
+    fps: float = 0.0
+    """Frames selected per second, with num_frames 0 (0: all)."""
+    max_frames: int = 400
+    """Maximum number of frames; of longer videos so many are selected, equally spaced."""
     crop: tuple[int, ...] = ()
-    """Part of the upright picture that is read, in pixels: top, bottom, left, right (none: all of it)."""
-    keep: bool = False
-    """Keep what was read on disk, so that nothing is decoded twice: for small pictures that are read many times."""
+    """Part of the upright frame to read, in pixels: top, bottom, left, right (none: all of it)."""
+    cache_frames: bool = False
+    """Cache the selected frames on disk, so that no video is decoded twice; for small frames and many epochs."""
 
     def __post_init__(self):
-        allowed = at_least(0, self, "count", "rate") | at_least(1, self, "most")
+        allowed = at_least(0, self, "num_frames", "fps") | at_least(1, self, "max_frames")
         top, bottom, left, right = self.crop if len(self.crop) == 4 else (0, 1, 0, 1)
-        right_crop = len(self.crop) in (0, 4) and 0 <= top < bottom and 0 <= left < right
-        check_settings("frames", self, allowed | {"crop": (right_crop, "nothing, or top < bottom and left < right")})
+        is_valid_crop = len(self.crop) in (0, 4) and 0 <= top < bottom and 0 <= left < right
+        allowed["crop"] = is_valid_crop, "nothing, or top < bottom and left < right"
+        check_settings("frames", self, allowed)
 
-    def choose(self, times: Float[np.ndarray, " all"]) -> Int[np.ndarray, " chosen"]:
-        """Which of the frames that begin at ``times`` (seconds, rising) are read.
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect with the others, each with the reason."""
+        unused: dict[str, str] = {}
+        if self.num_frames:
+            unused["fps"] = f"frames.num_frames is {self.num_frames}, not 0"
+            if self.num_frames <= self.max_frames:
+                unused["max_frames"] = f"frames.num_frames is {self.num_frames}"
+        return unused
 
-        The wanted moments are the middles of equal slices of the video, and a moment is seen in the frame that is on
-        the screen then: so frames that are shown longer are not taken less often.
+    def select(self, timestamps: Float[np.ndarray, " all"]) -> Int[np.ndarray, " selected"]:
+        """Select the frames to read.
+
+        The video is divided into equal intervals of time, and the frame that is shown in the middle of each interval
+        is selected. So frames that are shown for longer are selected as often as others of the same duration.
+
+        Args:
+            timestamps: Seconds at which each frame begins to be shown, increasing.
+
+        Returns:
+            The indices of the selected frames, increasing.
         """
-        total = len(times)
-        shown = (times[-1] - times[0]) / (total - 1) if total > 1 else 1 / USUAL_RATE  # the last one, presumably
-        seconds = times[-1] - times[0] + shown
-        by_rate = max(1, round(seconds * self.rate)) if self.rate else total
-        number = min(self.count or by_rate, self.most)
-        if number >= total:
+        total = len(timestamps)
+        last_duration = (timestamps[-1] - timestamps[0]) / (total - 1) if total > 1 else 1 / DEFAULT_FPS
+        duration = timestamps[-1] - timestamps[0] + last_duration
+        num_by_fps = max(1, round(duration * self.fps)) if self.fps else total
+        count = min(self.num_frames or num_by_fps, self.max_frames)
+        if count >= total:
             return np.arange(total)
-        moments = times[0] + (np.arange(number) + 0.5) * seconds / number
-        return np.unique(np.searchsorted(times, moments, side="right") - 1)
+        moments = timestamps[0] + (np.arange(count) + 0.5) * duration / count
+        return np.unique(np.searchsorted(timestamps, moments, side="right") - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoAugmentConfig(ImageAugmentConfig):
-    """What training changes in its videos: all frames of one in the same way."""
+    """Random changes of training videos: the same for all frames of a video."""
 
     stutter: float = 0.0
-    """Share of frames that are left out, and of frames that are shown twice (Assael et al. 2016)."""
+    """Share of frames that are dropped, and of frames that are repeated (Assael et al. 2016)."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -84,130 +100,155 @@ class VideoAugmentConfig(ImageAugmentConfig):
 # ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_frames(source: str | bytes, config: FrameConfig, size: tuple[int, int] | None) -> Pixels:
-    """The frames that ``config`` chooses, upright, each brought to ``size`` (height, width; None: left as it is).
+def read_frames(source: str | bytes, config: FrameConfig, size: tuple[int, int] | None) -> Frames:
+    """Read the frames that ``config`` selects, upright.
 
-    ``source`` is a video file, what such a file would hold, a folder of pictures in the order of their names, or
-    frames packed by ``pack_frames``, which are the chosen ones already. Raises MediaError.
+    Args:
+        source: The path or content of a video file, a folder of images in the order of their names, or the already
+            selected frames, packed by ``pack_frames``.
+        config: The selection.
+        size: Height and width in pixels to which each frame is resized; None to keep its size.
+
+    Raises:
+        MediaError: it can't be read.
     """
-    if isinstance(source, bytes) and source.startswith(PACKED):
-        return brought_to(np.load(io.BytesIO(source), allow_pickle=False), size)
+    if isinstance(source, bytes) and source.startswith(NPY_SIGNATURE):
+        return resize_frames(np.load(io.BytesIO(source), allow_pickle=False), size)
     try:
         if isinstance(source, str) and Path(source).is_dir():
-            pictures = pictures_of(Path(source), config)
+            images = read_folder(Path(source), config)
         else:
-            pictures = pictures_in(source, config)
-        frames = [np.asarray(crop_resize(picture, config.crop, size)) for picture in pictures]
+            images = read_video(source, config)
+        frames = [np.asarray(crop_resize(image, config.crop, size)) for image in images]
     except MediaError:
         raise
     except (FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise MediaError(f"is no video that can be read ({reason})") from error
+        raise MediaError(f"is not a readable video ({reason})") from error
     if not frames:
-        raise MediaError("has no frame that can be read")
+        raise MediaError("has no readable frame")
     return np.stack(frames)
 
 
-def brought_to(frames: Pixels, size: tuple[int, int] | None) -> UInt8[np.ndarray, "frames rows columns 3"]:
+def resize_frames(frames: Frames, size: tuple[int, int] | None) -> UInt8[np.ndarray, "frames rows columns 3"]:
+    """Resize frames to a height and width in pixels; None to keep their size."""
     if size is None or frames.shape[1:3] == size:
         return frames
     return np.stack([np.asarray(crop_resize(Image.fromarray(frame), (), size)) for frame in frames])
 
 
-def crop_resize(picture: Image.Image, crop: tuple[int, ...], size: tuple[int, int] | None) -> Image.Image:
-    """Raises MediaError where nothing is left of a picture."""
-    width, height = picture.size
+def crop_resize(image: Image.Image, crop: tuple[int, ...], size: tuple[int, int] | None) -> Image.Image:
+    """Crop an image to top, bottom, left, right, and resize it to a height and width.
+
+    Raises:
+        MediaError: hardly anything of the image is left.
+    """
+    width, height = image.size
     top, bottom, left, right = crop or (0, height, 0, width)
     if min(bottom, height) - top < MIN_SIDE or min(right, width) - left < MIN_SIDE:
-        wanted = f"rows {top}:{bottom}, columns {left}:{right} of it" if crop else f"{MIN_SIDE} × {MIN_SIDE}"
-        raise MediaError(f"has frames of {width} × {height} pixels; {wanted} are needed")
+        needed = f"rows {top}:{bottom}, columns {left}:{right} of it" if crop else f"{MIN_SIDE} × {MIN_SIDE}"
+        raise MediaError(f"has frames of {width} × {height} pixels; {needed} are needed")
     box = (left, top, min(right, width), min(bottom, height))
-    return picture.crop(box) if size is None else picture.resize((size[1], size[0]), Image.Resampling.BICUBIC, box)
+    return image.crop(box) if size is None else image.resize((size[1], size[0]), Image.Resampling.BICUBIC, box)
 
 
-def pictures_of(folder: Path, config: FrameConfig) -> Iterator[Image.Image]:
-    """A folder of frames: frame2.jpg comes before frame10.jpg."""
-    files = sorted((file for file in folder.iterdir() if file.is_file()), key=lambda file: natural(file.name))
+def read_folder(folder: Path, config: FrameConfig) -> Iterator[Image.Image]:
+    """Read the selected images of a folder; frame2.jpg comes before frame10.jpg."""
+    files = sorted((file for file in folder.iterdir() if file.is_file()), key=lambda file: natural_key(file.name))
     if not files:
         raise MediaError("is a folder without files")
-    for index in config.choose(np.arange(len(files)) / USUAL_RATE):
+    for index in config.select(np.arange(len(files)) / DEFAULT_FPS):
         try:
             yield open_image(str(files[index]))
         except MediaError as error:
             raise MediaError(f"holds {files[index].name}, which {error}") from error
 
 
-def natural(name: str) -> list[tuple[int, str]]:
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """Return a sort key that compares the numbers in names as numbers."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
-def pictures_in(source: str | bytes, config: FrameConfig) -> Iterator[Image.Image]:
-    """The chosen frames of a video file, in their order, turned as the camera was held."""
+def read_video(source: str | bytes, config: FrameConfig) -> Iterator[Image.Image]:
+    """Decode the selected frames of a video file, in order and upright."""
     if isinstance(source, str) and not Path(source).exists():
         raise MediaError("does not exist")
     if (len(source) if isinstance(source, bytes) else Path(source).stat().st_size) == 0:
         raise MediaError("is empty (0 bytes)")
-    moments, starts, base = frame_timestamps(source)
-    with opened(source) as (container, stream):
-        if moments is not None:
-            chosen = config.choose(np.array(moments) * base)
-            yield from upright(decode_at(container, stream, moments, starts, chosen.tolist()))
+    timestamps, keyframes, time_base = frame_timestamps(source)
+    with open_video(source) as (container, stream):
+        if timestamps is not None:
+            indices = config.select(np.array(timestamps) * time_base)
+            yield from to_upright(decode_at(container, stream, timestamps, keyframes, indices.tolist()))
             return
-        total = sum(1 for _ in decoded(container, stream))
-    if total:  # decoded once more, so that no more than one frame is in memory
-        chosen = set(config.choose(np.arange(total) / USUAL_RATE).tolist())
-        with opened(source) as (container, stream):
-            yield from upright(f for number, f in enumerate(decoded(container, stream)) if number in chosen)
+        total = sum(1 for _ in decode_all(container, stream))
+    if total:  # decoded a second time, so that only one frame is in memory
+        selected = set(config.select(np.arange(total) / DEFAULT_FPS).tolist())
+        with open_video(source) as (container, stream):
+            frames = enumerate(decode_all(container, stream))
+            yield from to_upright(frame for index, frame in frames if index in selected)
 
 
 @contextmanager
-def opened(source: str | bytes) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """A video file with the first of its streams of pictures; a song's cover is none."""
+def open_video(source: str | bytes) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a video file with its first video stream; the cover image of a song does not count."""
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     with av.open(file, mode="r", metadata_errors="ignore") as container:
-        stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
+        streams = (each for each in container.streams.video if not each.disposition & Disposition.attached_pic)
+        stream = next(streams, None)
         if stream is None:
-            raise MediaError("has no pictures" + (", only sound" if container.streams.audio else ""))
-        stream.thread_type = "AUTO" if stream.width * stream.height >= LARGE else "NONE"
+            raise MediaError("has no video" + (", only sound" if container.streams.audio else ""))
+        stream.thread_type = "AUTO" if stream.width * stream.height >= MIN_PIXELS_FOR_THREADS else "NONE"
         yield container, stream
 
 
 def frame_timestamps(source: str | bytes) -> tuple[list[int] | None, list[int], float]:
-    """When each frame is shown, and the keyframes among them, from which decoding can start: nothing is decoded.
+    """Read when each frame is shown, without decoding any.
 
-    Rising, in units of so many seconds as the third value says. None where the file does not say it of every frame.
+    Returns:
+        The timestamps of all frames, increasing, or None if the file does not have them for every frame; the timestamps
+        of the keyframes, at which decoding can start; and the unit of both in seconds.
     """
-    with opened(source) as (container, stream):
+    with open_video(source) as (container, stream):
         packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
-        moments = [packet.pts for packet in packets if packet.pts is not None]
-        starts = [packet.pts for packet in packets if packet.pts is not None and packet.is_keyframe]
-        known = bool(packets) and len(set(moments)) == len(packets)
-        return sorted(moments) if known else None, sorted(starts), float(stream.time_base or 1)
+        timestamps = [packet.pts for packet in packets if packet.pts is not None]
+        keyframes = [packet.pts for packet in packets if packet.pts is not None and packet.is_keyframe]
+        are_complete = bool(packets) and len(set(timestamps)) == len(packets)
+        return sorted(timestamps) if are_complete else None, sorted(keyframes), float(stream.time_base or 1)
 
 
 def decode_at(
-    container: InputContainer, stream: VideoStream, moments: list[int], starts: list[int], chosen: Sequence[int]
+    container: InputContainer, stream: VideoStream, timestamps: list[int], keyframes: list[int], indices: Sequence[int]
 ) -> Iterator[av.VideoFrame]:
-    """The frames at ``chosen`` places of ``moments``. Where a keyframe lies between one and the next, what is before it
-    is skipped undecoded. What can't be decoded any more is left out."""
-    frames = decoded(container, stream)
-    place, last = -1, None  # of the frame decoded last, and when it is shown
-    for wanted in chosen:
-        key = bisect_right(starts, moments[wanted]) - 1
-        if key >= 0 and bisect_left(moments, starts[key]) > place + 1:
-            container.seek(starts[key], stream=stream)
-            frames = decoded(container, stream)
-        elif last is not None and last >= moments[wanted]:  # a place before had no frame of its own, and took this one
-            continue
-        frame = next((late for late in frames if late.pts is None or late.pts >= moments[wanted]), None)
+    """Decode the frames with some indices, and skip what lies before the last keyframe before each.
+
+    Frames that can't be decoded are left out.
+
+    Args:
+        container: The video.
+        stream: Its video stream.
+        timestamps: Timestamps of all frames, increasing.
+        keyframes: Timestamps of the keyframes, increasing.
+        indices: Indices of the frames among ``timestamps``, increasing.
+    """
+    frames = decode_all(container, stream)
+    last_index, last_timestamp = -1, None  # of the frame decoded last
+    for index in indices:
+        keyframe = bisect_right(keyframes, timestamps[index]) - 1
+        if keyframe >= 0 and bisect_left(timestamps, keyframes[keyframe]) > last_index + 1:
+            container.seek(keyframes[keyframe], stream=stream)
+            frames = decode_all(container, stream)
+        elif last_timestamp is not None and last_timestamp >= timestamps[index]:
+            continue  # the previous index had no frame of its own, and this frame was returned for it
+        frame = next((each for each in frames if each.pts is None or each.pts >= timestamps[index]), None)
         if frame is None:
             return
-        place, last = wanted, frame.pts
+        last_index, last_timestamp = index, frame.pts
         yield frame
 
 
-def decoded(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-    """Frames up to the end, or up to where the file is broken, unless that is at its very start."""
+def decode_all(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+    """Decode frames up to the end, or up to where the file is broken, unless that is before the first frame."""
     count = 0
     try:
         for frame in container.decode(stream):
@@ -218,28 +259,30 @@ def decoded(container: InputContainer, stream: VideoStream) -> Iterator[av.Video
             raise
 
 
-def upright(frames: Iterable[av.VideoFrame]) -> Iterator[Image.Image]:
+def to_upright(frames: Iterable[av.VideoFrame]) -> Iterator[Image.Image]:
+    """Convert frames to images, rotated as the file says."""
     for frame in frames:
-        picture = frame.to_image()
-        yield picture.rotate(frame.rotation, expand=True) if frame.rotation else picture
+        image = frame.to_image()
+        yield image.rotate(frame.rotation, expand=True) if frame.rotation else image
 
 
-def pack_frames(frames: Pixels) -> bytes:
+def pack_frames(frames: Frames) -> bytes:
+    """Pack frames into bytes, in the .npy format, for ``read_frames``."""
     file = io.BytesIO()
     np.save(file, frames, allow_pickle=False)
     return file.getvalue()
 
 
-# ── Between file and batch ──────────────────────────────────────────────────────────────────────────────────
+# ── Augmentation ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def augmented(frames: UInt8[Tensor, "frames 3 height width"], config: VideoAugmentConfig) -> Tensor:
-    """Another view of the same: the cut, the mirror and the light are those of the whole video."""
+def augment_frames(frames: UInt8[Tensor, "frames 3 height width"], config: VideoAugmentConfig) -> Tensor:
+    """Drop and repeat frames at random, and crop, mirror and recolor all of them in the same random way."""
     if config.stutter:
-        twice, never = (torch.rand(2, len(frames)) < config.stutter).long()
-        times = 1 + twice - never
-        times[0] = max(1, int(times[0]))  # something must be left
-        frames = frames.repeat_interleave(times, dim=0)
+        is_repeated, is_dropped = (torch.rand(2, len(frames)) < config.stutter).long()
+        counts = 1 + is_repeated - is_dropped
+        counts[0] = max(1, int(counts[0]))  # at least one frame must be left
+        frames = frames.repeat_interleave(counts, dim=0)
     if config.crop:
         height, width = frames.shape[2:]
         left, top, right, bottom = (round(edge) for edge in random_crop_box(width, height, config.crop))

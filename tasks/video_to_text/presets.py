@@ -1,19 +1,19 @@
-"""Whole configurations by name. The docstring of one that was run gives its command, time and score."""
+"""Complete configurations by name. The docstring of one that was run gives its command, time and metrics."""
 
 from dataclasses import replace
 
-from decoders.config import RecurrentDecoderConfig, SearchConfig
+from attention.config import AttentionConfig
+from decoders.config import RecurrentDecoderConfig, S2VTDecoderConfig, SearchConfig
 from encoders.config import NoSequenceEncoderConfig, RecurrentEncoderConfig
-from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.batching import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
-from tasks.common.training.optimization import TrainConfig
+from tasks.common.training.config import TrainConfig
 from tasks.video_to_text.frames import FrameConfig, VideoAugmentConfig
 from tasks.video_to_text.task import VideoConfig, VideoEncoderConfig
 
 
 def tiny() -> VideoConfig:
-    """The embedded world in motion, in seconds, for tests: it learns, but not well."""
+    """The toy world as videos, in seconds, for tests: it learns, but not well."""
     return VideoConfig(
         num_scenes=80,
         vocabulary=VocabularyConfig(kind="word", size=400),
@@ -30,7 +30,7 @@ def tiny() -> VideoConfig:
 
 
 def demo() -> VideoConfig:
-    """The embedded world in motion, on a laptop's CPU."""
+    """The toy world as videos, on a laptop's CPU."""
     return VideoConfig(
         num_scenes=16_000,
         vocabulary=VocabularyConfig(kind="word", size=400),
@@ -87,22 +87,27 @@ def msrvtt() -> VideoConfig:
 
 
 def msrvtt_mean() -> VideoConfig:
-    """The same with the mean of all frames in place of attention (Venugopalan et al. 2015a)."""
+    """MSR-VTT with the mean of all frames instead of attention (Venugopalan et al. 2015a)."""
     config = msrvtt()
     return replace(
         config,
-        encoder=replace(config.encoder, reading="mean"),
+        encoder=replace(
+            config.encoder,
+            sequence=NoSequenceEncoderConfig(hidden_dim=384, dropout=0.1),
+            frame_aggregation="mean",
+        ),
         attention=AttentionConfig(score="none"),
     )
 
 
 def msrvtt_s2vt() -> VideoConfig:
-    """The same by S2VT, one stack that reads and then writes (Venugopalan et al. 2015b)."""
+    """MSR-VTT with S2VT, one stack of LSTMs as encoder and decoder (Venugopalan et al. 2015b)."""
     config = msrvtt()
     return replace(
         config,
-        encoder=replace(config.encoder, reading="frames"),
-        decoder=replace(config.decoder, kind="s2vt"),
+        encoder=replace(config.encoder, sequence=NoSequenceEncoderConfig(hidden_dim=384, dropout=0.1)),
+        attention=None,
+        decoder=S2VTDecoderConfig(hidden_dim=512, embedding_dim=300, dropout=0.1),
     )
 
 
@@ -112,7 +117,7 @@ def msvd() -> VideoConfig:
 
 
 def grid() -> VideoConfig:
-    """GRID, commands read from the lips of one speaker (Cooke et al. 2006), all else left out; --data FOLDER.
+    """GRID: lip reading of one speaker's commands (Cooke et al. 2006), from the mouth alone; --data FOLDER.
 
     python run.py video_to_text train grid --data FOLDER: 31.00 % word errors and 18.19 % character errors on the
     validation split, 28.33 and 16.17 with --beam 1 --ctc-weight 0; 82 minutes on one core (benchmarks/README.md).

@@ -1,256 +1,237 @@
-"""Video to text: a video in, a sentence out, about what happens in it or of what is said."""
+"""Video to text: a video in; a sentence about it, or the words read from lips, out."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import datasets
 import torch
+import tyro
+from jaxtyping import UInt8
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from attention.validation import at_least
-from decoders.base import EOS
-from encoders.base import Encoder, Frontend, IdentityFrontend, SourceBatch
+from encoders.base import Encoder, Frontend, SourceBatch
+from encoders.build import build_sequence_encoder
+from encoders.config import NoSequenceEncoderConfig, RecurrentEncoderConfig
 from encoders.image import NUM_GROUPS, SmallResNet, are_valid_channels
 from encoders.pooling import build_pooling
 from encoders.pretrained.image import PretrainedImage, image_model_from_config, load_image_model
 from encoders.pretrained.video import PretrainedVideo, is_video_model, load_video_model, video_model_from_config
 from encoders.video import Conv3dFrontend, FrameAggregation, FrameCNN, TwoStream, VideoEncoder
-from tasks.common.analysis.plots import plot_alignment, plot_frame_attention, plot_region_attention
-from tasks.common.config import Config, ReaderConfig
-from tasks.common.data import cache
-from tasks.common.data.captioned_media import add_targets, file_content, media_key, probe_media, read_feature_array
-from tasks.common.data.inputs import InputSegment, parse_file_inputs
-from tasks.common.errors import UsageError
+from tasks.common.analysis.plots import plot_frame_attention, plot_region_attention
+from tasks.common.captioning_task import CaptioningConfig, CaptioningTask, VisionEncoderConfig, VisionSequenceConfig
+from tasks.common.data.captioned_media import file_content, media_key
+from tasks.common.inference.report import ReportExtras
 from tasks.common.metrics.captions import caption_metrics
-from tasks.common.metrics.diversity import caption_diversity
 from tasks.common.metrics.speech import word_error_metrics
-from tasks.common.model import build_sequence_encoder
-from tasks.common.task import Task
-from tasks.common.text.normalization import TextNormalization, normalize_text
-from tasks.common.text.tokenizer import Tokenizer
+from tasks.common.text.normalization import normalize_text
+from tasks.common.training.alignment_monitor import DiagonalityMonitor
 from tasks.toy_world.datasets import toy_captioned_videos
-from tasks.toy_world.videos import write_video
-from tasks.video_to_text.data import SUFFIXES, VideoProbe, find
-from tasks.video_to_text.frames import FrameConfig, VideoAugmentConfig, augmented, read_frames
+from tasks.video_to_text.data import SUFFIXES, VideoProbe, read_captioned_videos
+from tasks.video_to_text.frames import FrameConfig, VideoAugmentConfig, augment_frames, read_frames
+
+DEFAULT_SIZE = 64  # pixels a side, of frames for a network from scratch
 
 
-@dataclass(frozen=True, kw_only=True)
-class VideoEncoderConfig(ReaderConfig):
-    pretrained: str | None = None
-    """Folder or hub id of an image model of transformers or timm, which sees each frame by itself, or of a VideoMAE, or
-    torchvision:NAME, as resnet50 or r3d_18; frozen unless --train.encoder-lr is set."""
-    size: tuple[int, ...] = ()
-    """Pixels that frames are brought to: one number, or height and width (none: what a pretrained encoder was trained
-    on, and else 64)."""
-    frontend: Literal["frames", "two_stream", "spatiotemporal"] = "frames"
-    """Of what is trained from scratch: a residual network on each frame; two, one of which sees a frame and one how it
-    goes on (Simonyan & Zisserman 2014); or 3-D convolutions."""
-    channels: tuple[int, ...] = (32, 64, 128)
-    """Of what is trained from scratch: its layers, each of which halves the frame's sides."""
-    movement: tuple[int, ...] = (16, 32, 64)
-    """Of two streams: the layers of the one that sees movement, as many as ``channels``."""
-    window: int = 8
-    """Of two streams: how many frames become one state."""
-    reading: FrameAggregation = "sequence"
-    """What is made of the frames: their mean; nothing, so that attention looks at them as they are; what a reader makes
-    of their sequence; or, from scratch, the regions of all frames, so that attention has a place and a time."""
-    grad_checkpointing: bool = False
-    """A pretrained encoder that learns computes its activations twice instead of keeping them."""
+@dataclass(frozen=True)
+class VideoEncoderConfig(VisionEncoderConfig):
+    """Settings of the video encoder: a pretrained network or one from scratch, and what follows it.
 
-    def allowed(self) -> dict[str, tuple[bool, str]]:
-        sized = len(self.size) <= 2 and all(side > 0 for side in self.size)
-        allowed = super().allowed()
-        allowed["channels"] = are_valid_channels(self.channels), f"one or more multiples of {NUM_GROUPS}"
-        allowed["size"] = sized, "nothing, one number above 0, or two"
-        if self.frontend == "two_stream":
-            as_many = are_valid_channels(self.movement) and len(self.movement) == len(self.channels)
-            allowed["movement"] = as_many, f"as many multiples of {NUM_GROUPS} as there are channels"
-            allowed |= at_least(2, self, "window")
+    ``pretrained`` may be an image model, which is applied to each frame, or a video model: a VideoMAE, or
+    torchvision:r3d_18 for instance.
+    """
+
+    sequence: Annotated[VisionSequenceConfig, tyro.conf.arg(name="")] = field(default_factory=RecurrentEncoderConfig)
+    size: tuple[int, ...] = field(default=(), kw_only=True)
+    """Size of frames in pixels: one number, or height and width (none: that of the pretrained model's training; 64
+    from scratch)."""
+    frontend: Literal["frames", "two_stream", "spatiotemporal"] = field(default="frames", kw_only=True)
+    """Network from scratch: a residual network on each frame; two networks, one on a frame and one on the changes
+    after it (Simonyan & Zisserman 2014); or 3-D convolutions."""
+    temporal_channels: tuple[int, ...] = field(default=(16, 32, 64), kw_only=True)
+    """Channels of the second of two streams; as many numbers as in ``channels``."""
+    window_frames: int = field(default=8, kw_only=True)
+    """Frames of which two streams make one state."""
+    frame_aggregation: FrameAggregation = field(default="frames", kw_only=True)
+    """States that the decoder attends to: one for each frame, after the sequence encoder if there is one (frames); the
+    mean of all frames; or one for each region of each frame (regions), for networks from scratch."""
+
+    def allowed_settings(self) -> dict[str, tuple[bool, str]]:
+        has_valid_size = len(self.size) <= 2 and all(side > 0 for side in self.size)
+        allowed = super().allowed_settings()
+        allowed["size"] = has_valid_size, "nothing, one number above 0, or two"
+        if self.pretrained is not None and has_valid_size:
+            allowed["size"] = len(set(self.size)) <= 1, "nothing or one number with encoder.pretrained"
+        elif self.frontend == "two_stream":
+            are_valid = are_valid_channels(self.temporal_channels) and len(self.temporal_channels) == len(self.channels)
+            allowed["temporal_channels"] = are_valid, f"as many multiples of {NUM_GROUPS} as there are channels"
+            allowed |= at_least(2, self, "window_frames")
+        has_no_sequence = isinstance(self.sequence, NoSequenceEncoderConfig)
+        is_possible = has_no_sequence or self.frame_aggregation == "frames"
+        allowed["frame_aggregation"] = is_possible, f"frames with encoder.kind {self.sequence.kind}, any with none"
         return allowed
 
+    def unused_settings(self) -> dict[str, str]:
+        unused = super().unused_settings()
+        if self.pretrained is not None:
+            unused |= dict.fromkeys(("frontend", "temporal_channels", "window_frames"), "encoder.pretrained is set")
+        elif self.frontend != "two_stream":
+            reason = f"encoder.frontend is {self.frontend}"
+            unused |= dict.fromkeys(("temporal_channels", "window_frames"), reason)
+        return unused
+
 
 @dataclass(frozen=True, kw_only=True)
-class VideoConfig(Config):
-    scenes: int = 4000
-    """Training videos of the embedded world, where there is no --data."""
-    caption: str = "captions"
-    """The column with the sentences."""
-    text: TextNormalization = "no_punctuation"
-    """What is learned: raw sentences, lower-cased, or plain, without punctuation as well."""
-    score: Literal["captions", "words"] = "captions"
-    """captions: by COCO's metrics, where many sentences are right; words: by word and character errors, where one
-    is."""
+class VideoConfig(CaptioningConfig):
+    """Settings of video to text."""
+
+    num_scenes: int = 4000
+    """Training videos of the toy world, where data is not set."""
+    metric_set: Literal["captions", "words"] = "captions"
+    """captions: COCO's metrics, for sentences about a video; words: word and character error rates, for lip reading."""
     frames: FrameConfig = field(default_factory=FrameConfig)
     augment: VideoAugmentConfig = field(default_factory=VideoAugmentConfig)
     encoder: VideoEncoderConfig = field(default_factory=VideoEncoderConfig)
 
 
-class VideoToText(Task[VideoConfig]):
-    width: int  # features a frame, where videos are features; else 0
+class VideoToText(CaptioningTask[VideoConfig]):
+    feature_unit = "frames"
 
     def __init__(self, config: VideoConfig):
         super().__init__(config)
-        if config.score == "words":
-            self.metrics = word_error_metrics(partial(normalize_text, kind=config.text), config.text)
-            self.expects_monotonic_alignment = True
+        if config.metric_set == "words":
+            normalize = partial(normalize_text, kind=config.text_normalization)
+            self.metrics = word_error_metrics(normalize, config.text_normalization)
+            self.monitor = DiagonalityMonitor()
+            self.report = ReportExtras()
         else:
             self.metrics = caption_metrics(exact=config.data is None)
-        self.pretrained_config: dict[str, Any] | None = None  # of the pretrained encoder, in a run folder
+
+    @property
+    def probe(self) -> VideoProbe:
+        return VideoProbe(self.config.frames, self.frame_size)
 
     @cached_property
-    def backbone(self) -> PretrainedImage | PretrainedVideo | None:
-        """The pretrained encoder, if one is asked for: as it came, or with the form that a run folder describes."""
-        config, side = self.config.encoder, next(iter(self.config.encoder.size), None)
-        try:
-            if self.pretrained_config is not None:
-                rebuild = video_model_from_config if self.pretrained_config["clips"] else image_model_from_config
-                return rebuild(self.pretrained_config, grad_checkpointing=config.grad_checkpointing)
-            if config.pretrained is None:
-                return None
-            load = load_video_model if is_video_model(config.pretrained) else load_image_model
-            return load(config.pretrained, side, grad_checkpointing=config.grad_checkpointing)
-        except ValueError as error:
-            raise UsageError(f"--encoder.pretrained: {error}") from error
-
-    @cached_property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the frames that are read."""
-        if self.backbone is not None:
-            return self.backbone.extractor.size, self.backbone.extractor.size
-        sides = self.config.encoder.size or (64,)
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of the frames in pixels."""
+        if isinstance(self.backbone, PretrainedImage | PretrainedVideo):
+            return self.backbone.preprocessor.size, self.backbone.preprocessor.size
+        sides = self.config.encoder.size or (DEFAULT_SIZE,)
         return sides[0], sides[-1]
 
     @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of the regions that a network from scratch makes of a frame. Raises ValueError for a size
-        that its layers can't halve."""
-        layers = len(self.config.encoder.channels)
-        height, width = self.size
-        if height % 2**layers or width % 2**layers:
+    def region_grid(self) -> tuple[int, int]:
+        """Rows and columns of the regions that a network from scratch makes of a frame.
+
+        Raises:
+            ValueError: its layers can't halve the frame's sides.
+        """
+        num_layers = len(self.config.encoder.channels)
+        height, width = self.frame_size
+        if height % 2**num_layers or width % 2**num_layers:
             raise ValueError(
-                f"encoder.size is {height} × {width}; with {layers} numbers of channels allowed are multiples of "
-                f"{2**layers}"
+                f"encoder.size is {height} × {width}; with {num_layers} encoder.channels allowed are multiples of "
+                f"{2**num_layers}"
             )
-        return height // 2**layers, width // 2**layers
+        return height // 2**num_layers, width // 2**num_layers
 
-    def captions(self, split: str) -> datasets.Dataset:
-        """Videos and sentences of a split as they are found."""
-        config = self.config
-        return toy_captioned_videos(split, config.scenes) if config.data is None else find(config.data, split, config.caption)
+    def toy_examples(self, split: str) -> datasets.Dataset:
+        return toy_captioned_videos(split, self.config.num_scenes)
 
-    def load(self, split: str) -> datasets.Dataset:
-        config = self.config
-        where = f"{config.data or 'the embedded world'}, {split}"
-        table = probe_media(self.captions(split), where, VideoProbe(config.frames, self.size), config.skip_invalid)
-        return add_targets(table, config.text, all_captions=config.data is not None)
+    def read_examples(self, data: str, split: str) -> datasets.Dataset:
+        return read_captioned_videos(data, split, self.config.caption_column)
 
-    def fit(self, examples: datasets.Dataset) -> None:
-        self.width = examples[0]["feature_dim"]
-        captions = [caption for given in examples["target"] for caption in given]
-        self.tokenizer = Tokenizer.train(captions, self.config.vocabulary)
+    def load_backbone(self, name: str) -> PretrainedImage | PretrainedVideo:
+        config = self.config.encoder
+        load = load_video_model if is_video_model(name) else load_image_model
+        return load(name, next(iter(config.size), None), grad_checkpointing=config.grad_checkpointing)
+
+    def backbone_from_config(self, config: dict[str, Any]) -> PretrainedImage | PretrainedVideo:
+        build = video_model_from_config if config["is_video_model"] else image_model_from_config
+        return build(config, grad_checkpointing=self.config.encoder.grad_checkpointing)
 
     def state_dict(self) -> dict[str, Any]:
-        described = None
-        if self.backbone is not None:
-            described = self.backbone.to_config() | {"clips": isinstance(self.backbone, PretrainedVideo)}
-        return {"target": self.tokenizer.state_dict(), "width": self.width, "pretrained": described}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.tokenizer = Tokenizer.from_state_dict(state["target"])
-        self.width = state["width"]
-        self.pretrained_config = state["pretrained"]
+        state = super().state_dict()
+        if state["pretrained"] is not None:
+            state["pretrained"]["is_video_model"] = isinstance(self.backbone, PretrainedVideo)
+        return state
 
     def build_encoder(self) -> Encoder:
-        config, frontend = self.config.encoder, self.build_front()
-        regions, sequence = getattr(frontend, "regions", None), config.reading == "sequence"
-        if config.reading == "regions" and regions is None:
+        config, frontend = self.config.encoder, self.build_frontend()
+        num_regions = getattr(frontend, "num_regions", None)
+        if config.frame_aggregation == "regions" and num_regions is None:
             raise ValueError(
-                "--encoder.frame-aggregation regions needs an encoder from scratch: leave --encoder.pretrained out"
+                "encoder.frame_aggregation is regions, which needs an encoder from scratch: allowed are frames and mean"
             )
+        sequence_encoder = pooling = None
+        if isinstance(config.sequence, NoSequenceEncoderConfig):
+            pooling = build_pooling(config.sequence.pooling, config.sequence.hidden_dim)
+        else:
+            sequence_encoder = build_sequence_encoder(config.sequence.hidden_dim, config.sequence)
         return VideoEncoder(
             frontend,
-            config.hidden,
-            reading=config.reading,
-            regions=regions or 1,
-            reader=build_sequence_encoder(config.hidden, config) if sequence else None,
-            dropout=config.dropout,
-            pooling=None if sequence else build_pooling(config.summary, config.hidden),
+            config.sequence.hidden_dim,
+            frame_aggregation=config.frame_aggregation,
+            num_regions=num_regions or 1,
+            sequence_encoder=sequence_encoder,
+            dropout=config.sequence.dropout,
+            pooling=pooling,
         )
 
-    def build_front(self) -> Frontend:
+    def build_frontend(self) -> Frontend:
+        """Build what makes states of frames: a pretrained network, one from scratch, or nothing for features."""
         config = self.config.encoder
-        if self.width:
-            if self.backbone is not None:
-                raise ValueError("--encoder.pretrained reads videos, and the data are features: leave it out")
-            return IdentityFrontend(self.width)
+        if self.feature_dim:
+            return self.build_feature_frontend()
         if self.backbone is not None:
             return FrameCNN(self.backbone) if isinstance(self.backbone, PretrainedImage) else self.backbone
+        num_regions = math.prod(self.region_grid)
         if config.frontend == "spatiotemporal":
-            return Conv3dFrontend(config.channels, self.size)
-        regions = math.prod(self.grid)
+            return Conv3dFrontend(config.channels, self.frame_size)
         if config.frontend == "frames":
-            return FrameCNN(SmallResNet(config.channels), regions=regions)
-        moving = SmallResNet(config.movement, colors=config.window - 1)
-        return TwoStream(SmallResNet(config.channels), moving, regions=regions, window=config.window)
+            return FrameCNN(SmallResNet(config.channels), num_regions=num_regions)
+        temporal = SmallResNet(config.temporal_channels, in_channels=config.window_frames - 1)
+        spatial = SmallResNet(config.channels)
+        return TwoStream(spatial, temporal, num_regions=num_regions, window_frames=config.window_frames)
 
     def source_lengths(self, sources: Sequence[dict[str, Any]]) -> list[int]:
-        """In frames."""
-        look = VideoProbe(self.config.frames, self.size)
-        return [look(source).length for source in sources]
+        """Return the number of frames of each video."""
+        probe = self.probe
+        return [probe(source).length for source in sources]
 
     def source_key(self, source: dict[str, Any]) -> str:
         return f"{media_key(source)} {self.config.frames}"
 
-    def collate_sources(self, sources: Sequence[dict[str, Any]], training: bool) -> SourceBatch:
-        if self.width:
-            return cache.pad_arrays([read_feature_array(source["path"], "frames") for source in sources])
-        clips = [self.clip(source) for source in sources]
+    def collate_pixels(self, sources: Sequence[dict[str, Any]], training: bool) -> SourceBatch:
+        clips = [self.load_clip(source) for source in sources]
         if training:
-            clips = [augmented(clip, self.config.augment) for clip in clips]
+            clips = [augment_frames(clip, self.config.augment) for clip in clips]
         lengths = torch.tensor([len(clip) for clip in clips])
         values = pad_sequence(clips, batch_first=True)  # (batch, frames, 3, height, width)
         return SourceBatch(values, torch.arange(values.size(1)) < lengths[:, None])
 
-    def clip(self, source: dict[str, Any]) -> Tensor:
-        """UInt8[Tensor, "frames 3 height width"]: what is read of a video."""
-        return torch.from_numpy(read_frames(file_content(source), self.config.frames, self.size)).permute(0, 3, 1, 2)
+    def load_clip(self, source: dict[str, Any]) -> UInt8[Tensor, "frames 3 height width"]:
+        """Load the frames of a video that the configuration selects."""
+        frames = read_frames(file_content(source), self.config.frames, self.frame_size)
+        return torch.from_numpy(frames).permute(0, 3, 1, 2)
 
-    def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
-        if self.config.score == "words":
-            return {}
-        return caption_diversity(hypotheses, lambda: self.captions("train")["captions"])
+    def is_single_input(self, path: Path) -> bool:
+        return path.is_file() or is_folder_of_frames(path)
 
-    def parse(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
-        return parse_file_inputs(arguments, self.wrong, is_folder_of_frames)
-
-    def wrong(self, file: dict[str, Any]) -> str | None:
-        """Why this model can't read a file, or None."""
-        found = VideoProbe(self.config.frames, self.size)(file)
-        if found.problem or found.feature_dim == self.width:
-            return found.problem
-        kinds = [f"features of {width} numbers" if width else "pixels" for width in (found.feature_dim, self.width)]
-        return f"holds {kinds[0]}, and this model reads {kinds[1]}"
-
-    def export(self, source: dict[str, Any], path: Path) -> None:
-        write_video(read_frames(file_content(source), self.config.frames, None), path.with_suffix(".mp4"))
-
-    def render(self, source: dict[str, Any], hypothesis: list[int], weights: Tensor, path: Path) -> None:
-        tokens = self.tokenizer.display_tokens([*hypothesis, EOS])[: len(weights)]
-        if self.width:
-            return plot_alignment(weights, tokens, [str(state + 1) for state in range(weights.size(1))], path)
+    def plot_media_attention(self, source: dict[str, Any], tokens: list[str], weights: Tensor, path: Path) -> None:
         frames = read_frames(file_content(source), self.config.frames, None)
-        if self.config.encoder.reading != "regions":
+        if self.config.encoder.frame_aggregation != "regions":
             return plot_frame_attention(frames, weights, tokens, path)
-        plot_region_attention(frames, weights.unflatten(1, (-1, *self.grid)), tokens, path)
+        plot_region_attention(frames, weights.unflatten(1, (-1, *self.region_grid)), tokens, path)
 
 
 def is_folder_of_frames(path: Path) -> bool:
-    """A folder with files, none of which is a video or features: one video, not a collection of them."""
+    """Tell whether a folder is one video: it has files, and none of them is a video, features or a table."""
     if not path.is_dir():
         return False
     suffixes = {file.suffix.lower() for file in path.iterdir() if file.is_file()}

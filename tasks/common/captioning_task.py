@@ -1,0 +1,247 @@
+"""The common part of image captioning and video to text: media files with captions, and vision encoders."""
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import datasets
+import tyro
+from torch import Tensor
+
+from attention.validation import check_settings
+from decoders.base import EOS
+from encoders.base import IdentityFrontend, SourceBatch
+from encoders.config import (
+    ConvS2SEncoderConfig,
+    NoSequenceEncoderConfig,
+    RecurrentEncoderConfig,
+    TransformerEncoderConfig,
+)
+from encoders.image import NUM_GROUPS, are_valid_channels
+from encoders.pretrained.base import PretrainedFrontend
+from tasks.common.analysis import plots
+from tasks.common.config import Config
+from tasks.common.data.cache import pad_arrays
+from tasks.common.data.captioned_media import MediaProbe, add_targets, media_key, probe_media, read_feature_array
+from tasks.common.data.images import ImageAugmentConfig
+from tasks.common.data.inputs import InputSegment, parse_file_inputs
+from tasks.common.errors import UsageError
+from tasks.common.inference.report import ReportExtras
+from tasks.common.metrics.diversity import caption_diversity
+from tasks.common.task import Task
+from tasks.common.text.normalization import TextNormalization
+from tasks.common.text.tokenizer import Tokenizer
+
+VisionSequenceConfig = (
+    NoSequenceEncoderConfig | RecurrentEncoderConfig | TransformerEncoderConfig | ConvS2SEncoderConfig
+)
+
+
+@dataclass(frozen=True)
+class VisionEncoderConfig:
+    """Settings that the encoders of images and of videos share.
+
+    ``hidden_dim``, ``dropout`` and ``pooling`` of the sequence encoder are also those of the projection before it.
+    """
+
+    sequence: Annotated[VisionSequenceConfig, tyro.conf.arg(name="")] = field(default_factory=NoSequenceEncoderConfig)
+    _: KW_ONLY
+    pretrained: str | None = None
+    """Folder or hub id of a pretrained model, or torchvision:NAME; it is frozen unless train.encoder_lr is set. Without
+    it a small convolutional network is trained from scratch."""
+    channels: tuple[int, ...] = (32, 64, 128)
+    """Channels of the layers of a network from scratch, each of which halves both sides."""
+    grad_checkpointing: bool = False
+    """Recompute the activations of a fine-tuned pretrained model instead of keeping them: slower, in less memory."""
+
+    def __post_init__(self):
+        check_settings("encoder", self, self.allowed_settings())
+
+    def allowed_settings(self) -> dict[str, tuple[bool, str]]:
+        """Describe the allowed values, for ``check_settings``."""
+        return {"channels": (are_valid_channels(self.channels), f"one or more multiples of {NUM_GROUPS}")}
+
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect with the others, each with the reason."""
+        if self.pretrained is None:
+            return {"grad_checkpointing": "encoder.pretrained is not set"}
+        return {"channels": "encoder.pretrained is set"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptioningConfig(Config):
+    """Settings that image captioning and video to text share."""
+
+    num_scenes: int = 8000
+    """Training examples of the toy world, where data is not set."""
+    caption_column: str = "captions"
+    """Column of the captions."""
+    text_normalization: TextNormalization = "no_punctuation"
+    """Normalization of the captions to train on: none, lowercase, or no_punctuation, which also lower-cases."""
+    augment: ImageAugmentConfig = field(default_factory=ImageAugmentConfig)
+    encoder: VisionEncoderConfig = field(default_factory=VisionEncoderConfig)
+
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect with those of other groups, each with the reason."""
+        unused = {"caption_column": "data is not set"} if self.data is None else {"num_scenes": "data is set"}
+        if self.encoder.pretrained is None:
+            unused |= dict.fromkeys(("train.encoder_lr", "train.unfreeze_at"), "encoder.pretrained is not set")
+        elif not self.train.encoder_lr:
+            settings = [f"augment.{each.name}" for each in dataclasses.fields(self.augment)]
+            unused |= dict.fromkeys(("encoder.grad_checkpointing", *settings), "train.encoder_lr is 0")
+        return unused
+
+
+C = TypeVar("C", bound=CaptioningConfig)
+
+
+class CaptionReport(ReportExtras):
+    """Adds the diversity of the captions to the evaluation report."""
+
+    def __init__(self, training_captions: Callable[[], Iterable[Sequence[str]]]):
+        """``training_captions``: returns the captions of each training example, or raises UsageError."""
+        self.training_captions = training_captions
+
+    def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
+        return caption_diversity(hypotheses, self.training_captions)
+
+
+class CaptioningTask(Task[C]):
+    """Generate a sentence from a media file: an image or a video, or a .npy file of features.
+
+    A source is a dictionary with the keys ``path`` and ``bytes``, one of which may be None.
+
+    Attributes:
+        feature_unit: What a row of a .npy file describes: regions or frames.
+        feature_dim: Numbers of a feature vector, where the training data are features; 0 for pixels. Set by ``fit``.
+        pretrained_config: The settings to build the pretrained encoder from, in a run folder; else None.
+    """
+
+    feature_unit: str
+    feature_dim: int
+    pretrained_config: dict[str, Any] | None = None
+
+    def __init__(self, config: C):
+        super().__init__(config)
+        self.report = CaptionReport(self.training_captions)
+
+    # ── Defined by the task ─────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    @abstractmethod
+    def probe(self) -> MediaProbe:
+        """The check of a file."""
+
+    @abstractmethod
+    def toy_examples(self, split: str) -> datasets.Dataset:
+        """Return the columns source and captions of the toy world."""
+
+    @abstractmethod
+    def read_examples(self, data: str, split: str) -> datasets.Dataset:
+        """Return the columns source and captions of a dataset, before any file is read.
+
+        Raises:
+            UsageError: there is no such split.
+        """
+
+    @abstractmethod
+    def load_backbone(self, name: str) -> PretrainedFrontend:
+        """Load a pretrained encoder by its name. Raises ValueError if that is not possible."""
+
+    @abstractmethod
+    def backbone_from_config(self, config: dict[str, Any]) -> PretrainedFrontend:
+        """Build a pretrained encoder, with random weights, from the ``to_config`` of one."""
+
+    @abstractmethod
+    def collate_pixels(self, sources: Sequence[dict[str, Any]], training: bool) -> SourceBatch:
+        """Collate images or videos, which are not features."""
+
+    @abstractmethod
+    def plot_media_attention(self, source: dict[str, Any], tokens: list[str], weights: Tensor, path: Path) -> None:
+        """Plot the attention of each token over an image or a video, which is not features."""
+
+    def is_single_input(self, path: Path) -> bool:
+        """Tell whether an argument of ``predict`` is one input, and not a folder of inputs."""
+        return path.is_file()
+
+    # ── The same for images and videos ──────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def backbone(self) -> PretrainedFrontend | None:
+        """The pretrained encoder, if there is one: with its weights, or built from a run folder's configuration."""
+        name = self.config.encoder.pretrained
+        try:
+            if self.pretrained_config is not None:
+                return self.backbone_from_config(self.pretrained_config)
+            return None if name is None else self.load_backbone(name)
+        except ValueError as error:
+            raise UsageError(f"encoder.pretrained: {error}") from error
+
+    def captions(self, split: str) -> datasets.Dataset:
+        """Return the columns source and captions of a split, before any file is checked."""
+        data = self.config.data
+        return self.toy_examples(split) if data is None else self.read_examples(data, split)
+
+    def training_captions(self) -> Iterable[Sequence[str]]:
+        return self.captions("train")["captions"]
+
+    def load(self, split: str) -> datasets.Dataset:
+        config = self.config
+        where = f"{config.data or 'toy world'}, {split}"
+        table = probe_media(self.captions(split), where, self.probe, config.skip_invalid)
+        return add_targets(table, config.text_normalization, all_captions=config.data is not None)
+
+    def fit(self, examples: datasets.Dataset) -> None:
+        self.feature_dim = examples[0]["feature_dim"]
+        captions = [caption for several in examples["target"] for caption in several]
+        self.tokenizer = Tokenizer.train(captions, self.config.vocabulary)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "target": self.tokenizer.state_dict(),
+            "feature_dim": self.feature_dim,
+            "pretrained": None if self.backbone is None else self.backbone.to_config(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.tokenizer = Tokenizer.from_state_dict(state["target"])
+        self.feature_dim = state["feature_dim"]
+        self.pretrained_config = state["pretrained"]
+
+    def build_feature_frontend(self) -> IdentityFrontend:
+        """Build the frontend of data that are features. Raises ValueError if a pretrained encoder is configured."""
+        if self.backbone is not None:
+            raise ValueError("encoder.pretrained is set, but the data are features, which need no pretrained encoder")
+        return IdentityFrontend(self.feature_dim)
+
+    def source_key(self, source: dict[str, Any]) -> str:
+        return media_key(source)
+
+    def collate_sources(self, sources: Sequence[dict[str, Any]], training: bool) -> SourceBatch:
+        if self.feature_dim:
+            return pad_arrays([read_feature_array(source["path"], self.feature_unit) for source in sources])
+        return self.collate_pixels(sources, training)
+
+    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
+        return parse_file_inputs(arguments, self.find_problem, self.is_single_input)
+
+    def find_problem(self, file: dict[str, Any]) -> str | None:
+        """Describe why the model can't use a file; None if it can."""
+        result = self.probe(file)
+        if result.problem or result.feature_dim == self.feature_dim:
+            return result.problem or None
+        got, expected = (
+            f"features of {dim} numbers" if dim else "pixels" for dim in (result.feature_dim, self.feature_dim)
+        )
+        return f"holds {got}; this model was trained on {expected}"
+
+    def plot_alignment(self, source: dict[str, Any], hypothesis: list[int], weights: Tensor, path: Path) -> None:
+        tokens = self.tokenizer.display_tokens([*hypothesis, EOS])[: len(weights)]
+        if self.feature_dim:
+            states = [str(state + 1) for state in range(weights.size(1))]
+            return plots.plot_alignment(weights, tokens, states, path)
+        self.plot_media_attention(source, tokens, weights, path)

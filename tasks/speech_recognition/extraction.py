@@ -1,0 +1,175 @@
+"""The features of recordings, computed once and cached, and the check of all recordings before training."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from datasets import Dataset, Features, List, Value
+from jaxtyping import Float
+
+from tasks.common.data.cache import cache_dir, file_key, num_processes, pack_array
+from tasks.common.data.tables import report_invalid_rows
+from tasks.common.errors import UsageError
+from tasks.speech_recognition.features import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, change_speed
+from tasks.speech_recognition.sound import MIN_DURATION_S, SoundError, read_sound, sound_problem
+
+VERSION = 1  # of the cached features; increase it when their computation changes
+MAX_CHARACTERS_PER_SECOND = 40  # nobody speaks faster
+COLUMNS = Features(
+    {
+        "source": List(Value("binary")),
+        "length": Value("int32"),
+        "feature_dim": Value("int32"),
+        "problem": Value("string"),
+    }
+)
+
+
+@runtime_checkable
+class SpeechPreprocessor(Protocol):
+    """Computes the encoder's inputs from sound: FRAMES_PER_SECOND frames per second. Deterministic."""
+
+    def __call__(self, samples: Float[np.ndarray, " samples"]) -> Float[np.ndarray, "frames features"]: ...
+
+    def to_config(self) -> dict[str, Any]:
+        """Return everything that the result depends on except the sound, in JSON's types."""
+        ...
+
+
+def extract_features(
+    table: Dataset, where: str, preprocessor: SpeechPreprocessor, speeds: tuple[float, ...], skip_invalid: bool
+) -> Dataset:
+    """Compute the features of all recordings, or read them from the cache, and check them.
+
+    Args:
+        table: The columns audio (path or bytes) and text.
+        where: The name of the data in messages.
+        preprocessor: Computes the features.
+        speeds: Speeds at which each recording is played.
+        skip_invalid: Skip invalid rows.
+
+    Returns:
+        The valid rows, with the columns source (packed features at each speed), length in frames, and text.
+
+    Raises:
+        UsageError: rows are invalid and may not be skipped, or none is valid.
+    """
+    examples = map_recordings(table, preprocessor, speeds)
+    expected_dim = next((dim for dim in examples["feature_dim"] if dim), 0)
+    columns = zip(examples["problem"], examples["feature_dim"], examples["length"], table["text"], strict=True)
+    problems = {
+        row: problem
+        for row, (unreadable, dim, length, text) in enumerate(columns)
+        if (problem := unreadable or row_problem(dim, expected_dim, length, text))
+    }
+    names = {row: Path(table[row]["audio"]["path"] or "?").name for row in problems}
+    described = {row: f"({names[row]}) {problem}" for row, problem in problems.items()}
+    report_invalid_rows(described, len(table), where, skip_invalid)
+    valid = [row for row in range(len(table)) if row not in problems]
+    if not valid:
+        raise UsageError(f"{where}: no valid row is left")
+    texts = table.select(valid)["text"]
+    return examples.select(valid).select_columns(["source", "length"]).add_column("text", list(texts))
+
+
+def row_problem(feature_dim: int, expected_dim: int, num_frames: int, text: object) -> str | None:
+    """Describe why features and transcript can't be trained on together; None if they can."""
+    if feature_dim != expected_dim:
+        return f"has {feature_dim} features a frame where the others have {expected_dim}"
+    if not isinstance(text, str) or not text.strip():
+        return "has no transcript"
+    if len(text) * FRAMES_PER_SECOND > num_frames * MAX_CHARACTERS_PER_SECOND:
+        return f"has {len(text)} characters for {num_frames / FRAMES_PER_SECOND:.2f} s: a wrong transcript"
+    return None
+
+
+def map_recordings(table: Dataset, preprocessor: SpeechPreprocessor, speeds: tuple[float, ...]) -> Dataset:
+    """Return the columns source, length, feature_dim and problem of each row; the results are cached."""
+    settings = json.dumps([VERSION, preprocessor.to_config(), speeds, audio_fingerprint(table)], sort_keys=True)
+    key = hashlib.sha256(settings.encode()).hexdigest()[:24]
+    return table.map(
+        ExtractRow(preprocessor, speeds),
+        remove_columns=table.column_names,
+        features=COLUMNS,
+        cache_file_name=str(cache_dir() / f"sound-{key}.arrow"),
+        new_fingerprint=key,
+        writer_batch_size=100,
+        num_proc=num_processes(len(table)),
+    )
+
+
+def audio_fingerprint(table: Dataset) -> str:
+    """Return a hash that changes with the size or time of any file, or with any content in the table."""
+    state = hashlib.sha256()
+    for audio in table["audio"]:
+        if audio["bytes"] is not None:
+            state.update(hashlib.sha256(audio["bytes"]).digest())
+        else:
+            state.update(file_key(Path(audio["path"])).encode())
+    return state.hexdigest()
+
+
+class ExtractRow:
+    """Computes a row's features, or describes what is wrong; an object, so that it can be sent to other processes."""
+
+    def __init__(self, preprocessor: SpeechPreprocessor, speeds: tuple[float, ...]):
+        self.preprocessor, self.speeds = preprocessor, speeds
+        self.main_process = os.getpid()
+
+    def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        if os.getpid() != self.main_process:  # a forked process would wait for threads that it does not have
+            torch.set_num_threads(1)
+        audio = row["audio"]
+        try:
+            variants = load_features(audio["bytes"] or audio["path"], self.preprocessor, self.speeds)
+        except ValueError as error:  # SoundError, or a preprocessor's for sound that is too long
+            return {"source": [], "length": 0, "feature_dim": 0, "problem": str(error)}
+        return {
+            "source": [pack_array(frames) for frames in variants],
+            "length": max(len(frames) for frames in variants),
+            "feature_dim": variants[0].shape[1],
+            "problem": "",
+        }
+
+
+def load_features(
+    source: str | bytes, preprocessor: SpeechPreprocessor, speeds: tuple[float, ...] = (1.0,)
+) -> list[Float[np.ndarray, "_ features"]]:
+    """Compute the features of a recording at each speed; a .npy file holds features, the same at any speed.
+
+    Raises:
+        SoundError: it can't be read or used.
+    """
+    if isinstance(source, str) and source.endswith(".npy"):
+        return [read_feature_file(source)] * len(speeds)
+    samples = read_sound(source, SAMPLE_RATE_HZ)
+    problem = sound_problem(samples, SAMPLE_RATE_HZ)
+    if problem:
+        raise SoundError(problem)
+    return [preprocessor(samples if speed == 1.0 else change_speed(samples, speed)) for speed in speeds]
+
+
+def read_feature_file(path: str) -> Float[np.ndarray, "frames features"]:
+    """Read features from a .npy file.
+
+    Raises:
+        SoundError: it is not a finite matrix of some length.
+    """
+    try:
+        frames = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise SoundError("does not exist") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise SoundError(f"is not a readable .npy file ({error})") from error
+    if frames.ndim != 2 or not np.issubdtype(frames.dtype, np.floating):
+        raise SoundError(f"holds {frames.dtype} of shape {frames.shape}; (frames, features) is expected")
+    if len(frames) < MIN_DURATION_S * FRAMES_PER_SECOND:
+        raise SoundError(f"has {len(frames)} frames; at least {MIN_DURATION_S * FRAMES_PER_SECOND:.0f} are needed")
+    if not np.isfinite(frames).all():
+        raise SoundError("holds numbers that are not finite")
+    return frames.astype(np.float32)
