@@ -16,6 +16,7 @@ class RecurrentDecoderConfig:
     """Settings of the attentional LSTM decoder that all tasks share."""
 
     uses_attention: ClassVar[bool] = True
+    is_autoregressive: ClassVar[bool] = True
 
     kind: Literal["recurrent"] = "recurrent"
     """recurrent: the attentional LSTM; transformer (Vaswani et al. 2017); ctc (Graves et al. 2006); transducer: the
@@ -51,6 +52,7 @@ class TransformerDecoderConfig:
     """Settings of the Transformer decoder, which attends to the source by the attention of ``AttentionConfig``."""
 
     uses_attention: ClassVar[bool] = True
+    is_autoregressive: ClassVar[bool] = True
 
     kind: Literal["transformer"] = "transformer"
     """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
@@ -79,6 +81,7 @@ class CTCDecoderConfig:
     """Settings of a CTC output layer."""
 
     uses_attention: ClassVar[bool] = False
+    is_autoregressive: ClassVar[bool] = False
 
     kind: Literal["ctc"] = "ctc"
     """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
@@ -90,6 +93,7 @@ class TransducerDecoderConfig:
     """Settings of an RNN-transducer."""
 
     uses_attention: ClassVar[bool] = False
+    is_autoregressive: ClassVar[bool] = False
 
     kind: Literal["transducer"] = "transducer"
     """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
@@ -110,6 +114,7 @@ class AttentionTransducerDecoderConfig:
     """Settings of an RNN-transducer whose prediction network attends to the source."""
 
     uses_attention: ClassVar[bool] = True
+    is_autoregressive: ClassVar[bool] = False
 
     kind: Literal["transducer_attention"] = "transducer_attention"
     """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
@@ -138,6 +143,7 @@ class S2VTDecoderConfig:
     """Settings of S2VT: two stacked LSTMs that read the source and then generate the sentence."""
 
     uses_attention: ClassVar[bool] = False
+    is_autoregressive: ClassVar[bool] = True
 
     kind: Literal["s2vt"] = "s2vt"
     """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""

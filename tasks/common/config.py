@@ -32,6 +32,16 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
 
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect with those of other groups, each with the reason."""
+        unused: dict[str, str] = {}
+        if not self.decoder.is_autoregressive:
+            reason = f"decoder.kind is {self.decoder.kind}"
+            unused |= dict.fromkeys(("train.label_smoothing", "train.scheduled_sampling"), reason)
+        if getattr(getattr(self, "encoder", None), "pretrained", None) is None:
+            unused["train.encoder_lr"] = "there is no encoder.pretrained to fine-tune"
+        return unused
+
 
 def config_from_dict(cls: type[T], values: Any, path: Path) -> T:
     """Build a configuration from its JSON form.

@@ -20,14 +20,10 @@ class Seq2Seq(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
 
-    def forward(
-        self, batch: Batch, *, label_smoothing: float = 0.0, teacher_forcing: float = 1.0
-    ) -> Float[Tensor, ""]:
+    def forward(self, batch: Batch, *, label_smoothing: float = 0.0, teacher_forcing: float = 1.0) -> Float[Tensor, ""]:
         """Compute the loss of a batch, summed over its target tokens: see ``Decoder.loss``."""
         memory = self.encode(batch)
-        return self.decoder.loss(
-            batch.tokens, memory, label_smoothing=label_smoothing, teacher_forcing=teacher_forcing
-        )
+        return self.decoder.loss(batch.tokens, memory, label_smoothing=label_smoothing, teacher_forcing=teacher_forcing)
 
     def encode(self, batch: Batch) -> Memory:
         """Encode each source once, and return a memory with one row for each target sentence."""
@@ -50,9 +46,7 @@ class Seq2Seq(nn.Module):
         return None if weights is None else (weights, batch.tokens[:, 1:] > EOS, memory.mask)
 
 
-def build_model(
-    encoder: Encoder, config: Config, *, vocab_size: int, embedding: nn.Embedding | None = None
-) -> Seq2Seq:
+def build_model(encoder: Encoder, config: Config, *, vocab_size: int, embedding: nn.Embedding | None = None) -> Seq2Seq:
     """Build the decoder of the configuration and join it with ``encoder``.
 
     Args:

@@ -1,40 +1,43 @@
-"""Every cell of the taxonomy learns: each score with each area and structure, in each task, under each decoder."""
+"""Every cell of the taxonomy learns: all scores, localities, selections and hierarchies, in every task and decoder."""
 
 import itertools
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 
 import tasks
-from decoders.config import SearchConfig
-from tasks.common.config import AttentionConfig, DecoderConfig
+from attention.config import AttentionConfig
+from attention.score_functions import ScoreName
+from decoders.config import CTCDecoderConfig, RecurrentDecoderConfig, SearchConfig, TransformerDecoderConfig
+from encoders.config import ConvS2SEncoderConfig, RecurrentEncoderConfig, TransformerEncoderConfig
 from tasks.common.data.batching import Batch
 from tasks.common.errors import UsageError
 from tasks.common.task import Task
 
-SCORES = ("dot", "scaled_dot", "cosine", "general", "concat", "additive", "location")
-AREAS = ("global", "local_m", "local_p", "monotonic", "hard", "hard by gumbel")
+SCORES = get_args(ScoreName)
+EXTENTS = ("global", "local_m", "local_p", "monotonic", "hard", "hard by gumbel")
 STRUCTURES = ("one head", "heads", "hierarchical", "hierarchical heads")
 TASKS = ("translation", "speech_recognition", "image_captioning", "video_to_text")
 STEPS = 12
 EXAMPLES = 24
-OTHERS = torch.arange(EXAMPLES).roll(1)  # each sentence beside the source of another
+OTHERS = torch.arange(EXAMPLES).roll(1)  # each sentence with the source of another
 
-# Each value of each axis in each task, and each score with each area.
+# Each value of each axis in each task, and each score with each extent.
 COVERING = [
-    (TASKS[(number + shift) % 4], score, area, STRUCTURES[(number + shift // 2) % 4])
+    (TASKS[(number + shift) % 4], score, extent, STRUCTURES[(number + shift // 2) % 4])
     for number, score in enumerate(SCORES)
-    for shift, area in enumerate(AREAS)
+    for shift, extent in enumerate(EXTENTS)
 ]
 
 
-def attention(score: str, area: str, structure: str) -> AttentionConfig:
+def attention(score: str, extent: str, structure: str) -> AttentionConfig:
     return AttentionConfig(
         score=score,
-        locality=area.split()[0],
-        estimator="gumbel" if area.endswith("gumbel") else "reinforce",
+        locality="global" if extent.startswith("hard") else extent,
+        selection="hard" if extent.startswith("hard") else "soft",
+        estimator="gumbel" if extent.endswith("gumbel") else "reinforce",
         hierarchy="hierarchical" if structure.startswith("hierarchical") else "flat",
         num_heads=2 if structure.endswith("heads") else 1,
         segment_size=4,
@@ -45,7 +48,7 @@ def attention(score: str, area: str, structure: str) -> AttentionConfig:
 
 @pytest.fixture(scope="module")
 def ready() -> Any:
-    """Makes a task of the tiny world with one of its batches, once for all tests."""
+    """Return a function that makes a task's tiny preset with one of its batches, once for all tests."""
     made: dict[str, tuple[Task, Batch]] = {}
 
     def make(name: str) -> tuple[Task, Batch]:
@@ -60,8 +63,8 @@ def ready() -> Any:
     return make
 
 
-def learns(task: Task, batch: Batch) -> None:
-    """One batch is learned, by means of what is looked at, and can then be written without an error."""
+def check_learns(task: Task, batch: Batch) -> None:
+    """Check that a batch is learned, that the source matters, and that the search works afterwards."""
     torch.manual_seed(1)
     model = task.build_model().train()
     unlearned = {name for name, _ in model.named_parameters() if "attention" in name}
@@ -88,42 +91,58 @@ def learns(task: Task, batch: Batch) -> None:
             assert 1 <= len(ranked[0].tokens) <= 4
 
 
-@pytest.mark.parametrize(("score", "area", "structure"), itertools.product(SCORES, AREAS, STRUCTURES))
-def test_every_score_area_and_structure_learns(score, area, structure, ready):
+@pytest.mark.parametrize(("score", "extent", "structure"), itertools.product(SCORES, EXTENTS, STRUCTURES))
+def test_every_score_extent_and_structure_learns(score, extent, structure, ready):
     task, batch = ready("translation")
-    task.config = replace(task.config, attention=attention(score, area, structure))
-    learns(task, batch)
+    task.config = replace(task.config, attention=attention(score, extent, structure))
+    check_learns(task, batch)
 
 
-@pytest.mark.parametrize(("name", "score", "area", "structure"), COVERING)
-def test_in_every_task(name, score, area, structure, ready):
+@pytest.mark.parametrize(("name", "score", "extent", "structure"), COVERING)
+def test_in_every_task(name, score, extent, structure, ready):
     task, batch = ready(name)
-    task.config = replace(task.config, attention=attention(score, area, structure))
-    learns(task, batch)
+    task.config = replace(task.config, attention=attention(score, extent, structure))
+    check_learns(task, batch)
+
+
+ENCODERS = {
+    "recurrent": RecurrentEncoderConfig,
+    "transformer": TransformerEncoderConfig,
+    "convolutional": ConvS2SEncoderConfig,
+}
+DECODERS = {"recurrent": RecurrentDecoderConfig, "transformer": TransformerDecoderConfig}
 
 
 @pytest.mark.parametrize("name", TASKS)
-@pytest.mark.parametrize("reader", ["recurrent", "transformer", "convolutional"])
-@pytest.mark.parametrize("decoder", ["attention", "transformer"])
-def test_any_reader_goes_with_any_decoder(name, reader, decoder, ready):
+@pytest.mark.parametrize("encoder_kind", ENCODERS)
+@pytest.mark.parametrize("decoder_kind", DECODERS)
+def test_every_sequence_encoder_goes_with_every_decoder(name, encoder_kind, decoder_kind, ready):
     task, batch = ready(name)
-    summary = "attentive" if decoder == "attention" else "own"
-    encoder = replace(task.config.encoder, kind=reader, layers=1, heads=2, summary=summary)
-    attention = AttentionConfig(score="scaled_dot", num_heads=2)
-    decoding = DecoderConfig(kind=decoder, hidden=32, embedding=32, heads=2, dropout=0.0)
-    changed = replace(task.config, encoder=encoder, attention=attention, decoder=decoding)
-    before, task.config = task.config, changed
+    before = task.config
+    hidden_dim = before.encoder.sequence.hidden_dim
+    heads = {"num_heads": 2} if encoder_kind == "transformer" else {}
+    pooling = "attentive" if decoder_kind == "recurrent" else "default"
+    sequence = ENCODERS[encoder_kind](hidden_dim=hidden_dim, pooling=pooling, dropout=0.0, **heads)
+    decoder_heads = {"num_heads": 2} if decoder_kind == "transformer" else {}
+    task.config = replace(
+        before,
+        encoder=replace(before.encoder, sequence=sequence),
+        attention=AttentionConfig(score="scaled_dot", num_heads=2),
+        decoder=DECODERS[decoder_kind](hidden_dim=32, embedding_dim=32, dropout=0.0, **decoder_heads),
+    )
     try:
-        learns(task, batch)
+        check_learns(task, batch)
     finally:
         task.config = before
 
 
-def test_a_learned_summary_that_nobody_reads_is_refused(ready):
+def test_a_learned_summary_that_the_decoder_does_not_read_is_refused(ready):
     task, _ = ready("translation")
-    before, encoder = task.config, replace(task.config.encoder, summary="attentive")
-    for choices in ({"kind": "transformer"}, {"kind": "ctc"}, {"start": "zeros"}):
-        task.config = replace(before, encoder=encoder, decoder=replace(before.decoder, **choices))
-        with pytest.raises(UsageError, match=r"--encoder\.summary attentive"):
+    before = task.config
+    encoder = replace(before.encoder, sequence=replace(before.encoder.sequence, pooling="attentive"))
+    for decoder in (TransformerDecoderConfig(), CTCDecoderConfig(), RecurrentDecoderConfig(init_state="zeros")):
+        attention = before.attention if decoder.uses_attention else None
+        task.config = replace(before, encoder=encoder, decoder=decoder, attention=attention)
+        with pytest.raises(UsageError, match=r"encoder\.pooling is attentive"):
             task.build_model()
     task.config = before

@@ -76,7 +76,9 @@ def compare(task: str, arguments: list[str]) -> None:
     for name, variant_config in variants.items():
         baselines = next(iter(reports.values()), [None] * len(seeds))  # the runs of the first variant
         reports[name] = [
-            run_variant(task, variant_config, seed, folder / f"{name.replace(' ', '+')}-seed{seed}", options.split, base)
+            run_variant(
+                task, variant_config, seed, folder / f"{name.replace(' ', '+')}-seed{seed}", options.split, base
+            )
             for seed, base in zip(seeds, baselines, strict=True)
         ]
     example_task = tasks.package(task).Task(options.config)

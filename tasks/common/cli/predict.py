@@ -72,9 +72,7 @@ def predict(task: str, arguments: list[str]) -> None:
     for start in range(0, len(inputs), CHUNK_SIZE):
         chunk = inputs[start : start + CHUNK_SIZE]
         sources = [segment.source for segments in chunk for segment in segments]
-        generated = iter(
-            predictor.generate_all(sources, predictor.task.source_lengths(sources), options.search)
-        )
+        generated = iter(predictor.generate_all(sources, predictor.task.source_lengths(sources), options.search))
         for number, segments in enumerate(chunk, start + 1):
             ranked = [next(generated) for _ in segments]
             print(format_output(predictor.task, segments, ranked, options))

@@ -80,9 +80,7 @@ def check_resumable(saved: Config, wanted: Config) -> None:
         raise UsageError(f"--resume: this flag would make it another run; only {names} and search flags may change")
 
 
-def start_training(
-    task: str, config: Config, folder: Path, *, resume: bool, init_from: Path | None = None
-) -> None:
+def start_training(task: str, config: Config, folder: Path, *, resume: bool, init_from: Path | None = None) -> None:
     """Train a run. Its configuration is saved once the data have been found valid."""
     trainer = Trainer(tasks.package(task).Task(config), folder, resume=resume, init_from=init_from)
     if trainer.is_main:

@@ -105,7 +105,7 @@ def compute_perplexity(predictor: Predictor, examples: datasets.Dataset, lengths
             return None
         memory = memory if batch.source_index is None else memory.select(batch.source_index)
         total += float(decoder.log_likelihood(batch.tokens, memory).sum())
-        tokens += batch.target_tokens
+        tokens += batch.num_target_tokens
     return math.exp(-total / tokens)
 
 

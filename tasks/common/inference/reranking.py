@@ -43,9 +43,7 @@ class Reranker:
         return [
             sorted(
                 (
-                    replace(
-                        hypothesis, score=(1 - self.weight) * hypothesis.score + self.weight * next(reverse)
-                    )
+                    replace(hypothesis, score=(1 - self.weight) * hypothesis.score + self.weight * next(reverse))
                     for hypothesis in hypotheses
                 ),
                 key=lambda hypothesis: -hypothesis.score,

@@ -70,9 +70,7 @@ class SelfCritical(nn.Module):
         self.register_buffer("never_sampled", torch.tensor([PAD, UNK, BOS]), persistent=False)
         self.search = SearchConfig(sample=True, n_best=num_samples, max_length=search.max_length)
 
-    def forward(
-        self, batch: Batch, *, label_smoothing: float = 0.0, teacher_forcing: float = 1.0
-    ) -> Float[Tensor, ""]:
+    def forward(self, batch: Batch, *, label_smoothing: float = 0.0, teacher_forcing: float = 1.0) -> Float[Tensor, ""]:
         """Compute the loss, summed over the sources of a batch; the other arguments concern the likelihood alone.
 
         The value has no meaning, only its gradient: that of the expected reward, with the sign changed.

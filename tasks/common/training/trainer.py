@@ -111,9 +111,7 @@ class Trainer:
 
         # Plan the batches.
         batch = task.config.batch
-        self.sampler = BatchSampler(
-            task.example_lengths(self.examples), batch, self.config.seed, drop_too_long=True
-        )
+        self.sampler = BatchSampler(task.example_lengths(self.examples), batch, self.config.seed, drop_too_long=True)
         if len(self.sampler.rows) == 0:
             raise UsageError(
                 f"all {len(self.examples)} training examples are longer than batch.max_source_length "

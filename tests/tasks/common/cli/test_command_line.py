@@ -1,4 +1,4 @@
-"""The command line: what it prints and writes, and that every mistake is one line on standard error and exit code 2."""
+"""The command line: its output and files, and one line on standard error with exit code 2 for every mistake."""
 
 import csv
 import functools
@@ -20,12 +20,12 @@ from tasks.toy_world import scenes
 from tasks.translation import PRESETS
 
 SENTENCES = ["eine rote Sieben über einer blauen Zwei", "hier ist eine kleine Vier."]
-TINY = ["--train.epochs", "1", "--search.max-length", "12"]
+TINY = ["--train.epochs", "1", "--space.max-length", "12"]
 
 
 @pytest.fixture(autouse=True)
 def _small_world_in_an_empty_folder(tmp_path, monkeypatch) -> None:
-    """The embedded world with few scenes, so that a training takes a second or two."""
+    """The toy world with few scenes, so that training takes a second or two."""
     monkeypatch.chdir(tmp_path)
     for split, count in {"train": 256, "validation": 20, "test": 24}.items():
         monkeypatch.setitem(scenes.NUM_SCENES, split, count)
@@ -45,25 +45,25 @@ def train(tmp_path_factory) -> Callable[..., str]:
 
 
 def call(capsys, *arguments: str) -> list[str]:
-    """The lines that a command of translation writes on standard output."""
+    """Run a command of translation and return its lines on standard output."""
     capsys.readouterr()
     run.main(["translation", *arguments])
     return capsys.readouterr().out.split("\n")[:-1]
 
 
 def refused(capsys, *arguments: str) -> str:
-    """The one line that tells of a mistake."""
+    """Run a command that must fail, and return its one line of error."""
     capsys.readouterr()
-    with pytest.raises(SystemExit) as leaving:
+    with pytest.raises(SystemExit) as exit:
         run.main([*arguments])
     out, err = capsys.readouterr()
-    assert (leaving.value.code, out) == (2, "")
+    assert (exit.value.code, out) == (2, "")
     assert re.fullmatch(r"error: [^\n]+\n", err), err
-    assert not re.search(r"[─│╭╮╰╯]|---", err), f"a frame, that tyro drew: {err}"
+    assert not re.search(r"[─│╭╮╰╯]|---", err), f"tyro's frame: {err}"
     return err
 
 
-def is_picture(path: Path) -> bool:
+def is_image(path: Path) -> bool:
     return path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n") and bool(imread(path).std() > 0)
 
 
@@ -94,10 +94,12 @@ def test_predict_writes_an_empty_line_for_each_of_nothing_but_empty_lines(train,
     assert call(capsys, "predict", train(), "input.de") == ["", ""]
 
 
-@pytest.mark.parametrize("typed, told", [("articel.txt", True), ("folder/", True), ("Ende.", False), ("a.b c", False)])
-def test_a_file_that_is_not_there_is_told_of_and_read_as_text(typed, reverse_log_probs, train, capsys):
+@pytest.mark.parametrize(
+    "typed, is_told", [("articel.txt", True), ("folder/", True), ("Ende.", False), ("a.b c", False)]
+)
+def test_a_file_that_is_not_there_is_told_of_and_read_as_text(typed, is_told, train, capsys):
     run.main(["translation", "predict", train(), typed])
-    assert (f"there is no file {typed}" in capsys.readouterr().err) == reverse_log_probs
+    assert (f"there is no file {typed}" in capsys.readouterr().err) == is_told
 
 
 def test_predict_takes_a_sentence_that_is_longer_than_a_files_name_can_be(train, capsys):
@@ -114,14 +116,14 @@ def test_predict_writes_the_n_best_of_each_input_best_first_with_ranks_and_score
     assert list(texts[::3]) == call(capsys, "predict", train(), *SENTENCES)
 
 
-def test_predict_draws_a_picture_for_each_input(train, capsys):
-    assert len(call(capsys, "predict", train(), *SENTENCES, "--plot-dir", "pictures")) == 2
-    assert sorted(path.name for path in Path("pictures").iterdir() if is_picture(path)) == ["0001.png", "0002.png"]
+def test_predict_plots_each_input(train, capsys):
+    assert len(call(capsys, "predict", train(), *SENTENCES, "--plot-dir", "plots")) == 2
+    assert sorted(path.name for path in Path("plots").iterdir() if is_image(path)) == ["0001.png", "0002.png"]
 
 
 def test_samples_depend_on_their_seed(train, capsys):
-    drawn = [call(capsys, "predict", train(), "x", "--sample", "--n-best", "8", "--seed", seed) for seed in "112"]
-    assert len(drawn[0]) == 8 and drawn[0] == drawn[1] != drawn[2]
+    samples = [call(capsys, "predict", train(), "x", "--sample", "--n-best", "8", "--seed", seed) for seed in "112"]
+    assert len(samples[0]) == 8 and samples[0] == samples[1] != samples[2]
 
 
 def test_evaluate_leaves_scores_hypotheses_and_a_picture(train, capsys):
@@ -132,10 +134,10 @@ def test_evaluate_leaves_scores_hypotheses_and_a_picture(train, capsys):
     assert (report["split"], report["examples"], report["hypotheses"]) == ("test", 24, "test.txt")
     assert report["metrics"].keys() == report["signature"].keys() == {"bleu", "bleu_lowercase", "chrf", "ter"}
     streams = itertools.zip_longest(*scenes.text_pairs("test")["references"])
-    written = (folder / "test.txt").read_text().split("\n")[:-1]
-    assert report["metrics"]["bleu"] == pytest.approx(sacrebleu.corpus_bleu(written, [*streams]).score)
+    outputs = (folder / "test.txt").read_text().split("\n")[:-1]
+    assert report["metrics"]["bleu"] == pytest.approx(sacrebleu.corpus_bleu(outputs, [*streams]).score)
     assert any(f"{report['metrics']['bleu']:.2f}" in line and report["signature"]["bleu"] in line for line in printed)
-    assert is_picture(folder / "test.png")
+    assert is_image(folder / "test.png")
 
 
 def test_evaluate_against_another_run_needs_its_hypotheses_and_tests_the_difference(train, capsys):
@@ -144,13 +146,13 @@ def test_evaluate_against_another_run_needs_its_hypotheses_and_tests_the_differe
     call(capsys, "evaluate", other, "--split", "validation")
     assert any(f"against {other}, p =" in line for line in call(capsys, *command, "--baseline", other))
     ours, theirs = (json.loads(Path(name, "evaluation/validation.json").read_text()) for name in (train(), other))
-    assert ours["against"]["run"] == other
+    assert ours["baseline"]["run"] == other
     for name, score in ours["metrics"].items():
-        assert ours["against"][name]["difference"] == pytest.approx(score - theirs["metrics"][name])
-        assert 0 < ours["against"][name]["p"] <= 1
+        assert ours["baseline"][name]["difference"] == pytest.approx(score - theirs["metrics"][name])
+        assert 0 < ours["baseline"][name]["p"] <= 1
 
 
-def test_runs_with_the_same_vocabulary_write_together(train, capsys):
+def test_runs_with_the_same_vocabulary_form_an_ensemble(train, capsys):
     alone = call(capsys, "predict", train(), *SENTENCES)
     assert call(capsys, "predict", train(), *SENTENCES, "--ensemble", train()) == alone
     other, stranger = train("--train.seed", "2"), train("--vocabulary.size", "20")
@@ -165,16 +167,16 @@ def test_compare_makes_a_table_and_pictures_and_trains_nothing_twice(capsys):
     first, second = csv.DictReader(Path("runs/compare.csv").read_text().splitlines())
     assert (first["variant"], second["variant"]) == ("attention=general", "attention=none")
     assert re.fullmatch(r"[+-]\d+\.\d\d, p [01]\.\d{3}", second["against the first"])
-    assert float(first["MB kept of 32 examples"]) > 0 and 0 < float(first["coverage"]) <= 1
+    assert float(first["MB of activations for 32 examples"]) > 0 and 0 < float(first["coverage"]) <= 1
     assert float(first["entropy, bits"]) > 0 and second["entropy, bits"] == second["diagonality"] == ""
-    assert all(is_picture(Path("runs", name)) for name in ("by_length.png", "curves.png"))
+    assert all(is_image(Path("runs", name)) for name in ("by_length.png", "curves.png"))
     times = {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/best.safetensors")}
     call(capsys, *command)
     assert len(times) == 2 and all(path.stat().st_mtime_ns == time for path, time in times.items())
 
 
 def test_tune_searches_goes_on_where_it_stopped_and_puts_the_best_first(capsys):
-    flags = ["--search", "train.lr=1e-4..1e-2", "--search", "decoder.hidden=8..16", "--search", "attention=dot,none"]
+    flags = ["--space", "train.lr=1e-4..1e-2", "--space", "decoder.hidden_dim=8..16", "--space", "attention=dot,none"]
     command = ["tune", "tiny", *flags, "--run", "runs", *TINY]
     call(capsys, *command, "--trials", "1")
     assert call(capsys, *command, "--trials", "3") == Path("runs/tune.md").read_text().split("\n")[:-1]
@@ -187,41 +189,46 @@ def test_tune_searches_goes_on_where_it_stopped_and_puts_the_best_first(capsys):
         config = json.loads(Path("runs", f"trial-{row['trial']}", "config.json").read_text())["config"]
         assert config["train"]["lr"] == pytest.approx(float(row["train.lr"]), rel=1e-3)
         assert 1e-4 <= config["train"]["lr"] <= 1e-2
-        assert config["decoder"]["hidden"] == int(row["decoder.hidden"]) and 8 <= config["decoder"]["hidden"] <= 16
+        assert (
+            config["decoder"]["hidden_dim"] == int(row["decoder.hidden_dim"])
+            and 8 <= config["decoder"]["hidden_dim"] <= 16
+        )
         assert config["attention"]["score"] == row["attention"]
 
 
 def test_a_search_over_something_else_needs_another_folder_and_the_best_flags_can_be_typed(capsys):
-    command = ["translation", "tune", "tiny", "--search", "decoder.gate=true", "--search", "attention=dot", *TINY]
+    command = ["translation", "tune", "tiny", "--space", "decoder.context_gate=true", "--space", "attention=dot", *TINY]
     run.main([*command, "--trials", "1", "--run", "runs"])
     assert "best: --decoder.context-gate --attention.score dot (" in capsys.readouterr().err
-    other = ["translation", "tune", "tiny", "--search", "decoder.gate=true,false", "--run", "runs", *TINY]
-    assert "a search over decoder.gate=true attention=dot" in refused(capsys, *other)
-    assert "true and false" in refused(capsys, "translation", "tune", "tiny", "--search", "decoder.gate=0", *TINY)
+    other = ["translation", "tune", "tiny", "--space", "decoder.context_gate=true,false", "--run", "runs", *TINY]
+    assert "a search over decoder.context_gate=true attention=dot" in refused(capsys, *other)
+    assert "true and false" in refused(
+        capsys, "translation", "tune", "tiny", "--space", "decoder.context_gate=0", *TINY
+    )
 
 
 def test_a_search_goes_past_trials_whose_sizes_do_not_go_together(capsys):
-    command = ["tune", "tiny", "--search", "attention.heads=3,2", "--run", "runs", *TINY, "--trials", "1"]
+    command = ["tune", "tiny", "--space", "attention.num_heads=3,2", "--run", "runs", *TINY, "--trials", "1"]
     call(capsys, *command)
     (row,) = csv.DictReader(Path("runs/tune.csv").read_text().splitlines())
-    assert row["attention.heads"] == "2"
-    with pytest.raises(SystemExit) as leaving:
-        run.main(["translation", "tune", "tiny", "--search", "attention.heads=3,5", "--trials", "2", *TINY])
-    assert leaving.value.code == 2
+    assert row["attention.num_heads"] == "2"
+    with pytest.raises(SystemExit) as exit:
+        run.main(["translation", "tune", "tiny", "--space", "attention.num_heads=3,5", "--trials", "2", *TINY])
+    assert exit.value.code == 2
     first, *_, last = capsys.readouterr().err.strip().split("\n")
-    assert first.startswith("trial 0: attention.heads=") and last.startswith("error: none of 10 trials")
+    assert first.startswith("trial 0: attention.num_heads=") and last.startswith("error: none of 10 trials")
 
 
 @pytest.mark.parametrize("place", [[], ["--run", "runs/demo"]], ids=["default place", "named place"])
-def test_the_demo_prints_a_table_and_draws_a_gallery(place, capsys):
+def test_the_demo_prints_a_table_and_plots_a_gallery(place, capsys):
     run.main(["demo", "--preset", "tiny", *place])
     out = capsys.readouterr().out
     assert re.search(r"translation.*\b24\b.*bleu \d", out) and "image_captioning" in out and "cider" in out
     assert "translation" in Path("runs/demo/demo.md").read_text()
     gallery = Path("runs/demo/gallery")
-    assert all(is_picture(gallery / f"{task}-{number}.png") for task in SENSES for number in (1, 2, 3))
+    assert all(is_image(gallery / f"{task}-{number}.png") for task in SENSES for number in (1, 2, 3))
     assert all((gallery / name).is_file() for name in ("image_captioning-1-input.png", "video_to_text-3-input.mp4"))
-    assert is_picture(gallery / "one scene.png")
+    assert is_image(gallery / "one scene.png")
 
 
 MISTAKES = [  # what is typed, T for translation, where RUN and NONE are trained runs, and what the line has to say
@@ -233,37 +240,67 @@ MISTAKES = [  # what is typed, T for translation, where RUN and NONE are trained
     ("T train tiny --train.epochz 1", ["--train.epochz", "--train.epochs"]),
     ("T train tiny --train.epochs many", ["--train.epochs", "'many'"]),
     ("T train tiny --attention.score genral", ["'genral'", "--attention.score", "general"]),
-    ("T train tiny --train.lr -1", ["train.lr", "-1", "above 0"]),
-    ("T train tiny --attention.num-heads 0", ["heads"]),
-    ("T train tiny --encoder.num-layers 0 --train.epochs 1", ["layers"]),
-    ("T train tiny --decoder.embedding-dim -1", ["embedding"]),
-    ("T train tiny --vocabulary.min-frequency -1", ["min-frequency"]),
+    ("T train tiny --train.lr -1", ["--train.lr is -1", "above 0"]),
+    ("T train tiny --attention.num-heads 0", ["--attention.num-heads is 0"]),
+    ("T train tiny --encoder.num-layers 0 --train.epochs 1", ["--encoder.num-layers is 0"]),
+    ("T train tiny --decoder.embedding-dim -1", ["--decoder.embedding-dim is -1"]),
+    ("T train tiny --vocabulary.min-frequency -1", ["--vocabulary.min-frequency"]),
     ("T train tiny --resume --run new", ["--resume", "no run in new", "--run"]),
     ("T train tiny --run RUN", ["holds a run already", "--resume", "--run"]),
     ("T train tiny --run RUN/config.json", ["config.json", "folder"]),
     ("T evaluate nowhere", ["no run in nowhere", "train"]),
     ("T evaluate RUN --split tset", ["split", "did you mean 'test'"]),
     ("T evaluate RUN --baseline nowhere", ["nowhere", "evaluate that run"]),
-    ("T predict", ["predict needs the folder of a run"]),
-    ("T predict RUN", ["nothing to predict from", "standard input"]),
-    ("T predict RUN x --n-best 3 --beam 2", ["n-best is 3", "1 to the beam, 2"]),
+    ("T predict", ["predict needs a run folder"]),
+    ("T predict RUN", ["there are no inputs", "standard input"]),
+    ("T predict RUN x --n-best 3 --beam 2", ["--n-best is 3", "1 to the beam, 2"]),
     ("T predict RUN x --length-penalty nan", ["length-penalty"]),
     ("T predict NONE eine --coverage-penalty 1", ["coverage-penalty"]),
-    ("T predict NONE x --plot-dir pictures", ["--plot-dir", "no attention"]),
-    ("T train tiny --encoder.max-source-tokens 400", ["encoder.limit is 400", "--batch.max-source-length"]),
+    ("T predict NONE x --plot-dir pictures", ["--plot-dir", "no alignment"]),
+    (
+        "T train tiny --encoder.max-source-tokens 400",
+        ["--encoder.max-source-tokens is 400", "--batch.max-source-length"],
+    ),
+    ("T train tiny --decoder.kind recurent", ["decoder.kind", "did you mean 'recurrent'"]),
+    ("T train tiny --encoder.kind lstm", ["encoder.kind 'lstm'", "recurrent, transformer, convolutional"]),
+    (
+        "T train tiny --decoder.kind transducer --decoder.ctc-weight 0.3",
+        ["--decoder.ctc-weight", "recurrent, transformer", "is transducer"],
+    ),
+    ("T train tiny --decoder.kind s2vt --decoder.num-layers 2", ["--decoder.num-layers", "recurrent", "is s2vt"]),
+    (
+        "T train tiny --decoder.kind ctc --attention.score dot",
+        ["--attention.score", "--decoder.kind ctc", "no attention"],
+    ),
+    ("T train tiny --decoder.num-heads 2", ["--decoder.num-heads", "transformer", "is recurrent"]),
+    ("T train tiny --encoder.kind transformer --encoder.cell gru", ["--encoder.cell", "recurrent", "is transformer"]),
+    (
+        "T train tiny --attention.window-size 3",
+        ["--attention.window-size has no effect", "--attention.locality is global"],
+    ),
+    ("T train tiny --attention.gumbel-temperature 2", ["--attention.gumbel-temperature has no effect", "soft"]),
+    (
+        "T train tiny --train.sampling-half 2",
+        ["--train.sampling-half has no effect", "--train.scheduled-sampling is none"],
+    ),
+    ("T train tiny --train.encoder-lr 0.1", ["--train.encoder-lr has no effect"]),
+    ("T train tiny --decoder.kind ctc --train.label-smoothing 0.2", ["--train.label-smoothing has no effect", "ctc"]),
+    ("T train tiny --search.top-k 3", ["--search.top-k has no effect", "--search.sample"]),
+    ("T predict RUN x --temperature 0.5", ["--temperature has no effect", "--sample"]),
+    ("T predict RUN x --form rhyme", ["--form"]),
     ("T compare tiny", ["--vary is missing"]),
-    ("T compare tiny --vary attention", ["--vary attention:", "equals sign"]),
+    ("T compare tiny --vary attention", ["--vary attention:", "SETTING=VALUE"]),
     ("T compare tiny --vary attention=none=dot", ["--vary attention=none=dot"]),
     ("T compare tiny --vary attenton=none", ["'attenton'", "did you mean 'attention'"]),
     ("T compare tiny --vary attention=none,nine", ["'nine'", "--attention.score"]),
     *((f"T compare --vary attention=none --seeds {seeds}", ["--seeds"]) for seeds in ("1,x", "-1", "1,", "1.5", "²")),
     ("T compare tiny --vary attention=none --split tset", ["split", "did you mean 'test'"]),
-    ("T tune tiny", ["--search is missing"]),
-    ("T tune tiny --search train.lr", ["--search train.lr", "FLAG=LOW..HIGH"]),
-    ("T tune tiny --search train.lr=1e-2..1e-4", ["--search train.lr=1e-2..1e-4", "larger"]),
-    ("T tune tiny --search train.lr=a..b", ["--search train.lr=a..b", "numbers"]),
-    ("T tune tiny --search train.lr=1,,2", ["empty value"]),
-    ("T tune tiny --search trian.lr=1,2", ["'trian.lr'", "did you mean 'train'"]),
+    ("T tune tiny", ["--space is missing"]),
+    ("T tune tiny --space train.lr", ["--space train.lr", "SETTING=LOW..HIGH"]),
+    ("T tune tiny --space train.lr=1e-2..1e-4", ["--space train.lr=1e-2..1e-4", "larger"]),
+    ("T tune tiny --space train.lr=a..b", ["--space train.lr=a..b", "numbers"]),
+    ("T tune tiny --space train.lr=1,,2", ["empty value"]),
+    ("T tune tiny --space trian.lr=1,2", ["'trian.lr'", "did you mean 'train'"]),
 ]
 
 
@@ -279,11 +316,20 @@ def config(task: str = "translation", **settings) -> str:
 
 
 DAMAGES = {  # of a run: a file, what then stands in it (None: it is gone), and what the line has to say
+    "unknown kind": ("config.json", config(decoder={"kind": "recurent"}), ["config.json", "'recurent'"]),
     "other task": ("config.json", config("speech_recognition"), ["'speech_recognition'", "'translation'"]),
     "unknown setting": ("config.json", config(train={"colour": "red"}), ["config.json", "'colour'"]),
-    "impossible setting": ("config.json", config(train={"epochs": 0}), ["config.json", "train.epochs is 0"]),
-    "setting of another type": ("config.json", config(decoder={"hidden": "wide"}), ["config.json"]),
-    "setting that is no choice": ("config.json", config(decoder={"cell": "gruu"}), ["config.json"]),
+    "impossible setting": ("config.json", config(train={"epochs": 0}), ["config.json", "--train.epochs is 0"]),
+    "setting of another type": (
+        "config.json",
+        config(decoder={"kind": "recurrent", "hidden_dim": "wide"}),
+        ["config.json"],
+    ),
+    "setting that is not a choice": (
+        "config.json",
+        config(decoder={"kind": "recurrent", "cell": "gruu"}),
+        ["config.json"],
+    ),
     "list for a config": ("config.json", "[]", ["config.json"]),
     "half a config": ("config.json", "{", ["config.json"]),
     "no config": ("config.json", None, ["config.json is missing"]),

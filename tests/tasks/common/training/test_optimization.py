@@ -1,4 +1,4 @@
-"""Learning: starting values are drawn as published, and what changes during training changes as its formula says."""
+"""Initial values as published, schedules by their formulas, and the groups of the optimizer."""
 
 import itertools
 import math
@@ -10,15 +10,12 @@ from torch.testing import assert_close
 
 from attention import ScoredAttention, build_score
 from decoders import RecurrentDecoder
-from encoders import Recurrent, TextEncoder
+from encoders import RecurrentEncoder, TextEncoder
 from tasks.common.model import Seq2Seq
-from tasks.common.training.optimization import (
-    TrainConfig,
-    build_optimizer,
-    init_weights,
-    learning_rate,
-    teacher_forcing_probability,
-)
+from tasks.common.training.config import TrainConfig
+from tasks.common.training.initialization import init_weights
+from tasks.common.training.optimization import build_optimizer
+from tasks.common.training.schedules import learning_rate, teacher_forcing_probability
 
 INPUT, HIDDEN, OUTPUT = 30, 50, 70
 GATES = {nn.LSTM: 4, nn.GRU: 3, nn.RNN: 1}
@@ -38,13 +35,16 @@ def layers() -> nn.Module:
     return nn.ModuleList([nn.Linear(INPUT, OUTPUT), *(cell(INPUT, HIDDEN, 2, bidirectional=True) for cell in GATES)])
 
 
-def translator(score: str = "cosine", cell: str = "lstm", tied: bool = True) -> Seq2Seq:
-    encoder = TextEncoder(nn.Embedding(200, 24), Recurrent(24, 10, cell=cell, num_layers=2))
+def translator(score: str = "cosine", cell: str = "lstm", tie_embeddings: bool = True) -> Seq2Seq:
+    encoder = TextEncoder(nn.Embedding(200, 24), RecurrentEncoder(24, 10, cell=cell, num_layers=2))
     attention = ScoredAttention(build_score(score, 20, encoder.dim, 8), encoder.dim)
-    return Seq2Seq(encoder, RecurrentDecoder(nn.Embedding(300, 16), attention, 20, encoder.dim, cell=cell, tied=tied))
+    return Seq2Seq(
+        encoder,
+        RecurrentDecoder(nn.Embedding(300, 16), attention, 20, encoder.dim, cell=cell, tie_embeddings=tie_embeddings),
+    )
 
 
-# ── Starting values ─────────────────────────────────────────────────────────────────────────────────────────
+# ── Initial values ─────────────────────────────────────────────────────────────────────────────────────────
 
 BOUNDS = {
     "xavier": lambda rows, columns: math.sqrt(6 / (rows + columns)),
@@ -54,7 +54,7 @@ BOUNDS = {
 
 
 @pytest.mark.parametrize("name", BOUNDS)
-def test_uniform_starts_fill_every_gate_up_to_their_bound(name):
+def test_uniform_initializations_fill_every_gate_up_to_their_bound(name):
     model = layers()
     init_weights(model, name)
     for matrix in single_matrices(model):
@@ -64,7 +64,7 @@ def test_uniform_starts_fill_every_gate_up_to_their_bound(name):
         assert abs(matrix.mean()) < 0.1 * bound
 
 
-def test_an_orthogonal_start_makes_every_gate_turn_without_stretching():
+def test_the_orthogonal_initialization_makes_every_gate_orthogonal():
     model = layers()
     init_weights(model, "orthogonal")
     for matrix in single_matrices(model):
@@ -72,7 +72,7 @@ def test_an_orthogonal_start_makes_every_gate_turn_without_stretching():
         assert_close(narrow @ narrow.T, torch.eye(narrow.size(0)), atol=1e-5, rtol=0)
 
 
-def test_gates_are_drawn_one_by_one_and_not_alike():
+def test_gates_are_initialized_one_by_one():
     model = layers()
     init_weights(model, "orthogonal")
     matrices = [matrix for matrix in single_matrices(model) if matrix.shape == (HIDDEN, HIDDEN)]
@@ -97,8 +97,8 @@ def test_biases_are_zero_but_for_open_forget_gates(name, cell):
 
 @pytest.mark.parametrize("name", [*BOUNDS, "orthogonal"])
 @pytest.mark.parametrize("tied", [True, False])
-def test_embeddings_are_normal_also_where_they_are_the_output_matrix(name, tied):
-    model = translator(tied=tied)
+def test_embeddings_are_normal_even_if_they_are_the_output_matrix(name, tied):
+    model = translator(tie_embeddings=tied)
     init_weights(model, name)
     for embedding in (model.encoder.embedding, model.decoder.embedding):
         assert embedding.weight.std().item() == pytest.approx(embedding.embedding_dim**-0.5, rel=0.05)
@@ -109,7 +109,7 @@ def test_embeddings_are_normal_also_where_they_are_the_output_matrix(name, tied)
 
 
 @pytest.mark.parametrize("score", ["general", "concat", "additive"])
-def test_no_matrix_of_a_whole_model_is_forgotten(score):
+def test_every_matrix_of_a_model_is_initialized(score):
     model = translator(score)
     before = {name: weight.clone() for name, weight in model.named_parameters()}
     init_weights(model, "uniform")
@@ -118,13 +118,13 @@ def test_no_matrix_of_a_whole_model_is_forgotten(score):
     assert all(weight.abs().max() <= 0.08 for name, weight in matrices.items() if "embedding" not in name)
 
 
-def test_what_is_no_matrix_and_no_bias_keeps_its_value():
+def test_other_parameters_than_matrices_and_biases_keep_their_values():
     model = translator("cosine")
     init_weights(model, "xavier")
     assert model.decoder.attention.score.log_scale.item() == pytest.approx(math.log(10))
 
 
-def test_the_default_start_is_torchs_own():
+def test_the_default_initialization_is_torchs_own():
     model = translator()
     before = {name: weight.clone() for name, weight in model.named_parameters()}
     init_weights(model, "default")
@@ -134,21 +134,21 @@ def test_the_default_start_is_torchs_own():
 # ── Learning rate ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def rates(updates: list[int], total: int = 1000, num_lr_drops: int = 0, **settings) -> list[float]:
+def rates(steps: list[int], total: int = 1000, num_lr_drops: int = 0, **settings) -> list[float]:
     """As shares of the highest rate."""
     config = TrainConfig(lr=0.004, **settings)
-    return [learning_rate(config, update, total, num_lr_drops) / 0.004 for update in updates]
+    return [learning_rate(config, step, total, num_lr_drops) / 0.004 for step in steps]
 
 
 @pytest.mark.parametrize("schedule", ["plateau", "cosine", "inverse_sqrt", "constant"])
-def test_every_schedule_warms_up_in_a_straight_line_to_its_highest_rate(schedule):
-    shares = rates(list(range(100)), schedule=schedule, warmup=100)
-    assert shares == pytest.approx([(update + 1) / 100 for update in range(100)])
-    assert max(rates(list(range(1000)), schedule=schedule, warmup=100)) == pytest.approx(1)
+def test_every_schedule_warms_up_linearly_to_its_highest_rate(schedule):
+    shares = rates(list(range(100)), schedule=schedule, warmup_steps=100)
+    assert shares == pytest.approx([(step + 1) / 100 for step in range(100)])
+    assert max(rates(list(range(1000)), schedule=schedule, warmup_steps=100)) == pytest.approx(1)
     assert rates([0], schedule=schedule) == pytest.approx([1])
 
 
-def test_a_plateau_multiplies_the_rate_and_time_does_not():
+def test_a_plateau_multiplies_the_rate_and_the_step_does_not():
     assert rates([0, 500, 5000], schedule="plateau") == [1, 1, 1]
     dropped = [
         rates([500], num_lr_drops=num_lr_drops, schedule="plateau", plateau_factor=0.3)[0] for num_lr_drops in range(3)
@@ -157,23 +157,25 @@ def test_a_plateau_multiplies_the_rate_and_time_does_not():
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "inverse_sqrt", "constant"])
-def test_other_schedules_do_not_care_for_plateaus(schedule):
+def test_other_schedules_ignore_plateaus(schedule):
     assert rates([10, 500], num_lr_drops=3, schedule=schedule) == rates([10, 500], schedule=schedule)
 
 
-def test_a_cosine_falls_from_the_warm_up_to_zero_and_stays_there():
-    shares = rates([100, 325, 550, 775, 1000, 2000], schedule="cosine", warmup=100)
+def test_the_cosine_schedule_falls_from_the_warmup_to_zero_and_stays_there():
+    shares = rates([100, 325, 550, 775, 1000, 2000], schedule="cosine", warmup_steps=100)
     assert shares == pytest.approx([1, (2 + math.sqrt(2)) / 4, 0.5, (2 - math.sqrt(2)) / 4, 0, 0])
-    falling = rates(list(range(100, 1001)), schedule="cosine", warmup=100)
+    falling = rates(list(range(100, 1001)), schedule="cosine", warmup_steps=100)
     assert falling == sorted(falling, reverse=True)
 
 
-def test_an_inverse_square_root_halves_when_updates_quadruple():
-    assert rates([99, 399, 1599, 9999], schedule="inverse_sqrt", warmup=100) == pytest.approx([1, 1 / 2, 1 / 4, 1 / 10])
+def test_the_inverse_square_root_schedule_halves_when_steps_quadruple():
+    assert rates([99, 399, 1599, 9999], schedule="inverse_sqrt", warmup_steps=100) == pytest.approx(
+        [1, 1 / 2, 1 / 4, 1 / 10]
+    )
     assert rates([0, 3, 99], schedule="inverse_sqrt") == pytest.approx([1, 1 / 2, 1 / 10])
 
 
-def test_a_constant_stays():
+def test_the_constant_schedule_is_constant():
     assert rates([0, 999, 10**6], schedule="constant") == [1, 1, 1]
 
 
@@ -182,9 +184,9 @@ def test_a_constant_stays():
 SCHEDULES = ("linear", "exponential", "inverse_sigmoid")
 
 
-def shares(schedule: str, half: int, updates: list[int], floor: float = 0.0) -> list[float]:
+def shares(schedule: str, half: int, steps: list[int], floor: float = 0.0) -> list[float]:
     config = TrainConfig(scheduled_sampling=schedule, sampling_half=half, sampling_floor=floor)
-    return [teacher_forcing_probability(config, update) for update in updates]
+    return [teacher_forcing_probability(config, step) for step in steps]
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -194,7 +196,7 @@ def test_all_schedules_meet_in_one_half(schedule, half):
 
 
 @pytest.mark.parametrize("schedule, least", [("linear", 1), ("exponential", 1), ("inverse_sigmoid", 0.99)])
-def test_the_truth_is_all_that_is_read_at_first(schedule, least):
+def test_teacher_forcing_is_complete_at_first(schedule, least):
     for half in (1000, 5000, 1_000_000):
         (first,) = shares(schedule, half, [0])
         assert least <= first <= 1
@@ -202,7 +204,7 @@ def test_the_truth_is_all_that_is_read_at_first(schedule, least):
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("half", [1, 100, 5000])
-def test_the_share_of_the_truth_only_falls_and_is_a_share(schedule, half):
+def test_teacher_forcing_only_falls_and_is_a_probability(schedule, half):
     falling = shares(schedule, half, [step * half // 20 for step in range(400)])
     assert falling == sorted(falling, reverse=True)
     assert falling[0] > falling[20] > falling[60]
@@ -211,19 +213,19 @@ def test_the_share_of_the_truth_only_falls_and_is_a_share(schedule, half):
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("floor", [0.0, 0.25, 0.6, 1.0])
-def test_the_share_of_the_truth_keeps_its_floor(schedule, floor):
+def test_teacher_forcing_keeps_its_floor(schedule, floor):
     assert min(shares(schedule, 1000, list(range(0, 10_000, 100)), floor)) >= floor
     assert shares(schedule, 1000, [10**9], floor) == pytest.approx([floor])
 
 
-def test_without_scheduled_sampling_the_truth_is_always_read():
+def test_without_scheduled_sampling_teacher_forcing_is_complete():
     assert shares("none", 1, [0, 1, 10**9]) == [1, 1, 1]
 
 
-# ── Optimiser and mistakes ──────────────────────────────────────────────────────────────────────────────────
+# ── Optimizer and invalid settings ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_every_trainable_parameter_is_learned_once_and_vectors_do_not_decay():
+def test_every_trainable_parameter_is_optimized_once_and_vectors_do_not_decay():
     model = translator()
     model.encoder.embedding.weight.requires_grad_(False)
     optimizer = build_optimizer(model, TrainConfig(lr=0.02, weight_decay=0.03))
@@ -236,22 +238,22 @@ def test_every_trainable_parameter_is_learned_once_and_vectors_do_not_decay():
         assert all(group["weight_decay"] == (0.03 if parameter.dim() > 1 else 0) for parameter in group["params"])
 
 
-ILLEGAL = {
+INVALID = {
     "epochs": (0, -1),
     "lr": (0.0, -1e-3, math.nan, math.inf),
-    "accumulate": (0,),
+    "grad_accum_steps": (0,),
     "label_smoothing": (-0.1, 1.0),
     "sampling_half": (0,),
     "sampling_floor": (-0.1, 1.1),
     "plateau_factor": (0.0, 1.0),
-    "clip": (-1.0,),  # would turn every gradient around
-    "warmup": (-1,),  # would make every rate negative
+    "max_grad_norm": (-1.0,),  # would reverse every gradient
+    "warmup_steps": (-1,),  # would make every rate negative
     "weight_decay": (-0.1,),
-    "workers": (-1,),
+    "num_workers": (-1,),
 }
 
 
-@pytest.mark.parametrize("name, value", [(name, value) for name, values in ILLEGAL.items() for value in values])
-def test_illegal_values_are_refused_by_the_name_of_their_flag(name, value):
-    with pytest.raises(ValueError, match=f"train.{name.replace('_', '-')} is {value}; allowed is"):
+@pytest.mark.parametrize("name, value", [(name, value) for name, values in INVALID.items() for value in values])
+def test_invalid_values_are_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=rf"train\.{name} is {value}; allowed is"):
         TrainConfig(**{name: value})

@@ -1,4 +1,4 @@
-"""Training: a stopped run goes on as if nothing had happened, processes share the work, and bad losses are told."""
+"""Training: a stopped run resumes exactly, processes share the work, and losses that are not finite are reported."""
 
 import dataclasses
 import json
@@ -16,19 +16,19 @@ from safetensors.torch import load_file
 
 from tasks.common.data.batching import BatchConfig
 from tasks.common.errors import UsageError
-from tasks.common.training.optimization import TrainConfig
+from tasks.common.training.config import TrainConfig
 from tasks.common.training.trainer import Trainer
 from tasks.toy_world.scenes import text_pairs
 from tasks.translation import PRESETS, Task
 
-ROOT = Path(__file__).parent.parent
-# Dropout is on, since its draws are part of what a resumed run must repeat.
+ROOT = Path(__file__).parents[4]
+# Dropout is on: a resumed run must repeat its random masks.
 SMALL = ["--batch.max-sources", "40", "--encoder.dropout", "0.1", "--decoder.dropout", "0.1"]
 
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Parallel files with the beginning of the embedded world."""
+    """Parallel files with the beginning of the toy world."""
     folder = tmp_path_factory.mktemp("data")
     for split, count in (("train", 1200), ("validation", 60)):
         pairs = text_pairs(split, count=count)
@@ -47,13 +47,13 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> str:
-    reverse_log_probs = process.communicate(timeout=240)[1]
-    assert process.returncode == code, reverse_log_probs
-    return reverse_log_probs
+    output = process.communicate(timeout=240)[1]
+    assert process.returncode == code, output
+    return output
 
 
 def records(run: Path) -> list[dict]:
-    """metrics.jsonl without what time makes different."""
+    """The records of metrics.jsonl without times."""
     lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [
         {key: value for key, value in json.loads(line).items() if key not in ("seconds", "tokens_per_second")}
@@ -76,7 +76,7 @@ def uninterrupted(data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_stopped_run_resumes_to_the_same_weights_as_one_never_stopped(
+def test_a_stopped_run_resumes_to_the_same_weights_as_an_uninterrupted_one(
     uninterrupted: Path, data: str, tmp_path: Path, number: signal.Signals
 ):
     run = tmp_path / "stopped"
@@ -86,9 +86,9 @@ def test_a_stopped_run_resumes_to_the_same_weights_as_one_never_stopped(
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
     process.send_signal(number)
-    reverse_log_probs = finish(process, -number if number == signal.SIGKILL else 128 + number)
-    assert number == signal.SIGKILL or "go on with --resume" in reverse_log_probs
-    assert len(records(run)) < len(records(uninterrupted)), "it was stopped too late to prove anything"
+    output = finish(process, -number if number == signal.SIGKILL else 128 + number)
+    assert number == signal.SIGKILL or "continue with --resume" in output
+    assert len(records(run)) < len(records(uninterrupted)), "it was stopped too late for the test"
     finish(start(command(run, "--resume")))
     assert records(run) == records(uninterrupted)
     assert_same_weights(run, uninterrupted)
@@ -109,7 +109,7 @@ def test_a_run_stopped_where_an_evaluation_is_due_does_not_miss_it(data: str, tm
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     finish(process, 128 + signal.SIGTERM)
-    assert [record["update"] for record in records(run)] == list(range(1, len(records(run)) + 1))
+    assert [record["step"] for record in records(run)] == list(range(1, len(records(run)) + 1))
     with pytest.raises(AssertionError, match=r"--resume: this flag would make it another run"):
         finish(start(command(run, "--resume", "--batch.max-sources", "7")))
 
@@ -126,8 +126,8 @@ def test_two_processes_train_and_evaluate_like_one(data: str, tmp_path: Path):
     finish(start(command(one, *flags, "--train.grad-accum-steps", "2")))
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    reverse_log_probs = finish(start([*launch, *command(two, *flags)[1:]]))
-    assert "2 x cpu" in reverse_log_probs
+    output = finish(start([*launch, *command(two, *flags)[1:]]))
+    assert "2 x cpu" in output
     assert_same_weights(one, two, tolerance=1e-5)
     alone, together = (records(run)[-1]["validation"] for run in (one, two))
     assert alone == pytest.approx(together, rel=1e-5)
@@ -146,62 +146,64 @@ def small_task(data: str) -> Callable[..., Task]:
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_rows(small_task: Callable[..., Task], tmp_path: Path):
     with pytest.raises(UsageError, match=r"the loss became (nan|inf) on the training rows \d+, \d+"):
-        Trainer(small_task(lr=1e30, clip=0.0), tmp_path, resume=False).run()
+        Trainer(small_task(lr=1e30, max_grad_norm=0.0), tmp_path, resume=False).run()
     assert not (tmp_path / "best.safetensors").exists()
 
 
-def test_training_stops_when_the_time_is_over_and_counts_as_finished(small_task: Callable[..., Task], tmp_path: Path):
-    training = Trainer(small_task(epochs=1000, minutes=0.01), tmp_path, resume=False)
-    training.run()
-    assert training.is_over() and training.progress.epoch < 1000
+def test_training_stops_after_max_minutes_and_counts_as_finished(small_task: Callable[..., Task], tmp_path: Path):
+    trainer = Trainer(small_task(epochs=1000, max_minutes=0.01), tmp_path, resume=False)
+    trainer.run()
+    assert trainer.should_stop() and trainer.progress.epoch < 1000
     assert (tmp_path / "best.safetensors").is_file()
 
 
-def test_training_stops_early_and_the_rate_falls_when_the_score_stays(small_task: Callable[..., Task], tmp_path: Path):
-    # A rate this small changes nothing that greedy search would see.
-    task = small_task(epochs=50, lr=1e-12, patience=3, plateau_patience=1, evaluate_every=1)
-    training = Trainer(task, tmp_path, resume=False)
-    training.run()
-    assert training.progress.update == 4
+def test_training_stops_early_and_the_learning_rate_falls_on_a_plateau(small_task: Callable[..., Task], tmp_path: Path):
+    # A learning rate this small changes nothing in the output of greedy search.
+    task = small_task(epochs=50, lr=1e-12, early_stopping_patience=3, plateau_patience=1, eval_steps=1)
+    trainer = Trainer(task, tmp_path, resume=False)
+    trainer.run()
+    assert trainer.progress.step == 4
     assert [record["lr"] for record in records(tmp_path)] == pytest.approx([1e-12, 1e-12, 1e-12, 5e-13])
 
 
 def test_the_best_checkpoints_are_averaged_when_that_is_better(small_task: Callable[..., Task], tmp_path: Path):
-    training = Trainer(small_task(epochs=2, average=2, evaluate_every=10), tmp_path, resume=False)
-    training.run()
-    assert len(training.progress.kept) == 2
+    trainer = Trainer(small_task(epochs=2, average_checkpoints=2, eval_steps=10), tmp_path, resume=False)
+    trainer.run()
+    assert len(trainer.progress.best_checkpoints) == 2
     assert not list((tmp_path / "checkpoints").iterdir())
-    training.task.load_state_dict(json.loads((tmp_path / "vocabulary.json").read_text(encoding="utf-8")))
-    model = training.task.build_model()
+    trainer.task.load_state_dict(json.loads((tmp_path / "vocabulary.json").read_text(encoding="utf-8")))
+    model = trainer.task.build_model()
     missing = model.load_state_dict(load_file(tmp_path / "best.safetensors"), strict=False)
     assert not missing.unexpected_keys
-    training.model.load_state_dict(model.state_dict())
-    assert training.scores()["bleu"] >= training.progress.best - 1e-6
+    trainer.model.load_state_dict(model.state_dict())
+    assert trainer.validate()["bleu"] >= trainer.progress.best - 1e-6
 
 
 def test_a_finished_run_that_is_trained_further_averages_what_is_new(
     small_task: Callable[..., Task], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
-    Trainer(small_task(epochs=1, average=3, evaluate_every=10), tmp_path, resume=False).run()
+    Trainer(small_task(epochs=1, average_checkpoints=3, eval_steps=10), tmp_path, resume=False).run()
     capfd.readouterr()
-    Trainer(small_task(epochs=2, average=3, evaluate_every=10), tmp_path, resume=True).run()
+    Trainer(small_task(epochs=2, average_checkpoints=3, eval_steps=10), tmp_path, resume=True).run()
     assert "average of 2 checkpoints" in capfd.readouterr().err
-    assert [record["update"] for record in records(tmp_path)] == [10, 20, 30, 40]
+    assert [record["step"] for record in records(tmp_path)] == [10, 20, 30, 40]
 
 
-def test_what_is_too_long_is_left_out_and_too_short_a_limit_is_told(small_task: Callable[..., Task], tmp_path: Path):
+def test_examples_beyond_the_limits_are_skipped_and_a_limit_that_skips_all_is_refused(
+    small_task: Callable[..., Task], tmp_path: Path
+):
     task = small_task()
     limited = dataclasses.replace(task.config, batch=BatchConfig(max_sources=60, max_target_length=12))
-    training = Trainer(Task(limited), tmp_path / "short", resume=False)
-    assert 0 < training.batches.num_skipped < 1200
-    assert max(max(training.batches.lengths[row]) for batch in training.batches.epoch(0) for row in batch) == 12
+    trainer = Trainer(Task(limited), tmp_path / "short", resume=False)
+    assert 0 < trainer.sampler.num_skipped < 1200
+    assert max(max(trainer.sampler.lengths[row]) for batch in trainer.sampler.epoch(0) for row in batch) == 12
     nothing = dataclasses.replace(limited, batch=BatchConfig(max_target_length=1))
-    with pytest.raises(UsageError, match=r"longer than --batch\.max-frames or --batch\.max-length"):
+    with pytest.raises(UsageError, match=r"longer than batch\.max_source_length .* or batch\.max_target_length"):
         Trainer(Task(nothing), tmp_path / "nothing", resume=False)
 
 
 def test_half_precision_on_a_cpu_is_refused(small_task: Callable[..., Task], tmp_path: Path):
-    with pytest.raises(UsageError, match=r"bf16 needs a GPU"):
+    with pytest.raises(UsageError, match=r"bf16, which needs a GPU"):
         Trainer(small_task(precision="bf16"), tmp_path, resume=False)
 
 
@@ -211,7 +213,7 @@ def test_scheduled_sampling_trains(small_task: Callable[..., Task], tmp_path: Pa
     assert second["loss"] < first["loss"]
 
 
-def test_tensorboard_gets_what_the_log_gets(small_task: Callable[..., Task], tmp_path: Path):
+def test_tensorboard_records_what_the_log_records(small_task: Callable[..., Task], tmp_path: Path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     Trainer(small_task(tensorboard=True), tmp_path, resume=False).run()
@@ -219,4 +221,4 @@ def test_tensorboard_gets_what_the_log_gets(small_task: Callable[..., Task], tmp
     events.Reload()
     record = records(tmp_path)[0]
     assert events.Scalars("validation/bleu")[0].value == pytest.approx(record["validation"]["bleu"], rel=1e-5)
-    assert events.Scalars("loss")[0].step == record["update"]
+    assert events.Scalars("loss")[0].step == record["step"]
