@@ -18,7 +18,7 @@ from collections.abc import Callable
 import torch
 
 from encoders.base import SourceBatch
-from tasks.common.data import precompute as frozen
+from tasks.common.data.precompute import BATCH_SIZE, precompute
 from tasks.image_captioning import PRESETS, Task
 from tasks.image_captioning.task import ImageEncoderConfig
 
@@ -41,8 +41,8 @@ def main() -> None:
     examples = task.load("train").select(range(options.pictures))
     task.fit(examples)
     frontend = task.build_model().encoder.frontend
-    starts = range(0, options.pictures, frozen.BATCH_SIZE)
-    batches = [task.collate_sources(examples["source"][i : i + frozen.BATCH_SIZE], training=False) for i in starts]
+    starts = range(0, options.pictures, BATCH_SIZE)
+    batches = [task.collate_sources(examples["source"][i : i + BATCH_SIZE], training=False) for i in starts]
 
     @torch.inference_mode()
     def forward(sources: list[SourceBatch]) -> None:
@@ -58,8 +58,8 @@ def main() -> None:
         plain.append(seconds(lambda: forward(batches)))
         with tempfile.TemporaryDirectory() as empty:
             os.environ["XDG_CACHE_HOME"] = empty
-            whole.append(seconds(lambda: frozen.precompute(task, frontend, examples)))
-            again.append(seconds(lambda: frozen.precompute(task, frontend, examples)))
+            whole.append(seconds(lambda: precompute(task, frontend, examples)))
+            again.append(seconds(lambda: precompute(task, frontend, examples)))
     rates = [options.pictures / statistics.median(times) for times in (plain, whole)]
     print(f"{torch.get_num_threads()} threads, {options.pictures} pictures, medians of {options.rounds} rounds")
     print(f"the encoder alone: {rates[0]:.1f} pictures/s")

@@ -41,7 +41,7 @@ def precompute(task: Task, frontend: Frontend, examples: Dataset) -> Dataset:
         }
 
     # Sorted by length, so that little of a batch is padding; the order is restored afterwards.
-    order = np.argsort([source for source, _ in task.lengths(examples)], kind="stable")
+    order = np.argsort([source for source, _ in task.example_lengths(examples)], kind="stable")
     others = [name for name in examples.column_names if name not in ("source", "length")]
     encoded = examples.select(order).map(
         states_of,
