@@ -1,4 +1,4 @@
-"""What a trained model is like beside its score: how its attention runs over a split, and what training it keeps."""
+"""Measurements of a trained model other than its metrics: the shape of its alignments, the memory of training."""
 
 import statistics
 
@@ -6,57 +6,64 @@ import datasets
 import torch
 from torch import Tensor
 
-from attention import coverage, diagonality, entropy
+from attention.alignment_metrics import coverage, diagonality, entropy
 from tasks.common.data.batching import BatchSampler
-from tasks.common.inference.evaluation import Predictor
+from tasks.common.inference.predictor import Predictor
 from tasks.common.model import Seq2Seq
 from tasks.common.task import Task
 
-SAMPLE = 32  # examples whose activations are counted
+SAMPLE_SIZE = 32  # examples of the batch whose activations are counted
 
 
 @torch.inference_mode()
-def alignment_measures(writer: Predictor, examples: datasets.Dataset) -> dict[str, float]:
-    """Means over the sentences of how the (first) model looks while it is told the right ones; empty if it does not.
+def measure_alignments(predictor: Predictor, examples: datasets.Dataset) -> dict[str, float]:
+    """Measure the attention weights of the (first) model with teacher forcing; see attention/alignment_metrics.py.
 
-    Entropy in bits a word, coverage as the share of the source that was looked at, diagonality as a correlation: see
-    attention/measures.py.
+    Returns:
+        Means over the sentences: entropy in bits per token, coverage as the attended share of the source, and
+        diagonality as a correlation. Empty for a model without attention weights.
     """
-    task, model = writer.task, writer.models[0]
-    found: dict[str, list[float]] = {"entropy": [], "coverage": [], "diagonality": []}
-    for rows in BatchSampler(task.lengths(examples), task.config.batch, seed=0).by_length():
-        aligned = model.align(task.collate(examples, rows).to(writer.device))
-        if aligned is None:
+    task, model = predictor.task, predictor.models[0]
+    values: dict[str, list[float]] = {"entropy": [], "coverage": [], "diagonality": []}
+    for rows in BatchSampler(task.example_lengths(examples), task.config.batch, seed=0).by_length():
+        alignment = model.align(task.collate(examples, rows).to(predictor.device))
+        if alignment is None:
             return {}
-        weights, words, sources = aligned
-        found["entropy"] += entropy(weights, words).tolist()
-        found["coverage"] += coverage(weights, words, sources).tolist()
-        found["diagonality"] += diagonality(weights, words).tolist()
-    return {name: statistics.fmean(values) for name, values in found.items()}
+        weights, target_mask, source_mask = alignment
+        values["entropy"] += entropy(weights, target_mask).tolist()
+        values["coverage"] += coverage(weights, target_mask, source_mask).tolist()
+        values["diagonality"] += diagonality(weights, target_mask).tolist()
+    return {name: statistics.fmean(per_sentence) for name, per_sentence in values.items()}
 
 
 def activation_bytes(task: Task, model: Seq2Seq, examples: datasets.Dataset) -> int:
-    """How much the backward pass needs kept of one batch, weights not counted: what limits the size of batches.
+    """Count the bytes that autograd saves for the backward pass of one batch: what limits the batch size.
 
-    Inputs that decoders/late.py keeps for itself are not counted, some tenth with ``--decoder.attention-order bahdanau``.
+    Parameters are not counted, and neither are the inputs that ``decoders.deferred_linear`` saves itself: about a tenth
+    of the total with ``decoder.attention_order`` bahdanau.
+
+    Args:
+        task: The task, which collates the batch.
+        model: The model; it is in training mode during the measurement.
+        examples: The batch is made of the first SAMPLE_SIZE of them.
     """
-    batch = task.collate(examples, list(range(min(SAMPLE, len(examples)))))
-    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    kept: dict[int, int] = {}
+    batch = task.collate(examples, list(range(min(SAMPLE_SIZE, len(examples)))))
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    saved: dict[int, int] = {}  # bytes by address: several saved tensors can share a storage
 
-    def keep(tensor: Tensor) -> Tensor:
+    def save(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
+        if storage.data_ptr() not in parameters:
+            saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     device = next(model.parameters()).device
-    training = model.training
-    precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(task.config.train.precision)
-    autocast = torch.autocast(device.type, dtype=precision, enabled=precision is not None)
-    with autocast, torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = model.train()(batch.to(device))  # held until all is counted, so that no storage is used twice
-        total = sum(kept.values())
+    was_training = model.training
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(task.config.train.precision)
+    autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+    with autocast, torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
+        loss = model.train()(batch.to(device))  # keeps the graph until all is counted, so that no address is reused
+        total = sum(saved.values())
     del loss
-    model.train(training)
+    model.train(was_training)
     return total

@@ -1,4 +1,4 @@
-"""Every task on the embedded world: train, evaluate on unseen scenes, and show one table and a gallery."""
+"""The command ``demo``: all four modalities of the toy world, with one table of metrics and a gallery of plots."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,81 +7,92 @@ from rich.console import Console
 from rich.table import Table
 
 import tasks
-from tasks.common.analysis.plots import plot_gallery
 from tasks.common.cli.arguments import parse
-from tasks.common.cli.commands import train_if_needed
-from tasks.common.cli.compare import markdown
+from tasks.common.cli.demo_scene import Example, plot_examples
+from tasks.common.cli.train import train_if_needed
+from tasks.common.cli.variants import to_markdown
 from tasks.common.console import console
 from tasks.common.errors import unknown_name
+from tasks.common.files import load_json_lines, save_atomically
 from tasks.common.inference import evaluation
 from tasks.common.inference.loading import load_runs
-from tasks.common.training import checkpoints as checkpoint
-from tasks.toy_world.scenes import sample_scenes
+from tasks.toy_world.datasets import export_source
+from tasks.toy_world.scenes import describe, sample_scenes
 
-PICTURES = 3  # of each task in the gallery; their scenes are the same in all tasks
-SENSES = {"translation": "read", "speech_recognition": "heard", "image_captioning": "seen", "video_to_text": "watched"}
+TOY_TASKS = ("translation", "speech_recognition", "image_captioning", "video_to_text")
+NUM_EXAMPLES = 3  # of each task in the gallery; their scenes are the same in all tasks
 
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """Train and evaluate every task on the embedded world. Nothing is downloaded."""
+    """Train and evaluate four tasks on the toy world: text, audio, image and video to text. Nothing is downloaded."""
 
     preset: str = "demo"
-    """demo (minutes) or tiny (seconds, to see that all works)."""
+    """demo (minutes) or tiny (seconds, to test the installation)."""
     run: str = "runs/demo"
     """Folder for the runs, demo.md and the gallery."""
 
 
 def demo(flags: list[str]) -> None:
+    """Run ``run.py demo``."""
     options = parse(DemoOptions, flags, "run.py demo", DemoOptions())
     if options.preset not in ("demo", "tiny"):
         raise unknown_name("preset", options.preset, ("demo", "tiny"))
     folder = Path(options.run)
-    shown = {task: show(task, options.preset, folder) for task in SENSES}
-    rows = [row for row, _ in shown.values()]
-    checkpoint.write(folder / "demo.md", markdown(rows))
-    chosen = next(place for place, scene in enumerate(sample_scenes("test", PICTURES)) if len(scene.objects) == 2)
-    panels = [
-        (f"{SENSES[task]}: {written[chosen]}", picture(folder, task, chosen)) for task, (_, written) in shown.items()
-    ]
-    plot_gallery(panels, folder / "gallery" / "one scene.png")
+    rows: list[dict[str, str]] = []
+    examples: list[list[Example]] = []
+    for task in TOY_TASKS:
+        row, generated = run_task(task, options.preset, folder)
+        rows.append(row)
+        examples.append(generated)
+    save_atomically(folder / "demo.md", to_markdown(rows))
+    # A scene of two objects has descriptions short enough for the plot.
+    index, scene = next(
+        (index, scene) for index, scene in enumerate(sample_scenes("test", NUM_EXAMPLES)) if len(scene.objects) == 2
+    )
+    path = folder / "gallery" / "one scene.png"
+    plot_examples(describe(scene, "en")[0], *(generated[index] for generated in examples), path=path)
     table = Table(*rows[0])
     for row in rows:
         table.add_row(*row.values())
     Console().print(table)
     console.print(
-        f"{folder}: demo.md, and gallery/ with what was looked at for each word; 'one scene.png' shows the same scene "
-        "read, heard, seen and watched"
+        f"{folder}: demo.md, and gallery/ with the attention of each generated token; 'one scene.png' shows the same "
+        "scene as text, audio, image and video"
     )
 
 
-def picture(folder: Path, task: str, place: int) -> Path:
-    return folder / "gallery" / f"{task}-{place + 1}.png"
+def run_task(name: str, preset: str, folder: Path) -> tuple[dict[str, str], list[Example]]:
+    """Train a task unless it is trained, evaluate it on the test split, and plot its first examples.
 
+    Args:
+        name: The name of the task.
+        preset: The name of the preset.
+        folder: The folder of the demo, in which the run is ``name``.
 
-def show(task: str, preset: str, folder: Path) -> tuple[dict[str, str], list[str]]:
-    """Train (or find trained), evaluate on test and draw some examples.
-
-    Returns the task's row of the table, and what it wrote for the examples.
+    Returns:
+        The row of the task in the table, and the examples.
     """
-    run = folder / task
-    config = tasks.package(task).PRESETS[preset]()
-    train_if_needed(task, config, run)
-    writer = load_runs(task, [run])
-    report = evaluation.evaluate(writer, "test", config.search, run, None)
-    written = []
-    for place, source in enumerate(writer.task.load("test").select(range(PICTURES))["source"]):
-        best = writer.write([source], config.search)[0][0]
-        written.append(writer.task.tokenizer.decode(best.tokens))
-        weights = writer.look(source, best)
-        if weights is not None:
-            writer.task.render(source, best.tokens, weights, picture(folder, task, place))
-        writer.task.export(source, folder / "gallery" / f"{task}-{place + 1}-input")
-    seconds = checkpoint.read_lines(run / "metrics.jsonl")[-1]["seconds"]
+    run = folder / name
+    config = tasks.package(name).PRESETS[preset]()
+    train_if_needed(name, config, run)
+    predictor = load_runs(name, [run])
+    report = evaluation.evaluate(predictor, "test", config.search, run, None)
+    examples = []
+    first = predictor.task.load("test")[:NUM_EXAMPLES]
+    for number, (source, references) in enumerate(zip(first["source"], first["references"], strict=True), start=1):
+        hypothesis = predictor.generate([source], config.search)[0][0]
+        weights = predictor.attention_weights(source, hypothesis)
+        assert weights is not None, "the presets tiny and demo have attention"
+        path = folder / "gallery" / f"{name}-{number}.png"
+        predictor.task.plot_alignment(source, hypothesis.tokens, weights, path)
+        export_source(source, folder / "gallery" / f"{name}-{number}-input")
+        examples.append(Example(predictor.task, source, references, hypothesis.tokens, weights))
+    training_s = load_json_lines(run / "metrics.jsonl")[-1]["seconds"]
     row = {
-        "task": task,
+        "task": name,
         "unseen test scenes": str(report["examples"]),
-        "scores": ", ".join(f"{name} {value:.2f}" for name, value in report["metrics"].items()),
-        "training": f"{seconds / 60:.1f} min",
+        "metrics": ", ".join(f"{metric} {value:.2f}" for metric, value in report["metrics"].items()),
+        "training": f"{training_s / 60:.1f} min",
     }
-    return row, written
+    return row, examples

@@ -1,0 +1,76 @@
+"""Plots of the attention between two texts, and of metrics by source length or over training."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from torch import Tensor
+
+from tasks.common.analysis.plots.figure import TOKEN_STYLE, save_figure
+
+
+def plot_alignment(
+    weights: Float[Tensor, "target source"], target: Sequence[str], source: Sequence[str], path: Path
+) -> None:
+    """Plot the attention weights of each target token (rows) over the source tokens (columns), darker for larger."""
+    figure = Figure(figsize=(2 + 0.42 * len(source), 1.2 + 0.34 * len(target)))
+    axes = figure.add_subplot()
+    image = show_alignment(axes, weights, target, source)
+    figure.colorbar(image, ax=axes, fraction=0.03, pad=0.02, label="attention weight")
+    save_figure(figure, path)
+
+
+def show_alignment(
+    axes: Axes, weights: Float[Tensor, "target source"], target: Sequence[str], source: Sequence[str]
+) -> AxesImage:
+    """Show an alignment on existing axes, on a scale from 0 to 1."""
+    image = axes.imshow(torch.as_tensor(weights).float().numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(source)), source, rotation=60, ha="left", rotation_mode="anchor", **TOKEN_STYLE)
+    axes.set_yticks(range(len(target)), target, **TOKEN_STYLE)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return image
+
+
+def plot_by_length(
+    systems: Mapping[str, Sequence[Mapping[str, Any]]], metric: str, path: Path, length_unit: str = "tokens or frames"
+) -> None:
+    """Plot a metric against the length of the source, one line for each system.
+
+    Args:
+        systems: By name, the ``by_length`` groups of an evaluation report: dicts with ``length`` and ``score``.
+        metric: Name of the metric.
+        path: The PNG file.
+        length_unit: What lengths count.
+    """
+    curves = {name: [(group["length"], group["score"]) for group in groups] for name, groups in systems.items()}
+    plot_lines(curves, f"length of the source ({length_unit})", metric, path, marker="o")
+
+
+def plot_curves(systems: Mapping[str, Sequence[tuple[int, float]]], metric: str, path: Path) -> None:
+    """Plot learning curves, one line for each system: a metric against the number of updates."""
+    plot_lines(systems, "training (updates)", metric, path, marker=".")
+
+
+def plot_lines(
+    lines: Mapping[str, Sequence[tuple[Any, float]]], x_label: str, y_label: str, path: Path, marker: str
+) -> None:
+    figure = Figure(figsize=(6.4, 4))
+    axes = figure.add_subplot()
+    for name, points in lines.items():
+        axes.plot(*zip(*points, strict=True), marker=marker, label=name, clip_on=False, zorder=3)
+    # Margins around the points must not suggest that a percentage could be below 0 or above 100.
+    values = [value for points in lines.values() for _, value in points]
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 0.0) if min(values) >= 0 else low, min(high, 100.0) if max(values) <= 100 else high)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    save_figure(figure, path)

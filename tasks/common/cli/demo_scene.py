@@ -1,0 +1,133 @@
+"""Plot what the four tasks of the demo generate from the same scene of the toy world."""
+
+import io
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from decoders.base import EOS
+from tasks.common.analysis.plots import AudioPanel, ImagePanel, TextPanel, VideoPanel, plot_scene
+from tasks.common.data.cache import unpack_array
+from tasks.toy_world.grammar import COLORS
+
+# Words whose attention is not shown on images; and on videos, where each word takes more space.
+FUNCTION_WORDS = frozenset(("a", "an", "and", "are", "is", "of", "the", "there", "to", "while", ".", ","))
+MINOR_WORDS = FUNCTION_WORDS | {"moves", "moving", *COLORS}
+
+
+@dataclass(frozen=True)
+class Example:
+    """A source and the sentence generated from it.
+
+    Attributes:
+        task: The task of the model.
+        source: The source, as the task loads it.
+        references: The correct sentences.
+        tokens: The tokens of the generated sentence.
+        weights: The attention weights of each token and of the end of the sentence.
+    """
+
+    task: Any
+    source: Any
+    references: Sequence[str]
+    tokens: list[int]
+    weights: Float[Tensor, "target source"]
+
+    @property
+    def sentence(self) -> str:
+        return self.task.detokenize(self.tokens)
+
+    def words(self) -> tuple[list[str], Float[Tensor, "words source"]]:
+        """Return the words of the sentence and their weights; the end of the sentence only if there are no words."""
+        count = max(1, len(self.tokens))
+        return merge_subwords(self.task.tokenizer.display_tokens([*self.tokens, EOS])[:count], self.weights[:count])
+
+
+def plot_examples(
+    description: str, text: Example, audio: Example, image: Example, video: Example, *, path: Path
+) -> None:
+    """Plot one example of each task, all of the same scene.
+
+    Args:
+        description: A correct description of the scene.
+        text: The example of translation.
+        audio: The example of speech recognition.
+        image: The example of image captioning.
+        video: The example of video to text.
+        path: The PNG file.
+    """
+    plot_scene(
+        description,
+        video.references[0],
+        text_panel(text),
+        audio_panel(audio),
+        image_panel(image),
+        video_panel(video),
+        path,
+    )
+
+
+def text_panel(example: Example) -> TextPanel:
+    task = example.task
+    source = task.source_tokenizer.display_tokens([*task.source_token_ids([example.source])[0], EOS])
+    return TextPanel(
+        "Read (German text)", example.sentence, *example.words(), [token.removeprefix("·") for token in source]
+    )
+
+
+def audio_panel(example: Example) -> AudioPanel:
+    features = unpack_array(example.source[0])
+    duration_s = len(features) * example.task.report.frame_duration_s
+    return AudioPanel("Heard (audio)", example.sentence, *example.words(), features, duration_s)
+
+
+def image_panel(example: Example) -> ImagePanel:
+    words, weights = without(FUNCTION_WORDS, *example.words())
+    regions = weights.unflatten(1, (math.isqrt(weights.size(1)), -1))
+    image = np.asarray(Image.open(io.BytesIO(example.source["bytes"])).convert("RGB"))
+    return ImagePanel("Seen (image)", example.sentence, words, regions, image)
+
+
+def video_panel(example: Example) -> VideoPanel:
+    words, weights = without(MINOR_WORDS, *example.words())
+    task = example.task
+    grid = task.region_grid if task.config.encoder.frame_aggregation == "regions" else (1, 1)
+    frames = np.load(io.BytesIO(example.source["bytes"]), allow_pickle=False)
+    return VideoPanel("Watched (video)", example.sentence, words, weights.unflatten(1, (-1, *grid)), frames)
+
+
+def without(
+    skipped: Collection[str], words: list[str], weights: Float[Tensor, "words source"]
+) -> tuple[list[str], Float[Tensor, "shown source"]]:
+    """Leave out the words in ``skipped`` and their weights; leave none out if no other word would remain."""
+    rows = [row for row, word in enumerate(words) if word.lower() not in skipped] or list(range(len(words)))
+    return [words[row] for row in rows], weights[rows]
+
+
+def merge_subwords(tokens: Sequence[str], weights: Float[Tensor, "tokens source"]) -> tuple[list[str], Tensor]:
+    """Merge the tokens of each word, for a plot with one row per word.
+
+    Args:
+        tokens: Tokens as ``Tokenizer.display_tokens`` returns them, with "·" for a space.
+        weights: Attention weights of each token.
+
+    Returns:
+        The words, without "·", and the mean weights of their tokens: (words, source). Punctuation is a word.
+    """
+    words: list[str] = []
+    rows: list[list[int]] = []
+    for row, token in enumerate(tokens):
+        if not words or token.startswith("·") or not (words[-1] + token).isalnum():
+            words.append("")
+            rows.append([])
+        words[-1] += token.removeprefix("·")
+        rows[-1].append(row)
+    return words, torch.stack([weights[own].mean(dim=0) for own in rows])
