@@ -179,7 +179,7 @@ def wrap_decoder(
     return wrapped
 
 
-def reads_summary(config: DecoderConfig) -> bool:
+def uses_summary(config: DecoderConfig) -> bool:
     """Return True if the decoder's first state is a projection of the encoder's summary."""
     is_recurrent = isinstance(config, RecurrentDecoderConfig | AttentionTransducerDecoderConfig)
     return is_recurrent and config.init_state == "projection"

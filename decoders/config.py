@@ -219,5 +219,5 @@ class SearchConfig:
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect with the others, each with the reason."""
         if self.sample:
-            return dict.fromkeys(("beam", "coverage_penalty"), "search.sample is set")
+            return dict.fromkeys(("beam", "length_penalty", "coverage_penalty"), "search.sample is set")
         return dict.fromkeys(("temperature", "top_k", "top_p"), "search.sample is not set")

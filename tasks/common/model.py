@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from attention.memory import Memory
 from decoders.base import EOS, Decoder
-from decoders.build import build_decoder, reads_summary
+from decoders.build import build_decoder, uses_summary
 from encoders.base import Encoder
 from encoders.pooling import AttentivePooling
 from tasks.common.config import Config
@@ -62,7 +62,7 @@ def build_model(encoder: Encoder, config: Config, *, vocab_size: int, embedding:
         raise ValueError("decoder.copy needs a text source: there are no source tokens to copy")
     pooled = any(isinstance(module, AttentivePooling) for module in encoder.modules())
     fixed_context = config.attention is not None and config.attention.score == "none"
-    if pooled and not fixed_context and not reads_summary(config.decoder):
+    if pooled and not fixed_context and not uses_summary(config.decoder):
         raise ValueError(
             "encoder.pooling is attentive, but the decoder has no use for the summary: allowed is default, or "
             "decoder.kind recurrent with decoder.init_state projection"

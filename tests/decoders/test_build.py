@@ -9,7 +9,7 @@ from torch import nn
 from attention import AttentionConfig
 from attention.memory import Memory
 from decoders import CTC, S2VT, Ensemble, JointCTCAttention, PointerGenerator, SearchConfig, Transducer
-from decoders.build import build_decoder, reads_summary
+from decoders.build import build_decoder, uses_summary
 from decoders.config import (
     AttentionTransducerDecoderConfig,
     CTCDecoderConfig,
@@ -88,7 +88,7 @@ def test_has_alignment_tells_if_there_are_weights(name, memory, tokens):
 def test_is_autoregressive_tells_if_there_is_a_log_likelihood(name, memory, tokens):
     config, attention, *_, is_autoregressive, _ = KINDS[name]
     decoder = build(config, attention)
-    assert decoder.is_autoregressive == is_autoregressive
+    assert decoder.is_autoregressive == config.is_autoregressive == is_autoregressive
     if is_autoregressive:
         assert decoder.log_likelihood(tokens, memory).shape == (3,)
     else:
@@ -204,8 +204,8 @@ def test_an_invalid_setting_is_refused_with_the_allowed_values(config_class, cho
         config_class(**choices)
 
 
-def test_only_recurrent_decoders_with_a_projection_read_the_summary():
-    assert reads_summary(RecurrentDecoderConfig())
-    assert reads_summary(AttentionTransducerDecoderConfig())
-    assert not reads_summary(RecurrentDecoderConfig(init_state="zeros"))
-    assert not any(map(reads_summary, [TransformerDecoderConfig(), CTCDecoderConfig(), TransducerDecoderConfig()]))
+def test_only_recurrent_decoders_with_a_projection_use_the_summary():
+    assert uses_summary(RecurrentDecoderConfig())
+    assert uses_summary(AttentionTransducerDecoderConfig())
+    assert not uses_summary(RecurrentDecoderConfig(init_state="zeros"))
+    assert not any(map(uses_summary, [TransformerDecoderConfig(), CTCDecoderConfig(), TransducerDecoderConfig()]))

@@ -11,13 +11,12 @@ from torch.testing import assert_close
 
 from attention import Additive, ScoredAttention
 from attention.memory import Memory
-from decoders import BOS, EOS, PAD, UNK, RecurrentDecoder, SearchConfig
+from decoders import BOS, EOS, NEG_INF, PAD, UNK, RecurrentDecoder, SearchConfig
 from decoders.ctc import CTC
 from decoders.joint_ctc import CTCPosteriors, CTCPrefixState, JointCTCAttention
 
 DIM, VOCAB = 6, 7
 WRITABLE = (PAD, UNK, 4, 5, 6)
-NEG_INF = float("-inf")
 
 
 @pytest.fixture
@@ -87,11 +86,11 @@ def plain_prefix_scores(frames: Tensor, words: list[int]) -> Tensor:
     blank = [frames[:t, PAD].sum() for t in range(num_frames + 1)]
     for number, token in enumerate(words):
         prefix_alpha = blank if words[number - 1 : number] == [token] else list(map(torch.logaddexp, blank, nonblank))
-        following, pause = [torch.tensor(NEG_INF).double()], [torch.tensor(NEG_INF).double()]
+        next_nonblank, next_blank = [torch.tensor(NEG_INF).double()], [torch.tensor(NEG_INF).double()]
         for t in range(num_frames):
-            pause.append(torch.logaddexp(pause[t], following[t]) + frames[t, PAD])
-            following.append(torch.logaddexp(following[t], prefix_alpha[t]) + frames[t, token])
-        nonblank, blank = following, pause
+            next_blank.append(torch.logaddexp(next_blank[t], next_nonblank[t]) + frames[t, PAD])
+            next_nonblank.append(torch.logaddexp(next_nonblank[t], prefix_alpha[t]) + frames[t, token])
+        nonblank, blank = next_nonblank, next_blank
     total = torch.stack(list(map(torch.logaddexp, blank, nonblank)))
     scores = torch.full((vocab,), NEG_INF).double()
     for token in range(vocab):
@@ -122,18 +121,18 @@ def test_long_and_sharp_prefix_scores_equal_a_plain_loop_in_logarithms(sharpness
             frames = log_probs[sentence][memory.mask[sentence]]
             expected = plain_prefix_scores(frames, words[:number])
             found = scores[sentence] + prefixes.prefix_log_prob[sentence, 0]
-            matter = (expected - prefixes.prefix_log_prob[sentence, 0] > -600) & (torch.arange(VOCAB) != PAD)
-            assert matter.any()
-            assert_close(found[matter], expected[matter], rtol=1e-9, atol=1e-6)
+            relevant = (expected - prefixes.prefix_log_prob[sentence, 0] > -600) & (torch.arange(VOCAB) != PAD)
+            assert relevant.any()
+            assert_close(found[relevant], expected[relevant], rtol=1e-9, atol=1e-6)
             possible = (expected > NEG_INF) & (torch.arange(VOCAB) != PAD)
             assert (scores[sentence][possible] > -1e6).all()
 
 
 def test_scores_along_a_sentence_add_up_to_its_log_probability(joint, memory):
     words, prefixes, total = [5, 5, 4], start(joint.ctc, memory), torch.zeros(3).double()
-    for token, following in itertools.pairwise([BOS, *words, EOS]):
+    for token, next_token in itertools.pairwise([BOS, *words, EOS]):
         prefixes = prefixes.extend(torch.full((3, 1), token))
-        total += prefixes.next_token_scores()[:, 0, following]
+        total += prefixes.next_token_scores()[:, 0, next_token]
     for sentence in (0, 2):  # the other is too short
         expected = math.log(chances(joint.ctc, memory, sentence)[tuple(words)])
         assert total[sentence].item() == pytest.approx(expected, rel=1e-5)
@@ -149,12 +148,12 @@ def test_states_are_reordered_by_hypothesis_and_sentences_can_leave(joint, memor
     second = torch.tensor([[4, 6], [5, 4]])
     found, _ = joint.step(second.flatten(), state.reorder(rows))
     sentences = [0, 0, 2, 2]
-    for place, (row, token) in enumerate(zip(rows.flatten(), second.flatten(), strict=True)):
-        by_itself = joint.init_state(memory.select(torch.tensor([sentences[place]])))
+    for index, (row, token) in enumerate(zip(rows.flatten(), second.flatten(), strict=True)):
+        by_itself = joint.init_state(memory.select(torch.tensor([sentences[index]])))
         for read in (torch.tensor([BOS]), first.flatten()[row : row + 1], token[None]):
             output, by_itself = joint.step(read, by_itself)
-        assert_close(found.features[place], output.features[0])
-        assert_close(found.weights[place], output.weights[0])
+        assert_close(found.features[index], output.features[0])
+        assert_close(found.weights[index], output.weights[0])
 
 
 @pytest.mark.parametrize("beam", [1, 2, 5])

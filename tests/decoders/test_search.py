@@ -272,6 +272,11 @@ def test_an_invalid_setting_is_refused_in_one_line_with_the_allowed_values(messa
         SearchConfig(**INVALID[message])
 
 
+def test_unused_settings_are_those_of_the_other_search():
+    assert set(SearchConfig(sample=True).unused_settings()) == {"beam", "length_penalty", "coverage_penalty"}
+    assert set(SearchConfig().unused_settings()) == {"temperature", "top_k", "top_p"}
+
+
 def test_a_ctc_weight_without_ctc_is_refused(make_table, make_memory):
     with pytest.raises(ValueError, match=r"^search\.ctc_weight is 0.3"):
         make_table(VOCAB).search(make_memory([2], VOCAB), SearchConfig(ctc_weight=0.3))
