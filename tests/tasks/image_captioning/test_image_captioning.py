@@ -1,4 +1,4 @@
-"""Captioning as it is used: every form of data, every kind of file, bad ones, several captions, pictures."""
+"""Image captioning as it is used: all forms of data, all kinds of files, invalid ones, several captions, plots."""
 
 import dataclasses
 import http.server
@@ -18,6 +18,7 @@ from torch.testing import assert_close
 
 import run
 from attention.memory import Memory
+from encoders.config import RecurrentEncoderConfig
 from tasks.common.data.captioned_media import MediaError
 from tasks.common.data.images import ImageAugmentConfig, image_problem, load_pixels, open_image
 from tasks.common.errors import UsageError
@@ -30,29 +31,30 @@ SHORT = ["--train.epochs", "1", "--vocabulary.min-frequency", "1", "--search.max
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch) -> None:
+def _work_in_an_empty_folder(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def paint(folder: Path) -> None:
+def save_images(folder: Path) -> None:
+    """Save three images of one color each."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, color in enumerate(COLORS):
         Pillow.new("RGB", (40 + number, 30), color).save(folder / f"{number}.png")
 
 
-def lines(path: Path, rows: list[dict]) -> None:
+def write_rows(path: Path, rows: list[dict]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """The imagefolder convention."""
-    place = tmp_path / "data"
+    data = tmp_path / "data"
     for split in ("train", "val", "test"):
-        paint(place / split)
-        rows = [{"file_name": f"{number}.png", "captions": given} for number, given in enumerate(CAPTIONS)]
-        lines(place / split / "metadata.jsonl", rows)
-    return place
+        save_images(data / split)
+        rows = [{"file_name": f"{number}.png", "captions": captions} for number, captions in enumerate(CAPTIONS)]
+        write_rows(data / split / "metadata.jsonl", rows)
+    return data
 
 
 def config(**changes):
@@ -63,24 +65,24 @@ def load(data: object, split: str = "train", **changes) -> Dataset:
     return Task(config(data=str(data), **changes)).load(split)
 
 
-# ── Where data come from ────────────────────────────────────────────────────────────────────────────────────
+# ── Forms of data ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_folder_is_read_with_its_captions_made_plain_to_learn_and_raw_to_score(folder):
+def test_captions_in_a_folder_are_normalized_as_targets_and_unchanged_as_references(folder):
     examples = load(folder)
     assert examples["references"][:] == CAPTIONS
     assert examples["target"][:] == [["a red one", "one in red"], ["a blue one", "it's blue"], ["green", "all green"]]
     assert load(folder, "validation")["references"][:] == CAPTIONS
 
 
-def test_a_caption_a_row_becomes_several_captions_of_a_picture(folder):
+def test_rows_with_the_same_image_become_one_row_with_several_captions(folder):
     rows = [{"file_name": f"{number}.png", "caption": text} for number in range(3) for text in CAPTIONS[number]]
-    lines(folder / "train" / "metadata.jsonl", rows)
+    write_rows(folder / "train" / "metadata.jsonl", rows)
     assert load(folder)["references"][:] == CAPTIONS
 
 
-def test_cocos_annotations(tmp_path):
-    paint(tmp_path / "coco" / "train2017")
+def test_the_annotations_of_coco_are_read(tmp_path):
+    save_images(tmp_path / "coco" / "train2017")
     (tmp_path / "coco" / "annotations").mkdir()
     texts = [(number, text) for number in range(3) for text in CAPTIONS[number]]
     content = {
@@ -91,8 +93,8 @@ def test_cocos_annotations(tmp_path):
     assert load(tmp_path / "coco")["references"][:] == CAPTIONS
 
 
-def test_karpathys_splits(tmp_path):
-    paint(tmp_path / "flickr" / "images")
+def test_the_splits_of_karpathy_are_read(tmp_path):
+    save_images(tmp_path / "flickr" / "images")
     splits = ["train", "restval", "val"]
     images = [
         {"filename": f"{n}.png", "split": splits[n], "sentences": [{"raw": text} for text in CAPTIONS[n]]}
@@ -101,20 +103,20 @@ def test_karpathys_splits(tmp_path):
     (tmp_path / "flickr" / "dataset_flickr8k.json").write_text(json.dumps({"images": images}))
     assert load(tmp_path / "flickr")["references"][:] == CAPTIONS[:2]
     assert load(tmp_path / "flickr", "validation")["references"][:] == CAPTIONS[2:]
-    with pytest.raises(UsageError, match="no pictures of the test split"):
+    with pytest.raises(UsageError, match="no images of the test split"):
         load(tmp_path / "flickr", "test")
 
 
 @pytest.mark.parametrize("numbered", [False, True])
-def test_a_data_set_of_the_hubs_kind(tmp_path, folder, numbered):
-    pictures = [{"path": None, "bytes": (folder / "train" / f"{n}.png").read_bytes()} for n in range(3)]
+def test_a_dataset_with_an_image_column_is_read(tmp_path, folder, numbered):
+    images = [{"path": None, "bytes": (folder / "train" / f"{n}.png").read_bytes()} for n in range(3)]
     features = {"image": Image()}
     if numbered:
-        columns = {f"caption_{i}": [given[i] for given in CAPTIONS] for i in range(2)}
+        columns = {f"caption_{i}": [captions[i] for captions in CAPTIONS] for i in range(2)}
         features |= {name: Value("string") for name in columns}
     else:
         columns, features = {"caption": CAPTIONS}, features | {"caption": List(Value("string"))}
-    table = Dataset.from_dict({"image": pictures, **columns}, features=Features(features))
+    table = Dataset.from_dict({"image": images, **columns}, features=Features(features))
     DatasetDict({"train": table}).save_to_disk(str(tmp_path / "saved"))
     examples = load(tmp_path / "saved")
     assert examples["references"][:] == CAPTIONS
@@ -123,42 +125,42 @@ def test_a_data_set_of_the_hubs_kind(tmp_path, folder, numbered):
     assert task.collate_sources(examples["source"][:], training=False).values.shape == (3, 3, 32, 32)
 
 
-def test_features_of_regions_in_place_of_pictures(tmp_path):
+def test_region_features_from_files_are_used_in_place_of_images(tmp_path):
     for split in ("train", "val"):
         (tmp_path / "regions" / split).mkdir(parents=True)
         rows = []
-        for number, given in enumerate(CAPTIONS):
+        for number, captions in enumerate(CAPTIONS):
             np.save(tmp_path / "regions" / split / f"{number}.npy", np.random.rand(2 + number, 6).astype(np.float16))
-            rows.append({"file_name": f"{number}.npy", "captions": given})
-        lines(tmp_path / "regions" / split / "metadata.jsonl", rows)
+            rows.append({"file_name": f"{number}.npy", "captions": captions})
+        write_rows(tmp_path / "regions" / split / "metadata.jsonl", rows)
     run.main(["image_captioning", "train", "tiny", "--data", "regions", "--run", "run", *SHORT])
     run.main(["image_captioning", "evaluate", "run", "--split", "validation"])
-    run.main(["image_captioning", "predict", "run", "regions/val/1.npy", "--plot-dir", "pictures"])
-    assert imread("pictures/0001.png").size > 0
+    run.main(["image_captioning", "predict", "run", "regions/val/1.npy", "--plot-dir", "plots"])
+    assert imread("plots/0001.png").size > 0
 
 
-# ── What a picture may be ───────────────────────────────────────────────────────────────────────────────────
+# ── Image files ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def saved(picture: Pillow.Image, kind: str, **options) -> bytes:
+def encode(image: Pillow.Image, format: str, **options) -> bytes:
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, format, **options)
     return file.getvalue()
 
 
-def test_every_mode_becomes_the_same_colours():
+def test_every_color_mode_is_converted_to_rgb():
     red = Pillow.new("RGB", (20, 16), (255, 0, 0))
-    grey = Pillow.new("L", (20, 16), 100)
-    deep = Pillow.fromarray(np.full((16, 20), 100 * 257, dtype=np.uint16))
+    gray = Pillow.new("L", (20, 16), 100)
+    sixteen_bit = Pillow.fromarray(np.full((16, 20), 100 * 257, dtype=np.uint16))
     transparent = Pillow.new("RGBA", (20, 16), (0, 0, 0, 0))
     for content, color in (
-        (saved(red, "png"), (255, 0, 0)),
-        (saved(red.convert("P"), "png"), (255, 0, 0)),
-        (saved(red.convert("CMYK"), "jpeg", quality=100), (255, 0, 0)),
-        (saved(grey, "png"), (100, 100, 100)),
-        (saved(deep, "png"), (100, 100, 100)),
-        (saved(transparent, "png"), (255, 255, 255)),
-        (saved(red.convert("1"), "png"), None),
+        (encode(red, "png"), (255, 0, 0)),
+        (encode(red.convert("P"), "png"), (255, 0, 0)),
+        (encode(red.convert("CMYK"), "jpeg", quality=100), (255, 0, 0)),
+        (encode(gray, "png"), (100, 100, 100)),
+        (encode(sixteen_bit, "png"), (100, 100, 100)),
+        (encode(transparent, "png"), (255, 255, 255)),
+        (encode(red.convert("1"), "png"), None),
     ):
         values = load_pixels(content, 8)
         assert values.shape == (3, 8, 8)
@@ -167,48 +169,48 @@ def test_every_mode_becomes_the_same_colours():
             assert_close(values.float().mean(dim=(1, 2)), torch.tensor(color).float(), atol=4, rtol=0)
 
 
-def test_pictures_are_turned_upright():
-    picture = Pillow.new("RGB", (20, 10), "black")
-    picture.paste((255, 255, 255), (0, 0, 10, 10))  # its left half is white
+def test_images_are_rotated_as_their_metadata_says():
+    image = Pillow.new("RGB", (20, 10), "black")
+    image.paste((255, 255, 255), (0, 0, 10, 10))  # the left half is white
     exif = Pillow.Exif()
-    exif[0x0112] = 6  # turn it by 90 degrees clockwise, so that left becomes top
-    upright = open_image(saved(picture, "png", exif=exif))
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise, so that left becomes top
+    upright = open_image(encode(image, "png", exif=exif))
     assert upright.size == (10, 20)
     assert upright.getpixel((5, 2)) == (255, 255, 255)
     assert upright.getpixel((5, 18)) == (0, 0, 0)
 
 
-def test_of_an_animation_the_first_picture_is_read():
+def test_the_first_frame_of_an_animation_is_read():
     first, second = Pillow.new("RGB", (16, 16), "red"), Pillow.new("RGB", (16, 16), "blue")
-    content = saved(first, "gif", save_all=True, append_images=[second])
+    content = encode(first, "gif", save_all=True, append_images=[second])
     assert load_pixels(content, 8)[0].float().mean() > 250
 
 
-def test_a_panorama_is_read_whole():
+def test_all_of_a_panorama_is_read():
     wide = Pillow.new("RGB", (20_000, 60), "green")
     for kind in ("jpeg", "png"):
-        assert image_problem(saved(wide, kind)) is None
-        assert load_pixels(saved(wide, kind), 16)[1].float().mean() > 120
+        assert image_problem(encode(wide, kind)) is None
+        assert load_pixels(encode(wide, kind), 16)[1].float().mean() > 120
 
 
-def test_what_is_wrong_with_a_picture_is_said(tmp_path):
-    good = saved(Pillow.new("RGB", (64, 64), "red"), "jpeg")
-    (tmp_path / "text.jpg").write_text("not a picture at all")
+def test_errors_say_what_is_wrong_with_an_image(tmp_path):
+    good = encode(Pillow.new("RGB", (64, 64), "red"), "jpeg")
+    (tmp_path / "text.jpg").write_text("not an image at all")
     assert "empty" in str(image_problem(b""))
     assert "broken" in str(image_problem(good[: len(good) // 2]))
-    assert "1 × 1" in str(image_problem(saved(Pillow.new("RGB", (1, 1)), "png")))
-    assert "no picture" in str(image_problem(str(tmp_path / "text.jpg")))
+    assert "1 × 1" in str(image_problem(encode(Pillow.new("RGB", (1, 1)), "png")))
+    assert "not a readable image" in str(image_problem(str(tmp_path / "text.jpg")))
     assert "does not exist" in str(image_problem("nowhere.jpg"))
     assert "folder" in str(image_problem(str(tmp_path)))
     with pytest.raises(MediaError, match="million pixels"):
-        open_image(saved(Pillow.new("1", (20_000, 20_000)), "png"))
+        open_image(encode(Pillow.new("1", (20_000, 20_000)), "png"))
 
 
-def test_augmentation_changes_pictures_only_as_much_as_it_may():
+def test_augmentation_stays_within_its_limits():
     gradient = np.tile(np.arange(64, dtype=np.uint8)[None, :, None] * 4, (64, 1, 3))
-    content = saved(Pillow.fromarray(gradient), "png")
-    still = load_pixels(content, 32, ImageAugmentConfig())
-    assert_close(still, load_pixels(content, 32))
+    content = encode(Pillow.fromarray(gradient), "png")
+    unchanged = load_pixels(content, 32, ImageAugmentConfig())
+    assert_close(unchanged, load_pixels(content, 32))
     crops = torch.stack([load_pixels(content, 32, ImageAugmentConfig(crop=0.25)) for _ in range(40)]).float()
     spans = crops[..., -1].mean(dim=(1, 2)) - crops[..., 0].mean(dim=(1, 2))
     assert spans.min() > 0.70 * 252
@@ -219,7 +221,7 @@ def test_augmentation_changes_pictures_only_as_much_as_it_may():
     assert colors.mean(dim=(1, 2, 3)).std() > 3
 
 
-def test_all_bad_rows_are_told_before_training_and_may_be_left_out(folder, capsys):
+def test_all_invalid_rows_are_reported_together_and_may_be_skipped(folder, capsys):
     (folder / "train" / "0.png").write_bytes(b"")
     (folder / "train" / "1.png").unlink()
     with pytest.raises(
@@ -228,14 +230,14 @@ def test_all_bad_rows_are_told_before_training_and_may_be_left_out(folder, capsy
         load(folder)
     assert load(folder, skip_invalid=True)["references"][:] == CAPTIONS[2:]
     rows = [{"file_name": "2.png", "captions": []}, {"file_name": "2.png", "captions": [" "]}]
-    lines(folder / "val" / "metadata.jsonl", rows)
+    write_rows(folder / "val" / "metadata.jsonl", rows)
     with pytest.raises(UsageError, match="has no caption"):
         load(folder, "validation")
 
 
-def test_a_column_or_a_split_that_is_missing_is_named(folder):
+def test_a_missing_column_or_split_is_named(folder):
     with pytest.raises(UsageError, match=r"unknown column 'titles'.*captions"):
-        load(folder, caption="titles")
+        load(folder, caption_column="titles")
     with pytest.raises(UsageError, match="has no train split"):
         load(folder / "train")
 
@@ -243,7 +245,7 @@ def test_a_column_or_a_split_that_is_missing_is_named(folder):
 # ── Several captions ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_picture_is_encoded_once_for_all_its_captions(folder):
+def test_an_image_is_encoded_once_for_all_its_captions(folder):
     task = Task(config(data=str(folder)))
     examples = task.load("train")
     task.fit(examples)
@@ -252,36 +254,38 @@ def test_a_picture_is_encoded_once_for_all_its_captions(folder):
     assert batch.source.values.size(0) == 2
     assert batch.tokens.size(0) == 4
     together = model(batch).item()
-    apart = 0.0
+    separately = 0.0
     for row in (0, 2):
-        for place in range(2):
-            picked = examples.select([row])
-            only = [[picked[0]["target"][place]]]
-            single = picked.remove_columns("target").add_column("target", only)
-            apart += model(task.collate(single, [0])).item()
-    assert together == pytest.approx(apart, rel=1e-4)
+        for index in range(2):
+            example = examples.select([row])
+            target = [[example[0]["target"][index]]]
+            single = example.remove_columns("target").add_column("target", target)
+            separately += model(task.collate(single, [0])).item()
+    assert together == pytest.approx(separately, rel=1e-4)
 
 
-def test_some_of_the_captions_are_drawn_anew_each_time(folder):
+def test_some_of_the_captions_are_sampled_for_each_batch(folder):
     words = dataclasses.replace(tiny().vocabulary, min_frequency=1)
-    task = Task(config(data=str(folder), batch=dataclasses.replace(tiny().batch, targets=1), vocabulary=words))
+    task = Task(
+        config(data=str(folder), batch=dataclasses.replace(tiny().batch, targets_per_source=1), vocabulary=words)
+    )
     examples = task.load("train")
     task.fit(examples)
-    drawn = {
+    sampled = {
         task.tokenizer.decode(task.collate(examples, [0], training=True).tokens[0, 1:-1].tolist()) for _ in range(20)
     }
-    assert drawn == {"a red one", "one in red"}
+    assert sampled == {"a red one", "one in red"}
     assert task.collate(examples, [0]).tokens.size(0) == 2
 
 
-def test_a_memory_is_repeated_for_its_owners():
+def test_a_memory_is_repeated_for_each_of_its_captions():
     memory = Memory(torch.randn(2, 3, 4), torch.ones(2, 3, dtype=torch.bool), torch.randn(2, 4))
-    several = memory.select(torch.tensor([0, 0, 1]))
-    assert_close(several.states[1], memory.states[0])
-    assert_close(several.summary[2], memory.summary[1])
+    repeated = memory.select(torch.tensor([0, 0, 1]))
+    assert_close(repeated.states[1], memory.states[0])
+    assert_close(repeated.summary[2], memory.summary[1])
 
 
-# ── Through the command line ────────────────────────────────────────────────────────────────────────────────
+# ── The command line ────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture
@@ -290,22 +294,22 @@ def trained(folder) -> str:
     return "run"
 
 
-def test_predict_reads_files_folders_and_says_what_it_cannot(trained, folder, capsys):
+def test_predict_reads_files_and_folders_and_reports_what_it_cannot_read(trained, folder, capsys):
     (folder / "test" / "z.jpg").write_text("text")
     capsys.readouterr()
     run.main(["image_captioning", "predict", trained, str(folder / "test"), str(folder / "test" / "0.png")])
     out, err = capsys.readouterr()
-    # 0.png, 1.png, 2.png, metadata.jsonl, z.jpg, and the first once more
-    written = out.split("\n")[:-1]
-    assert len(written) == 6
-    assert written[3] == written[4] == ""
-    assert written[0] == written[5]
-    assert "z.jpg is no picture" in " ".join(err.split())
+    # 0.png, 1.png, 2.png, metadata.jsonl, z.jpg, and the first again
+    lines = out.split("\n")[:-1]
+    assert len(lines) == 6
+    assert lines[3] == lines[4] == ""
+    assert lines[0] == lines[5]
+    assert "z.jpg is not a readable image" in " ".join(err.split())
 
 
-def test_predict_draws_the_picture_once_for_each_word(trained, folder):
-    run.main(["image_captioning", "predict", trained, str(folder / "test" / "0.png"), "--plot-dir", "pictures"])
-    assert imread("pictures/0001.png").shape[1] > 200
+def test_predict_plots_the_image_once_for_each_word(trained, folder):
+    run.main(["image_captioning", "predict", trained, str(folder / "test" / "0.png"), "--plot-dir", "plots"])
+    assert imread("plots/0001.png").shape[1] > 200
 
 
 @pytest.fixture
@@ -323,7 +327,7 @@ def address(folder) -> Iterator[str]:
         server.shutdown()
 
 
-def test_an_address_is_fetched_once(trained, folder, address, capsys):
+def test_a_web_address_is_fetched_once(trained, folder, address, capsys):
     capsys.readouterr()
     run.main(["image_captioning", "predict", trained, f"{address}/test/1.png", f"{address}/test/none.png"])
     first, err = capsys.readouterr()
@@ -333,17 +337,49 @@ def test_an_address_is_fetched_once(trained, folder, address, capsys):
     assert capsys.readouterr().out.split("\n")[0] == first.split("\n")[0]
 
 
-def test_a_size_that_the_network_cannot_halve_is_refused():
+def test_a_size_that_the_layers_cannot_halve_is_refused():
     task = Task(config(encoder=dataclasses.replace(tiny().encoder, size=30)))
     task.fit(task.load("train"))
     with pytest.raises(UsageError, match="multiples of 8"):
         task.build_model()
 
 
-def test_evaluation_has_all_of_cocos_metrics(trained, capsys):
+def test_evaluation_reports_all_metrics_of_coco_and_the_diversity(trained, capsys):
     capsys.readouterr()
     run.main(["image_captioning", "evaluate", trained])
     report = json.loads(Path("run/evaluation/test.json").read_text())
     assert set(report["metrics"]) == {"cider", "bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge_l"}
     assert set(report["diversity"]) == {"vocabulary used", "distinct captions", "novel captions"}
     assert "novel captions" in capsys.readouterr().out
+
+
+# ── Settings without effect ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_settings_without_effect_are_listed():
+    from_scratch = tiny()
+    assert set(from_scratch.encoder.unused_settings()) == {"grad_checkpointing"}
+    assert set(from_scratch.unused_settings()) == {"caption_column", "train.encoder_lr", "train.unfreeze_at"}
+    frozen = dataclasses.replace(
+        from_scratch, data="x", encoder=dataclasses.replace(from_scratch.encoder, pretrained="y")
+    )
+    assert set(frozen.encoder.unused_settings()) == {"channels"}
+    augment = {"augment.crop", "augment.flip", "augment.color"}
+    assert set(frozen.unused_settings()) == {"num_scenes", "encoder.grad_checkpointing", *augment}
+    tuned = dataclasses.replace(frozen, train=dataclasses.replace(frozen.train, encoder_lr=1e-4))
+    assert set(tuned.unused_settings()) == {"num_scenes"}
+
+
+def test_a_typed_flag_without_effect_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        run.main(["image_captioning", "train", "tiny", "--data", "somewhere", "--num-scenes", "8"])
+    assert "num" in capsys.readouterr().err
+
+
+def test_a_sequence_encoder_relates_the_regions():
+    sequence = RecurrentEncoderConfig(hidden_dim=16)
+    task = Task(config(num_scenes=8, encoder=dataclasses.replace(tiny().encoder, sequence=sequence)))
+    examples = task.load("train")
+    task.fit(examples)
+    memory = task.build_model().eval().encode(task.collate(examples, [0, 1]))
+    assert memory.states.shape == (2, 16, 32)  # 4 x 4 regions, two directions

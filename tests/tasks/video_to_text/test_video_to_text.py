@@ -1,4 +1,4 @@
-"""Video to text as it is used: every form of data, bad files, what is kept, pictures, the metrics of each kind."""
+"""Video to text as it is used: all forms of data, invalid files, cached frames, plots, both sets of metrics."""
 
 import dataclasses
 import json
@@ -14,42 +14,45 @@ from torch.testing import assert_close
 from transformers import ResNetConfig, ResNetModel, ViTImageProcessor
 
 import run
-from tasks.common.data import precompute as frozen
+from encoders.config import NoSequenceEncoderConfig, RecurrentEncoderConfig
+from tasks.common.data.precompute import precompute
 from tasks.common.errors import UsageError
 from tasks.toy_world.videos import write_video
 from tasks.video_to_text import Task
 from tasks.video_to_text.frames import FrameConfig
 from tasks.video_to_text.presets import PRESETS, tiny
+from tasks.video_to_text.task import VideoEncoderConfig
 
 CAPTIONS = [["A red one.", "one in red"], ["A blue one.", "it's blue"], ["Green!", "all green"]]
 COLORS = [(200, 0, 0), (0, 0, 200), (0, 200, 0)]
+REGIONS = ["--encoder.kind", "none", "--encoder.frame-aggregation", "regions"]
 SHORT = ["--train.epochs", "1", "--vocabulary.min-frequency", "1", "--search.max-length", "8"]
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch) -> None:
+def _work_in_an_empty_folder(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def render_clip(folder: Path, names: list[str]) -> None:
-    """Three videos of two, three and four frames."""
+def save_videos(folder: Path, names: list[str]) -> None:
+    """Save three videos of two, three and four frames."""
     for number, name in enumerate(names):
         write_video(np.full((2 + number, 32, 48, 3), COLORS[number], dtype=np.uint8), folder / f"{name}.mp4")
 
 
-def lines(path: Path, rows: list[dict]) -> None:
+def write_rows(path: Path, rows: list[dict]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """The videofolder convention."""
-    place = tmp_path / "data"
+    data = tmp_path / "data"
     for split in ("train", "val", "test"):
-        render_clip(place / split, ["0", "1", "2"])
-        rows = [{"file_name": f"{number}.mp4", "captions": given} for number, given in enumerate(CAPTIONS)]
-        lines(place / split / "metadata.jsonl", rows)
-    return place
+        save_videos(data / split, ["0", "1", "2"])
+        rows = [{"file_name": f"{number}.mp4", "captions": captions} for number, captions in enumerate(CAPTIONS)]
+        write_rows(data / split / "metadata.jsonl", rows)
+    return data
 
 
 def config(**changes):
@@ -60,10 +63,10 @@ def load(data: object, split: str = "train", **changes) -> Dataset:
     return Task(config(data=str(data), **changes)).load(split)
 
 
-# ── Where data come from ────────────────────────────────────────────────────────────────────────────────────
+# ── Forms of data ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_folder_is_read_with_its_lengths_in_frames(folder):
+def test_a_folder_is_read_with_lengths_in_frames(folder):
     examples = load(folder)
     assert examples["references"][:] == CAPTIONS
     assert examples["target"][:] == [["a red one", "one in red"], ["a blue one", "it's blue"], ["green", "all green"]]
@@ -71,8 +74,8 @@ def test_a_folder_is_read_with_its_lengths_in_frames(folder):
     assert load(folder, "validation", frames=FrameConfig(num_frames=3))["length"][:] == [2, 3, 3]
 
 
-def test_msrvtts_annotations(tmp_path):
-    render_clip(tmp_path / "vtt" / "TrainValVideo", ["video0", "video1", "video2"])
+def test_the_annotations_of_msrvtt_are_read(tmp_path):
+    save_videos(tmp_path / "vtt" / "TrainValVideo", ["video0", "video1", "video2"])
     splits = ["train", "validate", "train"]
     content = {
         "videos": [{"video_id": f"video{n}", "split": splits[n], "id": n} for n in range(3)],
@@ -86,9 +89,9 @@ def test_msrvtts_annotations(tmp_path):
 
 
 @pytest.mark.parametrize("listing", ["AllVideoDescriptions.txt", "video_corpus.csv"])
-def test_msvds_descriptions_and_both_ways_to_split_them(tmp_path, listing):
+def test_msvd_is_read_with_either_listing_and_either_split(tmp_path, listing):
     names = ["a_b_1_9", "c_0_4", "-d_3_5"]
-    render_clip(tmp_path / "msvd" / "YouTubeClips", names)
+    save_videos(tmp_path / "msvd" / "YouTubeClips", names)
     pairs = [(names[n], text) for n in range(3) for text in CAPTIONS[n]]
     if listing.endswith("txt"):
         text = "# a note\n" + "".join(f"{name} {caption}\n" for name, caption in pairs)
@@ -96,7 +99,7 @@ def test_msvds_descriptions_and_both_ways_to_split_them(tmp_path, listing):
         rows = [(*name.rsplit("_", 2), "English", caption) for name, caption in pairs] + [("c", 0, 4, "German", "blau")]
         text = "VideoID,Start,End,Language,Description\n" + "".join(",".join(map(str, row)) + "\n" for row in rows)
     (tmp_path / "msvd" / listing).write_text(text)
-    with pytest.raises(UsageError, match=r"which clips are the train split\?"):
+    with pytest.raises(UsageError, match="the clips of the train split are not known"):
         load(tmp_path / "msvd")
     mapping = [f"{name} vid{number}\n" for name, number in zip(names, (3, 1201, 1400), strict=True)]
     (tmp_path / "msvd" / "youtube_mapping.txt").write_text("".join(mapping))
@@ -106,7 +109,7 @@ def test_msvds_descriptions_and_both_ways_to_split_them(tmp_path, listing):
     assert load(tmp_path / "msvd")["references"][:] == CAPTIONS[1:]
 
 
-def test_a_data_set_of_the_hubs_kind(tmp_path, folder):
+def test_a_dataset_with_a_video_column_is_read(tmp_path, folder):
     videos = [{"path": None, "bytes": (folder / "train" / f"{n}.mp4").read_bytes()} for n in range(3)]
     features = Features({"clip": Video(decode=False), "caption": List(Value("string"))})
     table = Dataset.from_dict({"clip": videos, "caption": CAPTIONS}, features=features)
@@ -122,49 +125,50 @@ def test_a_data_set_of_the_hubs_kind(tmp_path, folder):
         assert_close(source.values[row, 0].float().mean(dim=(1, 2)), torch.tensor(color).float(), atol=6, rtol=0)
 
 
-def test_features_of_frames_and_folders_of_frames_in_place_of_videos(tmp_path):
+def test_frame_features_and_folders_of_frames_are_used_in_place_of_videos(tmp_path):
     for split in ("train", "val"):
         (tmp_path / "features" / split).mkdir(parents=True)
         rows = []
-        for number, given in enumerate(CAPTIONS):
+        for number, captions in enumerate(CAPTIONS):
             np.save(tmp_path / "features" / split / f"{number}.npy", np.random.rand(2 + number, 6).astype(np.float16))
-            rows.append({"file_name": f"{number}.npy", "captions": given})
-        lines(tmp_path / "features" / split / "metadata.jsonl", rows)
+            rows.append({"file_name": f"{number}.npy", "captions": captions})
+        write_rows(tmp_path / "features" / split / "metadata.jsonl", rows)
     run.main(["video_to_text", "train", "tiny", "--data", "features", "--run", "run", *SHORT])
     run.main(["video_to_text", "evaluate", "run", "--split", "validation"])
-    run.main(["video_to_text", "predict", "run", "features/val/1.npy", "--plot-dir", "pictures"])
-    assert imread("pictures/0001.png").size > 0
+    run.main(["video_to_text", "predict", "run", "features/val/1.npy", "--plot-dir", "plots"])
+    assert imread("plots/0001.png").size > 0
     frames = tmp_path / "frames" / "train"
     for number in range(3):
         (frames / str(number)).mkdir(parents=True)
-        for place in range(2 + number):
-            Image.new("RGB", (30, 20), COLORS[number]).save(frames / str(number) / f"{place}.png")
-    lines(frames / "metadata.jsonl", [{"file_name": str(n), "captions": CAPTIONS[n]} for n in range(3)])
+        for frame in range(2 + number):
+            Image.new("RGB", (30, 20), COLORS[number]).save(frames / str(number) / f"{frame}.png")
+    write_rows(frames / "metadata.jsonl", [{"file_name": str(n), "captions": CAPTIONS[n]} for n in range(3)])
     assert load(tmp_path / "frames")["length"][:] == [2, 3, 4]
 
 
-def test_bad_rows_are_told_together(folder):
+def test_all_invalid_rows_are_reported_together_and_may_be_skipped(folder):
     train = folder / "train"
     (train / "0.mp4").write_bytes(b"")
-    (train / "1.mp4").write_text("no video")
+    (train / "1.mp4").write_text("not a video")
     with pytest.raises(
-        UsageError, match=r"2 of 3 rows are invalid.*\(0\.mp4\) is empty.*\(1\.mp4\) is no video.*--skip-invalid"
+        UsageError,
+        match=r"2 of 3 rows are invalid.*\(0\.mp4\) is empty.*\(1\.mp4\) is not a readable video.*--skip-invalid",
     ):
         load(folder)
     assert load(folder, skip_invalid=True)["references"][:] == CAPTIONS[2:]
 
 
-def test_what_is_kept_is_never_decoded_again(folder, monkeypatch):
-    plain, kept = FrameConfig(num_frames=3), FrameConfig(num_frames=3, cache_frames=True)
-    decoded, held = (Task(config(data=str(folder), frames=frames)) for frames in (plain, kept))
-    sources = [task.load("train")["source"][:] for task in (decoded, held)]
-    for task in (decoded, held):
-        task.width = 0
-    gold = decoded.collate_sources(sources[0], training=False)
+def test_cached_frames_are_never_decoded_again(folder, monkeypatch):
+    configs = FrameConfig(num_frames=3), FrameConfig(num_frames=3, cache_frames=True)
+    uncached, cached = (Task(config(data=str(folder), frames=frames)) for frames in configs)
+    sources = [task.load("train")["source"][:] for task in (uncached, cached)]
+    for task in (uncached, cached):
+        task.feature_dim = 0
+    expected = uncached.collate_sources(sources[0], training=False)
     monkeypatch.setattr("av.open", None)
-    again = held.collate_sources(held.load("train")["source"][:], training=False)
-    assert torch.equal(again.values, gold.values)
-    assert torch.equal(again.mask, gold.mask)
+    again = cached.collate_sources(cached.load("train")["source"][:], training=False)
+    assert torch.equal(again.values, expected.values)
+    assert torch.equal(again.mask, expected.mask)
 
 
 # ── Encoders ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -181,7 +185,7 @@ def resnet(tmp_path) -> str:
     return str(tmp_path / "resnet")
 
 
-def test_frozen_features_are_computed_once_and_a_run_needs_no_pretrained_folder(folder, resnet, capsys):
+def test_a_run_does_not_need_the_folder_of_its_pretrained_model(folder, resnet, capsys):
     flags = ["--data", str(folder), "--encoder.pretrained", resnet, "--encoder.size", "32"]
     run.main(["video_to_text", "train", "tiny", *flags, "--run", "run", *SHORT])
     (Path(resnet) / "config.json").unlink()
@@ -193,40 +197,42 @@ def test_frozen_features_are_computed_once_and_a_run_needs_no_pretrained_folder(
     assert "can't be loaded" in capsys.readouterr().err
 
 
-def test_the_model_gives_the_same_for_raw_and_for_encoded_videos(folder, resnet):
+def test_raw_and_precomputed_videos_give_the_same_memory(folder, resnet):
     encoder = dataclasses.replace(tiny().encoder, pretrained=resnet, size=())
     task = Task(config(data=str(folder), encoder=encoder))
     examples = task.load("train")
     task.fit(examples)
     model = task.build_model().eval()
-    encoded = frozen.precompute(task, model.encoder.frontend, examples)
-    assert encoded["length"][:] == [2, 3, 4]
-    raw, kept = (model.encoder(task.read(part["source"][:], training=False)) for part in (examples, encoded))
-    assert_close(kept.states, raw.states, rtol=1e-2, atol=1e-2)
+    precomputed = precompute(task, model.encoder.frontend, examples)
+    assert precomputed["length"][:] == [2, 3, 4]
+    raw, cached = (
+        model.encoder(task.batch_sources(part["source"][:], training=False)) for part in (examples, precomputed)
+    )
+    assert_close(cached.states, raw.states, rtol=1e-2, atol=1e-2)
     other = Task(config(data=str(folder), encoder=encoder, frames=FrameConfig(num_frames=2)))
     other.fit(other.load("train"))
-    assert frozen.precompute(other, model.encoder.frontend, other.load("train"))["length"][:] == [2, 2, 2]
+    assert precompute(other, model.encoder.frontend, other.load("train"))["length"][:] == [2, 2, 2]
 
 
 @pytest.mark.parametrize(
     "flags",
     [
-        ["--encoder.frame-aggregation", "mean", "--attention.score", "none"],
-        ["--encoder.frame-aggregation", "frames", "--decoder.kind", "s2vt"],
+        ["--encoder.kind", "none", "--encoder.frame-aggregation", "mean", "--attention.score", "none"],
+        ["--encoder.kind", "none", "--decoder.kind", "s2vt"],
         ["--encoder.frontend", "spatiotemporal", "--decoder.ctc-weight", "0.3", "--vocabulary.kind", "character"],
-        ["--encoder.frame-aggregation", "frames", "--attention.num-heads", "2"],
-        ["--encoder.frame-aggregation", "regions", "--encoder.frontend", "spatiotemporal"],
-        ["--encoder.frame-aggregation", "regions", "--encoder.frontend", "two_stream", "--encoder.window-frames", "4"],
+        ["--encoder.kind", "none", "--attention.num-heads", "2"],
+        [*REGIONS, "--encoder.frontend", "spatiotemporal"],
+        [*REGIONS, "--encoder.frontend", "two_stream", "--encoder.window-frames", "4"],
         ["--augment.stutter", "0.2", "--augment.crop", "0.1", "--frames.cache-frames"],
     ],
 )
-def test_every_way_to_read_a_video_trains_and_writes(flags, capsys):
+def test_every_encoder_of_videos_can_be_trained_and_evaluated(flags, capsys):
     run.main(["video_to_text", "train", "tiny", "--run", "run", "--train.epochs", "1", "--num-scenes", "32", *flags])
     run.main(["video_to_text", "evaluate", "run", "--split", "validation", "--beam", "2"])
     assert "cider" in capsys.readouterr().out
 
 
-# ── Through the command line ────────────────────────────────────────────────────────────────────────────────
+# ── The command line ────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture
@@ -235,7 +241,7 @@ def trained(folder) -> str:
     return "run"
 
 
-def test_predict_reads_files_and_folders_and_says_what_it_cannot(trained, folder, capsys):
+def test_predict_reads_files_and_folders_and_reports_what_it_cannot_read(trained, folder, capsys):
     (folder / "test" / "z.mp4").write_text("text")
     frames = folder / "frames"
     frames.mkdir()
@@ -244,61 +250,89 @@ def test_predict_reads_files_and_folders_and_says_what_it_cannot(trained, folder
     capsys.readouterr()
     run.main(["video_to_text", "predict", trained, str(folder / "test"), str(frames), str(folder / "test" / "0.mp4")])
     out, err = capsys.readouterr()
-    written = out.split("\n")[
-        :-1
-    ]  # 0.mp4, 1.mp4, 2.mp4, metadata.jsonl, z.mp4, the folder of frames, and the first again
-    assert len(written) == 7
-    assert written[3] == written[4] == ""
-    assert written[0] == written[6]
-    assert "z.mp4 is no video that can be read" in " ".join(err.split())
+    # 0.mp4, 1.mp4, 2.mp4, metadata.jsonl, z.mp4, the folder of frames, and the first again
+    lines = out.split("\n")[:-1]
+    assert len(lines) == 7
+    assert lines[3] == lines[4] == ""
+    assert lines[0] == lines[6]
+    assert "z.mp4 is not a readable video" in " ".join(err.split())
 
 
-def test_predict_draws_the_strip_of_frames(trained, folder):
-    run.main(["video_to_text", "predict", trained, str(folder / "test" / "2.mp4"), "--plot-dir", "pictures"])
-    assert imread("pictures/0001.png").shape[1] > 300
+def test_predict_plots_the_frames(trained, folder):
+    run.main(["video_to_text", "predict", trained, str(folder / "test" / "2.mp4"), "--plot-dir", "plots"])
+    assert imread("plots/0001.png").shape[1] > 300
 
 
-def test_predict_draws_the_strip_once_for_each_word_where_regions_are_looked_at(folder):
-    flags = ["--encoder.frame-aggregation", "regions", "--encoder.frontend", "spatiotemporal"]
+def test_predict_plots_the_frames_once_for_each_word_with_attention_to_regions(folder):
+    flags = [*REGIONS, "--encoder.frontend", "spatiotemporal"]
     run.main(["video_to_text", "train", "tiny", "--data", str(folder), "--run", "run", *SHORT, *flags])
-    run.main(["video_to_text", "predict", "run", str(folder / "test" / "2.mp4"), "--plot-dir", "pictures"])
-    assert imread("pictures/0001.png").size > 0
+    run.main(["video_to_text", "predict", "run", str(folder / "test" / "2.mp4"), "--plot-dir", "plots"])
+    assert imread("plots/0001.png").size > 0
 
 
-def test_regions_of_a_pretrained_network_are_refused(folder, resnet, capsys):
-    flags = ["--data", str(folder), "--encoder.pretrained", resnet, "--encoder.frame-aggregation", "regions"]
+def test_regions_with_a_pretrained_encoder_are_refused(folder, resnet, capsys):
+    flags = ["--data", str(folder), "--encoder.pretrained", resnet, *REGIONS]
     with pytest.raises(SystemExit):
         run.main(["video_to_text", "train", "tiny", *flags, "--run", "run", *SHORT])
     assert "needs an encoder from scratch" in capsys.readouterr().err
 
 
-def test_a_model_without_attention_has_no_picture(folder, capsys):
-    flags = ["--encoder.frame-aggregation", "frames", "--decoder.kind", "s2vt"]
+def test_a_model_without_attention_has_no_plot(folder, capsys):
+    flags = ["--encoder.kind", "none", "--decoder.kind", "s2vt"]
     run.main(["video_to_text", "train", "tiny", "--data", str(folder), "--run", "run", *SHORT, *flags])
     with pytest.raises(SystemExit):
-        run.main(["video_to_text", "predict", "run", str(folder / "test" / "2.mp4"), "--plot-dir", "pictures"])
+        run.main(["video_to_text", "predict", "run", str(folder / "test" / "2.mp4"), "--plot-dir", "plots"])
     assert "no attention" in capsys.readouterr().err
 
 
-def test_lips_are_scored_by_words(folder):
+def test_lip_reading_is_scored_by_word_errors(folder):
     for split in ("train", "val", "test"):
-        rows = [{"file_name": f"{number}.mp4", "text": given[0]} for number, given in enumerate(CAPTIONS)]
-        lines(folder / split / "metadata.jsonl", rows)
-    run.main(["video_to_text", "train", "tiny", "--data", str(folder), "--run", "run", "--score", "words", *SHORT])
+        rows = [{"file_name": f"{number}.mp4", "text": captions[0]} for number, captions in enumerate(CAPTIONS)]
+        write_rows(folder / split / "metadata.jsonl", rows)
+    run.main(["video_to_text", "train", "tiny", "--data", str(folder), "--run", "run", "--metric-set", "words", *SHORT])
     run.main(["video_to_text", "evaluate", "run"])
     report = json.loads(Path("run/evaluation/test.json").read_text())
     assert {"wer", "cer"} <= set(report["metrics"])
     assert report["diversity"] == {}
 
 
-def test_sizes_that_the_network_cannot_halve_are_refused():
+def test_sizes_that_the_layers_cannot_halve_are_refused():
     task = Task(config(encoder=dataclasses.replace(tiny().encoder, size=(32, 36))))
     task.fit(task.load("train"))
     with pytest.raises(UsageError, match=r"32 × 36; .* multiples of 8"):
         task.build_model()
 
 
-def test_every_preset_is_a_whole_configuration():
+def test_every_preset_is_a_complete_configuration():
     for name, preset in PRESETS.items():
         assert preset.__doc__, name
-        assert (preset().score == "words") == (name == "grid")
+        assert (preset().metric_set == "words") == (name == "grid")
+
+
+# ── Settings ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "regions"])
+def test_a_sequence_encoder_needs_a_state_for_each_frame(aggregation):
+    with pytest.raises(ValueError, match=r"encoder\.frame_aggregation is .* with encoder\.kind recurrent"):
+        VideoEncoderConfig(RecurrentEncoderConfig(), frame_aggregation=aggregation)
+    assert VideoEncoderConfig(NoSequenceEncoderConfig(), frame_aggregation=aggregation)
+
+
+def test_a_pretrained_encoder_takes_square_frames_only():
+    with pytest.raises(ValueError, match=r"encoder\.size is .* with encoder\.pretrained"):
+        VideoEncoderConfig(pretrained="x", size=(32, 48))
+
+
+def test_settings_without_effect_are_listed():
+    only_for_two_streams = {"temporal_channels", "window_frames"}
+    assert set(VideoEncoderConfig().unused_settings()) == {"grad_checkpointing", *only_for_two_streams}
+    assert set(VideoEncoderConfig(frontend="two_stream").unused_settings()) == {"grad_checkpointing"}
+    pretrained = VideoEncoderConfig(pretrained="x").unused_settings()
+    assert set(pretrained) == {"channels", "frontend", *only_for_two_streams}
+
+
+def test_only_lip_reading_monitors_the_diagonal():
+    words = Task(config(metric_set="words"))
+    assert words.monitor is not None
+    assert Task(config()).monitor is None
