@@ -15,7 +15,7 @@ import sacrebleu
 from matplotlib.image import imread
 
 import run
-from tasks.common.cli.demo import SENSES
+from tasks.common.cli.demo import TOY_TASKS
 from tasks.toy_world import scenes
 from tasks.translation import PRESETS
 
@@ -226,7 +226,7 @@ def test_the_demo_prints_a_table_and_plots_a_gallery(place, capsys):
     assert re.search(r"translation.*\b24\b.*bleu \d", out) and "image_captioning" in out and "cider" in out
     assert "translation" in Path("runs/demo/demo.md").read_text()
     gallery = Path("runs/demo/gallery")
-    assert all(is_image(gallery / f"{task}-{number}.png") for task in SENSES for number in (1, 2, 3))
+    assert all(is_image(gallery / f"{task}-{number}.png") for task in TOY_TASKS for number in (1, 2, 3))
     assert all((gallery / name).is_file() for name in ("image_captioning-1-input.png", "video_to_text-3-input.mp4"))
     assert is_image(gallery / "one scene.png")
 
