@@ -1,4 +1,4 @@
-"""Dialogue: exchanges out of conversations, every format of them, and a conversation on the terminal."""
+"""Dialogue: exchanges from conversations of all formats, and a conversation on the terminal."""
 
 import io
 import json
@@ -8,126 +8,161 @@ import pytest
 
 import run
 from tasks.common.errors import UsageError
+from tasks.common.inference.loading import load_runs
+from tasks.common.inference.predictor import Predictor
+from tasks.common.inference.reranking import is_reverse_of
+from tasks.common.metrics.base import SelectionMetric
+from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.text_task import TextEncoderConfig
 from tasks.dialogue import Config, Task
-from tasks.dialogue.data import chatterbot, conversations, load_exchanges
+from tasks.dialogue.chat import generate_replies
+from tasks.dialogue.data import load_exchanges, read_chatterbot, read_conversations
 
 TALK = ["Hi there", "Hello", "How are you?", "Fine"]
 OTHER = ["Hi there", "Good day"]
 
 
-def write(folder, talks, name="dialog") -> str:
-    text = "".join(json.dumps({name: talk}) + "\n" for talk in talks)
+def save_table(folder, conversations, name="dialog") -> str:
+    text = "".join(json.dumps({name: turns}) + "\n" for turns in conversations)
     for split in ("train", "validation", "test"):
         (folder / f"{split}.jsonl").write_text(text)
     return str(folder)
 
 
-def test_a_reply_is_written_from_the_last_turns_before_it(tmp_path):
-    data = write(tmp_path, [TALK])
-    found = load_exchanges(data, "train", "", "dialog", 2, False, False)
-    assert found["source"] == ["Hi there", "Hi there ¶ Hello", "Hello ¶ How are you?"]
-    assert found["target"] == TALK[1:]
+def test_the_source_is_the_last_turns_before_the_reply(tmp_path):
+    data = save_table(tmp_path, [TALK])
+    examples = load_exchanges(data, "train", context_turns=2)
+    assert examples["source"] == ["Hi there", "Hi there ¶ Hello", "Hello ¶ How are you?"]
+    assert examples["target"] == TALK[1:]
 
 
-def test_backward_it_is_the_other_way_round(tmp_path):
-    data = write(tmp_path, [TALK])
-    forward, backward = (load_exchanges(data, "train", "", "dialog", 2, way, False) for way in (False, True))
+def test_backward_exchanges_source_and_target(tmp_path):
+    data = save_table(tmp_path, [TALK])
+    forward, backward = (
+        load_exchanges(data, "train", context_turns=2, backward=backward) for backward in (False, True)
+    )
     assert backward["source"] == forward["target"] and backward["target"] == forward["source"]
 
 
-def test_all_replies_to_the_same_are_references_and_each_is_learned(tmp_path):
-    data = write(tmp_path, [TALK, OTHER, OTHER])
-    train, test = (load_exchanges(data, split, "", "dialog", 1, False, False) for split in ("train", "test"))
+def test_all_replies_to_a_context_are_references_and_each_is_trained_on(tmp_path):
+    data = save_table(tmp_path, [TALK, OTHER, OTHER])
+    train, test = (load_exchanges(data, split, context_turns=1) for split in ("train", "test"))
     assert [row["target"] for row in train if row["source"] == "Hi there"] == ["Hello", "Good day"]
     (row,) = [row for row in test if row["source"] == "Hi there"]
     assert row["target"] == "Hello" and row["references"] == ["Hello", "Good day"]
 
 
-def test_daily_dialogs_own_files_are_read(tmp_path):
+def test_daily_dialog_files_are_read(tmp_path):
     for split in ("train", "validation", "test"):
         (tmp_path / split).mkdir()
         lines = "Say , Jim . __eou__ You know . __eou__ \nWhat ? __eou__ No . __eou__\n"
         (tmp_path / split / f"dialogues_{split}.txt").write_text(lines)
-    found = load_exchanges(str(tmp_path), "validation", "", "dialog", 3, False, False)
-    assert found["source"] == ["Say , Jim .", "What ?"] and found["target"] == ["You know .", "No ."]
+    examples = load_exchanges(str(tmp_path), "validation")
+    assert examples["source"] == ["Say , Jim .", "What ?"] and examples["target"] == ["You know .", "No ."]
 
 
-def test_cornells_films_are_split_as_a_whole(tmp_path):
-    sign = " +++$+++ "
-    films = [f"m{number}" for number in range(60)]
+def test_a_movie_of_cornell_is_in_one_split(tmp_path):
+    separator = " +++$+++ "
+    movies = [f"m{number}" for number in range(60)]
     lines = [
-        sign.join((f"L{render_clip}{part}", "u0", render_clip, "X", f"{render_clip} says {part}"))
-        for render_clip in films
+        separator.join((f"L{movie}{part}", "u0", movie, "X", f"{movie} says {part}"))
+        for movie in movies
         for part in "ab"
     ]
-    talks = [sign.join(("u0", "u2", render_clip, f"['L{render_clip}a', 'L{render_clip}b']")) for render_clip in films]
+    conversations = [separator.join(("u0", "u2", movie, f"['L{movie}a', 'L{movie}b']")) for movie in movies]
     (tmp_path / "movie_lines.txt").write_text("\n".join(lines), encoding="latin-1")
-    (tmp_path / "movie_conversations.txt").write_text("\n".join(talks), encoding="latin-1")
-    splits = [
-        load_exchanges(str(tmp_path), split, "", "", 3, False, False) for split in ("train", "validation", "test")
-    ]
+    (tmp_path / "movie_conversations.txt").write_text("\n".join(conversations), encoding="latin-1")
+    splits = [load_exchanges(str(tmp_path), split) for split in ("train", "validation", "test")]
     assert sum(map(len, splits)) == 60 and min(map(len, splits)) > 0
     assert splits[0][0]["target"] == splits[0][0]["source"].replace("says a", "says b")
 
 
 @pytest.mark.parametrize("language", ["english", "chinese"])
-def test_the_corpus_of_conversations_is_there_in_several_languages(language):
-    assert len(chatterbot(language)) > 300
-    begins = [{talk[0].lower() for talk in conversations(None, split, language, "")} for split in ("train", "test")]
-    assert all(begins) and not begins[0] & begins[1]
+def test_chatterbot_corpus_has_several_languages(language):
+    assert len(read_chatterbot(language)) > 300
+    train, test = (read_conversations(None, split, language, "") for split in ("train", "test"))
+    first_turns = [{str(turns[0]).lower() for turns in conversations} for conversations in (train, test)]
+    assert all(first_turns) and not first_turns[0] & first_turns[1]
 
 
 @pytest.mark.parametrize(
-    "talks, choices, message",
+    "conversations, settings, message",
     [
         ([TALK, ["Hi", ""], [None, "x"]], {}, r"2 of 3 rows are invalid: row 2 \(turn 2\) is empty; row 3 \(turn 1\)"),
         ([["alone"]], {}, "no conversation has two turns"),
-        ([TALK], {"column": "turns"}, "unknown column 'turns'.*--turns-column"),
+        ([TALK], {"turns_column": "turns"}, "unknown column 'turns'.*--turns-column"),
     ],
 )
-def test_what_is_wrong_with_conversations_is_told_at_once(talks, choices, message, tmp_path):
+def test_invalid_conversations_are_reported_together(conversations, settings, message, tmp_path):
     with pytest.raises(UsageError, match=message):
-        Task(Config(data=write(tmp_path, talks), **choices)).load("train")
+        Task(Config(data=save_table(tmp_path, conversations), **settings)).load("train")
 
 
-def test_a_language_that_is_not_there_is_named():
+def test_an_unknown_language_and_an_invalid_number_of_turns_are_refused():
     with pytest.raises(UsageError, match="unknown language 'englisch'; did you mean 'english'"):
         Task(Config(language="englisch")).load("train")
-    with pytest.raises(ValueError, match="turns is 0; allowed is 1 or more"):
-        Config(turns=0)
+    with pytest.raises(ValueError, match="context_turns is 0; allowed is 1 or more"):
+        Config(context_turns=0)
 
 
-def test_diversity_tells_replies_that_are_all_alike():
-    task = Task(Config())
-    alike, varied = task.diversity(["I do not know ."] * 4), task.diversity(["Yes", "No", "Why not ?", "Well"])
-    assert alike["distinct-1"] < varied["distinct-1"] and alike["different replies"] == 25.0
-    assert alike["words a reply"] == 4.0
+def test_diversity_is_low_for_equal_replies():
+    report = Task(Config()).report
+    equal, varied = report.diversity(["I do not know ."] * 4), report.diversity(["Yes", "No", "Why not ?", "Well"])
+    assert equal["distinct-1"] < varied["distinct-1"] and equal["distinct replies"] == 25.0
+    assert equal["words per reply"] == 4.0
 
 
-# ── As it is used ───────────────────────────────────────────────────────────────────────────────────────────
+def test_the_loss_selects_the_checkpoint():
+    assert Task(Config()).selection_metric == SelectionMetric("loss", higher_is_better=False)
+
+
+def test_a_backward_task_is_the_reverse_of_one_with_the_same_data_and_context():
+    forward = Task(Config())
+    assert is_reverse_of(Task(Config(backward=True)), forward)
+    assert not is_reverse_of(Task(Config()), forward)
+    for other in ({"language": "french"}, {"context_turns": 1}, {"data": "x"}):
+        assert not is_reverse_of(Task(Config(backward=True, **other)), forward)
+
+
+def test_the_column_of_turns_is_unused_without_data():
+    assert Config().unused_settings() == {"turns_column": "data is not set"}
+    assert Config(data="x").unused_settings() == {}
+
+
+def test_a_long_context_keeps_its_last_tokens(tmp_path):
+    data = save_table(tmp_path, [TALK])
+    task = Task(
+        Config(data=data, vocabulary=VocabularyConfig(kind="word"), encoder=TextEncoderConfig(max_source_tokens=2))
+    )
+    task.fit(task.load("train"))
+    whole = task.source_tokenizer.encode(["Hi there ¶ Hello"])[0]
+    assert task.source_token_ids(["Hi there ¶ Hello"]) == [whole[-2:]]
+
+
+# ── Command line ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> tuple[str, str]:
-    """A run, and one of the other direction."""
-    folder = tmp_path_factory.mktemp("talk")
-    data = write(folder, [TALK, OTHER] * 4)
-    places = str(folder / "run"), str(folder / "back")
-    for place, flags in zip(places, ([], ["--backward"]), strict=True):
-        choices = ["--train.epochs", "60", "--vocabulary.size", "320", "--context-turns", "2", *flags]
-        run.main(["dialogue", "train", "tiny", "--data", data, "--run", place, *choices])
-    return places
+    """Train a run, and a run of the opposite direction."""
+    folder = tmp_path_factory.mktemp("dialogue")
+    data = save_table(folder, [TALK, OTHER] * 4)
+    folders = str(folder / "run"), str(folder / "backward")
+    for run_folder, direction in zip(folders, ([], ["--backward"]), strict=True):
+        flags = ["--train.epochs", "60", "--vocabulary.size", "320", "--context-turns", "2", *direction]
+        run.main(["dialogue", "train", "tiny", "--data", data, "--run", run_folder, *flags])
+    return folders
 
 
-def test_what_was_seen_is_answered_with_its_context_in_mind(runs, capsys, tmp_path):
-    typed = tmp_path / "talk.txt"
-    typed.write_text("Hello\nHow are you?\n")
+def test_training_conversations_are_answered_by_their_context(runs, capsys, tmp_path):
+    conversation = tmp_path / "conversation.txt"
+    conversation.write_text("Hello\nHow are you?\n")
     capsys.readouterr()
-    run.main(["dialogue", "predict", runs[0], str(typed), "Hi there\nHello"])
+    run.main(["dialogue", "predict", runs[0], str(conversation), "Hi there\nHello"])
     assert capsys.readouterr().out.split("\n") == ["Fine", "How are you?", ""]
 
 
-def test_evaluation_tells_diversity_and_takes_a_model_that_ranks(runs, capsys):
+def test_evaluation_reports_diversity_and_accepts_a_reranker(runs, capsys):
     run.main(["dialogue", "evaluate", runs[0], "--rerank", runs[1], "--rerank-weight", "0.3"])
     out = capsys.readouterr().out
     assert "distinct-1" in out and "perplexity" in out and "bleu" in out
@@ -136,18 +171,18 @@ def test_evaluation_tells_diversity_and_takes_a_model_that_ranks(runs, capsys):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--rerank", "RUN"], "a run of the other direction is needed"),
-        (["--rerank", "BACK", "--rerank-weight", "2"], "--rerank-weight is 2.0; allowed is 0 to 1"),
+        (["--rerank", "RUN"], "a run of the opposite direction is needed"),
+        (["--rerank", "BACKWARD", "--rerank-weight", "2"], "--rerank-weight is 2.0; allowed is 0 to 1"),
     ],
 )
-def test_only_a_model_of_the_other_direction_ranks(flags, message, runs, capsys):
-    names = dict(zip(("RUN", "BACK"), runs, strict=True))
+def test_only_a_run_of_the_opposite_direction_reranks(flags, message, runs, capsys):
+    names = dict(zip(("RUN", "BACKWARD"), runs, strict=True))
     with pytest.raises(SystemExit):
         run.main(["dialogue", "evaluate", runs[0], *(names.get(flag, flag) for flag in flags)])
     assert message in capsys.readouterr().err
 
 
-def test_a_conversation_on_the_terminal_has_a_history_and_an_end(runs, capsys, monkeypatch):
+def test_chat_keeps_a_history_until_an_empty_line_and_ends_at_quit(runs, capsys, monkeypatch):
     typed = b"Hello\nHow are you?\n\nHi there\n\xff\nquit\nnever read\n"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(typed)))
     capsys.readouterr()
@@ -158,29 +193,27 @@ def test_a_conversation_on_the_terminal_has_a_history_and_an_end(runs, capsys, m
     assert "(a new conversation)" in err and "not valid UTF-8" in err
 
 
-def test_the_history_is_what_both_have_said(runs, monkeypatch):
-    from tasks.common.inference.evaluation import Predictor
-    from tasks.common.inference.loading import load_runs
-    from tasks.dialogue.chat import replies
-
+def test_the_history_of_a_chat_includes_the_replies(runs, monkeypatch):
     seen: list[str] = []
-    writer = load_runs("dialogue", [Path(runs[0])])
-    write_one = Predictor.write
+    predictor = load_runs("dialogue", [Path(runs[0])])
+    generate = Predictor.generate
 
     def spy(self, sources, config):
         seen.extend(sources)
-        return write_one(self, sources, config)
+        return generate(self, sources, config)
 
-    monkeypatch.setattr(Predictor, "write", spy)
-    first, second, _ = replies(writer, iter(["Hi there", "How are you?", "", "Hello"]), writer.task.config.search)
+    monkeypatch.setattr(Predictor, "generate", spy)
+    first, second, _ = generate_replies(
+        predictor, iter(["Hi there", "How are you?", "", "Hello"]), predictor.task.config.search
+    )
     assert seen == ["Hi there", f"{first} ¶ How are you?", "Hello"]
     assert second
 
 
-def test_chat_belongs_to_dialogue_alone(capsys):
+def test_chat_is_a_command_of_dialogue_only(capsys):
     with pytest.raises(SystemExit):
         run.main(["translation", "chat", "x"])
     assert "unknown command 'chat'" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run.main(["dialogue", "chat"])
-    assert "chat needs the folder of a run" in capsys.readouterr().err
+    assert "chat needs a run folder" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Summarization: docstrings as data, and documents of every length as a user has them."""
+"""Summarization: docstrings as data, and documents of any length."""
 
 import json
 from collections import Counter
@@ -9,7 +9,7 @@ import run
 from tasks.common.errors import UsageError
 from tasks.common.text.words import split_words
 from tasks.summarization import PRESETS, Config, Task
-from tasks.summarization.docstrings import assign_packages, docstrings, load_docstrings
+from tasks.summarization.docstrings import assign_packages, load_docstrings, parse_docstrings
 
 CODE = '''
 """Short module line.
@@ -37,22 +37,22 @@ class Three:
 PACKAGES = PRESETS["tiny"]().packages
 
 
-def test_a_docstrings_first_line_sums_up_the_rest():
-    found = docstrings(CODE.encode())
-    assert [target for _, target in found] == ["Short module line.", "Do one thing with care."]
-    assert found[1][0] == "The rest of it goes over several lines, and has a good number of words in it."
+def test_the_first_line_of_a_docstring_is_its_summary():
+    pairs = parse_docstrings(CODE.encode())
+    assert [target for _, target in pairs] == ["Short module line.", "Do one thing with care."]
+    assert pairs[1][0] == "The rest of it goes over several lines, and has a good number of words in it."
 
 
 @pytest.mark.parametrize("code", [b"def (", b"\0\1\2", b"\xff\xfe", b""])
-def test_what_is_no_python_has_no_docstrings(code):
-    assert docstrings(code) == []
+def test_invalid_python_has_no_docstrings(code):
+    assert parse_docstrings(code) == []
 
 
-def test_a_split_is_made_of_whole_packages_within_its_share():
-    sizes = Counter({f"package{number}": number for number in range(1, 60)})
-    source_index = assign_packages(sizes)
+def test_a_split_consists_of_whole_packages_within_its_share():
+    counts = Counter({f"package{number}": number for number in range(1, 60)})
+    split_by_package = assign_packages(counts)
     for split in ("test", "validation"):
-        share = sum(sizes[name] for name, owner in source_index.items() if owner == split) / sizes.total()
+        share = sum(counts[name] for name, own in split_by_package.items() if own == split) / counts.total()
         assert 0.02 < share <= 0.05
 
 
@@ -63,31 +63,31 @@ def test_splits_share_no_text():
     assert not texts["train"] & (texts["validation"] | texts["test"]) and not texts["validation"] & texts["test"]
 
 
-def test_a_package_that_is_not_there_is_named():
+def test_packages_that_are_missing_or_too_few_are_refused():
     with pytest.raises(UsageError, match="unknown package 'ritch'; did you mean 'rich'"):
         load_docstrings("train", ["ritch"])
     with pytest.raises(UsageError, match="leave nothing for test"):
         load_docstrings("test", ["jiwer"])
     with pytest.raises(UsageError, match="leave nothing for train"):
-        load_docstrings("train", ["_soundfile_data"])  # which has no docstring at all
+        load_docstrings("train", ["_soundfile_data"])  # it has no docstrings
 
 
-def test_the_lead_has_as_many_words_as_references_have():
+def test_the_lead_has_the_mean_number_of_words_of_the_references():
     task = Task(PRESETS["tiny"]())
     examples = task.load("validation")
-    lead = task.baselines(examples)["lead"]
+    lead = task.report.baselines(examples)["lead"]
     mean = sum(len(split_words(target)) for target in examples["target"]) / len(examples)
     assert all(source.startswith(line) for source, line in zip(examples["source"], lead, strict=True))
     assert {len(split_words(line)) for line in lead} == {round(mean)}
 
 
-def test_only_the_beginning_of_a_long_document_is_read():
+def test_long_documents_are_truncated_to_their_beginning():
     task = Task(PRESETS["tiny"]())
     task.fit(task.load("validation"))
-    limit = task.config.encoder.limit
+    limit = task.config.encoder.max_source_tokens
     text = "a word and another one " * 5000
     assert task.source_lengths([text, "a word"]) == [limit + 1, len(task.source_tokenizer.encode(["a word"])[0]) + 1]
-    assert task.source_tokens([text])[0] == task.source_tokenizer.encode([text])[0][:limit]
+    assert task.source_token_ids([text])[0] == task.source_tokenizer.encode([text])[0][:limit]
 
 
 def test_it_trains_evaluates_and_predicts_from_tables(tmp_path, capsys):
@@ -96,26 +96,31 @@ def test_it_trains_evaluates_and_predicts_from_tables(tmp_path, capsys):
     ]
     for split in ("train", "validation", "test"):
         (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows * 4))
-    place = tmp_path / "run"
+    run_folder = tmp_path / "run"
     flags = ["--data", str(tmp_path), "--source", "article", "--vocabulary.size", "320"]
-    run.main(["summarization", "train", "tiny", *flags, "--run", str(place)])
-    run.main(["summarization", "evaluate", str(place)])
-    report = json.loads((place / "evaluation" / "test.json").read_text())
+    run.main(["summarization", "train", "tiny", *flags, "--run", str(run_folder)])
+    run.main(["summarization", "evaluate", str(run_folder)])
+    report = json.loads((run_folder / "evaluation" / "test.json").read_text())
     assert {"rouge1", "rouge2", "rougeL", "length_ratio", "novel_1grams"} <= set(report["metrics"])
     assert report["baselines"]["lead"]["rougeL"] > 0
     document, binary = tmp_path / "document.txt", tmp_path / "binary"
     document.write_text("cats cats\ncats and so on.\n" * 4000)  # 100 kB, in many lines, is one document
     binary.write_bytes(bytes(range(256)))
     capsys.readouterr()
-    run.main(["summarization", "predict", str(place), str(document), str(binary), "", "猫 cats кошки"])
+    run.main(["summarization", "predict", str(run_folder), str(document), str(binary), "", "猫 cats кошки"])
     out, err = capsys.readouterr()
     lines = out.split("\n")
     assert len(lines) == 5 and lines[0] and not lines[1] and not lines[2]
-    assert "input 2 holds a NUL character" in err and "input 3 is empty" in err
+    assert "input 2 contains a NUL character" in err and "input 3 is empty" in err
 
 
-def test_columns_that_are_not_there_are_named(tmp_path):
+def test_unknown_columns_are_named(tmp_path):
     for split in ("train", "validation"):
         (tmp_path / f"{split}.jsonl").write_text('{"text": "x", "title": "y"}\n')
     with pytest.raises(UsageError, match=r"unknown column 'document'; .*text, title"):
         Task(Config(data=str(tmp_path))).load("train")
+
+
+def test_settings_of_the_other_kind_of_data_are_unused():
+    assert Config().unused_settings() == dict.fromkeys(("source", "target", "skip_invalid"), "data is not set")
+    assert Config(data="x").unused_settings() == {"packages": "data is x"}
