@@ -122,7 +122,7 @@ def sound_problem(samples: Float[np.ndarray, " samples"], sample_rate_hz: int) -
 
 
 def split_at_silence(
-    samples: Float[np.ndarray, " samples"], sample_rate_hz: int, max_duration_s: float
+    samples: Float[np.ndarray, " samples"], sample_rate_hz: int, max_duration_s: int | float
 ) -> list[tuple[float, float]]:
     """Split a recording into segments of speech, without the pauses between them.
 

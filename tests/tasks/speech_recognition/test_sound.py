@@ -1,4 +1,4 @@
-"""Sound: any file, rate and number of channels comes out as it went in, what is none says so, long ones are cut."""
+"""Sound: files of any format, rate and number of channels are read; unusable ones are refused; long ones are split."""
 
 import io
 import time
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tasks.speech_recognition.sound import SoundError, cut_at_silence, problem, read_sound
+from tasks.speech_recognition.sound import SoundError, read_sound, sound_problem, split_at_silence
 
 RATE = 16_000
 TONE = 440  # Hz
@@ -28,7 +28,7 @@ def noise(rate: int, seconds: float) -> np.ndarray:
 
 
 def encode(path: Path, codec: str, rate: int, layout: str, title: str = "") -> Path:
-    """A container with the tone as its sound track, the same in all channels."""
+    """Save the tone as the sound track of a container, the same in all channels."""
     with av.open(str(path), "w", metadata_encoding="latin-1") as container:
         container.metadata["title"] = title
         stream = cast(av.AudioStream, container.add_stream(codec, rate=rate, layout=layout))
@@ -39,19 +39,19 @@ def encode(path: Path, codec: str, rate: int, layout: str, title: str = "") -> P
     return path
 
 
-def render_clip(path: Path) -> Path:
-    """A video without sound."""
+def save_silent_video(path: Path) -> Path:
+    """Save a video without sound."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
         stream.width = stream.height = 32
         stream.pix_fmt = "yuv420p"
-        picture = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), dtype=np.uint8), format="rgb24")
-        container.mux([*stream.encode(picture), *stream.encode(None)])
+        image = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), dtype=np.uint8), format="rgb24")
+        container.mux([*stream.encode(image), *stream.encode(None)])
     return path
 
 
 def assert_tone(samples: np.ndarray, tolerance: float = 0.05) -> None:
-    """The tone's length, pitch and loudness; encoders may add a little silence at the ends."""
+    """Check the tone's length, pitch and loudness; encoders may add a little silence at the ends."""
     assert samples.dtype == np.float32 and samples.ndim == 1
     assert len(samples) == pytest.approx(SECONDS * RATE, abs=0.07 * RATE)
     middle = samples[RATE // 4 : RATE // 4 + RATE]  # one second, so that the spectrum's unit is 1 Hz
@@ -76,7 +76,7 @@ def assert_tone(samples: np.ndarray, tolerance: float = 0.05) -> None:
         ("mp3", "MPEG_LAYER_III", 16000, 1),
     ],
 )
-def test_every_format_rate_and_channel_count_gives_the_tone_back(tmp_path, form, subtype, rate, channels, as_bytes):
+def test_every_format_rate_and_number_of_channels_is_read(tmp_path, form, subtype, rate, channels, as_bytes):
     path = tmp_path / f"tone.{form}"
     soundfile.write(path, np.repeat(tone(rate)[:, None], channels, axis=1), rate, subtype=subtype)
     assert_tone(read_sound(path.read_bytes() if as_bytes else str(path), RATE))
@@ -92,8 +92,8 @@ def test_every_format_rate_and_channel_count_gives_the_tone_back(tmp_path, form,
         ("a.webm", "libopus", 48000, "mono"),
     ],
 )
-def test_sound_tracks_give_the_tone_back_however_many_channels_they_have(tmp_path, name, codec, rate, layout):
-    # The deep channel of 5.1 is not made for a tone of this pitch, so the encoder takes some of its sixth away.
+def test_sound_tracks_with_any_number_of_channels_are_read(tmp_path, name, codec, rate, layout):
+    # The bass channel of 5.1 is not made for a tone of this pitch, so the encoder reduces its share, one sixth.
     assert_tone(read_sound(encode(tmp_path / name, codec, rate, layout), RATE), 0.2 if layout == "5.1" else 0.05)
 
 
@@ -103,25 +103,25 @@ def test_channels_are_averaged(tmp_path):
     assert np.allclose(read_sound(tmp_path / "a.wav", RATE), (left + right) / 2, atol=1e-6)
 
 
-def test_a_sound_of_the_right_rate_is_not_changed(tmp_path):
+def test_sound_at_the_requested_rate_is_not_changed(tmp_path):
     soundfile.write(tmp_path / "a.wav", noise(RATE, SECONDS), RATE, subtype="FLOAT")
     assert np.array_equal(read_sound(tmp_path / "a.wav", RATE), noise(RATE, SECONDS))
 
 
-def test_reading_in_blocks_leaves_no_seam(tmp_path, monkeypatch):
+def test_the_size_of_blocks_does_not_matter(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "a.wav", noise(44_100, 3), 44_100)
     whole = read_sound(tmp_path / "a.wav", RATE)
-    monkeypatch.setattr("tasks.speech_recognition.sound.BLOCK", 10_007)
+    monkeypatch.setattr("tasks.speech_recognition.sound.BLOCK_SIZE", 10_007)
     assert np.allclose(read_sound(tmp_path / "a.wav", RATE), whole, atol=1e-6)
 
 
 @pytest.mark.parametrize("rate", [8000, 22_050, 44_100, 96_000])
-def test_a_sound_keeps_its_length_to_the_last_sample(tmp_path, rate):
+def test_resampling_keeps_the_length(tmp_path, rate):
     soundfile.write(tmp_path / "a.wav", noise(rate, 2), rate)
     assert abs(len(read_sound(tmp_path / "a.wav", RATE)) - 2 * RATE) <= 1
 
 
-def test_what_no_lower_rate_can_hold_does_not_come_back_as_another_tone(tmp_path):
+def test_frequencies_too_high_for_the_new_rate_are_removed(tmp_path):
     high = 0.5 * np.sin(2 * np.pi * 12_000 * np.arange(48_000) / 48_000)
     soundfile.write(tmp_path / "a.wav", high, 48_000)
     assert np.abs(read_sound(tmp_path / "a.wav", RATE)[500:-500]).max() < 0.01
@@ -129,7 +129,7 @@ def test_what_no_lower_rate_can_hold_does_not_come_back_as_another_tone(tmp_path
 
 @pytest.mark.parametrize("share", [0.5, 0.73])
 @pytest.mark.parametrize("form", ["wav", "flac", "ogg", "mp3"])
-def test_a_truncated_file_gives_what_is_there_and_nothing_is_printed(form, share, capfd):
+def test_a_truncated_file_gives_what_is_left_and_nothing_is_printed(form, share, capfd):
     file = io.BytesIO()
     soundfile.write(file, noise(RATE, 10), RATE, format=form)
     whole = read_sound(file.getvalue(), RATE)
@@ -140,54 +140,58 @@ def test_a_truncated_file_gives_what_is_there_and_nothing_is_printed(form, share
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("empty.wav", b"", "is empty"),
-        ("text.wav", b"this is no sound at all\n" * 50, "is no sound that can be read"),
-        ("text.mp3", b"nor is this\n" * 50, "is no sound that can be read"),
-        ("noise.bin", bytes(np.random.default_rng(0).integers(0, 256, 20_000, dtype=np.uint8)), "is no sound that can"),
-        ("head.wav", b"RIFF", "is no sound that can be read"),
+        ("text.wav", b"this is not sound at all\n" * 50, "is not readable sound"),
+        ("text.mp3", b"nor is this\n" * 50, "is not readable sound"),
+        (
+            "noise.bin",
+            bytes(np.random.default_rng(0).integers(0, 256, 20_000, dtype=np.uint8)),
+            "is not readable sound",
+        ),
+        ("head.wav", b"RIFF", "is not readable sound"),
     ],
 )
-def test_what_is_no_sound_says_so_in_one_line(tmp_path, name, content, reverse_log_probs, capfd):
+def test_a_file_that_is_not_sound_is_refused_in_one_line(tmp_path, name, content, message, capfd):
     (tmp_path / name).write_bytes(content)
     for source in (str(tmp_path / name), content):
-        with pytest.raises(SoundError, match=f"^{reverse_log_probs}") as caught:
+        with pytest.raises(SoundError, match=f"^{message}") as caught:
             read_sound(source, RATE)
         assert "\n" not in str(caught.value) and str(tmp_path) not in str(caught.value)
     assert capfd.readouterr() == ("", "")
 
 
-def test_files_that_are_not_there_folders_and_silent_films_say_so(tmp_path):
-    for source, reverse_log_probs in [
+def test_missing_files_folders_and_videos_without_sound_are_refused(tmp_path):
+    for source, message in [
         (tmp_path / "none.wav", "does not exist"),
-        (tmp_path, "is no file"),
-        (render_clip(tmp_path / "film.mp4"), "has no sound track"),
+        (tmp_path, "is not a file"),
+        (save_silent_video(tmp_path / "film.mp4"), "has no sound track"),
     ]:
-        with pytest.raises(SoundError, match=f"^{reverse_log_probs}$"):
+        with pytest.raises(SoundError, match=f"^{message}$"):
             read_sound(source, RATE)
 
 
 def test_names_and_titles_do_not_matter(tmp_path):
     soundfile.write(tmp_path / "a.wav", tone(RATE), RATE)
     assert_tone(read_sound((tmp_path / "a.wav").rename(tmp_path / "a.raw"), RATE))
-    # A title that is no UTF-8, as old programs write them.
+    # A title that is not UTF-8, as old programs write them.
     assert_tone(read_sound(encode(tmp_path / "a.mkv", "libopus", 48_000, "mono", title="Käse"), RATE))
 
 
-def test_an_hour_is_read_and_cut_within_seconds(tmp_path):
+def test_an_hour_is_read_and_split_within_seconds(tmp_path):
     minute = np.concatenate([noise(8000, 55), np.zeros(5 * 8000, dtype=np.float32)])
     soundfile.write(tmp_path / "hour.wav", np.tile(minute, 60), 8000)
     start = time.perf_counter()
     samples = read_sound(tmp_path / "hour.wav", 8000)
-    pieces = cut_at_silence(samples, 8000, 20)
+    segments = split_at_silence(samples, 8000, 20)
     assert time.perf_counter() - start < 20
     assert len(samples) == 3600 * 8000
-    assert sum(end - start for start, end in pieces) == pytest.approx(60 * 55.2, rel=0.01)
+    assert sum(end - start for start, end in segments) == pytest.approx(60 * 55.2, rel=0.01)
 
 
 @pytest.mark.parametrize(
-    ("samples", "told"),
+    ("samples", "message"),
     [
         (np.zeros(0, dtype=np.float32), "lasts 0.00 s; at least 0.1 s"),
         (tone(RATE, 0.09), "lasts 0.09 s"),
@@ -197,80 +201,80 @@ def test_an_hour_is_read_and_cut_within_seconds(tmp_path):
         (np.append(tone(RATE), np.float32("inf")), "not finite"),
     ],
 )
-def test_what_cannot_be_trained_on_says_why(samples, reverse_log_probs):
-    assert reverse_log_probs in (problem(samples, RATE) or "")
+def test_an_unusable_sound_is_refused_with_the_reason(samples, message):
+    assert message in (sound_problem(samples, RATE) or "")
 
 
-def test_short_and_quiet_sounds_can_be_trained_on():
-    assert problem(tone(RATE, 0.1), RATE) is None
-    assert problem(4e-4 * tone(RATE), RATE) is None
+def test_short_and_quiet_sounds_can_be_used():
+    assert sound_problem(tone(RATE, 0.1), RATE) is None
+    assert sound_problem(4e-4 * tone(RATE), RATE) is None
 
 
 def recording(parts: list[tuple[float, float]], background: float = 0.001) -> np.ndarray:
-    """Noise of one loudness after another: (seconds, loudness), on a background."""
+    """Make noise of several loudnesses in turn, given as (seconds, loudness), over a background."""
     loudness = np.concatenate([np.full(round(seconds * RATE), loud) for seconds, loud in parts])
     sound = noise(RATE, len(loudness) / RATE) * loudness
     return (sound + background * noise(RATE, len(loudness) / RATE)[::-1]).astype(np.float32)
 
 
-def close(pieces: list[tuple[float, float]], expected: list[tuple[float, float]]) -> bool:
-    return len(pieces) == len(expected) and np.allclose(pieces, expected, atol=0.021)
+def are_close(segments: list[tuple[float, float]], expected: list[tuple[float, float]]) -> bool:
+    return len(segments) == len(expected) and np.allclose(segments, expected, atol=0.021)
 
 
 @pytest.mark.parametrize("background", [0.0, 0.001, 0.05])
-def test_pauses_part_pieces_whatever_the_background(background):
+def test_pauses_separate_segments_for_any_background(background):
     sound = recording([(1, 0), (2, 1), (1, 0), (2, 1), (1, 0)], background)
-    assert close(cut_at_silence(sound, RATE, 3), [(0.9, 3.1), (3.9, 6.1)])
+    assert are_close(split_at_silence(sound, RATE, 3), [(0.9, 3.1), (3.9, 6.1)])
 
 
-def test_neighbours_are_joined_as_long_as_they_fit():
+def test_neighbors_are_joined_while_they_fit():
     sound = recording([(1, 0), *[(1, 1), (0.5, 0)] * 4])
-    assert close(cut_at_silence(sound, RATE, 3), [(0.9, 3.6), (3.9, 6.6)])
+    assert are_close(split_at_silence(sound, RATE, 3), [(0.9, 3.6), (3.9, 6.6)])
 
 
-def test_short_pauses_do_not_part():
+def test_short_pauses_do_not_separate():
     sound = recording([(1, 0), (1, 1), (0.2, 0), (1, 1), (0.4, 0), (1, 1), (1, 0)])
-    assert close(cut_at_silence(sound, RATE, 2.5), [(0.9, 3.3), (3.5, 4.7)])
+    assert are_close(split_at_silence(sound, RATE, 2.5), [(0.9, 3.3), (3.5, 4.7)])
 
 
-def test_speech_without_a_pause_is_cut_where_it_is_least_loud():
+def test_speech_without_a_pause_is_split_where_it_is_least_loud():
     sound = recording([(1, 0), (1.4, 1), (0.1, 0.2), (2, 1), (1, 0)])
-    pieces = cut_at_silence(sound, RATE, 2)
-    assert pieces[0] == pytest.approx((0.9, 2.45), abs=0.06)
-    assert pieces[1][0] == pieces[0][1]
-    assert pieces[-1][1] == pytest.approx(4.6, abs=0.02)
-    assert all(end - start <= 2 + 1e-9 for start, end in pieces)
+    segments = split_at_silence(sound, RATE, 2)
+    assert segments[0] == pytest.approx((0.9, 2.45), abs=0.06)
+    assert segments[1][0] == segments[0][1]
+    assert segments[-1][1] == pytest.approx(4.6, abs=0.02)
+    assert all(end - start <= 2 + 1e-9 for start, end in segments)
 
 
-def test_pieces_hold_all_speech_in_order_and_are_never_too_long():
+def test_segments_contain_all_speech_in_order_and_are_never_too_long():
     generator = np.random.default_rng(1)
     parts = [(float(generator.uniform(0.1, 3)), float(loud)) for loud in np.tile([1, 0], 40)]
     sound, ends = recording(parts), np.cumsum([seconds for seconds, _ in parts])
-    for longest in (1, 2.5, 10):
-        pieces = cut_at_silence(sound, RATE, longest)
-        assert all(0 <= start < end <= len(sound) / RATE for start, end in pieces)
-        assert all(end - start <= longest + 1e-9 for start, end in pieces)
-        assert all(end <= start + 1e-9 for (_, end), (start, _) in pairwise(pieces))
+    for max_duration_s in (1, 2.5, 10):
+        segments = split_at_silence(sound, RATE, max_duration_s)
+        assert all(0 <= start < end <= len(sound) / RATE for start, end in segments)
+        assert all(end - start <= max_duration_s + 1e-9 for start, end in segments)
+        assert all(end <= start + 1e-9 for (_, end), (start, _) in pairwise(segments))
         times = np.arange(0, len(sound) / RATE, 0.05)
-        spoken = np.array([parts[np.searchsorted(ends, at, side="right")][1] > 0 for at in times])
-        covered = np.array([any(start <= at <= end for start, end in pieces) for at in times])
-        assert covered[spoken].all()
-        assert not covered.all()
+        is_speech = np.array([parts[np.searchsorted(ends, at, side="right")][1] > 0 for at in times])
+        is_covered = np.array([any(start <= at <= end for start, end in segments) for at in times])
+        assert is_covered[is_speech].all()
+        assert not is_covered.all()
 
 
-def test_a_word_in_a_long_silence_is_found_and_a_silence_has_no_pieces():
+def test_a_word_in_a_long_silence_is_found_and_silence_has_no_segments():
     sound = recording([(60, 0), (0.5, 1), (60, 0)])
-    assert close(cut_at_silence(sound, RATE, 10), [(59.9, 60.6)])
-    assert cut_at_silence(recording([(60, 0)]), RATE, 10) == []
+    assert are_close(split_at_silence(sound, RATE, 10), [(59.9, 60.6)])
+    assert split_at_silence(recording([(60, 0)]), RATE, 10) == []
 
 
-def test_a_sound_that_is_short_enough_is_one_piece_silence_and_all():
+def test_a_recording_that_is_short_enough_is_one_segment_including_silence():
     sound = recording([(1, 0), (1, 1), (1, 0)])
-    assert cut_at_silence(sound, RATE, 3) == [(0.0, 3.0)]
+    assert split_at_silence(sound, RATE, 3) == [(0.0, 3.0)]
 
 
-def test_places_stay_right_at_rates_that_ticks_do_not_divide():
+def test_times_are_right_at_rates_that_ticks_do_not_divide():
     rate = 11_025
     sound = np.tile(np.concatenate([noise(rate, 5), 0.001 * noise(rate, 1)]), 100)
-    pieces = cut_at_silence(sound, rate, 5.5)
-    assert pieces[-1] == pytest.approx((593.9, 599.1), abs=0.03)
+    segments = split_at_silence(sound, rate, 5.5)
+    assert segments[-1] == pytest.approx((593.9, 599.1), abs=0.03)

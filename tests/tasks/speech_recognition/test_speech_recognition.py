@@ -1,6 +1,7 @@
-"""Speech recognition as it is used: every form of data, every decoder, bad files, long recordings, subtitles."""
+"""Speech recognition as it is used: all forms of data, all decoders, invalid files, long recordings, subtitles."""
 
 import csv
+import dataclasses
 import functools
 import io
 import json
@@ -17,11 +18,12 @@ from datasets import Audio, Dataset
 from matplotlib.image import imread
 
 import run
+from encoders.config import RecurrentEncoderConfig
 from tasks.common.errors import UsageError
-from tasks.speech_recognition import Task
+from tasks.speech_recognition import Task, extraction
 from tasks.speech_recognition.presets import tiny
-from tasks.toy_world import speech as voices
-from tasks.toy_world.speech import synthesize
+from tasks.speech_recognition.task import SpeechEncoderConfig
+from tasks.toy_world.speech import SPEAKERS, synthesize
 
 RATE = 16_000
 TEXTS = ["red seven", "red two", "white seven", "white two"]
@@ -29,27 +31,27 @@ SHORT = ["--num-scenes", "24", "--train.epochs", "1", "--search.max-length", "12
 
 
 @pytest.fixture(scope="session")
-def spoken() -> dict[str, np.ndarray]:
+def recordings() -> dict[str, np.ndarray]:
     return {text: synthesize(text, "gmw/en-US+m3") for text in TEXTS}
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch) -> None:
+def _work_in_an_empty_folder(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
-def folder(tmp_path, spoken) -> Path:
+def folder(tmp_path, recordings) -> Path:
     """The audiofolder convention, in several formats."""
-    place = tmp_path / "data"
+    data = tmp_path / "data"
     for split, ending in (("train", "wav"), ("val", "flac"), ("test", "ogg")):
-        (place / split).mkdir(parents=True)
+        (data / split).mkdir(parents=True)
         rows = []
-        for number, (text, samples) in enumerate(spoken.items()):
-            soundfile.write(place / split / f"{number}.{ending}", samples, RATE)
+        for number, (text, samples) in enumerate(recordings.items()):
+            soundfile.write(data / split / f"{number}.{ending}", samples, RATE)
             rows.append({"file_name": f"{number}.{ending}", "text": f"{text.title()}!"})
-        (place / split / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return place
+        (data / split / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return data
 
 
 def load(split: str = "train", **changes) -> Dataset:
@@ -57,20 +59,18 @@ def load(split: str = "train", **changes) -> Dataset:
 
 
 def tiny_config(**changes):
-    import dataclasses
-
     return dataclasses.replace(tiny(), **changes)
 
 
 @pytest.fixture(scope="module")
 def train(tmp_path_factory) -> Callable[..., str]:
-    """Trains a tiny run with some flags, once, and returns its folder."""
+    """Train a tiny run with some flags, once, and return its folder."""
 
     @functools.cache
     def make(*flags: str) -> str:
-        place = str(tmp_path_factory.mktemp("run"))
-        run.main(["speech_recognition", "train", "tiny", "--run", place, *SHORT, *flags])
-        return place
+        folder = str(tmp_path_factory.mktemp("run"))
+        run.main(["speech_recognition", "train", "tiny", "--run", folder, *SHORT, *flags])
+        return folder
 
     return make
 
@@ -81,12 +81,12 @@ def call(capsys, *arguments: str) -> list[str]:
     return capsys.readouterr().out.split("\n")[:-1]
 
 
-def refused(capsys, *arguments: str) -> str:
+def error_of(capsys, *arguments: str) -> str:
     capsys.readouterr()
-    with pytest.raises(SystemExit) as leaving:
+    with pytest.raises(SystemExit) as exit:
         run.main(["speech_recognition", *arguments])
     out, err = capsys.readouterr()
-    assert (leaving.value.code, out) == (2, "")
+    assert (exit.value.code, out) == (2, "")
     assert re.fullmatch(r"error: [^\n]+\n", err), err
     return err
 
@@ -94,7 +94,7 @@ def refused(capsys, *arguments: str) -> str:
 # ── Data ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_features_made_in_this_process_leave_it_all_its_threads(folder):
+def test_extraction_in_this_process_keeps_its_threads(folder):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -104,29 +104,29 @@ def test_features_made_in_this_process_leave_it_all_its_threads(folder):
         torch.set_num_threads(before)
 
 
-def test_an_audiofolder_is_read_with_its_transcripts_made_plain(folder, spoken):
+def test_an_audiofolder_is_read_with_normalized_transcripts(folder, recordings):
     for split in ("train", "validation", "test"):
         examples = load(split, data=str(folder))
         assert examples["target"] == TEXTS
         assert examples["references"] == [[text] for text in TEXTS]
-        for length, samples in zip(examples["length"], spoken.values(), strict=True):
+        for length, samples in zip(examples["length"], recordings.values(), strict=True):
             assert length == pytest.approx(len(samples) / RATE * 100, abs=2)
-    assert load(data=str(folder), transcript="none")["target"] == [f"{text.title()}!" for text in TEXTS]
+    assert load(data=str(folder), text_normalization="none")["target"] == [f"{text.title()}!" for text in TEXTS]
 
 
-def test_metadata_may_be_a_csv_with_another_column_of_text(folder):
+def test_metadata_may_be_a_csv_with_another_text_column(folder):
     (folder / "train" / "metadata.jsonl").unlink()
     (folder / "train" / "metadata.csv").write_text("file_name,words\n0.wav,red\n1.wav,blue\n")
-    assert load(data=str(folder), text="words")["target"] == ["red", "blue"]
-    with pytest.raises(UsageError, match="--text names"):
-        load(data=str(folder), text="word")
+    assert load(data=str(folder), text_column="words")["target"] == ["red", "blue"]
+    with pytest.raises(UsageError, match="--text-column names"):
+        load(data=str(folder), text_column="word")
 
 
-def test_librispeechs_folders_are_read(tmp_path, spoken):
+def test_the_folders_of_librispeech_are_read(tmp_path, recordings):
     for split in ("train-clean-100", "dev-clean"):
         chapter = tmp_path / "LibriSpeech" / split / "19" / "198"
         chapter.mkdir(parents=True)
-        for number, samples in enumerate(spoken.values()):
+        for number, samples in enumerate(recordings.values()):
             soundfile.write(chapter / f"19-198-{number:04}.flac", samples, RATE)
         lines = [f"19-198-{number:04} {text.upper()}\n" for number, text in enumerate(TEXTS)]
         (chapter / "19-198.trans.txt").write_text("".join(lines))
@@ -136,9 +136,9 @@ def test_librispeechs_folders_are_read(tmp_path, spoken):
         load("test", data=str(tmp_path / "LibriSpeech"))
 
 
-def test_a_table_with_sound_inside_is_read_as_the_hubs_are(tmp_path, spoken):
+def test_a_table_with_an_audio_column_is_read(tmp_path, recordings):
     contents = []
-    for samples in spoken.values():
+    for samples in recordings.values():
         file = io.BytesIO()
         soundfile.write(file, samples, RATE, format="flac")
         contents.append({"bytes": file.getvalue(), "path": None})
@@ -148,7 +148,7 @@ def test_a_table_with_sound_inside_is_read_as_the_hubs_are(tmp_path, spoken):
     assert load(data=str(tmp_path / "hub"))["target"] == TEXTS
 
 
-def test_features_made_elsewhere_are_read_as_they_are(tmp_path):
+def test_features_from_files_are_used_in_place_of_sound(tmp_path):
     (tmp_path / "npy" / "train").mkdir(parents=True)
     matrix = np.random.default_rng(0).standard_normal((50, 13)).astype(np.float16)
     np.save(tmp_path / "npy" / "train" / "0.npy", matrix)
@@ -156,18 +156,18 @@ def test_features_made_elsewhere_are_read_as_they_are(tmp_path):
     task = Task(tiny_config(data=str(tmp_path / "npy")))
     examples = task.load("train")
     task.fit(examples)
-    assert (task.width, task.longest, examples["length"]) == (13, 50, [50])
+    assert (task.feature_dim, task.max_frames, examples["length"]) == (13, 50, [50])
     values = task.collate_sources(examples["source"], training=False).values[0].double().numpy()
     expected = (matrix.astype(float) - matrix.mean(axis=0, dtype=float)) / matrix.std(axis=0, dtype=float)
     np.testing.assert_allclose(values, expected, atol=1e-4)
 
 
-def test_all_bad_rows_are_told_together_and_can_be_left_out(folder, spoken):
+def test_all_invalid_rows_are_reported_together_and_may_be_skipped(folder, recordings):
     train = folder / "train"
     (train / "1.wav").write_bytes(b"")
     (train / "2.wav").write_text("this is a text, whatever its name says")
     soundfile.write(train / "silent.wav", np.zeros(RATE), RATE)
-    soundfile.write(train / "short.wav", spoken["red seven"][:160], RATE)
+    soundfile.write(train / "short.wav", recordings["red seven"][:160], RATE)
     broken = np.full(RATE, np.nan, dtype=np.float32)
     soundfile.write(train / "nan.wav", broken, RATE, subtype="FLOAT")
     np.save(train / "other.npy", np.ones((50, 13), dtype=np.float32))
@@ -178,58 +178,56 @@ def test_all_bad_rows_are_told_together_and_can_be_left_out(folder, spoken):
         file.write("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(UsageError) as raised:
         load(data=str(folder))
-    reverse_log_probs = str(raised.value)
-    assert "9 of 11 rows are invalid" in reverse_log_probs
+    message = str(raised.value)
+    assert "9 of 11 rows are invalid" in message
     for part in ("1.wav", "0 bytes", "2.wav", "silent", "0.01 s", "not finite", "does not exist", "13 features"):
-        assert part in reverse_log_probs
-    assert "--skip-invalid" in reverse_log_probs
+        assert part in message
+    assert "--skip-invalid" in message
     assert load(data=str(folder), skip_invalid=True)["target"] == ["red seven", "white two"]
 
 
-def test_features_are_computed_once_and_again_when_a_file_changes(folder, spoken, monkeypatch):
-    from tasks.speech_recognition import data
-
+def test_features_are_computed_once_and_again_when_a_file_changes(folder, recordings, monkeypatch):
     once = load(data=str(folder))["source"]
-    read = data.read_sound
-    monkeypatch.setattr(data, "read_sound", None)
+    read_sound = extraction.read_sound
+    monkeypatch.setattr(extraction, "read_sound", None)
     assert load(data=str(folder))["source"] == once
-    monkeypatch.setattr(data, "read_sound", read)
-    soundfile.write(folder / "train" / "0.wav", spoken["white two"], RATE)
+    monkeypatch.setattr(extraction, "read_sound", read_sound)
+    soundfile.write(folder / "train" / "0.wav", recordings["white two"], RATE)
     again = load(data=str(folder))["source"]
     assert again[0] == once[3]
     assert again[1:] == once[1:]
 
 
-def test_each_speed_is_kept_and_training_draws_among_them(folder):
-    import dataclasses
-
+def test_all_speeds_are_cached_and_training_samples_one_of_them(folder):
     config = tiny_config(data=str(folder))
     task = Task(dataclasses.replace(config, augment=dataclasses.replace(config.augment, speeds=(0.9, 1.0, 1.1))))
     examples = task.load("train")
     task.fit(examples)
     assert {len(source) for source in examples["source"]} == {3}
     assert {len(source) for source in task.load("validation")["source"]} == {1}
-    drawn = {task.collate_sources(examples["source"][:1], training=True).values.size(1) for _ in range(40)}
-    assert len(drawn) == 3
-    fixed = {task.collate_sources(task.load("test")["source"][:1], training=False).values.size(1) for _ in range(5)}
-    assert len(fixed) == 1
+    lengths = {task.collate_sources(examples["source"][:1], training=True).values.size(1) for _ in range(40)}
+    assert len(lengths) == 3
+    test_lengths = {
+        task.collate_sources(task.load("test")["source"][:1], training=False).values.size(1) for _ in range(5)
+    }
+    assert len(test_lengths) == 1
 
 
 # ── Models ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-DECODERS = ("attention", "ctc", "transducer", "transducer_attention")
+OTHER_DECODERS = ("ctc", "transducer", "transducer_attention")
 VARIANTS = {
     "joint": [],
     "attention alone": ["--decoder.ctc-weight", "0", "--attention.guidance-weight", "1"],
     "monotonic": ["--attention.locality", "monotonic", "--attention.num-heads", "2"],
     "location": ["--attention.score", "location", "--train.scheduled-sampling", "linear", "--train.sampling-half", "2"],
     "no attention": ["--attention.score", "none"],
-    **{kind: ["--decoder.kind", kind] for kind in DECODERS[1:]},
+    **{kind: ["--decoder.kind", kind] for kind in OTHER_DECODERS},
 }
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_every_model_trains_writes_and_is_evaluated(name, train, capsys, tmp_path):
+def test_every_model_can_be_trained_evaluated_and_used(name, train, capsys, tmp_path):
     folder = train(*VARIANTS[name])
     soundfile.write("one.wav", synthesize("a red seven", "gmw/en-US+m3"), RATE)
     lines = call(capsys, "predict", folder, "one.wav", "--beam", "2", "--n-best", "2")
@@ -237,48 +235,50 @@ def test_every_model_trains_writes_and_is_evaluated(name, train, capsys, tmp_pat
     printed = "\n".join(call(capsys, "evaluate", folder, "--split", "validation", "--beam", "2"))
     report = json.loads((Path(folder) / "evaluation" / "validation.json").read_text())
     assert {"wer", "cer", "mer", "substitutions", "deletions", "insertions"} == set(report["metrics"])
-    assert "text:plain" in printed
+    assert "text:no_punctuation" in printed
     assert report["real_time_factor"] > 0
     assert "wrong words" in (Path(folder) / "evaluation" / "validation.listing.txt").read_text()
 
 
 @pytest.mark.parametrize("name", ["joint", "ctc", "transducer"])
-def test_a_picture_shows_the_sound_and_what_was_heard_where(name, train, capsys):
+def test_attention_over_the_sound_is_plotted(name, train, capsys):
     soundfile.write("one.wav", synthesize("a red seven above a blue two", "gmw/en-US+m3"), RATE)
-    call(capsys, "predict", train(*VARIANTS[name]), "one.wav", "--plot-dir", "pictures")
-    assert imread("pictures/0001.png").std() > 0.05
+    call(capsys, "predict", train(*VARIANTS[name]), "one.wav", "--plot-dir", "plots")
+    assert imread("plots/0001.png").std() > 0.05
 
 
-def test_without_attention_there_is_no_picture(train, capsys):
+def test_a_model_without_attention_has_no_plot(train, capsys):
     soundfile.write("one.wav", synthesize("a red seven", "gmw/en-US+m3"), RATE)
     capsys.readouterr()
-    with pytest.raises(SystemExit) as leaving:
+    with pytest.raises(SystemExit) as exit:
         run.main(["speech_recognition", "predict", train(*VARIANTS["no attention"]), "one.wav", "--plot-dir", "p"])
-    assert leaving.value.code == 2
-    assert "no attention" in capsys.readouterr().err
+    assert exit.value.code == 2
+    assert "no alignment" in capsys.readouterr().err
 
 
-def test_options_that_a_decoder_cannot_follow_are_refused(train, capsys):
+def test_options_that_a_decoder_does_not_support_are_refused(train, capsys):
     soundfile.write("one.wav", synthesize("a red seven", "gmw/en-US+m3"), RATE)
     for kind in ("ctc", "transducer"):
-        assert "--sample" in refused(capsys, "predict", train(*VARIANTS[kind]), "one.wav", "--sample")
+        assert "--sample" in error_of(capsys, "predict", train(*VARIANTS[kind]), "one.wav", "--sample")
     folder = train(*VARIANTS["ctc"])
-    assert "--ensemble" in refused(capsys, "predict", folder, "one.wav", "--ensemble", train(*VARIANTS["ctc"]))
+    assert "ensemble needs autoregressive decoders" in error_of(
+        capsys, "predict", folder, "one.wav", "--ensemble", train(*VARIANTS["ctc"])
+    )
 
 
-def test_compare_puts_the_four_models_side_by_side(capsys):
-    flags = ["--vary", "decoder=attention,ctc", "--run", "runs", *SHORT, "--num-scenes", "24"]
+def test_compare_makes_a_table_of_decoders(capsys):
+    flags = ["--vary", "decoder=recurrent,ctc", "--run", "runs", *SHORT, "--num-scenes", "24"]
     call(capsys, "compare", "tiny", *flags)
     first, second = csv.DictReader(Path("runs/compare.csv").read_text().splitlines())
-    assert (first["variant"], second["variant"]) == ("decoder=attention", "decoder=ctc")
+    assert (first["variant"], second["variant"]) == ("decoder=recurrent", "decoder=ctc")
     assert {"wer", "cer", "parameters", "minutes", "real-time factor"} <= set(first)
 
 
 # ── Prediction ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_inputs_and_outputs_stay_side_by_side_whatever_an_input_is(train, capsys, folder, monkeypatch):
-    Path("text.wav").write_text("no sound")
+def test_there_is_a_line_for_each_input_usable_or_not(train, capsys, folder, monkeypatch):
+    Path("text.wav").write_text("not sound")
     soundfile.write("silent.wav", np.zeros(RATE), RATE)
     files = [str(folder / "train" / "0.wav"), "text.wav", "missing.mp3", "silent.wav", str(folder / "test" / "1.ogg")]
     capsys.readouterr()
@@ -288,7 +288,9 @@ def test_inputs_and_outputs_stay_side_by_side_whatever_an_input_is(train, capsys
     assert len(lines) == 5
     assert lines[1] == lines[2] == lines[3] == ""
     assert lines[0]
-    assert all(part in err for part in ("text.wav is no sound", "missing.mp3 does not exist", "silent.wav is silent"))
+    assert all(
+        part in err for part in ("text.wav is not readable sound", "missing.mp3 does not exist", "silent.wav is silent")
+    )
     alone = call(capsys, "predict", train(), files[0])
     assert alone == lines[:1]
     content = Path(files[0]).read_bytes()
@@ -297,29 +299,29 @@ def test_inputs_and_outputs_stay_side_by_side_whatever_an_input_is(train, capsys
     assert len(call(capsys, "predict", train(), str(folder / "test"))) == 5  # four recordings and their table
 
 
-def test_a_long_recording_is_cut_at_its_pauses_and_subtitled(train, capsys, spoken):
+def test_a_long_recording_is_split_at_pauses_and_subtitled(train, capsys, recordings):
     pause = 0.001 * np.random.default_rng(1).standard_normal(int(0.8 * RATE)).astype(np.float32)
-    parts = [part for samples in list(spoken.values()) * 4 for part in (samples, pause)]
+    parts = [part for samples in list(recordings.values()) * 4 for part in (samples, pause)]
     soundfile.write("long.wav", np.concatenate(parts), RATE)
     seconds = sum(map(len, parts)) / RATE
     text = call(capsys, "predict", train(), "long.wav")
     assert len(text) == 1
     subtitles = call(capsys, "predict", train(), "long.wav", "--format", "srt")
-    stamps = [line for line in subtitles if "-->" in line]
-    assert len(stamps) > 2
-    ends = [stamp_seconds(part) for line in stamps for part in line.split(" --> ")]
+    spans = [line for line in subtitles if "-->" in line]
+    assert len(spans) > 2
+    ends = [parse_timestamp(part) for line in spans for part in line.split(" --> ")]
     assert ends == sorted(ends)
     assert ends[-1] <= seconds + 0.01
     assert call(capsys, "predict", train(), "long.wav", "--format", "vtt")[0] == "WEBVTT"
-    assert "one recording" in refused(capsys, "predict", train(), "long.wav", "long.wav", "--format", "srt")
+    assert "one recording" in error_of(capsys, "predict", train(), "long.wav", "long.wav", "--format", "srt")
 
 
-def stamp_seconds(format_timestamp: str) -> float:
-    hours, minutes, seconds = format_timestamp.replace(",", ".").split(":")
+def parse_timestamp(timestamp: str) -> float:
+    hours, minutes, seconds = timestamp.replace(",", ".").split(":")
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
-def test_features_of_another_width_are_refused(train, capsys):
+def test_other_features_than_in_training_are_refused(train, capsys):
     np.save("other.npy", np.ones((50, 13), dtype=np.float32))
     capsys.readouterr()
     run.main(["speech_recognition", "predict", train(), "other.npy"])
@@ -328,8 +330,33 @@ def test_features_of_another_width_are_refused(train, capsys):
     assert "13 features a frame" in err
 
 
-def test_the_world_is_spoken_as_often_as_asked_for():
-    assert len(load(scenes=30)) == 30
-    assert len(load("validation", scenes=30)) == 2
-    assert len(load("test", scenes=30)) == 3
-    assert voices.SPEAKERS.keys() == {"train", "validation", "test"}
+def test_the_toy_world_has_the_configured_number_of_utterances():
+    assert len(load(num_scenes=30)) == 30
+    assert len(load("validation", num_scenes=30)) == 2
+    assert len(load("test", num_scenes=30)) == 3
+    assert SPEAKERS.keys() == {"train", "validation", "test"}
+
+
+# ── Settings ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_pyramid_needs_more_layers_than_pairings():
+    with pytest.raises(ValueError, match=r"encoder\.pyramid_layers is 2; allowed is 0 to .*, 1"):
+        SpeechEncoderConfig(RecurrentEncoderConfig(num_layers=2), pyramid_layers=2)
+    assert SpeechEncoderConfig().sequence.num_layers == 3
+
+
+def test_settings_without_effect_are_listed():
+    assert SpeechEncoderConfig().unused_settings() == {}
+    assert set(SpeechEncoderConfig(num_conv_layers=0).unused_settings()) == {"channels"}
+    pretrained = SpeechEncoderConfig(pretrained="x")
+    assert set(pretrained.unused_settings()) == {"num_conv_layers", "channels"}
+    assert set(tiny().unused_settings()) == {"text_column", "train.encoder_lr", "train.unfreeze_at"}
+    frozen = set(tiny_config(data="x", encoder=pretrained).unused_settings())
+    assert {"num_scenes", "features.num_mels", "augment.stretch", "augment.speeds"} <= frozen
+    tuned = tiny_config(data="x", encoder=pretrained, train=dataclasses.replace(tiny().train, encoder_lr=1e-4))
+    assert "augment.speeds" not in tuned.unused_settings()
+
+
+def test_speech_monitors_the_diagonal():
+    assert Task(tiny()).monitor is not None

@@ -282,7 +282,7 @@ def test_a_model_without_attention_has_no_plot(folder, capsys):
     run.main(["video_to_text", "train", "tiny", "--data", str(folder), "--run", "run", *SHORT, *flags])
     with pytest.raises(SystemExit):
         run.main(["video_to_text", "predict", "run", str(folder / "test" / "2.mp4"), "--plot-dir", "plots"])
-    assert "no attention" in capsys.readouterr().err
+    assert "no alignment" in capsys.readouterr().err
 
 
 def test_lip_reading_is_scored_by_word_errors(folder):
