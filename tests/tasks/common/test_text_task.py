@@ -1,0 +1,85 @@
+"""Tasks from text to text: settings, truncation, inputs of predict."""
+
+import dataclasses
+import io
+import json
+
+import pytest
+
+from encoders.config import RecurrentEncoderConfig, TransformerEncoderConfig
+from tasks.common.config import config_from_dict
+from tasks.common.data.batching import BatchConfig
+from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.text_task import TextEncoderConfig, TextTaskConfig
+from tasks.translation import Config, Task
+
+SENTENCES = ["ein Hund", "zwei kleine Hunde"]
+
+
+def make_task(max_source_tokens: int = 0) -> Task:
+    encoder = TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=4), max_source_tokens=max_source_tokens)
+    task = Task(Config(vocabulary=VocabularyConfig(kind="word", size=100, min_frequency=1), encoder=encoder))
+    task.fit(task.load("validation").select(range(20)))
+    return task
+
+
+def test_the_dropout_of_a_text_encoder_is_that_of_its_sequence_encoder():
+    assert TextEncoderConfig().sequence.dropout == 0.3
+    encoder = make_task().build_encoder()
+    assert encoder.dropout.p == RecurrentEncoderConfig().dropout == 0.2  # type: ignore[union-attr]
+
+
+def test_settings_of_an_encoder_survive_json(tmp_path):
+    config = Config(encoder=TextEncoderConfig(TransformerEncoderConfig(num_heads=2), embedding_dim=8))
+    assert config_from_dict(Config, json.loads(json.dumps(dataclasses.asdict(config))), tmp_path) == config
+
+
+@pytest.mark.parametrize("settings", [{"embedding_dim": 0}, {"max_source_tokens": -1}])
+def test_invalid_settings_of_the_encoder_are_named(settings):
+    (name,) = settings
+    with pytest.raises(ValueError, match=f"encoder.{name} is"):
+        TextEncoderConfig(**settings)
+
+
+def test_truncated_sources_must_be_short_enough_for_training():
+    for count, is_valid in ((255, True), (256, False)):
+        settings = {"encoder": TextEncoderConfig(max_source_tokens=count), "batch": BatchConfig(max_source_length=256)}
+        if is_valid:
+            TextTaskConfig(**settings)
+            continue
+        with pytest.raises(ValueError, match=r"encoder\.max_source_tokens is 256 and batch\.max_source_length 256"):
+            TextTaskConfig(**settings)
+
+
+@pytest.mark.parametrize("side, part", [("right", slice(2)), ("left", slice(-2, None))])
+def test_long_sources_are_truncated_on_their_side(side, part, monkeypatch):
+    task = make_task(max_source_tokens=2)
+    monkeypatch.setattr(task, "truncation_side", side)
+    (source,) = task.load("validation")["source"][:1]
+    assert task.source_token_ids([source]) == [task.source_tokenizer.encode([source])[0][part]]
+    assert task.source_lengths([source]) == [3] and task.collate_sources([source], training=False).values.shape == (
+        1,
+        3,
+    )
+
+
+@pytest.mark.parametrize("one_input_per_file", [False, True])
+def test_a_file_is_one_input_or_one_for_each_line(one_input_per_file, monkeypatch, tmp_path):
+    task = make_task()
+    monkeypatch.setattr(task, "one_input_per_file", one_input_per_file)
+    file = tmp_path / "input.txt"
+    file.write_bytes(b"\xef\xbb\xbf" + "\n".join(SENTENCES).encode() + b"\n")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
+    expected = ["\n".join(SENTENCES)] if one_input_per_file else SENTENCES
+    for argument in (str(file), "-"):
+        assert [segment.source for (segment,) in task.parse_inputs([argument])] == expected
+
+
+def test_unusable_inputs_have_no_segments_and_odd_ones_are_mentioned(capsys):
+    task = make_task()
+    first, empty, unknown, long = task.parse_inputs([SENTENCES[0], " ", "xyz", "ein " * 300])
+    assert first and not empty and unknown and long
+    printed = capsys.readouterr().err
+    assert "input 2 is empty: its line stays empty" in printed
+    assert "input 3 has no word of the vocabulary" in printed
+    assert "input 4 has 300 tokens, and sources in training had at most 256" in printed
