@@ -28,7 +28,8 @@ class CodeCompletionConfig(TextTaskConfig):
 
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect with the others, each with the reason."""
-        return dict.fromkeys(("source", "target", "skip_invalid"), "data is not set") if self.data is None else {}
+        unused = dict.fromkeys(("source", "target", "skip_invalid"), "data is not set") if self.data is None else {}
+        return super().unused_settings() | unused
 
 
 class CodeCompletionReport(TextReport):

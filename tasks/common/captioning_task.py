@@ -87,10 +87,9 @@ class CaptioningConfig(Config):
 
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect with those of other groups, each with the reason."""
-        unused = {"caption_column": "data is not set"} if self.data is None else {"num_scenes": "data is set"}
-        if self.encoder.pretrained is None:
-            unused |= dict.fromkeys(("train.encoder_lr", "train.unfreeze_at"), "encoder.pretrained is not set")
-        elif not self.train.encoder_lr:
+        unused = super().unused_settings() | {"vocabulary.shared": "the source has no vocabulary"}
+        unused |= {"caption_column": "data is not set"} if self.data is None else {"num_scenes": "data is set"}
+        if self.encoder.pretrained is not None and not self.train.encoder_lr:
             settings = [f"augment.{each.name}" for each in dataclasses.fields(self.augment)]
             unused |= dict.fromkeys(("encoder.grad_checkpointing", *settings), "train.encoder_lr is 0")
         return unused

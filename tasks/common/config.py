@@ -39,7 +39,9 @@ class Config:
             reason = f"decoder.kind is {self.decoder.kind}"
             unused |= dict.fromkeys(("train.label_smoothing", "train.scheduled_sampling"), reason)
         if getattr(getattr(self, "encoder", None), "pretrained", None) is None:
-            unused["train.encoder_lr"] = "there is no encoder.pretrained to fine-tune"
+            unused |= dict.fromkeys(
+                ("train.encoder_lr", "train.unfreeze_at"), "there is no encoder.pretrained to fine-tune"
+            )
         return unused
 
 

@@ -36,7 +36,8 @@ class DialogueConfig(TextTaskConfig):
 
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect with the others, each with the reason."""
-        return {"turns_column": "data is not set"} if self.data is None else {}
+        unused = {"turns_column": "data is not set"} if self.data is None else {}
+        return super().unused_settings() | unused
 
 
 class DialogueReport(TextReport):

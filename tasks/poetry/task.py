@@ -51,7 +51,8 @@ class PoetryConfig(TextTaskConfig):
 
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect with the others, each with the reason."""
-        return {"stanza_lines": "prompt_kind is lines"} if self.prompt_kind == "lines" else {}
+        unused = {"stanza_lines": "prompt_kind is lines"} if self.prompt_kind == "lines" else {}
+        return super().unused_settings() | unused
 
 
 class PoetryReport(TextReport):

@@ -103,9 +103,10 @@ class SpeechConfig(Config):
 
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect with those of other groups, each with the reason."""
-        unused = {"text_column": "data is not set"} if self.data is None else {"num_scenes": "data is set"}
+        unused = super().unused_settings() | {"vocabulary.shared": "the source has no vocabulary"}
+        unused |= {"text_column": "data is not set"} if self.data is None else {"num_scenes": "data is set"}
         if self.encoder.pretrained is None:
-            return unused | dict.fromkeys(("train.encoder_lr", "train.unfreeze_at"), "encoder.pretrained is not set")
+            return unused
         features = [f"features.{each.name}" for each in dataclasses.fields(self.features)]
         augment = [f"augment.{each.name}" for each in dataclasses.fields(self.augment) if each.name != "speeds"]
         unused |= dict.fromkeys([*features, *augment], "encoder.pretrained is set")

@@ -28,9 +28,10 @@ class SummarizationConfig(TextTaskConfig):
 
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect with the others, each with the reason."""
+        unused = {"packages": "data is set"}
         if self.data is None:
-            return dict.fromkeys(("source", "target", "skip_invalid"), "data is not set")
-        return {"packages": f"data is {self.data}"}
+            unused = dict.fromkeys(("source", "target", "skip_invalid"), "data is not set")
+        return super().unused_settings() | unused
 
 
 class SummarizationReport(TextReport):

@@ -26,7 +26,8 @@ class TranslationConfig(TextTaskConfig):
 
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect with the others, each with the reason."""
-        return {"skip_invalid": "data is not set"} if self.data is None else {}
+        unused = {"skip_invalid": "data is not set"} if self.data is None else {}
+        return super().unused_settings() | unused
 
 
 class Translation(TextTask[TranslationConfig]):

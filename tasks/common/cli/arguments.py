@@ -1,8 +1,8 @@
 """Command-line flags from dataclasses, by tyro. Every mistake becomes one line.
 
-Settings that exist in several kinds (``decoder.kind``, ``encoder.kind``) are dataclasses of their own, so the flags of a
-command are those of the chosen kinds. A flag of another kind, and a flag that would have no effect with the others, is
-refused by name.
+Kinds of decoders and encoders (``decoder.kind``, ``encoder.kind``) are dataclasses with settings of their own, so the
+flags of a command are those of the chosen kinds. A flag of another kind, and a flag that would have no effect with the
+others, is refused by name.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from attention.config import AttentionConfig
 from tasks.common.errors import UsageError, unknown_name
 
 
-def parse(options: Any, arguments: list[str], program: str, default: Any = tyro.MISSING) -> Any:
+def parse(options: Any, arguments: list[str], program: str, default: Any, *, refuse_unused: bool = True) -> Any:
     """Parse flags into the dataclass ``options``. ``--help`` prints the flags and exits.
 
     Args:
@@ -30,6 +30,7 @@ def parse(options: Any, arguments: list[str], program: str, default: Any = tyro.
         program: The name of the command, for the help text.
         default: An instance with the default values; its field ``config``, if it has one, is a task's configuration,
             in which the kinds named by the flags are chosen first.
+        refuse_unused: Whether flags without effect are refused.
 
     Raises:
         UsageError: for any mistake.
@@ -48,7 +49,9 @@ def parse(options: Any, arguments: list[str], program: str, default: Any = tyro.
         if not exit.code:
             raise
     else:
-        refuse_unused(parsed, arguments)
+        if refuse_unused:
+            for name, reason in unused_flags(parsed, arguments).items():
+                raise UsageError(f"{as_flag(name)} has no effect: {reason}")
         return parsed
     if hasattr(default, "config"):
         refuse_other_kinds(default.config, arguments)
@@ -174,12 +177,14 @@ def typed_settings(arguments: list[str]) -> list[str]:
     return [re.sub(r"(^|\.)no_(?!repeat)", r"\1", name) for name in names]
 
 
-def refuse_unused(options: Any, arguments: list[str]) -> None:
-    """Raise UsageError for a typed flag that has no effect with the others."""
+def unused_flags(options: Any, arguments: list[str]) -> dict[str, str]:
+    """Find the typed settings that have no effect with the others, each with the reason."""
     unused = dict(unused_settings(options))
-    for name in typed_settings(arguments):
-        if name in unused:
-            raise UsageError(f"{name} has no effect: {unused[name]}")
+    return {name: unused[name] for name in typed_settings(arguments) if name in unused}
+
+
+def as_flag(setting: str) -> str:
+    return f"--{setting.replace('_', '-')}"
 
 
 def unused_settings(options: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -213,7 +218,9 @@ def with_flags(message: str, config_class: Any, *, flat: str | None = None) -> s
     """
     for path in sorted(setting_paths(config_class), key=len, reverse=True):
         flag = path.removeprefix(f"{flat}.") if flat else path
-        message = re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w-])", f"--{flag.replace('_', '-')}", message)
+        # Not in what the user has typed as a setting: --vary train.lr=1,2.
+        typed = r"(?<![\w./-])(?<!--vary )(?<!--space )"
+        message = re.sub(rf"{typed}{re.escape(path)}(?![\w=-])", as_flag(flag), message)
     return message
 
 

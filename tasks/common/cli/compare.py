@@ -13,7 +13,7 @@ from scipy import stats
 import tasks
 from tasks.common.analysis.measurements import SAMPLE_SIZE, activation_bytes, measure_alignments
 from tasks.common.analysis.plots import plot_by_length, plot_curves
-from tasks.common.cli.arguments import parse
+from tasks.common.cli.arguments import as_flag, parse, unused_flags
 from tasks.common.cli.train import choose_preset, train_if_needed
 from tasks.common.cli.variants import as_flags, split_values, to_csv, to_markdown
 from tasks.common.config import Config
@@ -61,15 +61,21 @@ def compare(task: str, arguments: list[str]) -> None:
     preset, flags, config = choose_preset(task, arguments)
     program = f"run.py {task} compare {preset}"
     options_class = CompareOptions[tasks.package(task).Config]
-    options = parse(options_class, flags, program, CompareOptions(config))
+    options = parse(options_class, flags, program, CompareOptions(config), refuse_unused=False)
     if not options.vary:
         raise UsageError("--vary is missing: name a setting and its values, as in --vary attention=dot,general")
     if options.split not in SPLITS:
         raise unknown_name("split", options.split, SPLITS)
     variants: dict[str, Config] = {}
+    unused: list[dict[str, str]] = []
     for variant in itertools.product(*map(split_values, options.vary)):
         varied = [*flags, *as_flags(variant, options.config)]
-        variants[" ".join(variant)] = parse(options_class, varied, program, CompareOptions(config)).config
+        parsed = parse(options_class, varied, program, CompareOptions(config), refuse_unused=False)
+        variants[" ".join(variant)] = parsed.config
+        unused.append(unused_flags(parsed, flags))
+    for name, reason in unused[0].items():
+        if all(name in each for each in unused):
+            raise UsageError(f"{as_flag(name)} has no effect in any variant: {reason}")
     seeds = [parse_seed(seed) for seed in options.seeds.split(",")]
     folder = Path(options.run or f"runs/compare-{task}-{preset}")
     reports: dict[str, list[dict[str, Any]]] = {}

@@ -20,7 +20,7 @@ from tasks.toy_world import scenes
 from tasks.translation import PRESETS
 
 SENTENCES = ["eine rote Sieben über einer blauen Zwei", "hier ist eine kleine Vier."]
-TINY = ["--train.epochs", "1", "--space.max-length", "12"]
+TINY = ["--train.epochs", "1", "--search.max-length", "12"]
 
 
 @pytest.fixture(autouse=True)
@@ -290,6 +290,7 @@ MISTAKES = [  # what is typed, T for translation, where RUN and NONE are trained
     ("T predict RUN x --form rhyme", ["--form"]),
     ("T compare tiny", ["--vary is missing"]),
     ("T compare tiny --vary attention", ["--vary attention:", "SETTING=VALUE"]),
+    ("T compare tiny --vary attention=dot,none --attention.window-size 3", ["--attention.window-size", "any variant"]),
     ("T compare tiny --vary attention=none=dot", ["--vary attention=none=dot"]),
     ("T compare tiny --vary attenton=none", ["'attenton'", "did you mean 'attention'"]),
     ("T compare tiny --vary attention=none,nine", ["'nine'", "--attention.score"]),
