@@ -45,7 +45,7 @@ def load_code(
         split: train, validation or test.
         source: The column of the code before, in a table of pairs.
         target: The column of the completions, in a table of pairs.
-        completion: The part of a line to complete, see ``examples.make_examples``.
+        completion: The part of a line to complete, see ``examples.make_examples``; any for tables of pairs.
         skip_invalid: Skip invalid rows of a table.
 
     Returns:
@@ -71,6 +71,8 @@ def load_code(
     if files:  # split by content, so that copies of a file are in the same split
         files = [file for file in files if split_by_hash(file.read_bytes().hex()) == split]
         return load_files(files, completion, split, f"{folder}, {split}")
+    if completion != "any":
+        raise UsageError(f"--completion {completion}: {data} has pairs, which are used unchanged; leave the flag out")
     return load_code_pairs(data, split, source, target, skip_invalid)
 
 

@@ -89,6 +89,12 @@ def test_tables_of_pairs_keep_their_lines(tmp_path):
     assert found["source"] == ["import os\nfor x in y:\n", "x ="] and found["target"] == ["    print(x)", " 1"]
 
 
+def test_the_part_of_a_line_cannot_be_chosen_for_pairs(tmp_path):
+    (tmp_path / "train.jsonl").write_text(json.dumps({"input": "x =", "gt": " 1"}) + "\n")
+    with pytest.raises(UsageError, match="--completion line: .* has pairs, which are used unchanged"):
+        load_code(str(tmp_path), "train", completion="line")
+
+
 def test_parallel_files_keep_their_indentation(tmp_path):
     for name, text in {"input": "if x:\ny = \n", "gt": "    return 1\n2\n"}.items():
         (tmp_path / f"train.{name}").write_text(text)
