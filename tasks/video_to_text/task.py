@@ -26,6 +26,7 @@ from encoders.video import Conv3dFrontend, FrameAggregation, FrameCNN, TwoStream
 from tasks.common.analysis.plots import plot_frame_attention, plot_region_attention
 from tasks.common.captioning_task import CaptioningConfig, CaptioningTask, VisionEncoderConfig, VisionSequenceConfig
 from tasks.common.data.captioned_media import file_content, media_key
+from tasks.common.errors import UsageError
 from tasks.common.inference.report import ReportExtras
 from tasks.common.metrics.captions import caption_metrics
 from tasks.common.metrics.speech import word_error_metrics
@@ -59,7 +60,8 @@ class VideoEncoderConfig(VisionEncoderConfig):
     """Frames of which two streams make one state."""
     frame_aggregation: FrameAggregation = field(default="frames", kw_only=True)
     """States that the decoder attends to: one for each frame, after the sequence encoder if there is one (frames); the
-    mean of all frames; or one for each region of each frame (regions), for networks from scratch."""
+    mean of all frames; or one for each region of each frame (regions), for networks from scratch. mean and regions need
+    encoder.kind none."""
 
     def allowed_settings(self) -> dict[str, tuple[bool, str]]:
         has_valid_size = len(self.size) <= 2 and all(side > 0 for side in self.size)
@@ -71,9 +73,6 @@ class VideoEncoderConfig(VisionEncoderConfig):
             are_valid = are_valid_channels(self.temporal_channels) and len(self.temporal_channels) == len(self.channels)
             allowed["temporal_channels"] = are_valid, f"as many multiples of {NUM_GROUPS} as there are channels"
             allowed |= at_least(2, self, "window_frames")
-        has_no_sequence = isinstance(self.sequence, NoSequenceEncoderConfig)
-        is_possible = has_no_sequence or self.frame_aggregation == "frames"
-        allowed["frame_aggregation"] = is_possible, f"frames with encoder.kind {self.sequence.kind}, any with none"
         return allowed
 
     def unused_settings(self) -> dict[str, str]:
@@ -103,7 +102,14 @@ class VideoToText(CaptioningTask[VideoConfig]):
     feature_unit = "frames"
 
     def __init__(self, config: VideoConfig):
+        """Raises UsageError for a sequence encoder over anything but a state for each frame."""
         super().__init__(config)
+        encoder = config.encoder
+        if encoder.frame_aggregation != "frames" and not isinstance(encoder.sequence, NoSequenceEncoderConfig):
+            raise UsageError(
+                f"encoder.frame_aggregation is {encoder.frame_aggregation} with encoder.kind {encoder.sequence.kind}; "
+                "allowed is frames, or encoder.kind none"
+            )
         if config.metric_set == "words":
             normalize = partial(normalize_text, kind=config.text_normalization)
             self.metrics = word_error_metrics(normalize, config.text_normalization)

@@ -314,9 +314,9 @@ def test_every_preset_is_a_complete_configuration():
 
 @pytest.mark.parametrize("aggregation", ["mean", "regions"])
 def test_a_sequence_encoder_needs_a_state_for_each_frame(aggregation):
-    with pytest.raises(ValueError, match=r"encoder\.frame_aggregation is .* with encoder\.kind recurrent"):
-        VideoEncoderConfig(RecurrentEncoderConfig(), frame_aggregation=aggregation)
-    assert VideoEncoderConfig(NoSequenceEncoderConfig(), frame_aggregation=aggregation)
+    with pytest.raises(UsageError, match=r"encoder\.frame_aggregation is .* with encoder\.kind recurrent"):
+        Task(config(encoder=VideoEncoderConfig(RecurrentEncoderConfig(), frame_aggregation=aggregation)))
+    Task(config(encoder=VideoEncoderConfig(NoSequenceEncoderConfig(), frame_aggregation=aggregation)))
 
 
 def test_a_pretrained_encoder_takes_square_frames_only():
