@@ -359,15 +359,21 @@ def test_evaluation_reports_all_metrics_of_coco_and_the_diversity(trained, capsy
 def test_settings_without_effect_are_listed():
     from_scratch = tiny()
     assert set(from_scratch.encoder.unused_settings()) == {"grad_checkpointing"}
-    assert set(from_scratch.unused_settings()) == {"caption_column", "train.encoder_lr", "train.unfreeze_at"}
+    for_pretrained = {"train.encoder_lr", "train.unfreeze_at"}
+    assert set(from_scratch.unused_settings()) == {"vocabulary.shared", "caption_column", *for_pretrained}
     frozen = dataclasses.replace(
         from_scratch, data="x", encoder=dataclasses.replace(from_scratch.encoder, pretrained="y")
     )
     assert set(frozen.encoder.unused_settings()) == {"channels"}
     augment = {"augment.crop", "augment.flip", "augment.color"}
-    assert set(frozen.unused_settings()) == {"num_scenes", "encoder.grad_checkpointing", *augment}
+    assert set(frozen.unused_settings()) == {
+        "vocabulary.shared",
+        "num_scenes",
+        "encoder.grad_checkpointing",
+        *augment,
+    }
     tuned = dataclasses.replace(frozen, train=dataclasses.replace(frozen.train, encoder_lr=1e-4))
-    assert set(tuned.unused_settings()) == {"num_scenes"}
+    assert set(tuned.unused_settings()) == {"vocabulary.shared", "num_scenes"}
 
 
 def test_a_typed_flag_without_effect_is_refused(capsys):

@@ -351,7 +351,8 @@ def test_settings_without_effect_are_listed():
     assert set(SpeechEncoderConfig(num_conv_layers=0).unused_settings()) == {"channels"}
     pretrained = SpeechEncoderConfig(pretrained="x")
     assert set(pretrained.unused_settings()) == {"num_conv_layers", "channels"}
-    assert set(tiny().unused_settings()) == {"text_column", "train.encoder_lr", "train.unfreeze_at"}
+    for_pretrained = {"train.encoder_lr", "train.unfreeze_at"}
+    assert set(tiny().unused_settings()) == {"vocabulary.shared", "text_column", *for_pretrained}
     frozen = set(tiny_config(data="x", encoder=pretrained).unused_settings())
     assert {"num_scenes", "features.num_mels", "augment.stretch", "augment.speeds"} <= frozen
     tuned = tiny_config(data="x", encoder=pretrained, train=dataclasses.replace(tiny().train, encoder_lr=1e-4))
