@@ -8,6 +8,7 @@ killed and resumed takes the same steps as one that was not.
 import contextlib
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -53,6 +54,22 @@ class Progress:
     num_lr_drops: int = 0  # on plateaus
     num_log_lines: int = 0  # of metrics.jsonl
     best_checkpoints: list[list[int | float]] = field(default_factory=list)  # score and step of each
+
+
+@dataclass(frozen=True)
+class StepBatches:
+    """The batches of this process in one step.
+
+    A process without a share of a last, short step takes part with a batch that does not count.
+    """
+
+    batches: list[Batch]
+    counts: bool
+    num_batches: int  # of all processes
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(batch.num_target_tokens for batch in self.batches) if self.counts else 0
 
 
 class Trainer:
@@ -157,16 +174,15 @@ class Trainer:
                 signal_number = 0
                 num_batches, steps = self.plan_epoch()
                 with ProgressBar(f"epoch {self.progress.epoch + 1}", len(steps), self.is_main) as bar:
-                    for batches, num_rank_batches, num_step_batches in self.load_batches(steps):
+                    for step in self.load_batches(steps):
                         self.set_learning_rates(num_batches)
-                        tokens = int(self.sum_over_processes(num_rank_batches and sum_tokens(batches)))
-                        loss = self.backward(batches, tokens, counts=num_rank_batches > 0)
-                        self.update()
+                        loss, tokens = self.forward_backward(step)
+                        self.update_parameters()
+                        self.check_finite(loss, step.batches)
                         self.progress.step += 1
-                        self.progress.position += num_step_batches
+                        self.progress.position += step.num_batches
                         self.progress.tokens += tokens
                         self.progress.loss += loss
-                        self.check_finite(loss, batches)
                         bar.advance()
 
                         self.progress.seconds = self.broadcast_main(time.monotonic() - started)
@@ -197,13 +213,8 @@ class Trainer:
         left = batches[self.progress.position :]
         return len(batches), [left[start : start + size] for start in range(0, len(left), size)]
 
-    def load_batches(self, steps: list[list[list[int]]]):
-        """Collate this process's batches of each step.
-
-        Yields:
-            For each step the batches, how many of them count, and the number of batches of all processes. A process
-            without a batch in a last, short step takes part with one that does not count.
-        """
+    def load_batches(self, steps: list[list[list[int]]]) -> Iterator[StepBatches]:
+        """Collate this process's batches of each step, in worker processes if there are any."""
         shares = [step[self.rank :: self.world_size] for step in steps]
         rows = [batch for step, share in zip(steps, shares, strict=True) for batch in share or step[:1]]
         loader = iter(
@@ -215,7 +226,7 @@ class Trainer:
             )
         )
         for step, share in zip(steps, shares, strict=True):
-            yield [next(loader) for _ in share or step[:1]], len(share), len(step)
+            yield StepBatches([next(loader) for _ in share or step[:1]], counts=bool(share), num_batches=len(step))
 
     def set_learning_rates(self, num_batches: int) -> None:
         size = self.config.grad_accum_steps * self.world_size
@@ -223,30 +234,32 @@ class Trainer:
         progress = self.progress
         set_learning_rates(self.model, self.optimizer, self.config, progress.step, num_steps, progress.num_lr_drops)
 
-    def backward(self, batches: list[Batch], tokens: int, *, counts: bool) -> float:
+    def forward_backward(self, step: StepBatches) -> tuple[float, int]:
         """Compute the gradients of the mean loss over all tokens of all processes' batches.
 
         Returns:
-            The loss of this process's batches, summed over their tokens.
+            The loss of this process's batches, summed over their tokens, and the number of tokens of all processes.
         """
         torch.manual_seed((self.config.seed * 1_000_003 + self.progress.step) * self.world_size + self.rank)
         teacher_forcing = teacher_forcing_probability(self.config, self.progress.step)
         smoothing = self.config.label_smoothing
+        tokens = int(self.sum_over_processes(step.num_tokens))
         losses = torch.zeros((), device=self.device)
         self.criterion.train()
-        for number, batch in enumerate(batches, start=1):
-            # Gradients are exchanged once, with the last batch.
-            last = number == len(batches)
-            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.criterion):
+        for batch in step.batches:
+            is_last = batch is step.batches[-1]  # gradients are exchanged once, with the last batch
+            with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.criterion):
                 with self.autocast():
-                    batch = batch.to(self.device)
-                    loss = self.criterion(batch, label_smoothing=smoothing, teacher_forcing=teacher_forcing) * counts
+                    loss = self.criterion(
+                        batch.to(self.device), label_smoothing=smoothing, teacher_forcing=teacher_forcing
+                    )
+                loss = loss * step.counts
                 # The gradients of processes are averaged; times their number, this is the gradient of the sum.
                 self.scaler.scale(loss * (self.world_size / tokens)).backward()
                 losses += loss.detach()
-        return losses.item()
+        return losses.item(), tokens
 
-    def update(self) -> None:
+    def update_parameters(self) -> None:
         """Clip the gradients and take a step of the optimizer."""
         if self.config.max_grad_norm:
             self.scaler.unscale_(self.optimizer)
@@ -404,7 +417,3 @@ class Trainer:
     def log(self, text: str) -> None:
         if self.is_main:
             console.print(text)
-
-
-def sum_tokens(batches: list[Batch]) -> int:
-    return sum(batch.num_target_tokens for batch in batches)
