@@ -1,10 +1,10 @@
-"""How much of its time the extraction of frozen features spends in the encoder.
+"""Compare the computation of frozen features with a forward pass of the encoder alone.
 
-    python benchmarks/extraction.py --data FOLDER --pretrained FOLDER_OR_ID [--pictures 256] [--rounds 3]
+    python benchmarks/extraction.py --data FOLDER --pretrained FOLDER_OR_ID [--images 256] [--rounds 3]
 
-Two ways to the same features: as ``train`` gets them, from files to what is kept on disk, and the encoder alone on
-the same batches when they already lie in memory. Rounds alternate, since machines are shared; medians count. A third
-number is how long it takes to find the features that are already kept.
+The same features are computed in two ways: as in ``train``, from image files to the cache on disk, and by the encoder
+alone on the same batches, which are in memory already. The rounds alternate between the two, since other programs may
+disturb the measurement, and medians are printed; so is the time to read features that are in the cache already.
 """
 
 import argparse
@@ -14,34 +14,38 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from typing import cast
 
 import torch
 
 from encoders.base import SourceBatch
+from encoders.image import ImageEncoder
 from tasks.common.data.precompute import BATCH_SIZE, precompute
 from tasks.image_captioning import PRESETS, Task
 from tasks.image_captioning.task import ImageEncoderConfig
 
 
-def seconds(work: Callable[[], object]) -> float:
+def measure_seconds(function: Callable[[], object]) -> float:
+    """Return the seconds that a call of ``function`` takes."""
     start = time.perf_counter()
-    work()
+    function()
     return time.perf_counter() - start
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The extraction of frozen features beside the encoder alone.")
-    parser.add_argument("--data", required=True, help="a folder of pictures with captions")
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(description="Compare feature extraction with the encoder alone.")
+    parser.add_argument("--data", required=True, help="folder of images with captions")
     parser.add_argument("--pretrained", required=True, help="folder or hub id of an image model")
-    parser.add_argument("--pictures", type=int, default=256)
+    parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     encoder = ImageEncoderConfig(pretrained=options.pretrained)
     task = Task(dataclasses.replace(PRESETS["flickr8k"](), data=options.data, encoder=encoder))
-    examples = task.load("train").select(range(options.pictures))
+    examples = task.load("train").select(range(options.images))
     task.fit(examples)
-    frontend = task.build_model().encoder.frontend
-    starts = range(0, options.pictures, BATCH_SIZE)
+    frontend = cast(ImageEncoder, task.build_model().encoder).frontend
+    starts = range(0, options.images, BATCH_SIZE)
     batches = [task.collate_sources(examples["source"][i : i + BATCH_SIZE], training=False) for i in starts]
 
     @torch.inference_mode()
@@ -50,21 +54,23 @@ def main() -> None:
             frontend(source)
 
     frontend.eval()
-    forward(batches[:1])  # the first pass of all is slower
-    plain: list[float] = []
-    whole: list[float] = []
-    again: list[float] = []
+    forward(batches[:1])  # the first pass is slower
+    forward_seconds: list[float] = []
+    extraction_seconds: list[float] = []
+    cached_seconds: list[float] = []
     for _ in range(options.rounds):
-        plain.append(seconds(lambda: forward(batches)))
+        forward_seconds.append(measure_seconds(lambda: forward(batches)))
         with tempfile.TemporaryDirectory() as empty:
             os.environ["XDG_CACHE_HOME"] = empty
-            whole.append(seconds(lambda: precompute(task, frontend, examples)))
-            again.append(seconds(lambda: precompute(task, frontend, examples)))
-    rates = [options.pictures / statistics.median(times) for times in (plain, whole)]
-    print(f"{torch.get_num_threads()} threads, {options.pictures} pictures, medians of {options.rounds} rounds")
-    print(f"the encoder alone: {rates[0]:.1f} pictures/s")
-    print(f"files to features: {rates[1]:.1f} pictures/s, {rates[1] / rates[0]:.2f} of it")
-    print(f"found again in {statistics.median(again):.2f} s")
+            extraction_seconds.append(measure_seconds(lambda: precompute(task, frontend, examples)))
+            cached_seconds.append(measure_seconds(lambda: precompute(task, frontend, examples)))
+    forward_rate, extraction_rate = (
+        options.images / statistics.median(seconds) for seconds in (forward_seconds, extraction_seconds)
+    )
+    print(f"{torch.get_num_threads()} threads, {options.images} images, medians of {options.rounds} rounds")
+    print(f"encoder alone: {forward_rate:.1f} images/s")
+    print(f"files to cached features: {extraction_rate:.1f} images/s, {extraction_rate / forward_rate:.2f} of that")
+    print(f"features read from the cache in {statistics.median(cached_seconds):.2f} s")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Time JoeyNMT 2.3 on the CPU: one recurrent sequence-to-sequence model, trained and decoded on the given files.
+"""Time training and decoding of JoeyNMT 2.3's recurrent sequence-to-sequence model on the CPU.
 
-The benchmark runs this script as a subprocess, perhaps with another interpreter, so it imports nothing of this project.
-Training is JoeyNMT's own `TrainManager.train_and_validate` loop and decoding its own `search`; only the clock is added.
-Standard output carries exactly one line, a JSON object; JoeyNMT's log and every error go to standard error.
+throughput.py runs this script as a subprocess, possibly with another interpreter, so it imports nothing from this
+project. Training is JoeyNMT's own ``TrainManager.train_and_validate``, and decoding its own ``search``; only the clock
+is added. Standard output is one line, a JSON object; JoeyNMT's log and all errors are printed to standard error.
 """
 
 import argparse
@@ -18,17 +18,18 @@ import time
 from collections import Counter
 from pathlib import Path
 
-# JoeyNMT 2.3.0 imports importlib_metadata without declaring it, so it has to be named beside joeynmt.
+# JoeyNMT 2.3.0 imports importlib_metadata without declaring it, so it has to be installed as well.
 INSTALL = "pip install joeynmt==2.3.0 importlib-metadata"
-SPECIALS = 4  # <unk>, <pad>, <s> and </s>: JoeyNMT adds them on top of its `voc_limit`
-# 2.3.0 rejects its own default of no scheduling: "exponential" with a factor of 1 keeps the learning rate constant.
-CONFIGURATION = string.Template("""
+NUM_SPECIAL_TOKENS = 4  # <unk>, <pad>, <s> and </s>, which JoeyNMT adds to the words that ``voc_limit`` counts
+# 2.3.0 rejects its own default, no scheduling; "exponential" with a factor of 1 keeps the learning rate constant.
+CONFIG_TEMPLATE = string.Template("""
 name: peer
 model_dir: "$folder"
 use_cuda: false
 data:
   {dataset_type: plain, train: "$folder/train", test: "$folder/test",
-   src: {lang: src, level: word, voc_limit: $source_words}, trg: {lang: trg, level: word, voc_limit: $target_words}}
+   src: {lang: src, level: word, voc_limit: $max_source_words},
+   trg: {lang: trg, level: word, voc_limit: $max_target_words}}
 training:
   {optimizer: adam, learning_rate: 0.001, scheduling: exponential, decrease_factor: 1.0, clip_grad_norm: 1.0,
    normalization: tokens, batch_size: $batch_size, batch_type: sentence, epochs: 1000000, updates: $updates,
@@ -36,66 +37,70 @@ training:
 testing: {}
 model:
   encoder:
-    {type: recurrent, rnn_type: lstm, hidden_size: $encoder_hidden, bidirectional: true, num_layers: 1,
-     embeddings: {embedding_dim: $embedding, dropout: 0.3}}
+    {type: recurrent, rnn_type: lstm, hidden_size: $encoder_hidden_dim, bidirectional: true, num_layers: 1,
+     embeddings: {embedding_dim: $embedding_dim, dropout: 0.3}}
   decoder:
-    {type: recurrent, rnn_type: lstm, hidden_size: $decoder_hidden, num_layers: 1, attention: bahdanau,
+    {type: recurrent, rnn_type: lstm, hidden_size: $decoder_hidden_dim, num_layers: 1, attention: bahdanau,
      input_feeding: true, init_hidden: bridge, hidden_dropout: 0.3,
-     embeddings: {embedding_dim: $embedding, dropout: 0.3}}
+     embeddings: {embedding_dim: $embedding_dim, dropout: 0.3}}
 """)
 
 
 def build_parser():
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--source", type=Path, required=True, help="source sentences, one a line")
-    parser.add_argument("--target", type=Path, required=True, help="their translations, line by line")
-    parser.add_argument("--threads", type=int, default=2, help="threads of torch")
-    parser.add_argument("--batch-size", type=int, default=80, help="sentences in a training batch")
+    """Build the parser of the command line."""
+    parser = argparse.ArgumentParser(description="Time training and decoding of JoeyNMT 2.3 on the CPU.")
+    parser.add_argument("--source", type=Path, required=True, help="source sentences, one per line")
+    parser.add_argument("--target", type=Path, required=True, help="their translations, one per line")
+    parser.add_argument("--threads", type=int, default=2, help="number of torch threads")
+    parser.add_argument("--batch-size", type=int, default=80, help="sentences per training batch")
     parser.add_argument("--steps", type=int, default=60, help="timed training steps")
     parser.add_argument("--warmup", type=int, default=3, help="training steps before the clock starts")
-    parser.add_argument("--embedding", type=int, default=256, help="size of either embedding")
-    parser.add_argument("--encoder-hidden", type=int, default=256, help="encoder size per direction")
-    parser.add_argument("--decoder-hidden", type=int, default=512, help="size of decoder and attention")
-    parser.add_argument("--source-vocabulary", type=int, default=5921, help="source words at most, 4 specials included")
-    parser.add_argument("--target-vocabulary", type=int, default=7859, help="target words at most, 4 specials included")
-    parser.add_argument("--decode-sentences", type=int, default=200, help="leading sentences to translate")
-    parser.add_argument("--decode-batch-size", type=int, default=64, help="JoeyNMT's own default; 80 is no faster")
-    parser.add_argument("--beam", type=int, default=5, help="beam size")
-    parser.add_argument("--length", type=int, default=12, help="words of every output")
+    parser.add_argument("--embedding-dim", type=int, default=256, help="size of both embeddings")
+    parser.add_argument("--encoder-hidden-dim", type=int, default=256, help="encoder size per direction")
+    parser.add_argument("--decoder-hidden-dim", type=int, default=512, help="size of decoder and attention")
+    parser.add_argument("--source-vocab-size", type=int, default=5921, help="source vocabulary with special tokens")
+    parser.add_argument("--target-vocab-size", type=int, default=7859, help="target vocabulary with special tokens")
+    parser.add_argument("--sentences", type=int, default=200, help="number of sentences to translate, from the first")
+    parser.add_argument("--decode-batch-size", type=int, default=64, help="JoeyNMT's default; 80 is not faster")
+    parser.add_argument("--beam", type=int, default=5, help="hypotheses kept for a sentence")
+    parser.add_argument("--length", type=int, default=12, help="words of each output")
     return parser
 
 
 def read_pairs(source, target):
-    """Return the tokenised sentence pairs of two parallel files, as strings, without pairs that have an empty side."""
+    """Return the tokenized sentence pairs of two parallel files, without pairs that have an empty side."""
     with source.open(encoding="utf-8", newline="\n") as first, target.open(encoding="utf-8", newline="\n") as second:
         lines = zip(first, second, strict=True)
-        tokenised = [[" ".join(re.findall(r"\w+|[^\w\s]", line.lower())) for line in pair] for pair in lines]
-    pairs = [pair for pair in tokenised if all(pair)]
+        tokenized = [[" ".join(re.findall(r"\w+|[^\w\s]", line.lower())) for line in pair] for pair in lines]
+    pairs = [pair for pair in tokenized if all(pair)]
     if not pairs:
-        raise ValueError("there are none")
+        raise ValueError("no pair has words on both sides")
     return pairs
 
 
-def write_inputs(folder, pairs, options):
-    """Write JoeyNMT's data files and its configuration into `folder` and return the path of the configuration."""
+def save_inputs(folder, pairs, options):
+    """Save JoeyNMT's data files and its configuration in ``folder``, and return the path of the configuration."""
     values = vars(options) | {
         "folder": folder,
-        "source_words": options.source_tokenizer - SPECIALS,
-        "target_words": options.target_vocabulary - SPECIALS,
+        "max_source_words": options.source_vocab_size - NUM_SPECIAL_TOKENS,
+        "max_target_words": options.target_vocab_size - NUM_SPECIAL_TOKENS,
         "updates": options.warmup + options.steps + 1,
     }
     sources, targets = zip(*pairs, strict=True)
-    files = {"train.src": sources, "train.trg": targets, "test.src": sources[: options.decode_sentences]}
-    for name, lines in (files | {"config.yaml": [CONFIGURATION.substitute(values)]}).items():
+    files = {"train.src": sources, "train.trg": targets, "test.src": sources[: options.sentences]}
+    for name, lines in (files | {"config.yaml": [CONFIG_TEMPLATE.substitute(values)]}).items():
         (folder / name).write_text("\n".join(lines), encoding="utf-8")
     return folder / "config.yaml"
 
 
 def time_training(trainer, train_data, spare_data, options):
-    """Run JoeyNMT's training loop; return real target tokens, seconds and loss of each timed step, and the first loss.
+    """Run JoeyNMT's training loop.
 
-    A step lasts until the next one starts (one more than `--steps` is run for that): nothing of the loop is left out.
+    A step lasts until the next one starts, so that nothing in the loop is left out; one step more than ``--steps`` is
+    run for this.
+
+    Returns:
+        The target tokens (without padding), seconds and losses of the timed steps, and the loss of the first step.
     """
     starts, tokens, losses = [], [], []
     train_step = trainer._train_step
@@ -108,7 +113,7 @@ def time_training(trainer, train_data, spare_data, options):
         return result
 
     trainer._train_step = timed_step
-    trainer._save_checkpoint = lambda *_: None  # the loop saves as it ends; nothing here needs the file
+    trainer._save_checkpoint = lambda *_: None  # the loop saves at its end, and the file is not needed
     trainer.train_and_validate(train_data=train_data, valid_data=spare_data)
     seconds = [after - before for before, after in itertools.pairwise(starts)]
     timed = slice(options.warmup, options.warmup + options.steps)
@@ -116,10 +121,13 @@ def time_training(trainer, train_data, spare_data, options):
 
 
 def time_decoding(model, data, options):
-    """Translate `data` with JoeyNMT's beam search, each output exactly `--length` words; return sentences per second.
+    """Translate ``data`` with JoeyNMT's beam search, with ``--length`` words in each output.
 
-    This is the loop of `joeynmt.prediction.predict`, which cannot be called itself: 2.3.0 does not hand
-    `min_output_length` on to the search, and outputs that may end early would make the work depend on the weights.
+    This is the loop of ``joeynmt.prediction.predict``, which cannot be called itself: 2.3.0 does not pass
+    ``min_output_length`` to the search, and if outputs could end early, the work would depend on the weights.
+
+    Returns:
+        The number of sentences per second.
     """
     from joeynmt.search import search
 
@@ -138,12 +146,12 @@ def time_decoding(model, data, options):
     words = model.trg_vocab.arrays_to_sentences(arrays=outputs, cut_at_eos=True)
     elapsed = time.perf_counter() - start
     if len(words) != len(data) or any(len(sentence) != options.length for sentence in words):
-        raise SystemExit("joeynmt_peer: an output does not have the length asked for")
+        raise SystemExit(f"joeynmt_peer: not all outputs have {options.length} words")
     return len(words) / elapsed
 
 
-def run_variant(options, pairs):
-    """Build JoeyNMT's data and model from `pairs`, time both tasks and return the report."""
+def run_benchmark(options, pairs):
+    """Build JoeyNMT's data and model from ``pairs``, time training and decoding, and return the report."""
     import joeynmt
     import torch
     from joeynmt.config import load_config, parse_global_args
@@ -153,13 +161,13 @@ def run_variant(options, pairs):
 
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as name:
-        arguments = parse_global_args(load_config(write_inputs(Path(name), pairs, options)))
-        set_seed(arguments.seed)  # `prepare` seeds only after it has initialised the model
+        arguments = parse_global_args(load_config(save_inputs(Path(name), pairs, options)))
+        set_seed(arguments.seed)  # ``prepare`` sets the seed only after it has initialized the model
         model, train_data, _, test_data = prepare(arguments, rank=0, mode="train")
         settings = {"autocast": arguments.autocast, "train_args": arguments.train, "dev_args": arguments.test}
         trainer = TrainManager(0, model, arguments.model_dir, arguments.device, seed=arguments.seed, **settings)
         tokens, seconds, losses, first_loss = time_training(trainer, train_data, test_data, options)
-        decoded = time_decoding(model, test_data, options)
+        sentences_per_second = time_decoding(model, test_data, options)
     rates = [count / duration for count, duration in zip(tokens, seconds, strict=True)]
     parts = Counter()
     for name, parameter in model.named_parameters():
@@ -173,14 +181,14 @@ def run_variant(options, pairs):
         "vocabularies": [len(model.src_vocab), len(model.trg_vocab)],
         "train_tokens_per_second": round(sum(tokens) / sum(seconds), 1),
         "train_tokens_per_second_median_step": round(statistics.median(rates), 1),
-        "decode_sentences_per_second": round(decoded, 2),
+        "decode_sentences_per_second": round(sentences_per_second, 2),
         "loss_first": round(first_loss, 4),
         "loss_last": round(losses[-1], 4),
     }
 
 
 def main():
-    """Run the command line."""
+    """Run the benchmark from the command line."""
     parser = build_parser()
     options = parser.parse_args()
     try:
@@ -192,7 +200,7 @@ def main():
             import joeynmt.training  # noqa: F401
         except ImportError as error:
             parser.exit(2, f"joeynmt_peer: JoeyNMT cannot be imported ({error}); install it with: {INSTALL}\n")
-        report = run_variant(options, pairs)
+        report = run_benchmark(options, pairs)
     print(json.dumps(report))
 
 

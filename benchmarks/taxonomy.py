@@ -1,10 +1,10 @@
-"""Training steps a second for each cell of the taxonomy, on random sentences of one size: costs, not scores.
+"""Measure the time of a training step with each kind of attention, on random sentences of one length.
 
     python benchmarks/taxonomy.py --threads 2 --rounds 5
 
-Every variant is the shared decoder of the preset multi30k, on one and the same batch. Rounds go through all variants,
-so that whatever else the machine does meets all of them; medians are printed, and their ratio to dot. "plain" is a
-prototype in the shortest way to write it: additive attention in a loop over torch's LSTMCell.
+Every variant is the decoder of the preset multi30k with another attention, on the same batch. Each round measures all
+variants, so that whatever else the machine does affects all of them; the medians, and their ratios to dot attention,
+are printed. The last row, the plain loop, is a minimal decoder over torch's LSTMCell, for comparison.
 """
 
 import statistics
@@ -15,10 +15,11 @@ import torch
 import tyro
 from torch import Tensor, nn
 
-from decoders.base import Decoder
+from attention.config import AttentionConfig
 from attention.memory import Memory
-from tasks.common.config import AttentionConfig
-from tasks.common.model import build_decoder
+from decoders.base import EOS, Decoder
+from decoders.build import build_decoder
+from decoders.config import RecurrentDecoderConfig
 from tasks.translation.presets import multi30k
 
 VARIANTS = {
@@ -42,71 +43,90 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class Options:
-    """Time the decoder's training step with every kind of attention."""
+    """Measure the time of a training step with each kind of attention."""
 
-    sentences: int = 80
-    target: int = 20
-    source: int = 20
+    batch_size: int = 80
+    target_length: int = 20
+    source_length: int = 20
     threads: int = 2
     rounds: int = 5
 
 
-class Plain(nn.Module):
-    """Bahdanau's decoder as a tutorial writes it: a loop over words, the vocabulary at every step."""
+class PlainDecoder(nn.Module):
+    """Additive attention in the decoder of Bahdanau et al. (2015), written as in a tutorial.
 
-    def __init__(self, vocabulary: int, embedding: int, hidden: int, memory: int):
+    It is a loop over target tokens that computes the scores of the vocabulary in every step.
+    """
+
+    def __init__(self, vocab_size: int, embedding_dim: int, hidden_dim: int, memory_dim: int):
         super().__init__()
-        self.embedding = nn.Embedding(vocabulary, embedding)
-        self.cell = nn.LSTMCell(embedding + memory, hidden)
-        self.query, self.key = nn.Linear(hidden, hidden), nn.Linear(memory, hidden)
-        self.vector = nn.Linear(hidden, 1)
-        self.output = nn.Linear(hidden + memory, vocabulary)
+        self.embedding = nn.Embedding(vocab_size, embedding_dim)
+        self.cell = nn.LSTMCell(embedding_dim + memory_dim, hidden_dim)
+        self.query_proj, self.key_proj = nn.Linear(hidden_dim, hidden_dim), nn.Linear(memory_dim, hidden_dim)
+        self.v = nn.Linear(hidden_dim, 1)
+        self.output = nn.Linear(hidden_dim + memory_dim, vocab_size)
 
     def loss(self, tokens: Tensor, memory: Memory) -> Tensor:
+        """Compute the negative log-likelihood, summed over all target tokens."""
         hidden = cell = memory.states.new_zeros(len(tokens), self.cell.hidden_size)
-        keys, loss = self.key(memory.states), torch.zeros(())
-        for now, following in zip(tokens[:, :-1].unbind(1), tokens[:, 1:].unbind(1), strict=True):
-            energies = self.vector(torch.tanh(self.query(hidden)[:, None] + keys)).squeeze(-1)
-            context = (energies.softmax(dim=-1)[:, None] @ memory.states).squeeze(1)
-            hidden, cell = self.cell(torch.cat([self.embedding(now), context], dim=-1), (hidden, cell))
+        keys, loss = self.key_proj(memory.states), torch.zeros(())
+        for current, following in zip(tokens[:, :-1].unbind(1), tokens[:, 1:].unbind(1), strict=True):
+            scores = self.v(torch.tanh(self.query_proj(hidden)[:, None] + keys)).squeeze(-1)
+            context = (scores.softmax(dim=-1)[:, None] @ memory.states).squeeze(1)
+            hidden, cell = self.cell(torch.cat([self.embedding(current), context], dim=-1), (hidden, cell))
             logits = self.output(torch.cat([hidden, context], dim=-1))
             loss = loss + nn.functional.cross_entropy(logits, following, reduction="sum")
         return loss
 
 
-def step(decoder: Decoder | Plain, tokens: Tensor, memory: Memory) -> float:
-    """Seconds for a loss and its gradient."""
-    started = time.perf_counter()
+def build_decoders(vocab_size: int, memory_dim: int) -> dict[str, Decoder | PlainDecoder]:
+    """Build the decoder of each variant."""
+    config = multi30k().decoder
+    assert isinstance(config, RecurrentDecoderConfig)
+
+    def build(config: RecurrentDecoderConfig, attention: AttentionConfig) -> Decoder:
+        embedding = nn.Embedding(vocab_size, config.embedding_dim)
+        return build_decoder(config, attention, vocab_size=vocab_size, memory_dim=memory_dim, embedding=embedding)
+
+    decoders: dict[str, Decoder | PlainDecoder] = {
+        name: build(config, attention) for name, attention in VARIANTS.items()
+    }
+    bahdanau = replace(config, attention_order="bahdanau")
+    decoders["additive, bahdanau"] = build(bahdanau, VARIANTS["additive"])
+    plain = PlainDecoder(vocab_size, config.embedding_dim, config.hidden_dim, memory_dim)
+    decoders["plain loop: additive, bahdanau"] = plain
+    return decoders
+
+
+def measure_step(decoder: Decoder | PlainDecoder, tokens: Tensor, memory: Memory) -> float:
+    """Return the seconds that a loss and its gradients take."""
+    start = time.perf_counter()
     decoder.zero_grad()
     decoder.loss(tokens, memory).backward()
-    return time.perf_counter() - started
+    return time.perf_counter() - start
 
 
 def main(options: Options) -> None:
+    """Print a table with a row for each variant."""
     torch.set_num_threads(options.threads)
     torch.manual_seed(1)
     preset = multi30k()
-    vocabulary, dim = preset.vocabulary.size, 2 * preset.encoder.hidden
-    states = torch.randn(options.sentences, options.source, dim, requires_grad=True)
-    memory = Memory(states, torch.ones(options.sentences, options.source, dtype=torch.bool), states.mean(dim=1))
-    tokens = torch.randint(4, vocabulary, (options.sentences, options.target + 1))
-    decoders: dict[str, Decoder | Plain] = {
-        name: build_decoder(nn.Embedding(vocabulary, 256), dim, replace(preset, attention=attention))
-        for name, attention in VARIANTS.items()
-    }
-    before = replace(preset, decoder=replace(preset.decoder, order="before"), attention=VARIANTS["additive"])
-    decoders["additive, before the step"] = build_decoder(nn.Embedding(vocabulary, 256), dim, before)
-    decoders["plain, additive, before the step"] = Plain(vocabulary, 256, preset.decoder.hidden, dim)
+    vocab_size, memory_dim = preset.vocabulary.size, 2 * preset.encoder.sequence.hidden_dim  # of both directions
+    states = torch.randn(options.batch_size, options.source_length, memory_dim, requires_grad=True)
+    mask = torch.ones(options.batch_size, options.source_length, dtype=torch.bool)
+    memory = Memory(states, mask, states.mean(dim=1))
+    tokens = torch.randint(EOS + 1, vocab_size, (options.batch_size, options.target_length + 1))
+    decoders = build_decoders(vocab_size, memory_dim)
     seconds: dict[str, list[float]] = {name: [] for name in decoders}
     for number in range(options.rounds + 1):
         for name, decoder in decoders.items():
-            taken = step(decoder, tokens, memory)
-            if number:  # the first round warms up
-                seconds[name].append(taken)
-    first = statistics.median(seconds["dot"])
-    print("| attention | ms a step | ratio to dot |\n|---|---|---|")
-    for name, taken in seconds.items():
-        print(f"| {name} | {1000 * statistics.median(taken):.0f} | {statistics.median(taken) / first:.2f} |")
+            measured = measure_step(decoder, tokens, memory)
+            if number:  # the first round is a warm-up
+                seconds[name].append(measured)
+    dot = statistics.median(seconds["dot"])
+    print("| attention | ms per step | ratio to dot |\n|---|---|---|")
+    for name, measured in seconds.items():
+        print(f"| {name} | {1000 * statistics.median(measured):.0f} | {statistics.median(measured) / dot:.2f} |")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
-"""How fast training and decoding are, beside what the machine could do and beside another toolkit.
+"""Measure the speed of training and decoding, and compare it with the hardware's limit and with another toolkit.
 
-    python benchmarks/throughput.py --data MULTI30K_FOLDER [--peer joeynmt --peer-python JOEYNMTS_PYTHON]
+    python benchmarks/throughput.py --data MULTI30K_FOLDER [--peer joeynmt --peer-python PYTHON_WITH_JOEYNMT]
 
-Two of our configurations run on the same files, English to German:
+Two of our configurations are measured on the same files, English to German:
 
-like-for-like   word level, at most 7,859 words a language, BiLSTM 256, LSTM 512, additive attention, input feeding,
-                nothing tied: JoeyNMT's default recurrent model, in batches of 80 sentences
-preset          the preset multi30k as it is
+like-for-like   words as tokens, at most 7,859 in each language; a BiLSTM of 256 units and an LSTM of 512, additive
+                attention, input feeding, no tied embeddings: JoeyNMT's default recurrent model, in batches of 80
+                sentences
+preset          the preset multi30k
 
-The limit is what the multiplications of an unpadded batch of mean length would allow, at the rate at which this
-machine multiplies two large matrices in the same minute. Rounds alternate, since machines are shared; medians count.
+The limit is the speed that the matrix products of a batch without padding, with sentences of mean length, would allow
+at the rate at which this machine multiplies two large matrices in the same minute. The rounds alternate between the
+configurations, since other programs may disturb the measurement, and medians are printed.
 """
 
 import argparse
@@ -26,24 +28,27 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from attention.config import AttentionConfig
+from decoders.base import EOS
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.base import SourceBatch
 from encoders.config import RecurrentEncoderConfig
-from tasks.common.config import AttentionConfig, DecoderConfig
 from tasks.common.data.batching import Batch, BatchConfig
-from tasks.common.inference.evaluation import Predictor
+from tasks.common.inference.predictor import Predictor
 from tasks.common.model import count_parameters
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
 from tasks.common.training.trainer import Trainer
 from tasks.translation import PRESETS, Config, Task
 
-WARM_UP = 3
+NUM_WARMUP_STEPS = 3
+BATCH_SIZE = 80
 
 
-def configurations(data: str) -> dict[str, Config]:
+def build_configs(data: str) -> dict[str, Config]:
+    """Return the configurations to measure by name; ``data`` is the folder of Multi30k."""
     preset = dataclasses.replace(PRESETS["multi30k"](), data=data)
-    like = dataclasses.replace(
+    like_for_like = dataclasses.replace(
         preset,
         vocabulary=VocabularyConfig(kind="word", size=7859, min_frequency=1, shared=False, lowercase=True),
         encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=256, dropout=0.3), embedding_dim=256),
@@ -51,124 +56,168 @@ def configurations(data: str) -> dict[str, Config]:
         decoder=RecurrentDecoderConfig(
             hidden_dim=512, embedding_dim=256, input_feeding=True, tie_embeddings=False, dropout=0.3
         ),
-        batch=BatchConfig(max_sources=80),
+        batch=BatchConfig(max_sources=BATCH_SIZE),
     )
-    return {"like-for-like": like, "preset": preset}
+    return {"like-for-like": like_for_like, "preset": preset}
 
 
-def peak_flops() -> float:
-    """Floating-point operations a second of a large float32 product: the median of ten."""
+def measure_peak_flops() -> float:
+    """Return the floating-point operations per second of a large float32 product: the median of ten."""
     left, right = torch.randn(2048, 2048), torch.randn(2048, 2048)
-    times = []
+    seconds = []
     for _ in range(12):
-        started = time.perf_counter()
-        left @ right
-        times.append(time.perf_counter() - started)
-    return 2 * 2048**3 / statistics.median(times[2:])
+        start = time.perf_counter()
+        torch.mm(left, right)
+        seconds.append(time.perf_counter() - start)
+    return 2 * 2048**3 / statistics.median(seconds[2:])
 
 
-class Ours:
-    """One configuration, prepared once and measured in several rounds."""
+class TimedTrainer(Trainer):
+    """A trainer that stops after a number of steps, and neither evaluates nor saves.
+
+    Attributes:
+        clock: The time at the end of each step, in seconds, with the target tokens of all steps so far.
+    """
+
+    def __init__(self, task: Task, folder: Path):
+        super().__init__(task, folder, resume=False)
+        self.num_steps = 0
+        self.clock: list[tuple[float, int]] = []
+
+    def run_steps(self, num_steps: int) -> list[tuple[float, int]]:
+        """Take the next steps of the training loop, and return their clock."""
+        self.num_steps, self.clock = num_steps, []
+        self.run()
+        return self.clock
+
+    def check_finite(self, loss: float, batches: list[Batch]) -> None:  # the end of a step
+        super().check_finite(loss, batches)
+        self.clock.append((time.perf_counter(), self.progress.tokens))
+
+    def should_stop(self) -> bool:
+        return len(self.clock) >= self.num_steps
+
+    def evaluate(self, num_batches: int) -> None: ...
+
+    def save(self) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def log(self, text: str) -> None: ...
+
+
+class Candidate:
+    """One of our configurations, prepared once and measured in several rounds.
+
+    Attributes:
+        flops: Floating-point operations per target token in training.
+    """
 
     def __init__(self, config: Config, folder: Path):
-        self.training = Trainer(Task(config), folder, resume=False)
-        self.flops = self.flops_a_token()
+        self.task = Task(config)
+        self.trainer = TimedTrainer(self.task, folder)
+        self.flops = self.count_flops()
 
-    def flops_a_token(self) -> float:
-        """Operations of forward and backward, for one real target token, in a batch of mean length without padding."""
-        training, batches = self.training, self.training.batches
-        source, target = (max(1, round(length)) for length in batches.lengths.float().mean(dim=0).tolist())
-        words = torch.randint(4, len(training.task.source_tokenizer), (80, source))
-        tokens = torch.randint(4, len(training.task.tokenizer), (80, target + 1))
-        batch = Batch(SourceBatch(words, torch.ones_like(words, dtype=torch.bool)), tokens, [])
-        # The counter does not see into oneDNN's fused LSTM, but into the same products written out.
+    def count_flops(self) -> float:
+        """Count the operations of the forward and backward pass per target token, in a batch of mean lengths."""
+        mean_lengths = self.trainer.sampler.lengths.float().mean(dim=0).tolist()
+        source_length, target_length = (max(1, round(length)) for length in mean_lengths)
+        source = torch.randint(EOS + 1, len(self.task.source_tokenizer), (BATCH_SIZE, source_length))
+        tokens = torch.randint(EOS + 1, len(self.task.tokenizer), (BATCH_SIZE, target_length + 1))
+        batch = Batch(SourceBatch(source, torch.ones_like(source, dtype=torch.bool)), tokens, [])
+        # The products inside oneDNN's fused LSTM are not counted; without oneDNN the same ones are.
         with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
-            training.model(batch).backward()
-        training.optimizer.zero_grad()
+            self.trainer.model(batch).backward()
+        self.trainer.optimizer.zero_grad()
         return counter.get_total_flops() / batch.num_target_tokens
 
-    def train(self, steps: int) -> float:
-        """Real target tokens a second over ``steps`` updates of the real training loop."""
-        progress = self.training.progress
-        updates = self.training.updates()
-        for _ in range(WARM_UP):
-            next(updates)
-        before, started = progress.tokens, time.perf_counter()
-        for _ in range(steps):
-            next(updates)
-        return (progress.tokens - before) / (time.perf_counter() - started)
+    def measure_training(self, num_steps: int) -> float:
+        """Return the target tokens per second, without padding, over ``num_steps`` steps of the training loop."""
+        clock = self.trainer.run_steps(NUM_WARMUP_STEPS + num_steps)
+        (start, tokens_before), (end, tokens_after) = clock[NUM_WARMUP_STEPS - 1], clock[-1]
+        return (tokens_after - tokens_before) / (end - start)
 
-    def decode(self, sentences: int, length: int) -> float:
-        """Sentences a second with beam 5; all outputs have one length, so that untrained models do equal work."""
-        self.training.model.eval()
-        sources = self.training.examples.select(range(sentences))["source"]
-        config = SearchConfig(beam=5, min_length=length, max_length=length)
-        started = time.perf_counter()
-        Predictor(self.training.task, [self.training.model]).generate_all(sources, config)
-        return sentences / (time.perf_counter() - started)
+    def measure_decoding(self, num_sentences: int, output_length: int) -> float:
+        """Return the sentences per second with beam 5; every output has the same length.
+
+        Otherwise an untrained model's lengths, and with them the amount of work, would be arbitrary.
+        """
+        self.trainer.model.eval()
+        sources = self.trainer.examples.select(range(num_sentences))["source"]
+        search = SearchConfig(beam=5, min_length=output_length, max_length=output_length)
+        start = time.perf_counter()
+        lengths = self.task.source_lengths(sources)
+        Predictor(self.task, [self.trainer.model]).generate_all(sources, lengths, search)
+        return num_sentences / (time.perf_counter() - start)
 
 
-def peer(options: argparse.Namespace, like: Ours) -> dict[str, Any]:
-    """JoeyNMT on the same files with vocabularies of the same sizes, in a process of its own."""
-    script = Path(__file__).with_name(f"{options.peer}_peer.py")
+def measure_peer(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure the other toolkit on the same files, with vocabularies of the same sizes, in a process of its own."""
     data = Path(options.data)
-    command = [options.peer_python, str(script), "--source", str(data / "train.en"), "--target", str(data / "train.de")]
-    command += [
-        "--threads",
-        str(torch.get_num_threads()),
-        "--steps",
-        str(options.steps),
-        "--length",
-        str(options.length),
-    ]
-    command += ["--decode-sentences", str(options.sentences)]
+    arguments: dict[str, object] = {
+        "--source": data / "train.en",
+        "--target": data / "train.de",
+        "--threads": torch.get_num_threads(),
+        "--steps": options.steps,
+        "--sentences": options.sentences,
+        "--length": options.length,
+    }
+    script = Path(__file__).with_name(f"{options.peer}_peer.py")
+    command = [options.peer_python, str(script), *(str(part) for pair in arguments.items() for part in pair)]
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if finished.returncode:
         sys.exit(finished.returncode)
     return json.loads(finished.stdout)
 
 
+def measure_round(candidates: dict[str, Candidate], options: argparse.Namespace) -> dict[str, float]:
+    """Measure every configuration and, if there is one, the peer once."""
+    measured: dict[str, float] = {}
+    for name, candidate in candidates.items():
+        peak_before = measure_peak_flops()
+        tokens_per_second = candidate.measure_training(options.steps)
+        limit = (peak_before + measure_peak_flops()) / 2 / candidate.flops
+        measured[f"{name}: training tokens/s"] = tokens_per_second
+        measured[f"{name}: share of the limit"] = tokens_per_second / limit
+        measured[f"{name}: decoded sentences/s"] = candidate.measure_decoding(options.sentences, options.length)
+    if options.peer:
+        report = measure_peer(options)
+        measured[f"{options.peer}: training tokens/s"] = report["train_tokens_per_second"]
+        measured[f"{options.peer}: decoded sentences/s"] = report["decode_sentences_per_second"]
+        for name in candidates:
+            for quantity in ("training tokens/s", "decoded sentences/s"):
+                ratio = measured[f"{name}: {quantity}"] / measured[f"{options.peer}: {quantity}"]
+                measured[f"{name} / {options.peer}: {quantity}"] = ratio
+    return measured
+
+
 def main() -> None:
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="folder with train.en, train.de, val.en, val.de")
-    parser.add_argument("--steps", type=int, default=30, help="updates a round")
-    parser.add_argument("--sentences", type=int, default=240, help="sentences decoded a round")
-    parser.add_argument("--length", type=int, default=12, help="words of each decoded sentence")
+    parser.add_argument("--steps", type=int, default=30, help="training steps in a round")
+    parser.add_argument("--sentences", type=int, default=240, help="sentences decoded in a round")
+    parser.add_argument("--length", type=int, default=12, help="tokens of each decoded sentence")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--peer", choices=["joeynmt"])
-    parser.add_argument("--peer-python", default=sys.executable, help="the Python in which the peer is installed")
+    parser.add_argument("--peer-python", default=sys.executable, help="Python interpreter with the peer installed")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     rounds: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
-        ours = {name: Ours(config, Path(folder) / name) for name, config in configurations(options.data).items()}
+        configs = build_configs(options.data)
+        candidates = {name: Candidate(config, Path(folder) / name) for name, config in configs.items()}
         for _ in range(options.rounds):
-            measured: dict[str, float] = {}
-            for name, side in ours.items():
-                before = peak_flops()
-                trained = side.train(options.steps)
-                limit = (before + peak_flops()) / 2 / side.flops
-                measured[f"{name}: training tokens/s"] = trained
-                measured[f"{name}: share of the limit"] = trained / limit
-                measured[f"{name}: decoded sentences/s"] = side.decode(options.sentences, options.length)
-            if options.peer:
-                other = peer(options, ours["like-for-like"])
-                measured[f"{options.peer}: training tokens/s"] = other["train_tokens_per_second"]
-                measured[f"{options.peer}: decoded sentences/s"] = other["decode_sentences_per_second"]
-                for name in ours:
-                    for what in ("training tokens/s", "decoded sentences/s"):
-                        ratio = measured[f"{name}: {what}"] / measured[f"{options.peer}: {what}"]
-                        measured[f"{name} / {options.peer}: {what}"] = ratio
-            rounds.append(measured)
-            print(json.dumps(measured), file=sys.stderr)
+            rounds.append(measure_round(candidates, options))
+            print(json.dumps(rounds[-1]), file=sys.stderr)
     print(f"{options.threads} threads, torch {torch.__version__}, medians of {options.rounds} rounds (each round)")
-    for name, side in ours.items():
-        parameters = count_parameters(side.training.model)
-        print(f"{name}: {parameters:,} parameters, {side.flops / 1e6:.1f} million operations a target token")
-    for what in rounds[0]:
-        values = [measured[what] for measured in rounds]
-        print(f"{what:45} {statistics.median(values):10.2f}   ({', '.join(f'{value:.2f}' for value in values)})")
+    for name, candidate in candidates.items():
+        num_parameters = count_parameters(candidate.trainer.model)
+        print(f"{name}: {num_parameters:,} parameters, {candidate.flops / 1e6:.1f} million operations per target token")
+    for quantity in rounds[0]:
+        values = [measured[quantity] for measured in rounds]
+        print(f"{quantity:45} {statistics.median(values):10.2f}   ({', '.join(f'{value:.2f}' for value in values)})")
 
 
 if __name__ == "__main__":
