@@ -125,4 +125,4 @@ def test_settings_of_the_other_kind_of_data_are_unused():
     docstrings, tables = Config().unused_settings(), Config(data="x").unused_settings()
     for name in ("source", "target", "skip_invalid"):
         assert docstrings[name] == "data is not set" and name not in tables
-    assert tables["packages"] == "data is x" and "packages" not in docstrings
+    assert tables["packages"] == "data is set" and "packages" not in docstrings
