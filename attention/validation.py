@@ -26,3 +26,10 @@ def check_settings(group: str, config: Any, allowed: Mapping[str, tuple[bool, st
 def at_least(minimum: int, config: Any, *names: str) -> dict[str, tuple[bool, str]]:
     """Describe settings with a lower bound, for ``check_settings``."""
     return {name: (getattr(config, name) >= minimum, f"{minimum} or more") for name in names}
+
+
+def heads_divide(hidden_dim: int, num_heads: int, positions: str) -> tuple[bool, str]:
+    """Describe a valid number of self-attention heads, for ``check_settings``: rotary positions need even heads."""
+    if positions == "rotary":
+        return hidden_dim % (2 * num_heads) == 0, f"a divisor of half of hidden_dim, {hidden_dim}"
+    return hidden_dim % num_heads == 0, f"a divisor of hidden_dim, {hidden_dim}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from attention.positions import PositionName
-from attention.validation import at_least, check_settings
+from attention.validation import at_least, check_settings, heads_divide
 from encoders.recurrent import CellName
 
 AttentionOrder = Literal["luong", "bahdanau"]
@@ -73,6 +73,8 @@ class TransformerDecoderConfig:
 
     def __post_init__(self):
         allowed = at_least(1, self, "hidden_dim", "num_layers", "num_heads", "embedding_dim")
+        if self.num_heads >= 1:
+            allowed["num_heads"] = heads_divide(self.hidden_dim, self.num_heads, self.positions)
         check_settings("decoder", self, allowed | {"ctc_weight": (0 <= self.ctc_weight < 1, "0 to below 1")})
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from attention.positions import PositionName
-from attention.validation import at_least, check_settings
+from attention.validation import at_least, check_settings, heads_divide
 from encoders.pooling import PoolingName
 from encoders.recurrent import CellName
 
@@ -48,7 +48,10 @@ class TransformerEncoderConfig:
     dropout: float = 0.2
 
     def __post_init__(self):
-        check_settings("encoder", self, at_least(1, self, "hidden_dim", "num_layers", "num_heads"))
+        allowed = at_least(1, self, "hidden_dim", "num_layers", "num_heads")
+        if self.num_heads >= 1:
+            allowed["num_heads"] = heads_divide(self.hidden_dim, self.num_heads, self.positions)
+        check_settings("encoder", self, allowed)
 
 
 @dataclass(frozen=True, kw_only=True)

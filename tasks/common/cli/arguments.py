@@ -35,14 +35,16 @@ def parse(options: Any, arguments: list[str], program: str, default: Any, *, ref
     Raises:
         UsageError: for any mistake.
     """
-    if hasattr(default, "config"):
-        default = dataclasses.replace(default, config=choose_kinds(default.config, arguments))
     output = io.StringIO()
     try:
+        if hasattr(default, "config"):
+            default = dataclasses.replace(default, config=choose_kinds(default.config, arguments))
         with contextlib.redirect_stderr(output):
             parsed = tyro.cli(
                 options, default=default, args=arguments, prog=program, config=(tyro.conf.AvoidSubcommands,)
             )
+    except UsageError:
+        raise
     except ValueError as error:  # raised by a configuration about its own values
         raise UsageError(str(error)) from error
     except SystemExit as exit:
@@ -58,7 +60,8 @@ def parse(options: Any, arguments: list[str], program: str, default: Any, *, ref
     # tyro explains a mistake in a frame of several lines.
     words = " ".join(re.sub(r"[─│╭╮╰╯]+|-{3,}", " ", output.getvalue()).split())
     words = re.sub(r"For full helptext, (run|see) .*", "", words)
-    raise UsageError(re.sub(r"^(Value error|Invalid choice|Unrecognized options|Parsing error) ", "", words).strip())
+    words = re.sub(r"^(Value error|Invalid choice|Unrecognized options|Parsing error) ", "", words)
+    raise UsageError(re.sub(r"^Error parsing [\w.]+: ", "", words).strip())
 
 
 def parse_run_argument(command: str, arguments: list[str], options: Any, default: Any) -> tuple[Path, list[str]]:
