@@ -86,7 +86,7 @@ class Predictor:
     def generate_all(
         self, sources: Sequence[Any], lengths: Sequence[int], config: SearchConfig
     ) -> list[list[Hypothesis]]:
-        """Generate for any number of sources, in batches of similar lengths; results are in the order of the sources."""
+        """Generate for any number of sources, in batches of similar lengths; results keep the order."""
         results: list[list[Hypothesis]] = [[] for _ in lengths]
         for rows in BatchSampler([(length, 1) for length in lengths], self.task.config.batch, seed=0).by_length():
             for row, ranked in zip(rows, self.generate([sources[row] for row in rows], config), strict=True):
