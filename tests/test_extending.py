@@ -109,7 +109,9 @@ def report(extended: Path) -> str:
     command = re.search(r"(series_to_text train tiny --run [^`]*?--decoder\.kind window)", GUIDE)
     assert command
     chosen = "distance or dilated or window or series or same_files or names_no_task"
-    arguments = ["-p", "no:cacheprovider", "-vv", "-k", chosen, *TESTS]
+    # Shapes of the libraries are checked; those of tasks are in the tests below, and would take time here.
+    options = "--import-mode=importlib --jaxtyping-packages=attention,decoders,encoders,beartype.beartype"
+    arguments = ["-p", "no:cacheprovider", "-o", f"addopts={options}", "-v", "-k", chosen, *TESTS]
     flags = [*command[1].split(), "--train.epochs", "1"]
     return execute(
         extended, f"import pytest, run; code = pytest.main({arguments}); run.main({flags}); raise SystemExit(code)"
