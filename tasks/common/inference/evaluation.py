@@ -143,10 +143,10 @@ def print_report(report: dict[str, Any]) -> None:
     print(f"{report['split']}: {report['examples']} examples, beam {report['search']['beam']}")
     for name, value in report["metrics"].items():
         low, high = report["intervals"][name]
-        line = f"{name:16} {value:7.2f}   95 % interval {low:.2f} to {high:.2f}   {report['signature'][name]}"
+        line = f"{name:16} {value:7.2f}  95 % interval {low:.2f} to {high:.2f}  {report['signature'][name]}"
         if "baseline" in report:
             other = report["baseline"][name]
-            line += f"   {other['difference']:+.2f} against {report['baseline']['run']}, p = {other['p']:.3f}"
+            line += f"  {other['difference']:+.2f} against {report['baseline']['run']}, p = {other['p']:.3f}"
         print(line.rstrip())
     for rule, values in report["baselines"].items():
         print(f"{rule}: " + ", ".join(f"{name} {value:.2f}" for name, value in values.items()))
