@@ -53,7 +53,7 @@ HARD = {"estimator", "entropy_weight", "gumbel_temperature"}
         ({"score": "dot", "locality": "monotonic"}, {"segment_size", *HARD}),
         ({"score": "none"}, {"window_size", "segment_size", "hidden_dim", *HARD}),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_unused_settings_are_those_without_an_effect(settings, unused):
     reasons = AttentionConfig(**settings).unused_settings()
