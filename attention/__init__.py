@@ -1,21 +1,13 @@
 """Attention: scores, localities, selectors, hierarchies and heads, in any combination."""
 
 from attention.alignment_metrics import coverage, diagonality, entropy
-from attention.base import (
-    Attention,
-    AttentionOutput,
-    AttentionState,
-    FixedContext,
-    KeyValues,
-    NoContext,
-    SampleInfo,
-    Segments,
-    cat_outputs,
-)
+from attention.base import Attention, AttentionOutput, cat_outputs
 from attention.build import build_attention, build_attention_losses, build_reinforce_loss
 from attention.config import AttentionConfig
+from attention.fixed_context import FixedContext, NoContext
 from attention.hard import CategoricalSelector, GumbelSelector, ReinforceLoss
 from attention.hierarchical import HierarchicalSoftmax
+from attention.key_values import KeyValues, Segments
 from attention.locality import LocalityName, LocalM, LocalP, MonotonicGaussian, build_locality
 from attention.losses import (
     NO_ATTENTION_LOSSES,
@@ -38,6 +30,7 @@ from attention.score_functions import (
     build_score,
 )
 from attention.scored import Locality, Score, ScoredAttention, SegmentAttention, Selector
+from attention.state import AttentionState, SampleInfo
 
 __all__ = [
     "NO_ATTENTION_LOSSES",

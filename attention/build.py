@@ -1,7 +1,8 @@
 """Build attention from its configuration."""
 
-from attention.base import Attention, FixedContext
+from attention.base import Attention
 from attention.config import AttentionConfig
+from attention.fixed_context import FixedContext
 from attention.hard import CategoricalSelector, GumbelSelector, ReinforceLoss
 from attention.hierarchical import HierarchicalSoftmax
 from attention.locality import build_locality

@@ -1,4 +1,4 @@
-"""Settings of attention: independent choices, any of which goes with any other."""
+"""Settings of attention: score, locality, selection, hierarchy and heads are independent of each other."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,12 +13,13 @@ class AttentionConfig:
     """Settings of the attention to the source, built by ``attention.build``."""
 
     score: ScoreName | Literal["none"] = "additive"
-    """How queries and keys are compared; location is additive attention with the previous weights as a further input
-    (Chorowski et al. 2015); none is a fixed context vector without attention."""
+    """Score of query q and key k: dot q·k, scaled_dot q·k/√d, cosine, general qWk, concat v·tanh(W[q;k]), additive
+    v·tanh(Wq+Uk); location is additive with the previous weights as a further input (Chorowski et al. 2015); none is a
+    fixed context vector without attention."""
     locality: LocalityName | Literal["global"] = "global"
-    """Bias towards some source positions: none (global); a window around the position of the target token (local_m) or
-    around a predicted position (local_p, both Luong et al. 2015); a window that only moves forward (monotonic, Tjandra
-    et al. 2017)."""
+    """Source positions that can be attended to: all (global); a window around the position of the target token
+    (local_m) or around a predicted position (local_p, both Luong et al. 2015); a window that only moves forward
+    (monotonic, the local monotonic attention of Tjandra et al. 2017)."""
     window_size: float = 10.0
     """Half-width of a local window in encoder states; twice the standard deviation of its Gaussian."""
     selection: Literal["soft", "hard"] = "soft"
@@ -63,7 +64,7 @@ class AttentionConfig:
             check_settings("attention", self, allowed)
 
     def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect with the others, each with the reason."""
+        """List the settings that have no effect given the others, each with the reason."""
         unused: dict[str, str] = {}
         if self.locality == "global":
             unused["window_size"] = "attention.locality is global"

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attention.base import SampleInfo
 from attention.scored import Selector
+from attention.state import SampleInfo
 
 Scores = Float[Tensor, "batch queries source"]
 Weights = Float[Tensor, "batch queries source"]

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from attention.base import AttentionState, Segments
+from attention.key_values import Segments
 from attention.memory import Memory
 from attention.scored import Score, SegmentAttention
+from attention.state import AttentionState
 
 DEFAULT_SEGMENT_SIZE = 8  # states, where the memory has no segments
 
@@ -52,7 +53,7 @@ class HierarchicalSoftmax(SegmentAttention):
 
     def forward(
         self,
-        queries: Float[Tensor, "batch queries query"],
+        queries: Float[Tensor, "batch queries query_dim"],
         scores: Float[Tensor, "batch queries source"],
         segments: Segments,
     ) -> Float[Tensor, "batch queries source"]:

@@ -17,10 +17,10 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
-from attention.base import AttentionState
 from attention.scored import Locality, at_least_float32
+from attention.state import AttentionState
 
-Queries = Float[Tensor, "batch queries query"]
+Queries = Float[Tensor, "batch queries query_dim"]
 Mask = Bool[Tensor, "batch source"]
 LogWeights = Float[Tensor, "batch queries source"]
 Centers = Shaped[Tensor, "#batch queries 1"]  # positions from 0 to the last real one, integers or not

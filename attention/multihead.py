@@ -5,8 +5,10 @@ from dataclasses import replace
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from attention.base import Attention, AttentionOutput, AttentionState, KeyValues, SampleInfo
+from attention.base import Attention, AttentionOutput
+from attention.key_values import KeyValues
 from attention.memory import Memory
+from attention.state import AttentionState, SampleInfo
 
 
 class MultiHeadAttention(Attention):
@@ -52,16 +54,16 @@ class MultiHeadAttention(Attention):
             self.split_heads(memory.summary[:, None]).squeeze(1),
             None if segment_ids is None else segment_ids.repeat_interleave(self.num_heads, dim=0),
         )
-        keys = self.head.prepare(subspaces)
-        return replace(keys, values=self.split_heads(self.value_proj(memory.states)), num_heads=self.num_heads)
+        key_values = self.head.prepare(subspaces)
+        return replace(key_values, values=self.split_heads(self.value_proj(memory.states)), num_heads=self.num_heads)
 
-    def init_state(self, keys: KeyValues) -> AttentionState:
-        return self.merge_state(self.head.init_state(keys))
+    def init_state(self, key_values: KeyValues) -> AttentionState:
+        return self.merge_state(self.head.init_state(key_values))
 
     def forward(
-        self, queries: Float[Tensor, "batch queries query"], keys: KeyValues, state: AttentionState
+        self, queries: Float[Tensor, "batch queries query_dim"], key_values: KeyValues, state: AttentionState
     ) -> AttentionOutput:
-        output = self.head(self.split_heads(self.query_proj(queries)), keys, self.split_state(state))
+        output = self.head(self.split_heads(self.query_proj(queries)), key_values, self.split_state(state))
         context = self.out_proj(self.merge_heads(output.context))
         weights, sample = output.weights, output.sample
         if weights is not None:

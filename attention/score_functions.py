@@ -25,14 +25,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attention.base import AttentionState
 from attention.scored import Score
+from attention.state import AttentionState
 
 ScoreName = Literal["dot", "scaled_dot", "cosine", "general", "concat", "additive", "location"]
 HIDDEN_LAYER_SCORES: tuple[ScoreName, ...] = ("concat", "additive", "location")  # those that use ``hidden_dim``
 
-Queries = Float[Tensor, "batch queries query"]
-Keys = Float[Tensor, "batch source key"]
+Queries = Float[Tensor, "batch queries query_dim"]
+Keys = Float[Tensor, "batch source key_dim"]
 States = Float[Tensor, "batch source dim"]
 Scores = Float[Tensor, "batch queries source"]
 

@@ -16,8 +16,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from attention.base import Attention, AttentionOutput, AttentionState, KeyValues, SampleInfo, Segments
+from attention.base import Attention, AttentionOutput
+from attention.key_values import KeyValues, Segments
 from attention.memory import Memory
+from attention.state import AttentionState, SampleInfo
 
 
 class Score(nn.Module, ABC):
@@ -29,15 +31,15 @@ class Score(nn.Module, ABC):
 
     is_sequential: bool = False
 
-    def project_keys(self, states: Float[Tensor, "batch source dim"]) -> Float[Tensor, "batch source key"]:
+    def project_keys(self, states: Float[Tensor, "batch source dim"]) -> Float[Tensor, "batch source key_dim"]:
         """Compute what depends on the memory only, once for each sentence."""
         return states
 
     @abstractmethod
     def forward(
         self,
-        queries: Float[Tensor, "batch queries query"],
-        keys: Float[Tensor, "batch source key"],
+        queries: Float[Tensor, "batch queries query_dim"],
+        keys: Float[Tensor, "batch source key_dim"],
         state: AttentionState,
     ) -> Float[Tensor, "batch queries source"]:
         """Compute the scores: any real numbers, the higher the better the match."""
@@ -57,7 +59,7 @@ class Locality(nn.Module, ABC):
     @abstractmethod
     def forward(
         self,
-        queries: Float[Tensor, "batch queries query"],
+        queries: Float[Tensor, "batch queries query_dim"],
         mask: Bool[Tensor, "batch source"],
         state: AttentionState,
     ) -> Float[Tensor, "batch queries source"]:
@@ -77,7 +79,7 @@ class SegmentAttention(nn.Module, ABC):
     @abstractmethod
     def forward(
         self,
-        queries: Float[Tensor, "batch queries query"],
+        queries: Float[Tensor, "batch queries query_dim"],
         scores: Float[Tensor, "batch queries source"],
         segments: Segments,
     ) -> Float[Tensor, "batch queries source"]:
@@ -122,28 +124,30 @@ class ScoredAttention(Attention):
         segments = None if self.segment_attention is None else self.segment_attention.prepare(memory)
         return KeyValues(self.score.project_keys(memory.states), memory.states, memory.mask, segments=segments)
 
-    def init_state(self, keys: KeyValues) -> AttentionState:
+    def init_state(self, key_values: KeyValues) -> AttentionState:
         if not self.has_state:
             return AttentionState()
-        step = torch.zeros(keys.mask.size(0), 1, dtype=torch.long, device=keys.mask.device)
+        step = torch.zeros(key_values.mask.size(0), 1, dtype=torch.long, device=key_values.mask.device)
         if not self.is_sequential:
             return AttentionState(step)
-        return AttentionState(step, at_least_float32(keys.values).new_zeros(keys.mask.size(0), 1, 2, keys.mask.size(1)))
+        return AttentionState(
+            step, at_least_float32(key_values.values).new_zeros(key_values.mask.size(0), 1, 2, key_values.mask.size(1))
+        )
 
     def forward(
-        self, queries: Float[Tensor, "batch queries query"], keys: KeyValues, state: AttentionState
+        self, queries: Float[Tensor, "batch queries query_dim"], key_values: KeyValues, state: AttentionState
     ) -> AttentionOutput:
         # A softmax over a long source is imprecise in half precision.
-        scores = at_least_float32(self.score(queries, keys.keys, state))
-        scores = scores.masked_fill(~keys.mask[:, None], float("-inf"))
-        if self.segment_attention is not None and keys.segments is not None:
-            scores = self.segment_attention(queries, scores, keys.segments)
+        scores = at_least_float32(self.score(queries, key_values.keys, state))
+        scores = scores.masked_fill(~key_values.mask[:, None], float("-inf"))
+        if self.segment_attention is not None and key_values.segments is not None:
+            scores = self.segment_attention(queries, scores, key_values.segments)
         if self.locality is not None:
-            scores = scores + self.locality(queries, keys.mask, state)
+            scores = scores + self.locality(queries, key_values.mask, state)
         weights, sample = (scores.softmax(dim=-1), None) if self.selector is None else self.selector(scores)
         state = self.update_state(state, weights)
-        weights = weights.to(keys.values.dtype)
-        return AttentionOutput(weights @ keys.values, weights, state, sample)
+        weights = weights.to(key_values.values.dtype)
+        return AttentionOutput(weights @ key_values.values, weights, state, sample)
 
     def update_state(self, state: AttentionState, weights: Float[Tensor, "batch queries source"]) -> AttentionState:
         """Return the state after a step with these weights."""

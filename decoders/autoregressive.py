@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from attention.base import SampleInfo
 from attention.hard import ReinforceLoss
 from attention.losses import NO_ATTENTION_LOSSES, AttentionLossWeights
 from attention.memory import Memory
+from attention.state import SampleInfo
 from decoders.base import PAD, Constraint, Decoder, DecoderOutput, DecoderState, Hypothesis
 from decoders.config import SearchConfig
 from decoders.search import beam_search, sample
@@ -30,7 +30,7 @@ class AutoregressiveDecoder(Decoder, Generic[S]):
         context_affects_future: The context of a step also influences the tokens after the next one.
     """
 
-    is_autoregressive = True
+    is_label_synchronous = True
     supports_ensemble = True
 
     attention_losses: AttentionLossWeights = NO_ATTENTION_LOSSES

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from attention.base import SampleInfo
 from attention.memory import Memory
+from attention.state import SampleInfo
 from decoders.config import SearchConfig
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3  # the first four entries of every target vocabulary
@@ -69,12 +69,12 @@ class Decoder(nn.Module, ABC):
 
     Attributes:
         has_alignment: ``alignment`` returns weights.
-        is_autoregressive: Generates token by token, so ``log_likelihood``, sampling and constraints are available.
+        is_label_synchronous: Generates token by token, so ``log_likelihood``, sampling and constraints are available.
         supports_ensemble: Can be a member of an :class:`~decoders.ensemble.Ensemble`.
     """
 
     has_alignment: bool = False
-    is_autoregressive: bool = False
+    is_label_synchronous: bool = False
     supports_ensemble: bool = False
 
     @abstractmethod

@@ -2,9 +2,9 @@
 
 from torch import nn
 
-from attention.base import NoContext
 from attention.build import build_attention, build_attention_losses, build_reinforce_loss
 from attention.config import AttentionConfig
+from attention.fixed_context import NoContext
 from decoders.autoregressive import AutoregressiveDecoder
 from decoders.base import PAD, Decoder
 from decoders.config import (

@@ -1,4 +1,8 @@
-"""Settings of decoders, one dataclass for each kind, and of the search for sentences."""
+"""Settings of decoders, one dataclass for each kind, and of search and sampling.
+
+``is_label_synchronous``: the decoder predicts the next token from the tokens before it, so that label smoothing and
+scheduled sampling apply; CTC and transducers are frame-synchronous.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -16,12 +20,12 @@ class RecurrentDecoderConfig:
     """Settings of the attentional LSTM decoder that all tasks share."""
 
     uses_attention: ClassVar[bool] = True
-    is_autoregressive: ClassVar[bool] = True
+    is_label_synchronous: ClassVar[bool] = True
 
     kind: Literal["recurrent"] = "recurrent"
-    """recurrent: the attentional LSTM; transformer (Vaswani et al. 2017); ctc (Graves et al. 2006); transducer: the
-    RNN-transducer (Graves 2012); transducer_attention: the same with attention (Prabhavalkar et al. 2017); s2vt
-    (Venugopalan et al. 2015b). Each kind has settings of its own."""
+    """recurrent: the attentional LSTM, GRU or RNN; transformer (Vaswani et al. 2017); ctc (Graves et al. 2006);
+    transducer: the RNN-transducer (Graves 2012); transducer_attention: the same with attention (Prabhavalkar et al.
+    2017); s2vt (Venugopalan et al. 2015b). Each kind has settings of its own."""
     cell: CellName = "lstm"
     hidden_dim: int = 512
     num_layers: int = 1
@@ -52,7 +56,7 @@ class TransformerDecoderConfig:
     """Settings of the Transformer decoder, which attends to the source by the attention of ``AttentionConfig``."""
 
     uses_attention: ClassVar[bool] = True
-    is_autoregressive: ClassVar[bool] = True
+    is_label_synchronous: ClassVar[bool] = True
 
     kind: Literal["transformer"] = "transformer"
     """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
@@ -83,7 +87,7 @@ class CTCDecoderConfig:
     """Settings of a CTC output layer."""
 
     uses_attention: ClassVar[bool] = False
-    is_autoregressive: ClassVar[bool] = False
+    is_label_synchronous: ClassVar[bool] = False
 
     kind: Literal["ctc"] = "ctc"
     """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
@@ -95,7 +99,7 @@ class TransducerDecoderConfig:
     """Settings of an RNN-transducer."""
 
     uses_attention: ClassVar[bool] = False
-    is_autoregressive: ClassVar[bool] = False
+    is_label_synchronous: ClassVar[bool] = False
 
     kind: Literal["transducer"] = "transducer"
     """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
@@ -116,7 +120,7 @@ class AttentionTransducerDecoderConfig:
     """Settings of an RNN-transducer whose prediction network attends to the source."""
 
     uses_attention: ClassVar[bool] = True
-    is_autoregressive: ClassVar[bool] = False
+    is_label_synchronous: ClassVar[bool] = False
 
     kind: Literal["transducer_attention"] = "transducer_attention"
     """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
@@ -145,7 +149,7 @@ class S2VTDecoderConfig:
     """Settings of S2VT: two stacked LSTMs that read the source and then generate the sentence."""
 
     uses_attention: ClassVar[bool] = False
-    is_autoregressive: ClassVar[bool] = True
+    is_label_synchronous: ClassVar[bool] = True
 
     kind: Literal["s2vt"] = "s2vt"
     """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
@@ -219,7 +223,7 @@ class SearchConfig:
         )
 
     def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect with the others, each with the reason."""
+        """List the settings that have no effect given the others, each with the reason."""
         if self.sample:
             return dict.fromkeys(("beam", "length_penalty", "coverage_penalty"), "search.sample is set")
         return dict.fromkeys(("temperature", "top_k", "top_p"), "search.sample is not set")

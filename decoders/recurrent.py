@@ -8,10 +8,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attention.base import Attention, AttentionOutput, AttentionState, KeyValues
+from attention.base import Attention, AttentionOutput
 from attention.hard import ReinforceLoss
+from attention.key_values import KeyValues
 from attention.losses import NO_ATTENTION_LOSSES, AttentionLossWeights
 from attention.memory import Memory
+from attention.state import AttentionState
 from decoders.autoregressive import AutoregressiveDecoder, cat_outputs
 from decoders.base import DecoderOutput, DecoderState
 from decoders.config import AttentionOrder, InitStateName
@@ -33,7 +35,7 @@ class RecurrentDecoderState(DecoderState):
 
     hidden: Hidden
     features: Float[Tensor, "rows features"]
-    keys: KeyValues
+    key_values: KeyValues
     attention_state: AttentionState
 
     def reorder(self, rows: Int[Tensor, "sentences beam"]) -> "RecurrentDecoderState":
@@ -41,16 +43,16 @@ class RecurrentDecoderState(DecoderState):
         return RecurrentDecoderState(
             tuple(part[:, flat] for part in self.hidden),
             self.features[flat],
-            self.keys.reorder(rows, self.features.size(0)),
+            self.key_values.reorder(rows, self.features.size(0)),
             self.attention_state.reorder(flat),
         )
 
     def where(self, rows: Bool[Tensor, " rows"], other: "RecurrentDecoderState") -> "RecurrentDecoderState":
-        """Return this state for the hypotheses where ``rows`` is True, and ``other`` for the rest."""
+        """Return this state for the hypotheses where ``rows`` is True, and ``other`` for the rest (for transducers)."""
         return RecurrentDecoderState(
             tuple(torch.where(rows[:, None], *parts) for parts in zip(self.hidden, other.hidden, strict=True)),
             torch.where(rows[:, None], self.features, other.features),
-            self.keys,
+            self.key_values,
             self.attention_state.where(rows, other.attention_state),
         )
 
@@ -62,16 +64,19 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
 
     1. ``attention_order="bahdanau"`` (Bahdanau et al. 2015): c = attend(h'), then h = cell([y; c], h').
        ``attention_order="luong"`` (Luong et al. 2015): h = cell(y, h'), then c = attend(h).
+       The order is independent of the score function (additive, dot, ...).
     2. With ``context_gate`` (Xu et al. 2015) the context is first scaled by sigmoid(v . q + b), where q is the query,
-       h' or h; so a token that follows from the previous tokens can do without the source.
-    3. The features are r = tanh(W [h; c]), of the size of the output embeddings.
+       h' or h; so a token can be predicted mainly from the previous tokens.
+    3. The features are r = tanh(W [h; c]), Luong's attentional hidden state; with tied embeddings they have the size of
+       an embedding.
     4. With ``input_feeding`` (Luong et al. 2015) r' is a further input of the cell: [y; r'] for y.
 
     The first hidden state is tanh(W summary), or zero with ``init_state="zeros"``. With ``tie_embeddings`` the output
     matrix is the embedding (Press & Wolf 2017).
 
     In the order "luong" without input feeding the recurrence does not depend on any context. The teacher-forced pass is
-    then one fused call of the RNN, one batched attention and one matrix product, which is the fastest way to train.
+    then one fused call of the RNN, one batched attention (unless it is sequential) and one matrix product, which is the
+    fastest way to train.
     """
 
     def __init__(
@@ -106,8 +111,8 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
         self.attention_losses = attention_losses
         self.reinforce_loss = reinforce_loss
         self.context_affects_future = input_feeding or attention_order == "bahdanau" or attention.is_sequential
-        recurrent_dim = feature_dim * input_feeding + attention.dim * (attention_order == "bahdanau")
-        self.cell = RecurrentCell(cell, embedding_dim, recurrent_dim, hidden_dim, num_layers, dropout)
+        fed_back_dim = feature_dim * input_feeding + attention.dim * (attention_order == "bahdanau")
+        self.cell = RecurrentCell(cell, embedding_dim, fed_back_dim, hidden_dim, num_layers, dropout)
         self.hidden_shape = (self.cell.num_states, num_layers, hidden_dim)  # of one row
         self.bridge = nn.Linear(memory_dim, math.prod(self.hidden_shape)) if init_state == "projection" else None
         self.combine = nn.Linear(hidden_dim + attention.dim, feature_dim)
@@ -123,8 +128,10 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
             hidden = torch.tanh(self.bridge(memory.summary)).unflatten(1, self.hidden_shape)
         hidden = hidden.permute(1, 2, 0, 3).contiguous()  # (states, layers, batch, dim)
         features = memory.summary.new_zeros(batch_size, self.feature_dim)
-        keys = self.attention.prepare(memory)
-        return RecurrentDecoderState(tuple(hidden.unbind(0)), features, keys, self.attention.init_state(keys))
+        key_values = self.attention.prepare(memory)
+        return RecurrentDecoderState(
+            tuple(hidden.unbind(0)), features, key_values, self.attention.init_state(key_values)
+        )
 
     def step(
         self, tokens: Int[Tensor, " rows"], state: RecurrentDecoderState
@@ -139,30 +146,30 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
     ) -> tuple[DecoderOutput, RecurrentDecoderState]:
         """Take a step with an embedded token that is already multiplied by the cell's weights."""
         attended = None
-        recurrent = [state.features] if self.input_feeding else []
+        feedback = [state.features] if self.input_feeding else []
         if self.attention_order == "bahdanau":
             attended = self.attend(state.hidden[0][-1], state)
-            recurrent.append(attended.context.squeeze(1))
-        recurrent_inputs = torch.cat(recurrent, dim=-1) if recurrent else None
-        top, hidden = self.cell.step(projected, recurrent_inputs, state.hidden, linear)
+            feedback.append(attended.context.squeeze(1))
+        fed_back = torch.cat(feedback, dim=-1) if feedback else None
+        top, hidden = self.cell.step(projected, fed_back, state.hidden, linear)
         if attended is None:
             attended = self.attend(top, state)
         features = self.output_features(top, attended.context.squeeze(1), linear)
-        next_state = RecurrentDecoderState(hidden, features, state.keys, attended.state)
+        next_state = RecurrentDecoderState(hidden, features, state.key_values, attended.state)
         return DecoderOutput(features[:, None], attended.weights, attended.sample), next_state
 
     def forward(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> DecoderOutput:
         state = self.init_state(memory)
         embedded = self.embed(tokens)
         if self.attention_order == "bahdanau" or self.input_feeding:
-            linear = DeferredGradLinear(tokens.size(1))
+            linear = DeferredGradLinear(tokens.size(1))  # weight gradients as one product after the loop
             outputs = []
             for projected in self.cell.project_inputs(embedded).unbind(1):
                 output, state = self.step_projected(projected, state, linear)
                 outputs.append(output)
             return cat_outputs(outputs)
         states, _ = self.cell.run(embedded, state.hidden)
-        attended = self.attention.attend_sequence(states, state.keys)
+        attended = self.attention.attend_sequence(states, state.key_values)
         features = self.output_features(states, self.gate_context(attended.context, states))
         return DecoderOutput(features, attended.weights, attended.sample)
 
@@ -175,7 +182,7 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
 
     def attend(self, queries: Float[Tensor, "rows dim"], state: RecurrentDecoderState) -> AttentionOutput:
         """Take one attention step of each hypothesis, and scale the context by the gate."""
-        attended = self.attention.attend_step(queries, state.keys, state.attention_state)
+        attended = self.attention.attend_step(queries, state.key_values, state.attention_state)
         return replace(attended, context=self.gate_context(attended.context, queries[:, None]))
 
     def gate_context(

@@ -7,12 +7,14 @@ from typing import cast
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from attention.base import Attention, AttentionOutput, AttentionState, KeyValues, SampleInfo
+from attention.base import Attention, AttentionOutput
 from attention.hard import ReinforceLoss
+from attention.key_values import KeyValues
 from attention.losses import NO_ATTENTION_LOSSES, AttentionLossWeights
 from attention.memory import Memory
 from attention.positions import PositionName, build_positions
 from attention.self_attention import FeedForward, KVCache, SelfAttention
+from attention.state import AttentionState, SampleInfo
 from decoders.autoregressive import AutoregressiveDecoder
 from decoders.base import DecoderOutput, DecoderState
 
@@ -27,16 +29,16 @@ class LayerState:
         kv_cache: Keys and values of the self-attention for the tokens so far; None before the first.
     """
 
-    keys: KeyValues
+    key_values: KeyValues
     attention_state: AttentionState
     kv_cache: KVCache | None = None
 
     def reorder(self, rows: Int[Tensor, "sentences beam"]) -> "LayerState":
         """See :meth:`DecoderState.reorder`."""
         flat, cache = rows.flatten(), self.kv_cache
-        num_hypotheses = self.keys.batch_size if cache is None else cache[0].size(0)
+        num_hypotheses = self.key_values.batch_size if cache is None else cache[0].size(0)
         return LayerState(
-            self.keys.reorder(rows, num_hypotheses),
+            self.key_values.reorder(rows, num_hypotheses),
             self.attention_state.reorder(flat),
             None if cache is None else (cache[0][flat], cache[1][flat]),
         )
@@ -114,8 +116,8 @@ class TransformerDecoder(AutoregressiveDecoder[TransformerDecoderState]):
     def init_state(self, memory: Memory) -> TransformerDecoderState:
         layers = []
         for layer in self.decoder_layers:
-            keys = layer.attention.prepare(memory)
-            layers.append(LayerState(keys, layer.attention.init_state(keys)))
+            key_values = layer.attention.prepare(memory)
+            layers.append(LayerState(key_values, layer.attention.init_state(key_values)))
         return TransformerDecoderState(tuple(layers))
 
     def step(
@@ -172,12 +174,12 @@ class DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, states: Float[Tensor, "rows target dim"], keys: KeyValues
+        self, states: Float[Tensor, "rows target dim"], key_values: KeyValues
     ) -> tuple[Float[Tensor, "rows target dim"], AttentionOutput]:
         """Process a whole sentence, in which each position attends to itself and those before it."""
         self_attended, _ = self.self_attention(self.norms[0](states), causal=True)
         states = states + self.dropout(self_attended)
-        attended = self.attention.attend_sequence(self.norms[1](states), keys)
+        attended = self.attention.attend_sequence(self.norms[1](states), key_values)
         return self.add_context(states, attended), attended
 
     def step(
@@ -187,8 +189,8 @@ class DecoderLayer(nn.Module):
         self_attended, cache = self.self_attention(self.norms[0](states), causal=True, kv_cache=state.kv_cache)
         states = states + self.dropout(self_attended)
         queries = self.norms[1](states).squeeze(1)
-        attended = self.attention.attend_step(queries, state.keys, state.attention_state)
-        return self.add_context(states, attended), attended, LayerState(state.keys, attended.state, cache)
+        attended = self.attention.attend_step(queries, state.key_values, state.attention_state)
+        return self.add_context(states, attended), attended, LayerState(state.key_values, attended.state, cache)
 
     def add_context(
         self, states: Float[Tensor, "rows target dim"], attended: AttentionOutput

@@ -27,7 +27,7 @@ class CodeCompletionConfig(TextTaskConfig):
     """Part of a line to complete: the rest after a token (rest), the whole line (line), or either (any)."""
 
     def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect with the others, each with the reason."""
+        """List the settings that have no effect given the others, each with the reason."""
         unused = dict.fromkeys(("source", "target", "skip_invalid"), "data is not set") if self.data is None else {}
         return super().unused_settings() | unused
 

@@ -66,7 +66,7 @@ class VisionEncoderConfig:
         return {"channels": (are_valid_channels(self.channels), f"one or more multiples of {NUM_GROUPS}")}
 
     def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect with the others, each with the reason."""
+        """List the settings that have no effect given the others, each with the reason."""
         if self.pretrained is None:
             return {"grad_checkpointing": "encoder.pretrained is not set"}
         return {"channels": "encoder.pretrained is set"}
@@ -86,7 +86,7 @@ class CaptioningConfig(Config):
     encoder: VisionEncoderConfig = field(default_factory=VisionEncoderConfig)
 
     def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect with those of other groups, each with the reason."""
+        """List the settings that have no effect given those of other groups, each with the reason."""
         unused = super().unused_settings() | {"vocabulary.shared": "the source has no vocabulary"}
         unused |= {"caption_column": "data is not set"} if self.data is None else {"num_scenes": "data is set"}
         if self.encoder.pretrained is not None and not self.train.encoder_lr:

@@ -33,9 +33,9 @@ class Config:
     search: SearchConfig = field(default_factory=SearchConfig)
 
     def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect with those of other groups, each with the reason."""
+        """List the settings that have no effect given those of other groups, each with the reason."""
         unused: dict[str, str] = {}
-        if not self.decoder.is_autoregressive:
+        if not self.decoder.is_label_synchronous:
             reason = f"decoder.kind is {self.decoder.kind}"
             unused |= dict.fromkeys(("train.label_smoothing", "train.scheduled_sampling"), reason)
         if getattr(getattr(self, "encoder", None), "pretrained", None) is None:

@@ -39,7 +39,7 @@ class Seq2Seq(nn.Module):
             The weights, the mask of target tokens and the mask of source positions; None for a decoder without
             attention weights.
         """
-        if not (self.decoder.is_autoregressive and self.decoder.has_alignment):
+        if not (self.decoder.is_label_synchronous and self.decoder.has_alignment):
             return None
         memory = self.encode(batch)
         weights = self.decoder.alignment(batch.tokens, memory)

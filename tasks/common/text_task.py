@@ -28,7 +28,7 @@ from tasks.common.inference.report import ReportExtras
 from tasks.common.task import Task
 from tasks.common.text.tokenizer import Tokenizer, pad_ids
 
-LOOKS_LIKE_FILE = re.compile(r"[^\s<>]*[\w-](/|\.[A-Za-z]\w{0,5})")  # a missing file of this form is mentioned
+LOOKS_LIKE_FILE = re.compile(r"[^\s<>]*[\w-](/|\.[A-Za-z]\w{0,5})")  # warn if there is no such file
 TEXTS_PER_CHUNK = 4096
 
 
@@ -46,7 +46,7 @@ class TextEncoderConfig:
     reverse: bool = False
     """Encode the text from its last token to its first (Sutskever et al. 2014)."""
     max_source_tokens: int = 0
-    """Truncate longer sources (0: never): to their first tokens, and in dialogue and code completion to their last."""
+    """Truncate longer sources (0: never) to their first tokens; in dialogue and code completion, to their last ones."""
 
     def __post_init__(self):
         check_settings("encoder", self, at_least(1, self, "embedding_dim") | at_least(0, self, "max_source_tokens"))

@@ -35,7 +35,7 @@ class DialogueConfig(TextTaskConfig):
             raise ValueError(f"context_turns is {self.context_turns}; allowed is 1 or more")
 
     def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect with the others, each with the reason."""
+        """List the settings that have no effect given the others, each with the reason."""
         unused = {"turns_column": "data is not set"} if self.data is None else {}
         return super().unused_settings() | unused
 

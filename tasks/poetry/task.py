@@ -50,7 +50,7 @@ class PoetryConfig(TextTaskConfig):
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed is 1 or more")
 
     def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect with the others, each with the reason."""
+        """List the settings that have no effect given the others, each with the reason."""
         unused = {"stanza_lines": "prompt_kind is lines"} if self.prompt_kind == "lines" else {}
         return super().unused_settings() | unused
 

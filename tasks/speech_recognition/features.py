@@ -69,7 +69,7 @@ class SpeechAugmentConfig:
         check_settings("augment", self, allowed)
 
     def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect with the others, each with the reason."""
+        """List the settings that have no effect given the others, each with the reason."""
         unused: dict[str, str] = {}
         if not self.num_frequency_masks:
             unused["frequency_width"] = "augment.num_frequency_masks is 0"

@@ -80,7 +80,7 @@ class SpeechEncoderConfig:
         check_settings("encoder", self, allowed)
 
     def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect with the others, each with the reason."""
+        """List the settings that have no effect given the others, each with the reason."""
         if self.pretrained is not None:
             return dict.fromkeys(("num_conv_layers", "channels"), "encoder.pretrained is set")
         return {} if self.num_conv_layers else {"channels": "encoder.num_conv_layers is 0"}
@@ -102,7 +102,7 @@ class SpeechConfig(Config):
     encoder: SpeechEncoderConfig = field(default_factory=SpeechEncoderConfig)
 
     def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect with those of other groups, each with the reason."""
+        """List the settings that have no effect given those of other groups, each with the reason."""
         unused = super().unused_settings() | {"vocabulary.shared": "the source has no vocabulary"}
         unused |= {"text_column": "data is not set"} if self.data is None else {"num_scenes": "data is set"}
         if self.encoder.pretrained is None:

@@ -27,7 +27,7 @@ class SummarizationConfig(TextTaskConfig):
     """Without data: the packages whose docstrings are used (none: all installed packages)."""
 
     def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect with the others, each with the reason."""
+        """List the settings that have no effect given the others, each with the reason."""
         unused = {"packages": "data is set"}
         if self.data is None:
             unused = dict.fromkeys(("source", "target", "skip_invalid"), "data is not set")

@@ -25,7 +25,7 @@ class TranslationConfig(TextTaskConfig):
             raise ValueError(f"source and target are both {self.source!r}; allowed are two different ones")
 
     def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect with the others, each with the reason."""
+        """List the settings that have no effect given the others, each with the reason."""
         unused = {"skip_invalid": "data is not set"} if self.data is None else {}
         return super().unused_settings() | unused
 

@@ -54,7 +54,7 @@ class FrameConfig:
         check_settings("frames", self, allowed)
 
     def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect with the others, each with the reason."""
+        """List the settings that have no effect given the others, each with the reason."""
         unused: dict[str, str] = {}
         if self.num_frames:
             unused["fps"] = f"frames.num_frames is {self.num_frames}, not 0"

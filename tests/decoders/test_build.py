@@ -27,7 +27,7 @@ DIM, VOCAB = 4, 9
 SMALL = {"hidden_dim": 8, "embedding_dim": 6}
 GENERAL, NONE = AttentionConfig(score="general"), AttentionConfig(score="none")
 
-# name: settings, attention, class, has_alignment, is_autoregressive, supports_ensemble
+# name: settings, attention, class, has_alignment, is_label_synchronous, supports_ensemble
 KINDS = {
     "recurrent": (RecurrentDecoderConfig(**SMALL), GENERAL, RecurrentDecoder, True, True, True),
     "recurrent, fixed context": (RecurrentDecoderConfig(**SMALL), NONE, RecurrentDecoder, False, True, True),
@@ -85,11 +85,11 @@ def test_has_alignment_tells_if_there_are_weights(name, memory, tokens):
 
 
 @every_kind
-def test_is_autoregressive_tells_if_there_is_a_log_likelihood(name, memory, tokens):
-    config, attention, *_, is_autoregressive, _ = KINDS[name]
+def test_is_label_synchronous_tells_if_there_is_a_log_likelihood(name, memory, tokens):
+    config, attention, *_, is_label_synchronous, _ = KINDS[name]
     decoder = build(config, attention)
-    assert decoder.is_autoregressive == config.is_autoregressive == is_autoregressive
-    if is_autoregressive:
+    assert decoder.is_label_synchronous == config.is_label_synchronous == is_label_synchronous
+    if is_label_synchronous:
         assert decoder.log_likelihood(tokens, memory).shape == (3,)
     else:
         with pytest.raises(ValueError, match=r"is not an autoregressive decoder, so it has no log_likelihood$"):
@@ -106,7 +106,7 @@ def test_supports_ensemble_tells_if_it_can_be_a_member(name, memory, tokens):
             Ensemble([decoder])
         return
     ensemble, memories = Ensemble([decoder, decoder]), EnsembleMemory.from_members([memory, memory])
-    assert (ensemble.is_autoregressive, ensemble.supports_ensemble, ensemble.has_alignment) == (True, True, False)
+    assert (ensemble.is_label_synchronous, ensemble.supports_ensemble, ensemble.has_alignment) == (True, True, False)
     assert ensemble.alignment(tokens, memories) is None
     assert ensemble.log_likelihood(tokens, memories).shape == (3,)
 

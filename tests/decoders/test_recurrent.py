@@ -122,7 +122,7 @@ def test_forward_takes_the_steps_of_bahdanau_and_luong(choices, make_memory):
 
     def attend(query: Tensor) -> Tensor:
         nonlocal attention_state
-        attended = decoder.attention(query[:, None], state.keys, attention_state)
+        attended = decoder.attention(query[:, None], state.key_values, attention_state)
         attention_state = attended.state
         return attended.context[:, 0]
 
@@ -199,8 +199,8 @@ def test_no_memory_is_copied_for_a_beam(choices, make_memory):
     beam = started.reorder(torch.arange(3)[:, None].expand(-1, 4))
     _, stepped = decoder.step(torch.randint(VOCAB, (12,)), beam)
     reordered = stepped.reorder(torch.arange(12).view(3, 4).flip(1))
-    assert first.keys.keys is beam.keys.keys is stepped.keys.keys is reordered.keys.keys
-    assert first.keys.values is reordered.keys.values
+    assert first.key_values.keys is beam.key_values.keys is stepped.key_values.keys is reordered.key_values.keys
+    assert first.key_values.values is reordered.key_values.values
 
 
 # ── Scheduled sampling ──────────────────────────────────────────────────────────────────────────────────────

@@ -226,7 +226,7 @@ def test_no_memory_is_copied_for_a_beam(make_memory):
     _, stepped = decoder.step(torch.randint(VOCAB, (12,)), beam)
     reordered = stepped.reorder(torch.arange(12).view(3, 4).flip(1))
     for before, after in zip(first.layers, reordered.layers, strict=True):
-        assert before.keys.keys is after.keys.keys
+        assert before.key_values.keys is after.key_values.keys
 
 
 @every_attention

@@ -140,7 +140,7 @@ def options_of(hint: Any) -> list[Any]:
 
 
 def kind_of(option: Any) -> str:
-    return next(field.default for field in dataclasses.fields(option) if field.name == "kind")
+    return next(str(field.default) for field in dataclasses.fields(option) if field.name == "kind")
 
 
 def field_names(config_class: Any) -> set[str]:
@@ -181,7 +181,7 @@ def typed_settings(arguments: list[str]) -> list[str]:
 
 
 def unused_flags(options: Any, arguments: list[str]) -> dict[str, str]:
-    """Find the typed settings that have no effect with the others, each with the reason."""
+    """Find the typed settings that have no effect given the others, each with the reason."""
     unused = dict(unused_settings(options))
     return {name: unused[name] for name in typed_settings(arguments) if name in unused}
 

@@ -101,7 +101,7 @@ def compute_perplexity(predictor: Predictor, examples: datasets.Dataset, lengths
     for rows in BatchSampler(lengths, predictor.task.config.batch, seed=0).by_length():
         batch = predictor.task.collate(examples, rows).to(predictor.device)
         decoder, memory = predictor.encode(batch.source)
-        if not decoder.is_autoregressive:
+        if not decoder.is_label_synchronous:
             return None
         memory = memory if batch.source_index is None else memory.select(batch.source_index)
         total += float(decoder.log_likelihood(batch.tokens, memory).sum())

@@ -55,7 +55,7 @@ class Reranker:
     def reverse_log_probs(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Compute log p(source | hypothesis) / |source| of each pair of a hypothesis and a source."""
         decoder = self.model.decoder
-        if not decoder.is_autoregressive:
+        if not decoder.is_label_synchronous:
             raise UsageError("reranking needs the likelihood of a sentence, which only autoregressive decoders have")
         hypotheses, sources = zip(*pairs, strict=True)
         examples = Dataset.from_dict({"source": hypotheses, "target": sources})

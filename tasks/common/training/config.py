@@ -75,7 +75,7 @@ class TrainConfig:
         check_settings("train", self, allowed)
 
     def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect with the others, each with the reason."""
+        """List the settings that have no effect given the others, each with the reason."""
         unused: dict[str, str] = {}
         if self.schedule != "plateau":
             unused |= dict.fromkeys(("plateau_factor", "plateau_patience"), f"train.schedule is {self.schedule}")

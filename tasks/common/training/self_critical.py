@@ -1,6 +1,7 @@
 """Self-critical sequence training (Rennie et al. 2017): raise the probability of sampled sentences by their CIDEr."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from attention.memory import Memory
 from attention.scored import Selector
+from decoders.autoregressive import AutoregressiveDecoder
 from decoders.base import BOS, PAD, UNK, Hypothesis
 from decoders.config import SearchConfig
 from decoders.search import sample
@@ -54,13 +56,13 @@ class SelfCritical(nn.Module):
                 "train.objective scst trains the model in the mode in which it is used, where hard attention samples "
                 "nothing and so learns nothing: start from a run with attention.selection soft"
             )
-        if not model.decoder.is_autoregressive:
+        if not model.decoder.is_label_synchronous:
             raise ValueError(
                 "train.objective scst needs an autoregressive decoder: decoder.kind recurrent or transformer"
             )
         super().__init__()
         self.model = model
-        self.decoder = model.decoder
+        self.decoder = cast(AutoregressiveDecoder, model.decoder)
         self.tokenizer = tokenizer
         self.cider = Cider.from_references(
             [[normalize_text(text, "no_punctuation") + END for text in given] for given in references]

@@ -1,4 +1,4 @@
-"""The training loop, the same for all tasks. Accelerate provides several processes.
+"""The training loop, the same for all tasks; data-parallel training in several processes is Accelerate's.
 
 What a step draws at random (dropout, scheduled sampling) depends only on the seed and the number of the step, and the
 order of the data only on the seed and the epoch. So there is no state of random generators to save: a run that was
@@ -34,12 +34,14 @@ from tasks.common.training.logging import ProgressBar, StopSignal, TensorBoardLo
 from tasks.common.training.optimization import build_optimizer, pretrained_modules, set_learning_rates
 from tasks.common.training.schedules import teacher_forcing_probability
 
+StepRows = list[list[int]]  # the rows of each batch of a step, over all processes
+
 AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass
 class Progress:
-    """The state of training: all that the loop decides by, saved together with the weights."""
+    """The state of the loop: everything its decisions depend on, saved together with the weights."""
 
     step: int = 0
     epoch: int = 0
@@ -60,16 +62,20 @@ class Progress:
 class StepBatches:
     """The batches of this process in one step.
 
-    A process without a share of a last, short step takes part with a batch that does not count.
+    Attributes:
+        batches: The batches, at least one.
+        is_dummy: The last step of an epoch has no batch for this process. Since every process must take part in the
+            exchange of gradients, it computes a batch of another process, with the loss multiplied by zero.
+        num_batches: The number of batches of all processes.
     """
 
     batches: list[Batch]
-    counts: bool
-    num_batches: int  # of all processes
+    is_dummy: bool
+    num_batches: int
 
     @property
     def num_tokens(self) -> int:
-        return sum(batch.num_target_tokens for batch in self.batches) if self.counts else 0
+        return 0 if self.is_dummy else sum(batch.num_target_tokens for batch in self.batches)
 
 
 class Trainer:
@@ -93,7 +99,7 @@ class Trainer:
         """
         self.task, self.folder = task, folder
         self.config = task.config.train
-        self.accelerator = Accelerator(mixed_precision="no")  # see ``self.autocast``
+        self.accelerator = Accelerator(mixed_precision="no")  # torch's own autocast and gradient scaler are used below
         self.rank, self.world_size = self.accelerator.process_index, self.accelerator.num_processes
         self.is_main, self.device = self.accelerator.is_main_process, self.accelerator.device
         if self.config.precision != "no" and self.device.type == "cpu":
@@ -101,7 +107,7 @@ class Trainer:
         self.state_file = folder / "last" / "training.safetensors"
         resumed = resume and self.state_file.is_file()
 
-        # Load the data and fit the task.
+        # Load the data, and fit the task: build its vocabularies and statistics.
         self.examples, self.validation = task.load("train"), task.load("validation")
         if self.is_main and not resumed:
             if init_from is None:
@@ -121,6 +127,7 @@ class Trainer:
             checkpoints.load_weights(self.model, checkpoints.read_weights(weights), weights)
         self.model.to(self.device)
         if pretrained_modules(self.model) and not self.config.encoder_lr:
+            # A frozen encoder returns the same in every epoch: its cached outputs take the place of the sources.
             frontend = cast(Any, self.model.encoder).frontend
             self.examples, self.validation = (
                 precompute(task, frontend, examples) for examples in (self.examples, self.validation)
@@ -145,6 +152,7 @@ class Trainer:
             self.progress = Progress(**checkpoints.load_training(self.state_file, self.model, self.optimizer))
             self.progress.loss *= self.rank == 0  # it was saved for all processes together
             self.scaler.load_state_dict(self.progress.scaler)
+        # The criterion computes the training loss of a batch: for the likelihood, it is the model itself.
         self.criterion: nn.Module = self.accelerator.prepare(build_criterion(task, self.model, self.examples))
         self.metrics_log = (
             checkpoints.MetricsLog(folder / "metrics.jsonl", self.progress.num_log_lines) if self.is_main else None
@@ -177,8 +185,8 @@ class Trainer:
                     for step in self.load_batches(steps):
                         self.set_learning_rates(num_batches)
                         loss, tokens = self.forward_backward(step)
-                        self.update_parameters()
                         self.check_finite(loss, step.batches)
+                        self.update_parameters()
                         self.progress.step += 1
                         self.progress.position += step.num_batches
                         self.progress.tokens += tokens
@@ -206,14 +214,14 @@ class Trainer:
 
     # ── The parts of a step ─────────────────────────────────────────────────────────────────────────────────
 
-    def plan_epoch(self) -> tuple[int, list[list[list[int]]]]:
-        """Return the number of batches of this epoch, and the batches of each step that is left, over all processes."""
+    def plan_epoch(self) -> tuple[int, list[StepRows]]:
+        """Return the number of batches of this epoch, and the remaining steps."""
         size = self.config.grad_accum_steps * self.world_size
         batches = self.sampler.epoch(self.progress.epoch)
         left = batches[self.progress.position :]
         return len(batches), [left[start : start + size] for start in range(0, len(left), size)]
 
-    def load_batches(self, steps: list[list[list[int]]]) -> Iterator[StepBatches]:
+    def load_batches(self, steps: list[StepRows]) -> Iterator[StepBatches]:
         """Collate this process's batches of each step, in worker processes if there are any."""
         shares = [step[self.rank :: self.world_size] for step in steps]
         rows = [batch for step, share in zip(steps, shares, strict=True) for batch in share or step[:1]]
@@ -226,7 +234,7 @@ class Trainer:
             )
         )
         for step, share in zip(steps, shares, strict=True):
-            yield StepBatches([next(loader) for _ in share or step[:1]], counts=bool(share), num_batches=len(step))
+            yield StepBatches([next(loader) for _ in share or step[:1]], is_dummy=not share, num_batches=len(step))
 
     def set_learning_rates(self, num_batches: int) -> None:
         size = self.config.grad_accum_steps * self.world_size
@@ -253,8 +261,8 @@ class Trainer:
                     loss = self.criterion(
                         batch.to(self.device), label_smoothing=smoothing, teacher_forcing=teacher_forcing
                     )
-                loss = loss * step.counts
-                # The gradients of processes are averaged; times their number, this is the gradient of the sum.
+                loss = loss * (not step.is_dummy)
+                # Processes average their gradients; the factor ``world_size`` makes it the gradient of the sum.
                 self.scaler.scale(loss * (self.world_size / tokens)).backward()
                 losses += loss.detach()
         return losses.item(), tokens
@@ -321,12 +329,12 @@ class Trainer:
         scores = "  ".join(f"{name} {value:.2f}" for name, value in record["validation"].items())
         self.log(
             f"epoch {record['epoch']:g}  step {progress.step:,}  loss {record['loss']:.3f}  "
-            f"{record['tokens_per_second']:,.0f} tokens/s  validation: {scores}{'  *' if is_best else ''}"
+            f"{record['tokens_per_second']:,.0f} tokens/s  validation: {scores}{'  (best)' if is_best else ''}"
         )
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Compute the loss and the fast metrics of greedy search on the validation split."""
+        """Compute the loss on the validation split, and the fast metrics on the output of greedy search."""
         self.model.eval()
         monitor = self.task.monitor
         loss, tokens, measured = 0.0, 0, []
@@ -382,7 +390,7 @@ class Trainer:
     # ── Conditions, and the other processes ─────────────────────────────────────────────────────────────────
 
     def should_stop(self) -> bool:
-        """Tell whether the epochs, the time or the patience are used up."""
+        """Tell whether the limit of epochs, time or patience is reached."""
         progress, config = self.progress, self.config
         out_of_time = 0 < config.max_minutes * 60 <= progress.seconds
         out_of_patience = 0 < config.early_stopping_patience <= progress.evals_since_best
