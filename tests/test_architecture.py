@@ -81,6 +81,20 @@ def test_generic_code_names_no_task():
             assert not strings & set(run.TASKS), module
 
 
+def test_lines_of_markdown_are_short():
+    """At most 120 characters, apart from tables."""
+    files = [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        *ROOT.glob("tasks/*/*.md"),
+        *ROOT.glob("benchmarks/*.md"),
+    ]
+    assert len(files) > 10
+    for file in files:
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+            assert len(line) <= 120 or line.startswith("|"), f"{file.relative_to(ROOT)}:{number}"
+
+
 def test_every_task_has_the_same_files():
     for task in run.TASKS:
         inside = {file.name for file in (ROOT / "tasks" / task).iterdir()}
