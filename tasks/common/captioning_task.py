@@ -13,14 +13,8 @@ import tyro
 from torch import Tensor
 
 from attention.validation import check_settings
-from decoders.base import EOS
 from encoders.base import IdentityFrontend, SourceBatch
-from encoders.config import (
-    ConvS2SEncoderConfig,
-    NoSequenceEncoderConfig,
-    RecurrentEncoderConfig,
-    TransformerEncoderConfig,
-)
+from encoders.config import NoSequenceEncoderConfig, SequenceEncoderConfig
 from encoders.image import NUM_GROUPS, are_valid_channels
 from encoders.pretrained.base import PretrainedFrontend
 from tasks.common.analysis import plots
@@ -36,9 +30,7 @@ from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization
 from tasks.common.text.tokenizer import Tokenizer
 
-VisionSequenceConfig = (
-    NoSequenceEncoderConfig | RecurrentEncoderConfig | TransformerEncoderConfig | ConvS2SEncoderConfig
-)
+VisionSequenceConfig = NoSequenceEncoderConfig | SequenceEncoderConfig
 
 
 @dataclass(frozen=True)
@@ -238,8 +230,7 @@ class CaptioningTask(Task[C]):
         )
         return f"holds {got}; this model was trained on {expected}"
 
-    def plot_alignment(self, source: dict[str, Any], hypothesis: list[int], weights: Tensor, path: Path) -> None:
-        tokens = self.tokenizer.display_tokens([*hypothesis, EOS])[: len(weights)]
+    def plot_alignment(self, source: dict[str, Any], tokens: list[str], weights: Tensor, path: Path) -> None:
         if self.feature_dim:
             states = [str(state + 1) for state in range(weights.size(1))]
             return plots.plot_alignment(weights, tokens, states, path)

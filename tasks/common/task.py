@@ -106,9 +106,9 @@ class Task(ABC, Generic[C]):
 
     @abstractmethod
     def plot_alignment(
-        self, source: Any, hypothesis: list[int], weights: Float[Tensor, "target source"], path: Path
+        self, source: Any, tokens: list[str], weights: Float[Tensor, "target source"], path: Path
     ) -> None:
-        """Plot the attention weights of each token of a hypothesis, and of its end if the decoder generates one."""
+        """Plot the attention weights of each token; ``tokens`` includes the end if the decoder generates one."""
 
     # ── What follows from it ────────────────────────────────────────────────────────────────────────────────
 

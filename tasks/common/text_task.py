@@ -191,10 +191,10 @@ class TextTask(Task[C]):
         return True
 
     def plot_alignment(
-        self, source: str, hypothesis: list[int], weights: Float[Tensor, "target source"], path: Path
+        self, source: str, tokens: list[str], weights: Float[Tensor, "target source"], path: Path
     ) -> None:
         source_tokens = self.source_tokenizer.display_tokens([*self.source_token_ids([source])[0], EOS])
-        plots.plot_alignment(weights, self.tokenizer.display_tokens([*hypothesis, EOS]), source_tokens, path)
+        plots.plot_alignment(weights, tokens, source_tokens, path)
 
 
 def is_file(name: str) -> bool:

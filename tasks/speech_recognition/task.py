@@ -16,7 +16,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attention.validation import at_least, check_settings
-from decoders.base import EOS
 from encoders.base import Encoder, IdentityFrontend, SequenceEncoder, SourceBatch
 from encoders.build import build_sequence_encoder
 from encoders.config import RecurrentEncoderConfig, SequenceEncoderConfig
@@ -269,7 +268,6 @@ class SpeechRecognition(Task[SpeechConfig]):
             raise SoundError(f"has {frames.shape[1]} features a frame; the model was trained on {self.feature_dim}")
         return frames
 
-    def plot_alignment(self, source: Sequence[bytes], hypothesis: list[int], weights: Tensor, path: Path) -> None:
+    def plot_alignment(self, source: Sequence[bytes], tokens: list[str], weights: Tensor, path: Path) -> None:
         frames = unpack_array(source[0])
-        tokens = self.tokenizer.display_tokens([*hypothesis, EOS])[: len(weights)]
         plot_audio_attention(frames, weights, tokens, len(frames) / FRAMES_PER_SECOND, path)

@@ -84,8 +84,7 @@ def run_task(name: str, preset: str, folder: Path) -> tuple[dict[str, str], list
         hypothesis = predictor.generate([source], config.search)[0][0]
         weights = predictor.attention_weights(source, hypothesis)
         assert weights is not None, "the presets tiny and demo have attention"
-        path = folder / "gallery" / f"{name}-{number}.png"
-        predictor.task.plot_alignment(source, hypothesis.tokens, weights, path)
+        predictor.plot_alignment(source, hypothesis, folder / "gallery" / f"{name}-{number}.png")
         export_source(source, folder / "gallery" / f"{name}-{number}-input")
         examples.append(Example(predictor.task, source, references, hypothesis.tokens, weights))
     training_s = load_json_lines(run / "metrics.jsonl")[-1]["seconds"]

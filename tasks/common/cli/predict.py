@@ -109,10 +109,6 @@ def plot_segments(
 ) -> None:
     """Plot the alignment of the best hypothesis of each segment of an input."""
     for part, (segment, hypotheses) in enumerate(zip(segments, ranked, strict=True), start=1):
-        if not hypotheses or not hypotheses[0].tokens:
-            continue
-        weights = predictor.attention_weights(segment.source, hypotheses[0])
-        if weights is not None:
-            path = folder / (f"{name}.png" if len(segments) == 1 else f"{name}-{part}.png")
-            predictor.task.plot_alignment(segment.source, hypotheses[0].tokens, weights, path)
+        path = folder / (f"{name}.png" if len(segments) == 1 else f"{name}-{part}.png")
+        if hypotheses and predictor.plot_alignment(segment.source, hypotheses[0], path):
             console.print(f"{path}")

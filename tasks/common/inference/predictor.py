@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attention.memory import Memory
-from decoders.base import Decoder, Hypothesis
+from decoders.base import EOS, Decoder, Hypothesis
 from decoders.config import SearchConfig
 from decoders.ensemble import Ensemble, EnsembleMemory
 from encoders.base import SourceBatch
@@ -104,6 +105,15 @@ class Predictor:
         tokens = pad_ids([add_bos_eos(hypothesis.tokens)]).to(self.device)
         weights = model.decoder.alignment(tokens, memory)
         return None if weights is None else weights[0].cpu()
+
+    def plot_alignment(self, source: Any, hypothesis: Hypothesis, path: Path) -> bool:
+        """Plot the alignment of a hypothesis into a file, and tell whether there was anything to plot."""
+        weights = self.attention_weights(source, hypothesis) if hypothesis.tokens else None
+        if weights is None:
+            return False
+        tokens = self.task.tokenizer.display_tokens([*hypothesis.tokens, EOS])[: len(weights)]
+        self.task.plot_alignment(source, tokens, weights, path)
+        return True
 
 
 def length_normalized(hypothesis: Hypothesis, length_penalty: float) -> Hypothesis:
