@@ -1,8 +1,7 @@
 """The interface of attention: queries of a decoder, keys and values of a memory, and an explicit state.
 
-The queries of an example lie on an axis of their own, (batch, queries, query_dim): they are the positions of the target
-in training, and the hypotheses of the beam in a search. So a beam never copies a memory, and the keys are projected
-once for each source.
+Queries have a dimension of their own, (batch, queries, query_dim): target positions in training, the hypotheses of the
+beam in beam search. So encoder states need not be repeated for a beam, and keys are projected once for each source.
 
 Modules keep nothing between calls. All that belongs to a batch is passed in and returned (:class:`KeyValues`,
 :class:`AttentionState`), so one module can serve any number of batches and beams at once.
@@ -29,7 +28,7 @@ class AttentionOutput:
         context: The weighted means of the values.
         weights: The attention weights, averaged over heads; None for attention without weights.
         state: The state for the next step.
-        sample: Log-probabilities of the positions, if they were sampled.
+        sample: Log-probabilities of the sampled source positions, with hard attention.
     """
 
     context: Float[Tensor, "batch queries dim"]
@@ -42,11 +41,12 @@ class Attention(nn.Module, ABC):
     """Base class of attention: ``prepare`` and ``init_state`` once for each memory, then a step for each query.
 
     Attributes:
-        dim: Features of the context.
-        has_state: A step depends on the state: on the step number, as local-m, or on earlier weights.
-        is_sequential: A step depends on the weights of earlier steps, as location-sensitive and monotonic attention, so
-            the steps of a target cannot run in parallel.
-        has_weights: Outputs have weights; False for a fixed context vector.
+        dim: Size of the context vector.
+        has_state: A step depends on the state: on the step number, as in local-m attention (Luong et al. 2015), or on
+            earlier weights.
+        is_sequential: A step depends on earlier weights, as in location-sensitive and monotonic attention, so the
+            target positions cannot be computed in parallel.
+        has_weights: Outputs have weights; False without attention, where the context is the memory's summary.
     """
 
     dim: int
@@ -59,7 +59,7 @@ class Attention(nn.Module, ABC):
         """Compute all that does not depend on queries, once for each memory."""
 
     def init_state(self, key_values: KeyValues) -> AttentionState:
-        """Return the state before the first step, with the axes (batch, 1)."""
+        """Return the state before the first step, of leading shape (batch, 1)."""
         return AttentionState()
 
     @abstractmethod
@@ -70,12 +70,12 @@ class Attention(nn.Module, ABC):
 
         Args:
             queries: The queries; those of row i attend to the i-th memory.
-            keys: The result of ``prepare``.
-            state: The state of each query, with the axes (batch, queries).
+            key_values: The result of ``prepare``.
+            state: The state of each query, of leading shape (batch, queries).
 
         Returns:
-            Contexts and weights, which sum to one over the real positions and are zero on padding, and the state of
-            each query after this step.
+            Contexts; weights, which sum to one over the source positions and are zero on padding; and the state of each
+            query after this step.
         """
 
     def attend_sequence(
@@ -104,9 +104,9 @@ class Attention(nn.Module, ABC):
         The hypotheses of a source become the axis ``queries``, so that its memory is not copied for each of them.
 
         Args:
-            queries: The query of each hypothesis, source by source, equally many for each.
-            keys: The result of ``prepare``, one row for each source.
-            state: The state of each hypothesis, with the axes (rows, 1).
+            queries: The query of each hypothesis, grouped by source, equally many for each.
+            key_values: The result of ``prepare``, one row for each source.
+            state: The state of each hypothesis, of leading shape (rows, 1).
 
         Returns:
             An output whose rows are the hypotheses, with one query each.

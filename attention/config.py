@@ -10,7 +10,7 @@ from attention.validation import at_least, check_settings
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionConfig:
-    """Settings of the attention to the source, built by ``attention.build``."""
+    """Settings of the attention to the source (cross-attention), built by ``attention.build``."""
 
     score: ScoreName | Literal["none"] = "additive"
     """Score of query q and key k: dot q·k, scaled_dot q·k/√d, cosine, general qWk, concat v·tanh(W[q;k]), additive

@@ -10,7 +10,7 @@ from torch import Tensor
 class Memory:
     """The output of every encoder, for a padded batch of sources.
 
-    Args:
+    Attributes:
         states: The encoder states, which attention weighs.
         mask: True for real states, False for padding.
         summary: The fixed-length context vector. It initializes decoders, and is all that a decoder without attention

@@ -1,4 +1,4 @@
-"""The state of attention between two decoding steps, and what is known of sampled positions."""
+"""The state of attention between two decoding steps, and the log-probabilities of hard attention's samples."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class AttentionState:
-    """What the next attention step of each hypothesis depends on, with the axes (batch, queries).
+    """What the next attention step of each hypothesis depends on, of leading shape (batch, queries).
 
-    Attention by content alone needs nothing, and its state is empty. Attention within a window around the target
-    position needs the step number; attention that depends on earlier weights ("sequential") needs these as well.
+    Content-based attention depends on query and keys only, and its state is empty. Local-m attention, whose window is
+    centered on source position t at step t, needs the step number. Attention that depends on earlier weights, called
+    sequential here (location-sensitive, monotonic), needs these, too.
 
     Attributes:
         step: The number of steps so far.
-        weights: For sequential attention, on the axis of size 2, the weights of the last step and the sum of the
-            weights of all steps; zero before the first step. One tensor, so that a reordering is one operation. There
-            is an axis of heads if the attention has heads.
+        weights: For sequential attention, the weights of the last step and the cumulative weights of all steps, stacked
+            along a dimension of size 2; zero before the first step. Multi-head attention has a dimension for heads.
     """
 
     step: Int[Tensor, "rows queries"] | None = None
@@ -33,7 +33,7 @@ class AttentionState:
 
     @property
     def total_weights(self) -> Float[Tensor, "rows queries *heads source"]:
-        """The sum of the weights of all steps."""
+        """The cumulative weights of all steps."""
         assert self.weights is not None, "only sequential attention keeps weights"
         return self.weights[..., 1, :]
 
@@ -66,7 +66,7 @@ class AttentionState:
 
 @dataclass(frozen=True)
 class SampleInfo:
-    """Log-probabilities and entropies of sampled positions, for REINFORCE (attention/hard.py)."""
+    """Log-probabilities and entropies of sampled source positions, for REINFORCE (attention/hard.py)."""
 
     log_prob: Float[Tensor, "batch queries"]  # of the sampled positions
     entropy: Float[Tensor, "batch queries"]  # of the distributions they were sampled from

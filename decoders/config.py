@@ -31,29 +31,29 @@ class RecurrentDecoderConfig:
     num_layers: int = 1
     embedding_dim: int = 256
     attention_order: AttentionOrder = "luong"
-    """Attend after the cell's step (Luong et al. 2015) or before it (Bahdanau et al. 2015)."""
+    """Attend after the recurrent update (Luong et al. 2015) or before it (Bahdanau et al. 2015)."""
     input_feeding: bool = False
     """Feed the previous output features to the cell."""
     context_gate: bool = False
-    """Scale the context by a learned gate (Xu et al. 2015)."""
+    """Scale the context by a learned scalar gate (Xu et al. 2015)."""
     init_state: InitStateName = "projection"
     """First state: a projection of the encoder's summary, or zeros."""
     tie_embeddings: bool = True
     """Use the target embedding as the output matrix."""
     dropout: float = 0.3
     ctc_weight: float = 0.0
-    """Weight of an additional CTC loss, and of CTC's score in the search (Watanabe et al. 2017)."""
+    """Weight of CTC in joint CTC/attention training and decoding (Watanabe et al. 2017)."""
     copy: bool = False
     """Pointer-generator: copy source tokens by the attention weights (See et al. 2017); for text sources."""
 
     def __post_init__(self):
         allowed = at_least(1, self, "hidden_dim", "num_layers", "embedding_dim")
-        check_settings("decoder", self, allowed | {"ctc_weight": (0 <= self.ctc_weight < 1, "0 to below 1")})
+        check_settings("decoder", self, allowed | {"ctc_weight": (0 <= self.ctc_weight < 1, "at least 0 and below 1")})
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerDecoderConfig:
-    """Settings of the Transformer decoder, which attends to the source by the attention of ``AttentionConfig``."""
+    """Settings of the Transformer decoder, whose cross-attention is that of ``AttentionConfig``."""
 
     uses_attention: ClassVar[bool] = True
     is_label_synchronous: ClassVar[bool] = True
@@ -63,7 +63,7 @@ class TransformerDecoderConfig:
     hidden_dim: int = 512
     num_layers: int = 1
     num_heads: int = 4
-    """Heads of the self-attention; attention.num_heads are those of the attention to the source."""
+    """Heads of the self-attention; attention.num_heads are those of the cross-attention."""
     positions: PositionName = "sinusoidal"
     """Position encoding."""
     embedding_dim: int = 256
@@ -71,7 +71,7 @@ class TransformerDecoderConfig:
     """Use the target embedding as the output matrix."""
     dropout: float = 0.3
     ctc_weight: float = 0.0
-    """Weight of an additional CTC loss, and of CTC's score in the search (Watanabe et al. 2017)."""
+    """Weight of CTC in joint CTC/attention training and decoding (Watanabe et al. 2017)."""
     copy: bool = False
     """Pointer-generator: copy source tokens by the attention weights (See et al. 2017); for text sources."""
 
@@ -79,7 +79,7 @@ class TransformerDecoderConfig:
         allowed = at_least(1, self, "hidden_dim", "num_layers", "num_heads", "embedding_dim")
         if self.num_heads >= 1:
             allowed["num_heads"] = heads_divide(self.hidden_dim, self.num_heads, self.positions)
-        check_settings("decoder", self, allowed | {"ctc_weight": (0 <= self.ctc_weight < 1, "0 to below 1")})
+        check_settings("decoder", self, allowed | {"ctc_weight": (0 <= self.ctc_weight < 1, "at least 0 and below 1")})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,11 +129,11 @@ class AttentionTransducerDecoderConfig:
     num_layers: int = 1
     embedding_dim: int = 256
     attention_order: AttentionOrder = "luong"
-    """Attend after the cell's step (Luong et al. 2015) or before it (Bahdanau et al. 2015)."""
+    """Attend after the recurrent update (Luong et al. 2015) or before it (Bahdanau et al. 2015)."""
     input_feeding: bool = False
     """Feed the previous output features to the cell."""
     context_gate: bool = False
-    """Scale the context by a learned gate (Xu et al. 2015)."""
+    """Scale the context by a learned scalar gate (Xu et al. 2015)."""
     init_state: InitStateName = "projection"
     """First state: a projection of the encoder's summary, or zeros."""
     tie_embeddings: bool = True
@@ -175,10 +175,10 @@ DecoderConfig = (
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
-    """Settings of the search. Lengths are in tokens, without the end of the sentence."""
+    """Settings of decoding: beam search or sampling. Lengths are in tokens, excluding the end of the sentence."""
 
     beam: int = 5
-    """Hypotheses kept for a sentence; 1 is greedy search."""
+    """Beam size; 1 is greedy search."""
     length_penalty: float = 1.0
     """Scores are divided by length to this power (0: plain log-probabilities, which favor short sentences)."""
     coverage_penalty: float = 0.0
@@ -198,7 +198,7 @@ class SearchConfig:
     top_p: float = 1.0
     """Sample from the smallest set of tokens with this total probability (Holtzman et al. 2020)."""
     ctc_weight: float | None = None
-    """Weight of CTC in a joint search (None: as in training)."""
+    """Weight of CTC in joint CTC/attention decoding (None: as in training)."""
 
     def __post_init__(self):
         check_settings(
@@ -208,12 +208,12 @@ class SearchConfig:
                 "beam": (self.beam >= 1, "1 or more"),
                 "n_best": (
                     self.n_best >= 1 and (self.sample or self.n_best <= self.beam),
-                    "1 or more" if self.sample else f"1 to the beam, {self.beam}",
+                    "1 or more" if self.sample else f"between 1 and the beam, {self.beam}",
                 ),
                 "length_penalty": (self.length_penalty >= 0, "0 or more"),
                 "coverage_penalty": (self.coverage_penalty >= 0, "0 or more"),
                 "max_length": (self.max_length >= 1, "1 or more"),
-                "min_length": (0 <= self.min_length <= self.max_length, f"0 to max_length, {self.max_length}"),
+                "min_length": (0 <= self.min_length <= self.max_length, f"between 0 and max_length, {self.max_length}"),
                 "no_repeat_ngram": (self.no_repeat_ngram >= 0, "0 or more"),
                 "temperature": (self.temperature > 0, "above 0"),
                 "top_k": (self.top_k >= 0, "0 or more"),

@@ -27,9 +27,9 @@ class RecurrentDecoderState(DecoderState):
     """The state of the recurrent decoder.
 
     Attributes:
-        hidden: The states of the cell: (hidden, cell) for an LSTM and (hidden,) otherwise.
-        features: The previous output features, for input feeding.
-        keys: Keys and values of the memory, one row for each sentence.
+        hidden: (h, c) of an LSTM, (h,) of a GRU or RNN, for all layers.
+        features: The previous output features (Luong's attentional hidden state), for input feeding.
+        key_values: Keys and values of the memory, one row for each source.
         attention_state: The state of the attention, one row for each hypothesis.
     """
 
@@ -65,11 +65,11 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
     1. ``attention_order="bahdanau"`` (Bahdanau et al. 2015): c = attend(h'), then h = cell([y; c], h').
        ``attention_order="luong"`` (Luong et al. 2015): h = cell(y, h'), then c = attend(h).
        The order is independent of the score function (additive, dot, ...).
-    2. With ``context_gate`` (Xu et al. 2015) the context is first scaled by sigmoid(v . q + b), where q is the query,
+    2. With ``context_gate`` (the scalar of Xu et al. 2015) the context is scaled by sigmoid(v . q + b), q is the query,
        h' or h; so a token can be predicted mainly from the previous tokens.
     3. The features are r = tanh(W [h; c]), Luong's attentional hidden state; with tied embeddings they have the size of
        an embedding.
-    4. With ``input_feeding`` (Luong et al. 2015) r' is a further input of the cell: [y; r'] for y.
+    4. With ``input_feeding`` (Luong et al. 2015) the input of the cell is [y; r'] instead of y.
 
     The first hidden state is tanh(W summary), or zero with ``init_state="zeros"``. With ``tie_embeddings`` the output
     matrix is the embedding (Press & Wolf 2017).
@@ -144,7 +144,7 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
         state: RecurrentDecoderState,
         linear: Linear = functional.linear,
     ) -> tuple[DecoderOutput, RecurrentDecoderState]:
-        """Take a step with an embedded token that is already multiplied by the cell's weights."""
+        """Take a step, given the input-to-hidden product W_ih y of the token's embedding y."""
         attended = None
         feedback = [state.features] if self.input_feeding else []
         if self.attention_order == "bahdanau":

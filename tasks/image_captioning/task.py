@@ -26,16 +26,16 @@ from tasks.common.metrics.captions import caption_metrics
 from tasks.image_captioning.data import ImageProbe, read_captioned_images
 from tasks.toy_world.datasets import toy_captioned_images
 
-DEFAULT_SIZE = 64  # pixels a side, of images for a network from scratch
-PLOT_SIZE = 256  # pixels a side, of the image in a plot
+DEFAULT_SIZE = 64  # height and width in pixels of images for a network trained from scratch
+PLOT_SIZE = 256  # height and width in pixels of the image in a plot
 
 
 @dataclass(frozen=True)
 class ImageEncoderConfig(VisionEncoderConfig):
-    """Settings of the image encoder: a pretrained network or a small one from scratch, and what follows it."""
+    """Settings of the image encoder: a pretrained or a small network, and a sequence encoder over its feature map."""
 
     size: int = field(default=0, kw_only=True)
-    """Side in pixels to which images are resized (0: that of the pretrained model's training; 64 from scratch)."""
+    """Height and width of the input image in pixels (0: the pretrained model's, or 64 when training from scratch)."""
 
     def allowed_settings(self) -> dict[str, tuple[bool, str]]:
         return super().allowed_settings() | at_least(0, self, "size")
@@ -50,19 +50,22 @@ class ImageConfig(CaptioningConfig):
 
 
 class ImageCaptioning(CaptioningTask[ImageConfig]):
+    """Describe an image. Regions are the cells of a feature map, the patches of a ViT, or rows of a .npy file."""
+
     feature_unit = "regions"
 
     def __init__(self, config: ImageConfig):
         super().__init__(config)
-        self.metrics = caption_metrics(exact=config.data is None)
+        self.metrics = caption_metrics(exact_match=config.data is None)
 
     @property
     def probe(self) -> ImageProbe:
+        """The check that a file can be read, made before training."""
         return ImageProbe()
 
     @cached_property
     def image_size(self) -> int:
-        """Pixels a side."""
+        """Height and width of the input image in pixels."""
         if isinstance(self.backbone, PretrainedImage):
             return self.backbone.preprocessor.size
         return self.config.encoder.size or DEFAULT_SIZE
@@ -88,13 +91,13 @@ class ImageCaptioning(CaptioningTask[ImageConfig]):
             frontend, num_regions = self.backbone, self.backbone.num_regions
         else:
             frontend = SmallResNet(config.channels)
-            reduction = 2 ** len(config.channels)
-            if self.image_size % reduction:
+            stride = 2 ** len(config.channels)
+            if self.image_size % stride:
                 raise ValueError(
-                    f"encoder.size is {self.image_size}; with {len(config.channels)} encoder.channels allowed are "
-                    f"multiples of {reduction}"
+                    f"encoder.size is {self.image_size}; with {len(config.channels)} encoder.channels it must be a "
+                    f"multiple of {stride}"
                 )
-            num_regions = (self.image_size // reduction) ** 2
+            num_regions = (self.image_size // stride) ** 2
         sequence_encoder = pooling = None
         if isinstance(config.sequence, NoSequenceEncoderConfig):
             pooling = build_pooling(config.sequence.pooling, config.sequence.hidden_dim)
@@ -110,7 +113,7 @@ class ImageCaptioning(CaptioningTask[ImageConfig]):
         )
 
     def source_lengths(self, sources: Sequence[dict[str, Any]]) -> list[int]:
-        """Return 1 for each image, or the number of regions, where the data are features."""
+        """Return 1 for each image, since all have the same size; for precomputed features, the number of regions."""
         if not self.feature_dim:
             return [1] * len(sources)
         return [len(read_feature_array(source["path"], "regions")) for source in sources]

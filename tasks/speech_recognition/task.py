@@ -134,7 +134,7 @@ class SpeechRecognition(Task[SpeechConfig]):
         normalize = partial(normalize_text, kind=config.text_normalization)
         self.metrics = word_error_metrics(normalize, config.text_normalization)
         self.report = SpeechReport(self.metrics[0])
-        self.monitor = DiagonalityMonitor()
+        self.attention_monitor = DiagonalityMonitor()
 
     @cached_property
     def backbone(self) -> PretrainedSpeech | None:

@@ -113,10 +113,10 @@ class VideoToText(CaptioningTask[VideoConfig]):
         if config.metric_set == "words":
             normalize = partial(normalize_text, kind=config.text_normalization)
             self.metrics = word_error_metrics(normalize, config.text_normalization)
-            self.monitor = DiagonalityMonitor()
+            self.attention_monitor = DiagonalityMonitor()
             self.report = ReportExtras()
         else:
-            self.metrics = caption_metrics(exact=config.data is None)
+            self.metrics = caption_metrics(exact_match=config.data is None)
 
     @property
     def probe(self) -> VideoProbe:

@@ -195,7 +195,7 @@ def test_a_setting_of_another_kind_is_refused(config_class, setting):
     [
         (RecurrentDecoderConfig, {"hidden_dim": 0}, "decoder.hidden_dim is 0; allowed is 1 or more"),
         (TransformerDecoderConfig, {"num_heads": 0}, "decoder.num_heads is 0; allowed is 1 or more"),
-        (RecurrentDecoderConfig, {"ctc_weight": 1.0}, "decoder.ctc_weight is 1.0; allowed is 0 to below 1"),
+        (RecurrentDecoderConfig, {"ctc_weight": 1.0}, "decoder.ctc_weight is 1.0; allowed is at least 0 and below 1"),
         (S2VTDecoderConfig, {"embedding_dim": 0}, "decoder.embedding_dim is 0; allowed is 1 or more"),
     ],
 )

@@ -254,9 +254,9 @@ def test_sentences_of_an_ensembles_memory_can_be_selected(make_table, make_memor
 
 INVALID = {
     "search.beam is 0; allowed is 1 or more": {"beam": 0},
-    "search.n_best is 3; allowed is 1 to the beam, 2": {"beam": 2, "n_best": 3},
+    "search.n_best is 3; allowed is between 1 and the beam, 2": {"beam": 2, "n_best": 3},
     "search.n_best is 0; allowed is 1 or more": {"n_best": 0, "sample": True},
-    "search.min_length is 9; allowed is 0 to max_length, 8": {"min_length": 9, "max_length": 8},
+    "search.min_length is 9; allowed is between 0 and max_length, 8": {"min_length": 9, "max_length": 8},
     "search.max_length is 0; allowed is 1 or more": {"max_length": 0},
     "search.no_repeat_ngram is -1; allowed is 0 or more": {"no_repeat_ngram": -1},
     "search.temperature is 0.0; allowed is above 0": {"temperature": 0.0},

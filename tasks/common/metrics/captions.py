@@ -74,12 +74,12 @@ def meteor() -> Meteor:
     return program
 
 
-def caption_metrics(exact: bool) -> tuple[Metric, ...]:
+def caption_metrics(exact_match: bool) -> tuple[Metric, ...]:
     """Make the metrics CIDEr, BLEU-1 to 4, METEOR and ROUGE-L: from 0 to 100, except CIDEr, which may reach 1000.
 
     Args:
-        exact: Add the share of captions that equal a reference, as the first metric: for data whose references are
-            all correct captions.
+        exact_match: Add, as the first metric, the share of captions that equal a reference: for data whose references
+            are all correct captions.
     """
 
     def signature(references: Sequence[Sequence[str]]) -> str:
@@ -96,7 +96,7 @@ def caption_metrics(exact: bool) -> tuple[Metric, ...]:
         metric("meteor", meteor_stats, meteor_aggregate, fast=False),
         metric("rouge_l", rouge_stats, mean_percent),
     )
-    return (metric("exact_match", exact_stats, mean_percent), *coco) if exact else coco
+    return (metric("exact_match", exact_stats, mean_percent), *coco) if exact_match else coco
 
 
 def exact_stats(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:

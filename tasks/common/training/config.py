@@ -64,7 +64,7 @@ class TrainConfig:
     def __post_init__(self):
         allowed = {
             "lr": (0 < self.lr < math.inf, "above 0"),
-            "label_smoothing": (0 <= self.label_smoothing < 1, "0 to below 1"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "at least 0 and below 1"),
             "sampling_floor": (0 <= self.sampling_floor <= 1, "0 to 1"),
             "plateau_factor": (0 < self.plateau_factor < 1, "between 0 and 1"),
         }

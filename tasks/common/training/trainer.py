@@ -1,6 +1,6 @@
-"""The training loop, the same for all tasks; data-parallel training in several processes is Accelerate's.
+"""The training loop, the same for all tasks. Data-parallel training is handled by Accelerate.
 
-What a step draws at random (dropout, scheduled sampling) depends only on the seed and the number of the step, and the
+The random numbers of a step (dropout, scheduled sampling) depend only on the seed and the number of the step, and the
 order of the data only on the seed and the epoch. So there is no state of random generators to save: a run that was
 killed and resumed takes the same steps as one that was not.
 """
@@ -45,15 +45,15 @@ class Progress:
 
     step: int = 0
     epoch: int = 0
-    position: int = 0  # batches of this epoch that are done
+    batches_done: int = 0  # of this epoch
     seconds: float = 0.0
-    loss: float = 0.0  # summed since the last evaluation, of this process
-    tokens: int = 0  # since the last evaluation, of all processes
+    loss: float = 0.0  # of this process, summed over the tokens since the last evaluation
+    tokens: int = 0  # of all processes, since the last evaluation
     evaluated_at: float = 0.0  # seconds at the end of the last evaluation
-    scaler: dict[str, Any] = field(default_factory=dict)  # of the float16 gradients
-    best: float | None = None
+    scaler: dict[str, Any] = field(default_factory=dict)  # state of the gradient scaler, for float16
+    best_score: float | None = None
     evals_since_best: int = 0
-    num_lr_drops: int = 0  # on plateaus
+    num_lr_drops: int = 0  # reductions of the learning rate on plateaus
     num_log_lines: int = 0  # of metrics.jsonl
     best_checkpoints: list[list[int | float]] = field(default_factory=list)  # score and step of each
 
@@ -64,8 +64,8 @@ class StepBatches:
 
     Attributes:
         batches: The batches, at least one.
-        is_dummy: The last step of an epoch has no batch for this process. Since every process must take part in the
-            exchange of gradients, it computes a batch of another process, with the loss multiplied by zero.
+        is_dummy: True if the last, incomplete step of an epoch has no batch for this process. Since every process must
+            take part in the gradient synchronization, it computes a batch of another process, with zero loss.
         num_batches: The number of batches of all processes.
     """
 
@@ -81,8 +81,8 @@ class StepBatches:
 class Trainer:
     """One training run: ``Trainer(task, folder, resume=...).run()``.
 
-    Training ends by itself, or stops after Ctrl-C or SIGTERM; a stopped or killed run continues with ``resume=True`` as
-    if it had not been interrupted.
+    Training runs to its end, or stops after Ctrl-C or SIGTERM. A stopped or killed run continues with ``resume=True``
+    as if it had not been interrupted.
     """
 
     def __init__(self, task: Task, folder: Path, *, resume: bool, init_from: Path | None = None):
@@ -103,7 +103,7 @@ class Trainer:
         self.rank, self.world_size = self.accelerator.process_index, self.accelerator.num_processes
         self.is_main, self.device = self.accelerator.is_main_process, self.accelerator.device
         if self.config.precision != "no" and self.device.type == "cpu":
-            raise UsageError(f"train.precision is {self.config.precision}, which needs a GPU; on a CPU allowed is no")
+            raise UsageError(f"train.precision is {self.config.precision}, which needs a GPU; on a CPU set it to no")
         self.state_file = folder / "last" / "training.safetensors"
         resumed = resume and self.state_file.is_file()
 
@@ -127,7 +127,7 @@ class Trainer:
             checkpoints.load_weights(self.model, checkpoints.read_weights(weights), weights)
         self.model.to(self.device)
         if pretrained_modules(self.model) and not self.config.encoder_lr:
-            # A frozen encoder returns the same in every epoch: its cached outputs take the place of the sources.
+            # A frozen encoder (the frontend) returns the same in every epoch: its outputs replace the sources.
             frontend = cast(Any, self.model.encoder).frontend
             self.examples, self.validation = (
                 precompute(task, frontend, examples) for examples in (self.examples, self.validation)
@@ -150,9 +150,10 @@ class Trainer:
         self.progress = Progress()
         if resumed:
             self.progress = Progress(**checkpoints.load_training(self.state_file, self.model, self.optimizer))
-            self.progress.loss *= self.rank == 0  # it was saved for all processes together
+            self.progress.loss *= self.rank == 0  # the saved value is the sum over all processes
             self.scaler.load_state_dict(self.progress.scaler)
-        # The criterion computes the training loss of a batch: for the likelihood, it is the model itself.
+        # The criterion returns the training loss of a batch. For maximum likelihood it is the model itself, whose
+        # forward returns the summed cross-entropy.
         self.criterion: nn.Module = self.accelerator.prepare(build_criterion(task, self.model, self.examples))
         self.metrics_log = (
             checkpoints.MetricsLog(folder / "metrics.jsonl", self.progress.num_log_lines) if self.is_main else None
@@ -165,7 +166,7 @@ class Trainer:
             task.selection_metric.higher_is_better,
         )
         if init_from is not None and not resumed:
-            self.save()  # from here on a resumed run does not need the other one
+            self.save()  # so that a resumed run does not need the folder init_from
 
     def run(self) -> None:
         """Train to the end: for each step forward, backward, clip, update; then log, evaluate and save where due.
@@ -188,7 +189,7 @@ class Trainer:
                         self.check_finite(loss, step.batches)
                         self.update_parameters()
                         self.progress.step += 1
-                        self.progress.position += step.num_batches
+                        self.progress.batches_done += step.num_batches
                         self.progress.tokens += tokens
                         self.progress.loss += loss
                         bar.advance()
@@ -199,9 +200,9 @@ class Trainer:
                             break
                         if self.is_due(self.config.save_steps):
                             self.save()
-                is_epoch_done = self.progress.position >= num_batches
+                is_epoch_done = self.progress.batches_done >= num_batches
                 if is_epoch_done:
-                    self.progress.epoch, self.progress.position = self.progress.epoch + 1, 0
+                    self.progress.epoch, self.progress.batches_done = self.progress.epoch + 1, 0
                 if is_epoch_done or self.should_stop() or self.is_due(self.config.eval_steps):
                     self.evaluate(num_batches)
                     self.progress.seconds = self.broadcast_main(time.monotonic() - started)
@@ -218,7 +219,7 @@ class Trainer:
         """Return the number of batches of this epoch, and the remaining steps."""
         size = self.config.grad_accum_steps * self.world_size
         batches = self.sampler.epoch(self.progress.epoch)
-        left = batches[self.progress.position :]
+        left = batches[self.progress.batches_done :]
         return len(batches), [left[start : start + size] for start in range(0, len(left), size)]
 
     def load_batches(self, steps: list[StepRows]) -> Iterator[StepBatches]:
@@ -255,14 +256,14 @@ class Trainer:
         losses = torch.zeros((), device=self.device)
         self.criterion.train()
         for batch in step.batches:
-            is_last = batch is step.batches[-1]  # gradients are exchanged once, with the last batch
+            is_last = batch is step.batches[-1]  # gradients are synchronized once, with the last batch
             with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.criterion):
                 with self.autocast():
                     loss = self.criterion(
                         batch.to(self.device), label_smoothing=smoothing, teacher_forcing=teacher_forcing
                     )
                 loss = loss * (not step.is_dummy)
-                # Processes average their gradients; the factor ``world_size`` makes it the gradient of the sum.
+                # Gradients are averaged over processes; multiplying by world_size turns the average into the sum.
                 self.scaler.scale(loss * (self.world_size / tokens)).backward()
                 losses += loss.detach()
         return losses.item(), tokens
@@ -281,7 +282,7 @@ class Trainer:
             rows = sorted(row + 1 for batch in batches for row in batch.rows)
             raise UsageError(
                 f"the loss became {loss} on the training rows {', '.join(map(str, rows[:10]))}"
-                f"{' ...' if len(rows) > 10 else ''}; check them, lower train.lr, or set train.precision to no"
+                f"{' ...' if len(rows) > 10 else ''}; check them, lower train.lr, or set train.precision no"
             )
 
     def autocast(self) -> torch.autocast:
@@ -296,7 +297,7 @@ class Trainer:
         progress.num_log_lines += 1
         record = {
             "step": progress.step,
-            "epoch": round(progress.epoch + progress.position / num_batches, 2),
+            "epoch": round(progress.epoch + progress.batches_done / num_batches, 2),
             "seconds": round(progress.seconds, 1),
             "lr": self.optimizer.param_groups[0]["lr"],
             "loss": self.sum_over_processes(progress.loss) / max(1, progress.tokens),
@@ -306,10 +307,10 @@ class Trainer:
         progress.loss, progress.tokens = 0.0, 0
         metric = self.task.selection_metric
         score = record["validation"][metric.name]
-        is_best = metric.is_better(score, progress.best)
+        is_best = metric.is_better(score, progress.best_score)
         progress.evals_since_best = 0 if is_best else progress.evals_since_best + 1
         if is_best:
-            progress.best = score
+            progress.best_score = score
         elif progress.evals_since_best % (self.config.plateau_patience + 1) == 0:
             progress.num_lr_drops += 1
         self.best_checkpoints.consider(score, progress.step)
@@ -321,7 +322,7 @@ class Trainer:
         if self.metrics_log is not None:
             self.metrics_log.append(record)
         self.tensorboard.add(record, progress.step)
-        monitor = self.task.monitor
+        monitor = self.task.attention_monitor
         if monitor is not None and monitor.name in record["validation"]:
             warning = monitor.warning(record["validation"][monitor.name], progress.epoch)
             if warning:
@@ -336,7 +337,7 @@ class Trainer:
     def validate(self) -> dict[str, float]:
         """Compute the loss on the validation split, and the fast metrics on the output of greedy search."""
         self.model.eval()
-        monitor = self.task.monitor
+        monitor = self.task.attention_monitor
         loss, tokens, measured = 0.0, 0, []
         for rows in self.validation_batches[self.rank :: self.world_size]:
             batch = self.task.collate(self.validation, rows).to(self.device)
@@ -366,10 +367,10 @@ class Trainer:
             checkpoints.load_weights(self.model, averaged, self.best_checkpoints.folder)
             metric = self.task.selection_metric
             score = self.validate()[metric.name]
-            is_better = metric.is_better(score, self.progress.best)
+            is_better = metric.is_better(score, self.progress.best_score)
             self.log(
                 f"average of {len(self.best_checkpoints.entries)} checkpoints: validation {metric.name} {score:.2f}, "
-                f"the best of them {self.progress.best:.2f}; kept the {'average' if is_better else 'best'}"
+                f"the best of them {self.progress.best_score:.2f}; kept the {'average' if is_better else 'best'}"
             )
             if is_better and self.is_main:
                 checkpoints.save_weights(self.folder / "best.safetensors", averaged)
@@ -387,7 +388,7 @@ class Trainer:
             checkpoints.save_training(self.state_file, self.model, self.optimizer, asdict(self.progress))
             self.best_checkpoints.prune()
 
-    # ── Conditions, and the other processes ─────────────────────────────────────────────────────────────────
+    # ── Stopping criteria and communication ─────────────────────────────────────────────────────────────────
 
     def should_stop(self) -> bool:
         """Tell whether the limit of epochs, time or patience is reached."""
@@ -418,7 +419,11 @@ class Trainer:
         skipped = self.sampler.num_skipped
         return (
             f"{self.folder}: {count_parameters(self.model):,} parameters, {len(self.examples):,} training examples, "
-            + (f"{skipped:,} of them skipped as longer than the limits of --batch, " if skipped else "")
+            + (
+                f"{skipped:,} of them skipped as longer than batch.max_source_length or max_target_length, "
+                if skipped
+                else ""
+            )
             + f"a vocabulary of {len(self.task.tokenizer):,}, on {self.world_size} x {self.device.type}"
         )
 

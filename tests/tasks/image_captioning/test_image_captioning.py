@@ -340,7 +340,7 @@ def test_a_web_address_is_fetched_once(trained, folder, address, capsys):
 def test_a_size_that_the_layers_cannot_halve_is_refused():
     task = Task(config(encoder=dataclasses.replace(tiny().encoder, size=30)))
     task.fit(task.load("train"))
-    with pytest.raises(UsageError, match="multiples of 8"):
+    with pytest.raises(UsageError, match="multiple of 8"):
         task.build_model()
 
 

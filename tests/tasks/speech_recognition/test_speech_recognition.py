@@ -360,4 +360,4 @@ def test_settings_without_effect_are_listed():
 
 
 def test_speech_monitors_the_diagonal():
-    assert Task(tiny()).monitor is not None
+    assert Task(tiny()).attention_monitor is not None

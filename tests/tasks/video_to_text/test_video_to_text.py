@@ -334,5 +334,5 @@ def test_settings_without_effect_are_listed():
 
 def test_only_lip_reading_monitors_the_diagonal():
     words = Task(config(metric_set="words"))
-    assert words.monitor is not None
-    assert Task(config()).monitor is None
+    assert words.attention_monitor is not None
+    assert Task(config()).attention_monitor is None

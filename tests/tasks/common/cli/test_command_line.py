@@ -253,7 +253,7 @@ MISTAKES = [  # what is typed, T for translation, where RUN and NONE are trained
     ("T evaluate RUN --baseline nowhere", ["nowhere", "evaluate that run"]),
     ("T predict", ["predict needs a run folder"]),
     ("T predict RUN", ["there are no inputs", "standard input"]),
-    ("T predict RUN x --n-best 3 --beam 2", ["--n-best is 3", "1 to the beam, 2"]),
+    ("T predict RUN x --n-best 3 --beam 2", ["--n-best is 3", "between 1 and the beam, 2"]),
     ("T predict RUN x --length-penalty nan", ["length-penalty"]),
     ("T predict NONE eine --coverage-penalty 1", ["coverage-penalty"]),
     ("T predict NONE x --plot-dir pictures", ["--plot-dir", "no alignment"]),

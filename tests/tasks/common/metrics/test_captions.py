@@ -57,7 +57,7 @@ def published() -> dict[str, float]:
 
 
 def test_every_metric_equals_that_of_pycocoevalcap(published):
-    own = {metric.name: metric(HYPOTHESES, REFERENCES) for metric in caption_metrics(exact=False)}
+    own = {metric.name: metric(HYPOTHESES, REFERENCES) for metric in caption_metrics(exact_match=False)}
     assert own == {name: pytest.approx(100 * score, rel=1e-9) for name, score in published.items()}
 
 
@@ -73,7 +73,7 @@ def test_metrics_equal_the_published_values_of_nlg_eval():
             "this is the second reference sentence for sentence2",
         ],
     ]
-    own = {metric.name: metric(hypotheses, references) / 100 for metric in caption_metrics(exact=False)}
+    own = {metric.name: metric(hypotheses, references) / 100 for metric in caption_metrics(exact_match=False)}
     values = {"bleu1": 0.55, "bleu2": 0.428174, "bleu3": 0.284043, "bleu4": 0.201143}
     values |= {"meteor": 0.295797, "rouge_l": 0.522104, "cider": 1.242192}
     assert own == {name: pytest.approx(value, abs=1e-6) for name, value in values.items()}
@@ -90,7 +90,7 @@ def test_each_text_is_tokenized_as_one_line_whatever_it_contains():
 
 
 def test_exact_match_accepts_any_reference_and_ignores_punctuation():
-    exact, *_ = caption_metrics(exact=True)
+    exact, *_ = caption_metrics(exact_match=True)
     assert exact.name == "exact_match"
     assert exact(
         ["a small child.", "A band plays", "a cat"], [["x", "A small child"], ["a band plays."], ["a dog"]]
@@ -98,7 +98,7 @@ def test_exact_match_accepts_any_reference_and_ignores_punctuation():
 
 
 def test_the_metric_of_a_part_comes_from_the_same_statistics():
-    for metric in caption_metrics(exact=True):
+    for metric in caption_metrics(exact_match=True):
         whole = metric.sufficient_stats(HYPOTHESES, REFERENCES)
         assert whole.shape[0] == len(HYPOTHESES)
         assert metric.aggregate(whole.sum(axis=0)) == pytest.approx(metric(HYPOTHESES, REFERENCES))
@@ -107,7 +107,7 @@ def test_the_metric_of_a_part_comes_from_the_same_statistics():
 
 
 def test_signatures_name_the_tokenizer_and_the_references():
-    cider, *_ = caption_metrics(exact=False)
+    cider, *_ = caption_metrics(exact_match=False)
     assert cider.signature(REFERENCES).endswith("|tok:ptb|refs:var")
     assert cider.signature([["a", "b"], ["c", "d"]]).endswith("|refs:2")
 

@@ -176,7 +176,7 @@ def test_the_best_checkpoints_are_averaged_when_that_is_better(small_task: Calla
     missing = model.load_state_dict(load_file(tmp_path / "best.safetensors"), strict=False)
     assert not missing.unexpected_keys
     trainer.model.load_state_dict(model.state_dict())
-    assert trainer.validate()["bleu"] >= trainer.progress.best - 1e-6
+    assert trainer.validate()["bleu"] >= trainer.progress.best_score - 1e-6
 
 
 def test_a_finished_run_that_is_trained_further_averages_what_is_new(
