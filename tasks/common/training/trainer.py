@@ -9,13 +9,12 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from decoders.config import SearchConfig
@@ -32,50 +31,11 @@ from tasks.common.training.criterion import build_criterion
 from tasks.common.training.initialization import init_weights
 from tasks.common.training.logging import ProgressBar, StopSignal, TensorBoardLogger, init_worker
 from tasks.common.training.optimization import build_optimizer, pretrained_modules, set_learning_rates
+from tasks.common.training.processes import Processes
+from tasks.common.training.progress import Progress, StepBatches, StepRows
 from tasks.common.training.schedules import teacher_forcing_probability
 
-StepRows = list[list[int]]  # the rows of each batch of a step, over all processes
-
 AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass
-class Progress:
-    """The state of the loop: everything its decisions depend on, saved together with the weights."""
-
-    step: int = 0
-    epoch: int = 0
-    batches_done: int = 0  # of this epoch
-    seconds: float = 0.0
-    loss: float = 0.0  # of this process, summed over the tokens since the last evaluation
-    tokens: int = 0  # of all processes, since the last evaluation
-    evaluated_at: float = 0.0  # seconds at the end of the last evaluation
-    scaler: dict[str, Any] = field(default_factory=dict)  # state of the gradient scaler, for float16
-    best_score: float | None = None
-    evals_since_best: int = 0
-    num_lr_drops: int = 0  # reductions of the learning rate on plateaus
-    num_log_lines: int = 0  # of metrics.jsonl
-    best_checkpoints: list[list[int | float]] = field(default_factory=list)  # score and step of each
-
-
-@dataclass(frozen=True)
-class StepBatches:
-    """The batches of this process in one step.
-
-    Attributes:
-        batches: The batches, at least one.
-        is_dummy: True if the last, incomplete step of an epoch has no batch for this process. Since every process must
-            take part in the gradient synchronization, it computes a batch of another process, with zero loss.
-        num_batches: The number of batches of all processes.
-    """
-
-    batches: list[Batch]
-    is_dummy: bool
-    num_batches: int
-
-    @property
-    def num_tokens(self) -> int:
-        return 0 if self.is_dummy else sum(batch.num_target_tokens for batch in self.batches)
 
 
 class Trainer:
@@ -99,9 +59,8 @@ class Trainer:
         """
         self.task, self.folder = task, folder
         self.config = task.config.train
-        self.accelerator = Accelerator(mixed_precision="no")  # torch's own autocast and gradient scaler are used below
-        self.rank, self.world_size = self.accelerator.process_index, self.accelerator.num_processes
-        self.is_main, self.device = self.accelerator.is_main_process, self.accelerator.device
+        self.processes = Processes()
+        self.device, self.is_main = self.processes.device, self.processes.is_main
         if self.config.precision != "no" and self.device.type == "cpu":
             raise UsageError(f"train.precision is {self.config.precision}, which needs a GPU; on a CPU set it to no")
         self.state_file = folder / "last" / "training.safetensors"
@@ -115,7 +74,7 @@ class Trainer:
             else:
                 task.load_state_dict(load_json(init_from / "vocabulary.json"))
             save_json(folder / "vocabulary.json", task.state_dict())
-        self.accelerator.wait_for_everyone()
+        self.processes.wait()
         task.load_state_dict(load_json(folder / "vocabulary.json"))
 
         # Build the model.
@@ -150,11 +109,11 @@ class Trainer:
         self.progress = Progress()
         if resumed:
             self.progress = Progress(**checkpoints.load_training(self.state_file, self.model, self.optimizer))
-            self.progress.loss *= self.rank == 0  # the saved value is the sum over all processes
+            self.progress.loss *= self.processes.rank == 0  # the saved value is the sum over all processes
             self.scaler.load_state_dict(self.progress.scaler)
         # The criterion returns the training loss of a batch. For maximum likelihood it is the model itself, whose
         # forward returns the summed cross-entropy.
-        self.criterion: nn.Module = self.accelerator.prepare(build_criterion(task, self.model, self.examples))
+        self.criterion: nn.Module = self.processes.wrap(build_criterion(task, self.model, self.examples))
         self.metrics_log = (
             checkpoints.MetricsLog(folder / "metrics.jsonl", self.progress.num_log_lines) if self.is_main else None
         )
@@ -194,8 +153,10 @@ class Trainer:
                         self.progress.loss += loss
                         bar.advance()
 
-                        self.progress.seconds = self.broadcast_main(time.monotonic() - started)
-                        signal_number = int(max(self.gather(stop.received)))  # all processes stop at the same step
+                        self.progress.seconds = self.processes.broadcast_main(time.monotonic() - started)
+                        signal_number = int(
+                            max(self.processes.gather(stop.received))
+                        )  # all processes stop at the same step
                         if signal_number or self.should_stop() or self.is_due(self.config.eval_steps):
                             break
                         if self.is_due(self.config.save_steps):
@@ -205,7 +166,7 @@ class Trainer:
                     self.progress.epoch, self.progress.batches_done = self.progress.epoch + 1, 0
                 if is_epoch_done or self.should_stop() or self.is_due(self.config.eval_steps):
                     self.evaluate(num_batches)
-                    self.progress.seconds = self.broadcast_main(time.monotonic() - started)
+                    self.progress.seconds = self.processes.broadcast_main(time.monotonic() - started)
                     self.progress.evaluated_at = self.progress.seconds
                 self.save()
                 if signal_number and not self.should_stop():
@@ -217,14 +178,14 @@ class Trainer:
 
     def plan_epoch(self) -> tuple[int, list[StepRows]]:
         """Return the number of batches of this epoch, and the remaining steps."""
-        size = self.config.grad_accum_steps * self.world_size
+        size = self.config.grad_accum_steps * self.processes.count
         batches = self.sampler.epoch(self.progress.epoch)
         left = batches[self.progress.batches_done :]
         return len(batches), [left[start : start + size] for start in range(0, len(left), size)]
 
     def load_batches(self, steps: list[StepRows]) -> Iterator[StepBatches]:
         """Collate this process's batches of each step, in worker processes if there are any."""
-        shares = [step[self.rank :: self.world_size] for step in steps]
+        shares = [step[self.processes.rank :: self.processes.count] for step in steps]
         rows = [batch for step, share in zip(steps, shares, strict=True) for batch in share or step[:1]]
         loader = iter(
             DataLoader(
@@ -238,7 +199,7 @@ class Trainer:
             yield StepBatches([next(loader) for _ in share or step[:1]], is_dummy=not share, num_batches=len(step))
 
     def set_learning_rates(self, num_batches: int) -> None:
-        size = self.config.grad_accum_steps * self.world_size
+        size = self.config.grad_accum_steps * self.processes.count
         num_steps = math.ceil(num_batches / size) * self.config.epochs
         progress = self.progress
         set_learning_rates(self.model, self.optimizer, self.config, progress.step, num_steps, progress.num_lr_drops)
@@ -249,22 +210,24 @@ class Trainer:
         Returns:
             The loss of this process's batches, summed over their tokens, and the number of tokens of all processes.
         """
-        torch.manual_seed((self.config.seed * 1_000_003 + self.progress.step) * self.world_size + self.rank)
+        torch.manual_seed(
+            (self.config.seed * 1_000_003 + self.progress.step) * self.processes.count + self.processes.rank
+        )
         teacher_forcing = teacher_forcing_probability(self.config, self.progress.step)
         smoothing = self.config.label_smoothing
-        tokens = int(self.sum_over_processes(step.num_tokens))
+        tokens = int(self.processes.sum(step.num_tokens))
         losses = torch.zeros((), device=self.device)
         self.criterion.train()
         for batch in step.batches:
             is_last = batch is step.batches[-1]  # gradients are synchronized once, with the last batch
-            with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.criterion):
+            with contextlib.nullcontext() if is_last else self.processes.skip_synchronization(self.criterion):
                 with self.autocast():
                     loss = self.criterion(
                         batch.to(self.device), label_smoothing=smoothing, teacher_forcing=teacher_forcing
                     )
                 loss = loss * (not step.is_dummy)
-                # Gradients are averaged over processes; multiplying by world_size turns the average into the sum.
-                self.scaler.scale(loss * (self.world_size / tokens)).backward()
+                # Gradients are averaged over processes; multiplying by their number turns the average into the sum.
+                self.scaler.scale(loss * (self.processes.count / tokens)).backward()
                 losses += loss.detach()
         return losses.item(), tokens
 
@@ -300,7 +263,7 @@ class Trainer:
             "epoch": round(progress.epoch + progress.batches_done / num_batches, 2),
             "seconds": round(progress.seconds, 1),
             "lr": self.optimizer.param_groups[0]["lr"],
-            "loss": self.sum_over_processes(progress.loss) / max(1, progress.tokens),
+            "loss": self.processes.sum(progress.loss) / max(1, progress.tokens),
             "tokens_per_second": round(progress.tokens / max(1e-9, progress.seconds - progress.evaluated_at), 1),
             "validation": self.validate(),
         }
@@ -339,7 +302,7 @@ class Trainer:
         self.model.eval()
         monitor = self.task.attention_monitor
         loss, tokens, measured = 0.0, 0, []
-        for rows in self.validation_batches[self.rank :: self.world_size]:
+        for rows in self.validation_batches[self.processes.rank :: self.processes.count]:
             batch = self.task.collate(self.validation, rows).to(self.device)
             with self.autocast():
                 loss += float(self.model(batch))
@@ -348,20 +311,20 @@ class Trainer:
         greedy = SearchConfig(beam=1, max_length=self.task.config.search.max_length)
         predictor = Predictor(self.task, [self.model])
         hypotheses = generate_texts(
-            predictor, self.validation, self.validation_lengths, greedy, self.rank, self.world_size
+            predictor, self.validation, self.validation_lengths, greedy, self.processes.rank, self.processes.count
         )
         references = self.validation["references"]
         metrics = self.task.metrics_for(self.validation)
         scores = {metric.name: metric(hypotheses, references) for metric in metrics if metric.fast}
-        scores["loss"] = self.sum_over_processes(loss) / self.sum_over_processes(tokens)
-        count = self.sum_over_processes(len(measured))
+        scores["loss"] = self.processes.sum(loss) / self.processes.sum(tokens)
+        count = self.processes.sum(len(measured))
         if monitor is not None and count:
-            scores[monitor.name] = self.sum_over_processes(sum(measured)) / count
+            scores[monitor.name] = self.processes.sum(sum(measured)) / count
         return scores
 
     def finish(self) -> None:
         """Average the best checkpoints, and keep the average if it scores better than the best of them."""
-        self.accelerator.wait_for_everyone()
+        self.processes.wait()
         averaged = self.best_checkpoints.average()
         if averaged is not None:
             checkpoints.load_weights(self.model, averaged, self.best_checkpoints.folder)
@@ -374,21 +337,21 @@ class Trainer:
             )
             if is_better and self.is_main:
                 checkpoints.save_weights(self.folder / "best.safetensors", averaged)
-        self.accelerator.wait_for_everyone()
+        self.processes.wait()
         if self.is_main:
             self.best_checkpoints.clear()
         self.log(f"finished after {self.progress.seconds / 60:.1f} minutes; the model is in {self.folder}")
 
     def save(self) -> None:
         """Save all that a resumed run needs."""
-        total = self.sum_over_processes(self.progress.loss)
-        self.progress.loss = total if self.rank == 0 else 0.0
+        total = self.processes.sum(self.progress.loss)
+        self.progress.loss = total if self.processes.rank == 0 else 0.0
         self.progress.scaler = self.scaler.state_dict()
         if self.is_main:
             checkpoints.save_training(self.state_file, self.model, self.optimizer, asdict(self.progress))
             self.best_checkpoints.prune()
 
-    # ── Stopping criteria and communication ─────────────────────────────────────────────────────────────────
+    # ── Stopping criteria and messages ─────────────────────────────────────────────────────────────────
 
     def should_stop(self) -> bool:
         """Tell whether the limit of epochs, time or patience is reached."""
@@ -400,21 +363,6 @@ class Trainer:
     def is_due(self, every: int) -> bool:
         return every > 0 and self.progress.step % every == 0
 
-    def gather(self, value: int | float) -> list[int | float]:
-        """Return the ``value`` of each process."""
-        if self.world_size == 1:
-            return [value]
-        dtype = torch.float64 if isinstance(value, float) else torch.long
-        own = torch.tensor([value], dtype=dtype, device=self.device)
-        return cast(Tensor, self.accelerator.gather(own)).tolist()
-
-    def sum_over_processes(self, value: int | float) -> int | float:
-        return sum(self.gather(value))
-
-    def broadcast_main(self, value: float) -> float:
-        """Return the main process's ``value``: decisions must be the same everywhere, and clocks are not."""
-        return self.gather(value)[0]
-
     def description(self) -> str:
         skipped = self.sampler.num_skipped
         return (
@@ -424,7 +372,7 @@ class Trainer:
                 if skipped
                 else ""
             )
-            + f"a vocabulary of {len(self.task.tokenizer):,}, on {self.world_size} x {self.device.type}"
+            + f"a vocabulary of {len(self.task.tokenizer):,}, on {self.processes.count} x {self.device.type}"
         )
 
     def log(self, text: str) -> None:

@@ -1,0 +1,53 @@
+"""The processes of a training run, through Accelerate."""
+
+import contextlib
+from typing import cast
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+
+class Processes:
+    """This process among those of a data-parallel run.
+
+    Attributes:
+        rank: The number of this process.
+        count: The number of processes.
+        is_main: Whether this process writes files and prints.
+        device: The device of this process.
+    """
+
+    def __init__(self):
+        # Mixed precision is torch's own, in the trainer: Accelerate fixes it for all models of a program.
+        self.accelerator = Accelerator(mixed_precision="no")
+        self.rank, self.count = self.accelerator.process_index, self.accelerator.num_processes
+        self.is_main, self.device = self.accelerator.is_main_process, self.accelerator.device
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Move a module to the device, and synchronize its gradients between the processes."""
+        return self.accelerator.prepare(module)
+
+    def skip_synchronization(self, module: nn.Module) -> contextlib.AbstractContextManager:
+        """Return a context in which the backward pass of a wrapped module synchronizes nothing."""
+        return self.accelerator.no_sync(module)
+
+    def wait(self) -> None:
+        """Wait until all processes have come here."""
+        self.accelerator.wait_for_everyone()
+
+    def gather(self, value: int | float) -> list[int | float]:
+        """Return the ``value`` of each process."""
+        if self.count == 1:
+            return [value]
+        dtype = torch.float64 if isinstance(value, float) else torch.long
+        own = torch.tensor([value], dtype=dtype, device=self.device)
+        return cast(Tensor, self.accelerator.gather(own)).tolist()
+
+    def sum(self, value: int | float) -> int | float:
+        """Return the sum of the values of all processes."""
+        return sum(self.gather(value))
+
+    def broadcast_main(self, value: float) -> float:
+        """Return the main process's ``value``: decisions must be the same everywhere, and clocks are not."""
+        return self.gather(value)[0]

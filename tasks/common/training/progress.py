@@ -1,0 +1,47 @@
+"""The state of the training loop, and the batches of a step."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.common.data.batching import Batch
+
+StepRows = list[list[int]]  # the rows of each batch of a step, over all processes
+
+
+@dataclass
+class Progress:
+    """The state of the loop: everything its decisions depend on, saved together with the weights."""
+
+    step: int = 0
+    epoch: int = 0
+    batches_done: int = 0  # of this epoch
+    seconds: float = 0.0
+    loss: float = 0.0  # of this process, summed over the tokens since the last evaluation
+    tokens: int = 0  # of all processes, since the last evaluation
+    evaluated_at: float = 0.0  # seconds at the end of the last evaluation
+    scaler: dict[str, Any] = field(default_factory=dict)  # state of the gradient scaler, for float16
+    best_score: float | None = None
+    evals_since_best: int = 0
+    num_lr_drops: int = 0  # reductions of the learning rate on plateaus
+    num_log_lines: int = 0  # of metrics.jsonl
+    best_checkpoints: list[list[int | float]] = field(default_factory=list)  # score and step of each
+
+
+@dataclass(frozen=True)
+class StepBatches:
+    """The batches of this process in one step.
+
+    Attributes:
+        batches: The batches, at least one.
+        is_dummy: True if the last, incomplete step of an epoch has no batch for this process. Since every process must
+            take part in the gradient synchronization, it computes a batch of another process, with zero loss.
+        num_batches: The number of batches of all processes.
+    """
+
+    batches: list[Batch]
+    is_dummy: bool
+    num_batches: int
+
+    @property
+    def num_tokens(self) -> int:
+        return 0 if self.is_dummy else sum(batch.num_target_tokens for batch in self.batches)
