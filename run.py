@@ -74,7 +74,7 @@ def describe_error(error: Exception, arguments: list[str]) -> str:
     """Return the message of an error, with settings (decoder.copy) as the flags of the command (--decoder.copy)."""
     if not arguments or arguments[0] not in TASKS:
         return str(error)
-    from tasks.common.cli.arguments import with_flags
+    from tasks.common.cli.messages import with_flags
 
     trains = len(arguments) > 1 and arguments[1] in ("train", "compare", "tune")
     return with_flags(str(error), import_module(f"tasks.{arguments[0]}").Config, flat=None if trains else "search")

@@ -13,7 +13,8 @@ from scipy import stats
 import tasks
 from tasks.common.analysis.measurements import SAMPLE_SIZE, activation_bytes, measure_alignments
 from tasks.common.analysis.plots import plot_by_length, plot_curves
-from tasks.common.cli.arguments import as_flag, parse, unused_flags
+from tasks.common.cli.arguments import parse
+from tasks.common.cli.flags import as_flag, unused_flags
 from tasks.common.cli.train import choose_preset, train_if_needed
 from tasks.common.cli.variants import as_flags, split_values, to_csv, to_markdown
 from tasks.common.config import Config

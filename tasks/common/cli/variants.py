@@ -5,7 +5,7 @@ import dataclasses
 import io
 from typing import Any
 
-from tasks.common.cli.arguments import is_flattened
+from tasks.common.cli.flags import is_flattened
 from tasks.common.config import Config
 from tasks.common.errors import UsageError, unknown_name
 
