@@ -115,7 +115,7 @@ def test_gradients_are_right(score, locality, selection, hierarchy, num_heads, m
         output = attention.attend_sequence(queries, attention.prepare(replace(memory, states=states)))
         return output.context, output.weights
 
-    assert gradcheck(run, (queries, states, *attention.parameters()))
+    assert gradcheck(run, (queries, states, *attention.parameters()), fast_mode=True)
 
 
 @pytest.mark.parametrize("hierarchy", HIERARCHIES)
