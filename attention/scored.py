@@ -93,7 +93,7 @@ class Selector(nn.Module, ABC):
     def forward(
         self, scores: Float[Tensor, "batch queries source"]
     ) -> tuple[Float[Tensor, "batch queries source"], SampleInfo | None]:
-        """Return weights that are one at the chosen position, and what training needs to know of the sample."""
+        """Return weights that are one at the chosen position, and the log-probabilities of the samples."""
 
 
 class ScoredAttention(Attention):

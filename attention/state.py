@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class AttentionState:
-    """What the next attention step of each hypothesis depends on, of leading shape (batch, queries).
+    """All that the next attention step of each hypothesis depends on, of leading shape (batch, queries).
 
     Content-based attention depends on query and keys only, and its state is empty. Local-m attention, whose window is
     centered on source position t at step t, needs the step number. Attention that depends on earlier weights, called

@@ -20,7 +20,7 @@ import torch
 
 from encoders.base import SourceBatch
 from encoders.image import ImageEncoder
-from tasks.common.data.precompute import BATCH_SIZE, precompute
+from tasks.common.training.precompute import BATCH_SIZE, precompute
 from tasks.image_captioning import PRESETS, Task
 from tasks.image_captioning.task import ImageEncoderConfig
 

@@ -1,4 +1,4 @@
-"""Print the losses of the first updates of every task's tiny preset, to the last digit.
+"""Print the losses of the first training steps of every task's tiny preset, to the last digit.
 
 Run it before and after a change that must not change what is learned, and compare the outputs:
 

@@ -15,7 +15,7 @@ PAD, UNK, BOS, EOS = 0, 1, 2, 3  # the first four entries of every target vocabu
 NEG_INF = float("-inf")
 
 Constraint = Callable[[Tensor, Tensor, Tensor], None]
-"""A restriction of the sentences that a search may return, such as the form of a verse.
+"""A restriction of the sentences that a search may return, such as a fixed number of lines.
 
 Called at every step with the log-probabilities of the next token (rows, vocab), in which it sets those of forbidden
 tokens to -inf in place; the tokens of each hypothesis so far (rows, length); and the index in the batch of the sentence

@@ -24,7 +24,7 @@ class LayerState:
     """The state of a layer.
 
     Attributes:
-        keys: Keys and values of the memory, one row for each sentence.
+        key_values: Keys and values of the memory, one row for each sentence.
         attention_state: The state of the attention to the memory, one row for each hypothesis.
         kv_cache: Keys and values of the self-attention for the tokens so far; None before the first.
     """

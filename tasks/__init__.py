@@ -1,9 +1,9 @@
-"""Tasks: a folder is a task, a file is what all tasks share."""
+"""Each folder is a task, except ``toy_world`` (built-in data) and ``common`` (code shared by all tasks)."""
 
 import importlib
 from types import ModuleType
 
 
 def package(name: str) -> ModuleType:
-    """A task's folder, which offers ``Task``, ``Config`` and ``PRESETS``: name to a function without arguments."""
+    """Import the package of a task, with ``Task``, ``Config`` and ``PRESETS`` (functions that return a Config)."""
     return importlib.import_module(f"tasks.{name}")

@@ -213,7 +213,7 @@ def load_transformers_model(name: str) -> PretrainedSpeech:
     is_whisper = config.model_type == "whisper"
     if not is_whisper and config.model_type not in WAVEFORM_MODELS:
         raise ValueError(f"its type is {config.model_type}; allowed are {', '.join(WAVEFORM_MODELS)} and whisper")
-    # Layer dropout and random masks belong to pretraining; a parameter without a gradient in some update would also
+    # Layer dropout and random masks belong to pretraining; a parameter without a gradient in some step would also
     # stop training by several processes. An adapter after the Transformer is not part of the model used here.
     vars(config).update(layerdrop=0.0, mask_time_prob=0.0, mask_feature_prob=0.0, add_adapter=False)
     extractor = transformers.AutoFeatureExtractor.from_pretrained(name)

@@ -109,21 +109,25 @@ def load_masked_files(listing: Path, completion: Completion, split: str) -> Data
 def map_cached(
     table: Dataset, function: Callable, files: Sequence[Path], completion: Completion, split: str
 ) -> Dataset:
+    """Apply a function to the rows of a table, cached until a file, the settings or the code of examples.py change."""
     salt = Path(examples_module.__file__).read_bytes() + f"{completion} {split}".encode()
     return cache.map_files(table, partial(function, completion=completion, split=split), files, "code", salt)
 
 
 def examples_of_files(batch: Mapping[str, list[str]], completion: Completion, split: str) -> dict[str, list]:
+    """Make the examples of a batch of Python files; see :func:`make_examples`."""
     rows = [example for code in map(read_code, batch["file"]) for example in make_examples(code, completion, split)]
     return to_columns(rows, ("source", "target", "head", "tail"))
 
 
 def examples_of_lines(batch: Mapping[str, list[str]], completion: Completion, split: str) -> dict[str, list]:
+    """Make the examples of a batch of lines, each of which is a file; see :func:`make_masked_examples`."""
     rows = [example for line in batch["line"] for example in make_masked_examples(line, completion, split)]
     return to_columns(rows, ("source", "target"))
 
 
 def to_columns(rows: Sequence[Example], names: Sequence[str]) -> dict[str, list]:
+    """Turn examples into columns, and add the column references: a list with the target alone."""
     return {name: [row[name] for row in rows] for name in names} | {"references": [[row["target"]] for row in rows]}
 
 

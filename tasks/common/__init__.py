@@ -1,1 +1,1 @@
-"""What all tasks share."""
+"""Code shared by all tasks."""

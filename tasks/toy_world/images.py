@@ -117,7 +117,7 @@ def toy_images(split: str, count: int, seed: int = 1) -> tuple[list[Scene], Data
         RenderImage(scenes, split, seed),
         remove_columns=["number"],
         features=Features({"path": Value("string"), "bytes": Value("binary")}),
-        cache_file_name=str(cache.cache_dir() / f"drawn-{key}.arrow"),
+        cache_file_name=str(cache.cache_dir() / f"images-{key}.arrow"),
         new_fingerprint=key,
         num_proc=cache.num_processes(count),
     )

@@ -130,7 +130,7 @@ def toy_clips(split: str, count: int, seed: int = 1) -> Dataset:
         RenderClip(scenes, split, seed),
         remove_columns=["number"],
         features=Features({"path": Value("string"), "bytes": Value("binary"), "captions": List(Value("string"))}),
-        cache_file_name=str(cache.cache_dir() / f"moving-{key}.arrow"),
+        cache_file_name=str(cache.cache_dir() / f"videos-{key}.arrow"),
         new_fingerprint=key,
         num_proc=cache.num_processes(count),
     )

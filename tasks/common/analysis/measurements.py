@@ -11,6 +11,7 @@ from tasks.common.data.batching import BatchSampler
 from tasks.common.inference.predictor import Predictor
 from tasks.common.model import Seq2Seq
 from tasks.common.task import Task
+from tasks.common.training.precision import autocast
 
 SAMPLE_SIZE = 32  # examples of the batch whose activations are counted
 
@@ -59,9 +60,8 @@ def activation_bytes(task: Task, model: Seq2Seq, examples: datasets.Dataset) -> 
 
     device = next(model.parameters()).device
     was_training = model.training
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(task.config.train.precision)
-    autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
-    with autocast, torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
+    precision = autocast(task.config.train.precision, device)
+    with precision, torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
         loss = model.train()(batch.to(device))  # keeps the graph until all is counted, so that no address is reused
         total = sum(saved.values())
     del loss

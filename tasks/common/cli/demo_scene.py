@@ -76,6 +76,7 @@ def plot_examples(
 
 
 def text_panel(example: Example) -> TextPanel:
+    """Show a translation: the source tokens that each word attended to."""
     task = example.task
     source = task.source_tokenizer.display_tokens([*task.source_token_ids([example.source])[0], EOS])
     return TextPanel(
@@ -84,12 +85,14 @@ def text_panel(example: Example) -> TextPanel:
 
 
 def audio_panel(example: Example) -> AudioPanel:
+    """Show a transcript: the audio frames that each word attended to, over a spectrogram."""
     features = unpack_array(example.source[0])
     duration_s = len(features) * example.task.report.frame_duration_s
     return AudioPanel("Heard (audio)", example.sentence, *example.words(), features, duration_s)
 
 
 def image_panel(example: Example) -> ImagePanel:
+    """Show a caption: the image regions that each content word attended to."""
     words, weights = without(FUNCTION_WORDS, *example.words())
     regions = weights.unflatten(1, (math.isqrt(weights.size(1)), -1))
     image = np.asarray(Image.open(io.BytesIO(example.source["bytes"])).convert("RGB"))
@@ -97,6 +100,7 @@ def image_panel(example: Example) -> ImagePanel:
 
 
 def video_panel(example: Example) -> VideoPanel:
+    """Show a description: the frames, and regions if there are any, that each important word attended to."""
     words, weights = without(MINOR_WORDS, *example.words())
     task = example.task
     grid = task.region_grid if task.config.encoder.frame_aggregation == "regions" else (1, 1)

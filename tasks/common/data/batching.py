@@ -134,7 +134,7 @@ class BatchSampler:
 
 @runtime_checkable
 class Collator(Protocol):
-    """Makes a batch of rows. A task is one; this protocol keeps the import one way."""
+    """Makes a batch of some rows of a dataset, as every task does."""
 
     def collate(self, examples: datasets.Dataset, rows: list[int], training: bool = False) -> Batch: ...
 

@@ -20,7 +20,7 @@ datasets.logging.set_verbosity_error()
 def split_by_hash(name: str) -> str:
     """Choose the split of data that has none, by a hash of its name: a tenth each is validation and test.
 
-    Give the same name to what must not be in two splits: a conversation's first turn, a poem's first line, a module.
+    Give the same name to rows that must be in the same split, such as all parts of one document.
     """
     tenth = int(hashlib.sha256(name.strip().lower().encode()).hexdigest(), 16) % 10
     return {0: "test", 1: "validation"}.get(tenth, "train")

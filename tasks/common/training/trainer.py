@@ -20,7 +20,6 @@ from torch.utils.data import DataLoader
 from decoders.config import SearchConfig
 from tasks.common.console import console
 from tasks.common.data.batching import Batch, BatchDataset, BatchSampler
-from tasks.common.data.precompute import precompute
 from tasks.common.errors import UsageError
 from tasks.common.files import load_json, save_json
 from tasks.common.inference.predictor import Predictor, generate_texts
@@ -31,11 +30,11 @@ from tasks.common.training.criterion import build_criterion
 from tasks.common.training.initialization import init_weights
 from tasks.common.training.logging import ProgressBar, StopSignal, TensorBoardLogger, init_worker
 from tasks.common.training.optimization import build_optimizer, pretrained_modules, set_learning_rates
+from tasks.common.training.precision import autocast
+from tasks.common.training.precompute import precompute
 from tasks.common.training.processes import Processes
 from tasks.common.training.progress import Progress, StepBatches, StepRows
 from tasks.common.training.schedules import teacher_forcing_probability
-
-AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Trainer:
@@ -241,16 +240,19 @@ class Trainer:
         self.optimizer.zero_grad()
 
     def check_finite(self, loss: float, batches: list[Batch]) -> None:
+        """Raise UsageError in all processes if the loss of one is not finite, naming the rows in its message."""
+        total = self.processes.sum(loss)
         if not math.isfinite(loss):
             rows = sorted(row + 1 for batch in batches for row in batch.rows)
             raise UsageError(
                 f"the loss became {loss} on the training rows {', '.join(map(str, rows[:10]))}"
                 f"{' ...' if len(rows) > 10 else ''}; check them, lower train.lr, or set train.precision no"
             )
+        if not math.isfinite(total):
+            raise UsageError("the loss of another process became nan or infinite; its message names the rows")
 
     def autocast(self) -> torch.autocast:
-        dtype = AUTOCAST_DTYPES.get(self.config.precision)
-        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+        return autocast(self.config.precision, self.device)
 
     # ── Evaluation ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -319,7 +321,7 @@ class Trainer:
         scores["loss"] = self.processes.sum(loss) / self.processes.sum(tokens)
         count = self.processes.sum(len(measured))
         if monitor is not None and count:
-            scores[monitor.name] = self.processes.sum(sum(measured)) / count
+            scores[monitor.name] = self.processes.sum(sum(measured, 0.0)) / count
         return scores
 
     def finish(self) -> None:

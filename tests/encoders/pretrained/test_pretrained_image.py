@@ -24,7 +24,7 @@ from transformers import (
 
 from encoders.base import SourceBatch
 from encoders.pretrained.image import CHUNK_SIZE, PretrainedImage, image_model_from_config, load_image_model
-from tasks.common.data.precompute import fingerprint
+from tasks.common.training.precompute import fingerprint
 
 TRANSFORMER = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 MODELS: dict[str, Callable[[], nn.Module]] = {

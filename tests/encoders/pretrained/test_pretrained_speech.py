@@ -24,7 +24,7 @@ from encoders.pretrained.speech import (
 )
 from encoders.recurrent import RecurrentEncoder
 from encoders.speech import SpeechEncoder
-from tasks.common.data.precompute import fingerprint
+from tasks.common.training.precompute import fingerprint
 
 DIM = 16
 NUM_MELS, NUM_POSITIONS = 8, 30

@@ -26,7 +26,7 @@ from encoders.pretrained.video import (
     video_model_from_config,
 )
 from encoders.video import FrameCNN
-from tasks.common.data.precompute import fingerprint
+from tasks.common.training.precompute import fingerprint
 
 SIZES = {"hidden_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 

@@ -88,7 +88,7 @@ def test_scenes_are_those_of_the_other_modalities_in_the_same_order(split):
     assert toy_clips(split, 6)["bytes"] == table["bytes"]
 
 
-def test_a_video_file_shows_what_was_drawn(tmp_path):
+def test_a_video_file_shows_what_was_rendered(tmp_path):
     frames = np.load(io.BytesIO(toy_clips("test", 1)[0]["bytes"]))
     write_video(frames, tmp_path / "inside" / "a.mp4")
     read = read_frames(str(tmp_path / "inside" / "a.mp4"), FrameConfig(num_frames=0), None)

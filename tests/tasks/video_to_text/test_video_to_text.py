@@ -15,8 +15,8 @@ from transformers import ResNetConfig, ResNetModel, ViTImageProcessor
 
 import run
 from encoders.config import NoSequenceEncoderConfig, RecurrentEncoderConfig
-from tasks.common.data.precompute import precompute
 from tasks.common.errors import UsageError
+from tasks.common.training.precompute import precompute
 from tasks.toy_world.videos import write_video
 from tasks.video_to_text import Task
 from tasks.video_to_text.frames import FrameConfig

@@ -38,24 +38,21 @@ def show_alignment(
     return image
 
 
-def plot_by_length(
-    systems: Mapping[str, Sequence[Mapping[str, Any]]], metric: str, path: Path, length_unit: str = "tokens or frames"
-) -> None:
+def plot_by_length(systems: Mapping[str, Sequence[Mapping[str, Any]]], metric: str, path: Path) -> None:
     """Plot a metric against the length of the source, one line for each system.
 
     Args:
         systems: By name, the ``by_length`` groups of an evaluation report: dicts with ``length`` and ``score``.
         metric: Name of the metric.
         path: The PNG file.
-        length_unit: What lengths count.
     """
     curves = {name: [(group["length"], group["score"]) for group in groups] for name, groups in systems.items()}
-    plot_lines(curves, f"length of the source ({length_unit})", metric, path, marker="o")
+    plot_lines(curves, "source length (tokens, frames or regions)", metric, path, marker="o")
 
 
 def plot_curves(systems: Mapping[str, Sequence[tuple[int, float]]], metric: str, path: Path) -> None:
-    """Plot learning curves, one line for each system: a metric against the number of updates."""
-    plot_lines(systems, "training (updates)", metric, path, marker=".")
+    """Plot learning curves, one line for each system: a metric against the number of training steps."""
+    plot_lines(systems, "training steps", metric, path, marker=".")
 
 
 def plot_lines(

@@ -1,4 +1,4 @@
-"""What all plots share: fonts for any script, saving, and video frames that are bright where they are attended to."""
+"""Shared parts of all plots: fonts for any script, saving, and frames darkened where they are not attended to."""
 
 import warnings
 from importlib.util import find_spec

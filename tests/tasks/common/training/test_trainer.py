@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import signal
 import subprocess
@@ -148,6 +149,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_rows(small_task: 
     with pytest.raises(UsageError, match=r"the loss became (nan|inf) on the training rows \d+, \d+"):
         Trainer(small_task(lr=1e30, max_grad_norm=0.0), tmp_path, resume=False).run()
     assert not (tmp_path / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_process_stops_when_the_loss_of_another_one_is_not_finite(
+    value: float, small_task: Callable[..., Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    trainer = Trainer(small_task(), tmp_path, resume=False)
+    trainer.check_finite(1.0, [])
+    monkeypatch.setattr(trainer.processes, "gather", lambda own: [own, value])
+    with pytest.raises(UsageError, match="the loss of another process became nan or infinite"):
+        trainer.check_finite(1.0, [])
 
 
 def test_training_stops_after_max_minutes_and_counts_as_finished(small_task: Callable[..., Task], tmp_path: Path):

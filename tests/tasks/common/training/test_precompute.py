@@ -1,4 +1,4 @@
-"""A frozen encoder: computed once, cached until it changes, and trained from the configured update on."""
+"""A frozen encoder: computed once, cached until it changes, and trained from the configured step on."""
 
 import dataclasses
 import json
@@ -12,10 +12,10 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 import run
 from encoders.pretrained.base import PretrainedFrontend
 from tasks.common.data import cache
-from tasks.common.data.precompute import fingerprint, precompute
 from tasks.common.training.config import TrainConfig
 from tasks.common.training.initialization import init_weights
 from tasks.common.training.optimization import build_optimizer, pretrained_modules, set_learning_rates
+from tasks.common.training.precompute import fingerprint, precompute
 from tasks.speech_recognition import Task
 from tasks.speech_recognition.presets import tiny
 
@@ -88,8 +88,8 @@ def test_pretrained_weights_are_not_initialized_and_have_a_learning_rate_of_thei
     assert fingerprint(backbone) == before
     config = TrainConfig(lr=1e-2, encoder_lr=1e-3, unfreeze_at=10, schedule="constant")
     optimizer = build_optimizer(model, config)
-    for update, rate in ((0, 0.0), (9, 0.0), (10, 1e-4), (14, 5e-4), (19, 1e-3), (30, 1e-3)):
-        set_learning_rates(model, optimizer, config, update, 100, 0)
+    for step, rate in ((0, 0.0), (9, 0.0), (10, 1e-4), (14, 5e-4), (19, 1e-3), (30, 1e-3)):
+        set_learning_rates(model, optimizer, config, step, 100, 0)
         rates = {group["lr"] for group in optimizer.param_groups if group["pretrained"]}
         assert len(rates) == 1
         assert rates.pop() == pytest.approx(rate)

@@ -1,0 +1,11 @@
+"""Mixed precision: the number formats that a model computes in."""
+
+import torch
+
+AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """Return a context in which operations run in ``precision`` (bf16 or fp16) where that is safe; no: in float32."""
+    dtype = AUTOCAST_DTYPES.get(precision)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
