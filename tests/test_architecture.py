@@ -1,6 +1,7 @@
 """The import order of the packages: attention ← encoders ← decoders ← tasks.common ← tasks.NAME ← run.py."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,18 @@ import run
 ROOT = Path(__file__).parents[1]
 GENERIC = ("attention", "encoders", "decoders", "tasks.common")
 DEMO = ("tasks.common.cli.demo", "tasks.common.cli.demo_scene")  # they show one task of each modality
+TASK_WORDS = re.compile(
+    r"\b(poems?|poetry|verses?|rhymes?|conversations?|dialogues?|python|docstrings?|code completion"
+    r"|captions?|captioning|lip reading)\b",
+    re.IGNORECASE,
+)
+WORDS_ALLOWED = (  # files and packages for one modality, whose texts may say which tasks they serve
+    "tasks.common.text_task",
+    "tasks.common.captioning_task",
+    "tasks.common.data.captioned_media",
+    "tasks.common.data.images",
+    "tasks.common.metrics",
+)
 CACHE = {"tasks.common.data.cache", "tasks.common.errors"}  # the toy world keeps what it renders on disk
 
 
@@ -66,19 +79,30 @@ def test_imports_point_one_way(file):
     assert not wrong, f"{module} imports {', '.join(sorted(wrong))}"
 
 
+def strings_of(file: Path) -> set[str]:
+    """The string constants of a file, docstrings included."""
+    nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
 def test_generic_code_names_no_task():
     """Apart from the demo."""
     for file in modules():
         module = name_of(file)
         if module.startswith(GENERIC) and module not in DEMO:
-            strings = {
-                node.value
-                for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-                if isinstance(node, ast.Constant) and isinstance(node.value, str)
-            }
+            strings = strings_of(file)
             if module == "tasks.common.data.parallel_text":  # the hub's parallel corpora have a column of this name
                 strings.discard("translation")
             assert not strings & set(run.TASKS), module
+
+
+def test_texts_of_generic_code_do_not_mention_single_tasks():
+    """Docstrings, help and messages, apart from the demo and files for one modality."""
+    for file in modules():
+        module = name_of(file)
+        if module.startswith(GENERIC) and module not in DEMO and not module.startswith(WORDS_ALLOWED):
+            found = {match.group() for text in strings_of(file) for match in TASK_WORDS.finditer(text)}
+            assert not found, f"{module}: {', '.join(sorted(found))}"
 
 
 def test_lines_of_markdown_are_short():
