@@ -69,7 +69,8 @@ class Decoder(nn.Module, ABC):
 
     Attributes:
         has_alignment: ``alignment`` returns weights.
-        is_label_synchronous: Generates token by token, so ``log_likelihood``, sampling and constraints are available.
+        is_label_synchronous: The decoder is label-synchronous (predicts token by token), so ``log_likelihood``,
+            sampling and constraints are available.
         supports_ensemble: Can be a member of an :class:`~decoders.ensemble.Ensemble`.
     """
 
@@ -113,7 +114,7 @@ class Decoder(nn.Module, ABC):
     ) -> Float[Tensor, "batch positions source"] | None:
         """Return the weights of the source positions for each target token, or None without an alignment.
 
-        ``tokens`` are sentences between BOS and EOS, padded. Autoregressive decoders return a row for every token
+        ``tokens`` are sentences between BOS and EOS, padded. Label-synchronous decoders return a row for every token
         after BOS, so EOS included; frame-synchronous ones generate no EOS and return no row for it.
         """
 
@@ -121,6 +122,8 @@ class Decoder(nn.Module, ABC):
         """Return log p of each sentence in nats, EOS included; ``tokens`` as in ``loss``.
 
         Raises:
-            ValueError: if the decoder is not autoregressive.
+            ValueError: if the decoder is not label-synchronous.
         """
-        raise ValueError(f"{type(self).__name__} is not an autoregressive decoder, so it has no log_likelihood")
+        raise ValueError(
+            f"{type(self).__name__} is not label-synchronous (predicts token by token), so it has no log_likelihood"
+        )

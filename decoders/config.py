@@ -1,6 +1,6 @@
 """Settings of decoders, one dataclass for each kind, and of search and sampling.
 
-``is_label_synchronous``: the decoder predicts the next token from the tokens before it, so that label smoothing and
+``is_label_synchronous``: the decoder is label-synchronous (predicts token by token), so that label smoothing and
 scheduled sampling apply; CTC and transducers are frame-synchronous.
 """
 
@@ -225,5 +225,6 @@ class SearchConfig:
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect given the others, each with the reason."""
         if self.sample:
-            return dict.fromkeys(("beam", "length_penalty", "coverage_penalty"), "search.sample is set")
+            # The other settings of beam search count where samples are reranked: beam is their number.
+            return {"coverage_penalty": "search.sample is set"}
         return dict.fromkeys(("temperature", "top_k", "top_p"), "search.sample is not set")

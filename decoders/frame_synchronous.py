@@ -17,14 +17,11 @@ def is_label(tokens: Int[Tensor, "*positions"]) -> Bool[Tensor, "*positions"]:
     return (tokens != PAD) & (tokens != BOS) & (tokens != EOS)
 
 
-def check_frame_synchronous(config: SearchConfig, constraint: Constraint | None) -> None:
-    """Refuse the settings that only a token-by-token search can follow.
+def unsupported_settings(config: SearchConfig) -> list[str]:
+    """List the settings of a search, as they are set, that only a label-synchronous decoder can follow.
 
     Without EOS an empty sentence is always possible and scores are not divided by the length, so a ``length_penalty``
-    of 0 and a ``min_length`` of 0 describe what these decoders do, and are accepted like the defaults.
-
-    Raises:
-        ValueError: for the first setting that would have no effect, or for a constraint.
+    of 0 and a ``min_length`` of 0 describe what frame-synchronous decoders do, and are accepted like the defaults.
     """
     has_no_effect = {
         "sample": config.sample,
@@ -37,9 +34,20 @@ def check_frame_synchronous(config: SearchConfig, constraint: Constraint | None)
         "min_length": config.min_length > 1,
         "length_penalty": config.length_penalty not in (0.0, DEFAULTS.length_penalty),
     }
-    needs = "needs a decoder that generates token by token, such as decoder.kind recurrent"
-    for name, is_refused in has_no_effect.items():
-        if is_refused:
-            raise ValueError(f"search.{name} is {getattr(config, name)}, which {needs}; leave it out")
+    return [name for name, is_unsupported in has_no_effect.items() if is_unsupported]
+
+
+def check_frame_synchronous(config: SearchConfig, constraint: Constraint | None) -> None:
+    """Refuse the settings that only a label-synchronous decoder can follow: see ``unsupported_settings``.
+
+    Raises:
+        ValueError: for the first setting that would have no effect, or for a constraint.
+    """
+    needs = (
+        "needs a label-synchronous decoder (one that predicts token by token), such as decoder.kind recurrent, "
+        "transformer or s2vt"
+    )
+    for name in unsupported_settings(config):
+        raise ValueError(f"search.{name} is {getattr(config, name)}, which {needs}; leave it out")
     if constraint is not None:
         raise ValueError(f"a constraint of the search {needs}")

@@ -28,7 +28,7 @@ class CodeCompletionConfig(TextTaskConfig):
 
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect given the others, each with the reason."""
-        unused = dict.fromkeys(("source", "target", "skip_invalid"), "data is not set") if self.data is None else {}
+        unused = dict.fromkeys(("source", "target"), "data is not set") if self.data is None else {}
         return super().unused_settings() | unused
 
 

@@ -18,7 +18,7 @@ from encoders.config import NoSequenceEncoderConfig, SequenceEncoderConfig
 from encoders.image import NUM_GROUPS, are_valid_channels
 from encoders.pretrained.base import PretrainedFrontend
 from tasks.common.analysis import plots
-from tasks.common.config import Config
+from tasks.common.config import Config, report_settings_of_raw_data
 from tasks.common.data.cache import pad_arrays
 from tasks.common.data.captioned_media import MediaProbe, add_targets, media_key, probe_media, read_feature_array
 from tasks.common.data.images import ImageAugmentConfig
@@ -80,11 +80,19 @@ class CaptioningConfig(Config):
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect given those of other groups, each with the reason."""
         unused = super().unused_settings() | {"vocabulary.shared": "the source has no vocabulary"}
-        unused |= {"caption_column": "data is not set"} if self.data is None else {"num_scenes": "data is set"}
+        if self.data is None:
+            unused["caption_column"] = "data is not set"
+            unused["batch.targets_per_source"] = "data is not set, so a source has one target"
+        else:
+            unused["num_scenes"] = "data is set"
         if self.encoder.pretrained is not None and not self.train.encoder_lr:
             settings = [f"augment.{each.name}" for each in dataclasses.fields(self.augment)]
             unused |= dict.fromkeys(("encoder.grad_checkpointing", *settings), "train.encoder_lr is 0")
         return unused
+
+    def pixel_settings(self) -> list[str]:
+        """List the settings of how images or videos are read and encoded, which features do not depend on."""
+        return [*(f"augment.{each.name}" for each in dataclasses.fields(self.augment)), "encoder.channels"]
 
 
 C = TypeVar("C", bound=CaptioningConfig)
@@ -190,6 +198,8 @@ class CaptioningTask(Task[C]):
         self.feature_dim = examples[0]["feature_dim"]
         captions = [caption for several in examples["target"] for caption in several]
         self.tokenizer = Tokenizer.train(captions, self.config.vocabulary)
+        if self.feature_dim:
+            report_settings_of_raw_data(self.config, self.config.pixel_settings())
 
     def state_dict(self) -> dict[str, Any]:
         return {

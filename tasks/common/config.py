@@ -3,12 +3,15 @@
 import dataclasses
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from attention.config import AttentionConfig
 from decoders.config import DecoderConfig, RecurrentDecoderConfig, SearchConfig
+from decoders.frame_synchronous import unsupported_settings
+from tasks.common.console import console
 from tasks.common.data.batching import BatchConfig
 from tasks.common.errors import UsageError
 from tasks.common.text.tokenizer import VocabularyConfig
@@ -35,14 +38,41 @@ class Config:
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect given those of other groups, each with the reason."""
         unused: dict[str, str] = {}
+        if self.data is None:
+            unused["skip_invalid"] = "data is not set"
+        kind = f"decoder.kind is {self.decoder.kind}"
         if not self.decoder.is_label_synchronous:
-            reason = f"decoder.kind is {self.decoder.kind}"
-            unused |= dict.fromkeys(("train.label_smoothing", "train.scheduled_sampling"), reason)
+            unused |= dict.fromkeys(("train.label_smoothing", "train.scheduled_sampling"), kind)
+            unused |= dict.fromkeys((f"search.{name}" for name in unsupported_settings(self.search)), kind)
+        if not getattr(self.decoder, "ctc_weight", None):
+            unused["search.ctc_weight"] = "decoder.ctc_weight is 0" if hasattr(self.decoder, "ctc_weight") else kind
+        if self.attention is None or not self.decoder.uses_attention:
+            unused["search.coverage_penalty"] = kind
+        elif self.attention.score == "none":
+            unused["search.coverage_penalty"] = "attention.score is none"
         if getattr(getattr(self, "encoder", None), "pretrained", None) is None:
             unused |= dict.fromkeys(
                 ("train.encoder_lr", "train.unfreeze_at"), "there is no encoder.pretrained to fine-tune"
             )
         return unused
+
+
+def report_settings_of_raw_data(config: Config, settings: Iterable[str]) -> None:
+    """Print those of some settings that were changed, and have no effect since the data are features already.
+
+    Args:
+        config: The configuration.
+        settings: The settings that features do not depend on, as ``group.setting``.
+    """
+    changed: list[str] = []
+    for setting in settings:
+        name, _, inner = setting.partition(".")
+        group = getattr(config, name)
+        if getattr(group, inner) != getattr(type(group)(), inner):
+            changed.append(setting)
+    if changed:
+        have = "has" if len(changed) == 1 else "have"
+        console.print(f"the data are features: {', '.join(changed)} {have} no effect", markup=False)
 
 
 def config_from_dict(cls: type[T], values: Any, path: Path) -> T:

@@ -46,7 +46,7 @@ class TextEncoderConfig:
     reverse: bool = False
     """Encode the text from its last token to its first (Sutskever et al. 2014)."""
     max_source_tokens: int = 0
-    """Truncate longer sources (0: never) to their first tokens; in dialogue and code completion, to their last ones."""
+    """Truncate longer sources (0: never); the side that is kept depends on the task."""
 
     def __post_init__(self):
         check_settings("encoder", self, at_least(1, self, "embedding_dim") | at_least(0, self, "max_source_tokens"))
@@ -66,6 +66,10 @@ class TextTaskConfig(Config):
                 f"{self.batch.max_source_length}, so training would skip all truncated sources; allowed is a "
                 "batch.max_source_length above encoder.max_source_tokens"
             )
+
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect given those of other groups, each with the reason."""
+        return super().unused_settings() | {"batch.targets_per_source": "a source has one target"}
 
 
 C = TypeVar("C", bound=TextTaskConfig)

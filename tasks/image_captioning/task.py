@@ -21,7 +21,7 @@ from encoders.pretrained.image import PretrainedImage, image_model_from_config, 
 from tasks.common.analysis.plots import plot_image_attention
 from tasks.common.captioning_task import CaptioningConfig, CaptioningTask, VisionEncoderConfig
 from tasks.common.data.captioned_media import file_content, read_feature_array
-from tasks.common.data.images import ImageAugmentConfig, load_pixels, open_image
+from tasks.common.data.images import load_pixels, open_image
 from tasks.common.metrics.captions import caption_metrics
 from tasks.image_captioning.data import ImageProbe, read_captioned_images
 from tasks.toy_world.datasets import toy_captioned_images
@@ -45,8 +45,10 @@ class ImageEncoderConfig(VisionEncoderConfig):
 class ImageConfig(CaptioningConfig):
     """Settings of image captioning."""
 
-    augment: ImageAugmentConfig = field(default_factory=ImageAugmentConfig)
     encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
+
+    def pixel_settings(self) -> list[str]:
+        return [*super().pixel_settings(), "encoder.size"]
 
 
 class ImageCaptioning(CaptioningTask[ImageConfig]):

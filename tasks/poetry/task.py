@@ -38,9 +38,9 @@ class PoetryConfig(TextTaskConfig):
     """The source: the lines so far, for the next line (lines); the first line (first) or the title (title), for all
     other lines."""
     stanza_lines: int = 4
-    """Lines of a whole poem, with --form length or rhyme."""
+    """Lines of a whole poem, with search.form length or rhyme."""
     line_length: int = 5
-    """Characters of a line, with --form length or rhyme, where no line is given."""
+    """Characters of a line, with search.form length or rhyme, where no line is given."""
     search: PoetrySearchConfig = field(default_factory=PoetrySearchConfig)
 
     def __post_init__(self):
@@ -51,8 +51,16 @@ class PoetryConfig(TextTaskConfig):
 
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect given the others, each with the reason."""
-        unused = {"stanza_lines": "prompt_kind is lines"} if self.prompt_kind == "lines" else {}
-        return super().unused_settings() | unused
+        unused = super().unused_settings()
+        if self.search.form == "free":
+            unused |= dict.fromkeys(("stanza_lines", "line_length"), "search.form is free")
+        elif not self.decoder.is_label_synchronous:
+            unused["search.form"] = f"decoder.kind is {self.decoder.kind}"
+        if self.prompt_kind == "lines":
+            unused["stanza_lines"] = "prompt_kind is lines"
+        if self.prompt_kind != "title":  # a line is given
+            unused["line_length"] = f"prompt_kind is {self.prompt_kind}"
+        return unused
 
 
 class PoetryReport(TextReport):
@@ -124,7 +132,8 @@ class Poetry(TextTask[PoetryConfig]):
         ]
         if self.tokenizer.is_byte_level or not self.verse_features.num_characters.any():
             raise UsageError(
-                f"--form {search.form}: the vocabulary of this run has no Chinese characters; set --form free"
+                f"search.form is {search.form}, and the vocabulary of this run has no Chinese characters: "
+                "allowed is free"
             )
         return VerseConstraint(self.verse_features.to(device), given, line_lengths, rhymed=search.form == "rhyme")
 

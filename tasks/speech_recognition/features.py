@@ -13,8 +13,8 @@ from torchaudio.functional import resample
 from torchaudio.transforms import MelSpectrogram
 
 from attention.validation import at_least, check_settings
+from encoders.pretrained.speech_features import SAMPLE_RATE_HZ
 
-SAMPLE_RATE_HZ = 16_000  # to which all sound is resampled
 FRAMES_PER_SECOND = 100
 MIN_STD = 1e-3  # lower bound of standard deviations, so that a nearly constant feature is not amplified
 MIN_ENERGY = 1e-6  # lower bound of energies, so that digital silence has a logarithm

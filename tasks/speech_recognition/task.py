@@ -22,7 +22,7 @@ from encoders.config import RecurrentEncoderConfig, SequenceEncoderConfig
 from encoders.pretrained.speech import PretrainedSpeech, load_speech_model, speech_model_from_config
 from encoders.speech import ConvSubsampling, SpeechEncoder
 from tasks.common.analysis.plots import plot_audio_attention
-from tasks.common.config import Config
+from tasks.common.config import Config, report_settings_of_raw_data
 from tasks.common.console import console
 from tasks.common.data.cache import pack_array, pad_arrays, unpack_array
 from tasks.common.data.inputs import InputSegment
@@ -102,7 +102,10 @@ class SpeechConfig(Config):
 
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect given those of other groups, each with the reason."""
-        unused = super().unused_settings() | {"vocabulary.shared": "the source has no vocabulary"}
+        unused = super().unused_settings() | {
+            "vocabulary.shared": "the source has no vocabulary",
+            "batch.targets_per_source": "a source has one target",
+        }
         unused |= {"text_column": "data is not set"} if self.data is None else {"num_scenes": "data is set"}
         if self.encoder.pretrained is None:
             return unused
@@ -122,12 +125,14 @@ class SpeechRecognition(Task[SpeechConfig]):
         max_frames: Frames of the longest training example.
         normalizer: Normalizes log-mel features, or features from files.
         pretrained_config: The settings to build the pretrained encoder from, in a run folder; else None.
+        has_feature_files: Whether all training sources are features, from .npy files. Set by ``load``.
     """
 
     feature_dim: int
     max_frames: int
     normalizer: FeatureNormalizer
     pretrained_config: dict[str, Any] | None = None
+    has_feature_files: bool = False
 
     def __init__(self, config: SpeechConfig):
         super().__init__(config)
@@ -139,10 +144,10 @@ class SpeechRecognition(Task[SpeechConfig]):
     @cached_property
     def backbone(self) -> PretrainedSpeech | None:
         """The pretrained encoder, if there is one: with its weights, or built from a run folder's configuration."""
-        if self.pretrained_config is not None:
-            return speech_model_from_config(self.pretrained_config)
         name = self.config.encoder.pretrained
         try:
+            if self.pretrained_config is not None:
+                return speech_model_from_config(self.pretrained_config)
             return None if name is None else load_speech_model(name)
         except ValueError as error:
             raise UsageError(f"encoder.pretrained: {error}") from error
@@ -153,11 +158,15 @@ class SpeechRecognition(Task[SpeechConfig]):
 
     def load(self, split: str) -> datasets.Dataset:
         config = self.config
-        speeds = config.augment.speeds if split == "train" else (1.0,)
+        # A frozen encoder's outputs are computed once, so there is a single speed.
+        is_frozen = config.encoder.pretrained is not None and not config.train.encoder_lr
+        speeds = config.augment.speeds if split == "train" and not is_frozen else (1.0,)
         if config.data is None:
             table = toy_transcribed_speech(split, config.num_scenes)
         else:
             table = read_transcribed_speech(config.data, split, config.text_column)
+        if split == "train":
+            self.has_feature_files = all(str(audio["path"]).endswith(".npy") for audio in table["audio"])
         where = f"{config.data or 'toy world'}, {split}"
         examples = extract_features(table, where, self.preprocessor, speeds, config.skip_invalid)
         texts = [normalize_text(text, config.text_normalization) for text in examples["text"]]
@@ -171,6 +180,8 @@ class SpeechRecognition(Task[SpeechConfig]):
         self.normalizer = FeatureNormalizer.fit(
             self.config.features.normalization, (unpack_array(source[0]) for source in examples["source"])
         )
+        if self.has_feature_files:
+            report_settings_of_raw_data(self.config, ("features.num_mels", "features.window_s"))
 
     def state_dict(self) -> dict[str, Any]:
         return {

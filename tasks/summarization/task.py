@@ -30,7 +30,7 @@ class SummarizationConfig(TextTaskConfig):
         """List the settings that have no effect given the others, each with the reason."""
         unused = {"packages": "data is set"}
         if self.data is None:
-            unused = dict.fromkeys(("source", "target", "skip_invalid"), "data is not set")
+            unused = dict.fromkeys(("source", "target"), "data is not set")
         return super().unused_settings() | unused
 
 

@@ -24,11 +24,6 @@ class TranslationConfig(TextTaskConfig):
         if self.source == self.target:
             raise ValueError(f"source and target are both {self.source!r}; allowed are two different ones")
 
-    def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect given the others, each with the reason."""
-        unused = {"skip_invalid": "data is not set"} if self.data is None else {}
-        return super().unused_settings() | unused
-
 
 class Translation(TextTask[TranslationConfig]):
     """Translate the toy world, parallel files, tables, or a parallel corpus from the hub."""

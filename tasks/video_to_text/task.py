@@ -1,5 +1,6 @@
 """Video to text: a video in; a sentence about it, or the words read from lips, out."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -97,8 +98,15 @@ class VideoConfig(CaptioningConfig):
     augment: VideoAugmentConfig = field(default_factory=VideoAugmentConfig)
     encoder: VideoEncoderConfig = field(default_factory=VideoEncoderConfig)
 
+    def pixel_settings(self) -> list[str]:
+        frames = [f"frames.{each.name}" for each in dataclasses.fields(self.frames)]
+        encoder = [f"encoder.{name}" for name in ("size", "frontend", "temporal_channels", "window_frames")]
+        return [*super().pixel_settings(), *frames, *encoder]
+
 
 class VideoToText(CaptioningTask[VideoConfig]):
+    """Describe a video, or read lips. A .npy file holds features, a row for each frame."""
+
     feature_unit = "frames"
 
     def __init__(self, config: VideoConfig):

@@ -92,7 +92,7 @@ def test_is_label_synchronous_tells_if_there_is_a_log_likelihood(name, memory, t
     if is_label_synchronous:
         assert decoder.log_likelihood(tokens, memory).shape == (3,)
     else:
-        with pytest.raises(ValueError, match=r"is not an autoregressive decoder, so it has no log_likelihood$"):
+        with pytest.raises(ValueError, match=r"is not label-synchronous .*, so it has no log_likelihood$"):
             decoder.log_likelihood(tokens, memory)
 
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from attention import NoContext
 from decoders import CTC, Decoder, RecurrentDecoder, SearchConfig, Transducer
+from decoders.frame_synchronous import unsupported_settings
 
 DIM, VOCAB = 5, 6
 
@@ -36,14 +37,20 @@ every_kind = pytest.mark.parametrize("kind", ["ctc", "transducer"])
 @every_kind
 @pytest.mark.parametrize("name", REFUSED)
 def test_settings_of_token_by_token_searches_are_refused_by_name(kind, name, make_memory):
-    message = f"search.{name} is {REFUSED[name]}, which needs a decoder that generates token by token"
+    message = f"search.{name} is {REFUSED[name]}, which needs a label-synchronous decoder"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         build(kind).search(make_memory([3], DIM), SearchConfig(**{name: REFUSED[name]}))
 
 
+def test_the_refused_settings_can_be_listed_before_a_search():
+    for name, value in REFUSED.items():
+        assert unsupported_settings(SearchConfig(**{name: value})) == [name]
+    assert unsupported_settings(SearchConfig(beam=7, min_length=0, length_penalty=0.0)) == []
+
+
 @every_kind
 def test_a_constraint_is_refused(kind, make_memory):
-    with pytest.raises(ValueError, match=r"^a constraint of the search needs a decoder that generates token by token"):
+    with pytest.raises(ValueError, match=r"^a constraint of the search needs a label-synchronous decoder"):
         build(kind).search(make_memory([3], DIM), SearchConfig(), lambda log_probs, tokens, batch_index: None)
 
 

@@ -273,7 +273,8 @@ def test_an_invalid_setting_is_refused_in_one_line_with_the_allowed_values(messa
 
 
 def test_unused_settings_are_those_of_the_other_search():
-    assert set(SearchConfig(sample=True).unused_settings()) == {"beam", "length_penalty", "coverage_penalty"}
+    # beam and length_penalty count for samples too where they are reranked.
+    assert set(SearchConfig(sample=True).unused_settings()) == {"coverage_penalty"}
     assert set(SearchConfig().unused_settings()) == {"temperature", "top_k", "top_p"}
 
 

@@ -95,7 +95,7 @@ def evaluate(
 def compute_perplexity(predictor: Predictor, examples: datasets.Dataset, lengths: Lengths) -> float | None:
     """Compute the perplexity of the (first) references per token, ends of sentences included.
 
-    Only models with the same vocabulary can be compared by it. None for decoders that are not autoregressive.
+    Only models with the same vocabulary can be compared by it. None for decoders that are not label-synchronous.
     """
     total, tokens = 0.0, 0
     for rows in BatchSampler(lengths, predictor.task.config.batch, seed=0).by_length():

@@ -55,7 +55,10 @@ class Predictor:
             return self.models[0].decoder, memories[0]
         decoders = [model.decoder for model in self.models]
         if not all(decoder.supports_ensemble for decoder in decoders):
-            raise ValueError("an ensemble needs autoregressive decoders: decoder.kind recurrent, transformer or s2vt")
+            raise ValueError(
+                "an ensemble needs label-synchronous decoders (which predict token by token): decoder.kind recurrent, "
+                "transformer or s2vt"
+            )
         return Ensemble(decoders), EnsembleMemory.from_members(memories)
 
     @torch.inference_mode()

@@ -56,7 +56,10 @@ class Reranker:
         """Compute log p(source | hypothesis) / |source| of each pair of a hypothesis and a source."""
         decoder = self.model.decoder
         if not decoder.is_label_synchronous:
-            raise UsageError("reranking needs the likelihood of a sentence, which only autoregressive decoders have")
+            raise UsageError(
+                "reranking needs the likelihood of a sentence, so a label-synchronous decoder (one that predicts "
+                "token by token): decoder.kind recurrent, transformer or s2vt"
+            )
         hypotheses, sources = zip(*pairs, strict=True)
         examples = Dataset.from_dict({"source": hypotheses, "target": sources})
         device = next(self.model.parameters()).device

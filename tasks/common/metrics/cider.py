@@ -28,18 +28,18 @@ class Cider:
     sentence can be scored at a time, which self-critical training needs.
 
     Attributes:
-        frequencies: The number of images in whose references an n-gram occurs.
-        num_images: The number of images.
-        references: The vectors of each image's references.
+        frequencies: The number of examples in whose references an n-gram occurs.
+        num_examples: The number of examples.
+        references: The vectors of each example's references.
     """
 
     frequencies: Counter[Ngram]
-    num_images: int
+    num_examples: int
     references: list[list[Vector]]
 
     @classmethod
     def from_references(cls, references: Sequence[Sequence[str]]) -> "Cider":
-        """Make the vectors of a corpus; ``references[i]`` are the tokenized sentences (words and spaces) of image i."""
+        """Make the vectors of a corpus; ``references[i]`` are the tokenized sentences (words and spaces) of row i."""
         counted = [[count_ngrams(text) for text in several] for several in references]
         frequencies = Counter(ngram for several in counted for ngram in {ngram for text in several for ngram in text})
         cider = cls(frequencies, len(references), [])
@@ -48,8 +48,8 @@ class Cider:
 
     def vector(self, counts: Counter[Ngram]) -> Vector:
         """Compute TF-IDF weights; an n-gram that occurs in no references is treated as if one had it."""
-        log_num_images = math.log(self.num_images)
-        idf = {ngram: log_num_images - math.log(max(1, self.frequencies[ngram])) for ngram in counts}
+        log_num_examples = math.log(self.num_examples)
+        idf = {ngram: log_num_examples - math.log(max(1, self.frequencies[ngram])) for ngram in counts}
         weights = {ngram: count * idf[ngram] for ngram, count in counts.items()}
         squares = [0.0] * MAX_ORDER
         for ngram, weight in weights.items():
@@ -57,10 +57,10 @@ class Cider:
         length = sum(count for ngram, count in counts.items() if len(ngram) == 2)
         return Vector(weights, [math.sqrt(square) for square in squares], length)
 
-    def score(self, image_index: int, hypothesis: str) -> float:
-        """Score a tokenized sentence for an image, from 0 to 10."""
+    def score(self, row: int, hypothesis: str) -> float:
+        """Score a tokenized sentence with the references of a row, from 0 to 10."""
         own = self.vector(count_ngrams(hypothesis))
-        references = self.references[image_index]
+        references = self.references[row]
         return 10 * sum(similarity(own, reference) for reference in references) / (MAX_ORDER * len(references))
 
 

@@ -36,7 +36,7 @@ class VocabularyConfig:
     size: int = 8000
     """Maximum number of entries."""
     min_frequency: int = 2
-    """Minimum frequency of an entry in the training data (bpe, byte: of a merge; unigram: unused)."""
+    """Minimum frequency of an entry in the training data (bpe, byte: of a merge)."""
     shared: bool = True
     """Share one vocabulary between source and target."""
     lowercase: bool = False
@@ -56,6 +56,10 @@ class VocabularyConfig:
             raise ValueError(
                 f"vocabulary.dropout is {self.dropout} with {self.kind}; allowed is 0 to below 1, only with bpe"
             )
+
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect given the others, each with the reason."""
+        return {"min_frequency": "vocabulary.kind is unigram"} if self.kind == "unigram" else {}
 
 
 class Tokenizer:

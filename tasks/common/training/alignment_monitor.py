@@ -11,7 +11,7 @@ WARN_AFTER_EPOCHS = 10
 class DiagonalityMonitor:
     """Measures the diagonality of the attention on the validation split, and warns if it stays low.
 
-    Attention that has not found the order of a recording after some epochs hardly finds it later.
+    Attention that has not found the order of the source after some epochs hardly finds it later.
     """
 
     name = "diagonality"

@@ -42,14 +42,14 @@ class SelfCritical(nn.Module):
         """Precompute the statistics of the references.
 
         Args:
-            model: The model, whose decoder must be autoregressive.
+            model: The model, whose decoder must be label-synchronous (predict token by token).
             tokenizer: The tokenizer of the target sentences.
             references: The references of each training row.
             search: Its ``max_length`` limits the samples.
             num_samples: Samples for each source, at least two.
 
         Raises:
-            ValueError: for a decoder that is not autoregressive, and for hard attention.
+            ValueError: for a decoder that is not label-synchronous, and for hard attention.
         """
         if any(isinstance(module, Selector) for module in model.modules()):
             raise ValueError(
@@ -58,7 +58,8 @@ class SelfCritical(nn.Module):
             )
         if not model.decoder.is_label_synchronous:
             raise ValueError(
-                "train.objective scst needs an autoregressive decoder: decoder.kind recurrent or transformer"
+                "train.objective scst needs a label-synchronous decoder (one that predicts token by token): "
+                "decoder.kind recurrent, transformer or s2vt"
             )
         super().__init__()
         self.model = model

@@ -126,7 +126,8 @@ def test_a_backward_task_is_the_reverse_of_one_with_the_same_data_and_context():
 
 def test_the_column_of_turns_is_unused_without_data():
     assert Config().unused_settings()["turns_column"] == "data is not set"
-    assert "turns_column" not in Config(data="x").unused_settings()
+    assert Config().unused_settings()["skip_invalid"] == "data is not set"
+    assert {"turns_column", "skip_invalid"}.isdisjoint(Config(data="x").unused_settings())
 
 
 def test_a_long_context_keeps_its_last_tokens(tmp_path):

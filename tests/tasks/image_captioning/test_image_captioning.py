@@ -4,6 +4,7 @@ import dataclasses
 import http.server
 import io
 import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,7 +126,7 @@ def test_a_dataset_with_an_image_column_is_read(tmp_path, folder, numbered):
     assert task.collate_sources(examples["source"][:], training=False).values.shape == (3, 3, 32, 32)
 
 
-def test_region_features_from_files_are_used_in_place_of_images(tmp_path):
+def test_region_features_from_files_are_used_in_place_of_images(tmp_path, capsys):
     for split in ("train", "val"):
         (tmp_path / "regions" / split).mkdir(parents=True)
         rows = []
@@ -133,7 +134,12 @@ def test_region_features_from_files_are_used_in_place_of_images(tmp_path):
             np.save(tmp_path / "regions" / split / f"{number}.npy", np.random.rand(2 + number, 6).astype(np.float16))
             rows.append({"file_name": f"{number}.npy", "captions": captions})
         write_rows(tmp_path / "regions" / split / "metadata.jsonl", rows)
-    run.main(["image_captioning", "train", "tiny", "--data", "regions", "--run", "run", *SHORT])
+    run.main(
+        ["image_captioning", "train", "tiny", "--data", "regions", "--run", "run", "--augment.crop", "0.1", *SHORT]
+    )
+    assert re.search(
+        r"the data are features: augment\.crop, encoder\.channels,? .*have no effect", capsys.readouterr().err
+    )
     run.main(["image_captioning", "evaluate", "run", "--split", "validation"])
     run.main(["image_captioning", "predict", "run", "regions/val/1.npy", "--plot-dir", "plots"])
     assert imread("plots/0001.png").size > 0
@@ -360,20 +366,17 @@ def test_settings_without_effect_are_listed():
     from_scratch = tiny()
     assert set(from_scratch.encoder.unused_settings()) == {"grad_checkpointing"}
     for_pretrained = {"train.encoder_lr", "train.unfreeze_at"}
-    assert set(from_scratch.unused_settings()) == {"vocabulary.shared", "caption_column", *for_pretrained}
+    without_data = {"caption_column", "skip_invalid", "batch.targets_per_source"}
+    always = {"vocabulary.shared", "search.ctc_weight"}  # there is no decoder.ctc_weight
+    assert set(from_scratch.unused_settings()) == {*always, *without_data, *for_pretrained}
     frozen = dataclasses.replace(
         from_scratch, data="x", encoder=dataclasses.replace(from_scratch.encoder, pretrained="y")
     )
     assert set(frozen.encoder.unused_settings()) == {"channels"}
     augment = {"augment.crop", "augment.flip", "augment.color"}
-    assert set(frozen.unused_settings()) == {
-        "vocabulary.shared",
-        "num_scenes",
-        "encoder.grad_checkpointing",
-        *augment,
-    }
+    assert set(frozen.unused_settings()) == {*always, "num_scenes", "encoder.grad_checkpointing", *augment}
     tuned = dataclasses.replace(frozen, train=dataclasses.replace(frozen.train, encoder_lr=1e-4))
-    assert set(tuned.unused_settings()) == {"vocabulary.shared", "num_scenes"}
+    assert set(tuned.unused_settings()) == {*always, "num_scenes"}
 
 
 def test_a_typed_flag_without_effect_is_refused(capsys):

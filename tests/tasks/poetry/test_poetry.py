@@ -1,13 +1,14 @@
 """Verse: rhymes and tones, data, metrics, and a search that keeps the form."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
 
 import run
 from decoders.base import NEG_INF
-from decoders.config import SearchConfig
+from decoders.config import CTCDecoderConfig, SearchConfig
 from decoders.search import mask_invalid
 from tasks.common.errors import UsageError
 from tasks.common.metrics.base import SelectionMetric
@@ -223,7 +224,7 @@ def test_a_form_needs_chinese_characters_in_the_vocabulary(tmp_path):
         (tmp_path / f"{split}.jsonl").write_text(json.dumps({"lines": ["Shall I compare thee", "to a day"]}) + "\n")
     task = Task(Config(data=str(tmp_path), vocabulary=VocabularyConfig(kind="character", min_frequency=0)))
     task.fit(task.load("train"))
-    with pytest.raises(UsageError, match=r"--form length: .* no Chinese characters; set --form free"):
+    with pytest.raises(UsageError, match=r"search\.form is length, .* no Chinese characters: allowed is free"):
         task.constrain_form(["Shall I"], PoetrySearchConfig(form="length"), torch.device("cpu"))
     assert task.report.diversity(["to a day", "to a night"])["distinct-1"] == pytest.approx(100 * 4 / 6)
 
@@ -279,9 +280,21 @@ def test_the_loss_selects_the_checkpoint():
     assert Task(Config()).selection_metric == SelectionMetric("loss", higher_is_better=False)
 
 
-def test_the_number_of_lines_is_unused_where_one_line_is_generated():
-    assert Config(prompt_kind="lines").unused_settings()["stanza_lines"] == "prompt_kind is lines"
-    assert "stanza_lines" not in Config(prompt_kind="first").unused_settings()
+def test_settings_of_the_form_are_unused_where_it_is_given_or_free():
+    def unused(prompt_kind: str, **settings: Any) -> dict[str, str]:
+        return Config(
+            prompt_kind=prompt_kind, **({"search": PoetrySearchConfig(form="rhyme")} | settings)
+        ).unused_settings()
+
+    names = {"stanza_lines", "line_length"}
+    assert {name: unused("lines")[name] for name in names} == dict.fromkeys(names, "prompt_kind is lines")
+    assert names & unused("first").keys() == {"line_length"}  # the lines are as long as the given one
+    assert names.isdisjoint(unused("title"))
+    free = unused("title", search=PoetrySearchConfig())
+    assert {name: free[name] for name in names} == dict.fromkeys(names, "search.form is free")
+    assert "search.form" not in unused("title")
+    assert unused("title", decoder=CTCDecoderConfig(), attention=None)["search.form"] == "decoder.kind is ctc"
+    assert free["skip_invalid"] == "data is not set"
 
 
 def test_metrics_of_the_references_themselves(folder):

@@ -19,8 +19,10 @@ from matplotlib.image import imread
 
 import run
 from encoders.config import RecurrentEncoderConfig
+from encoders.pretrained.speech import WaveformFrames
 from tasks.common.errors import UsageError
 from tasks.speech_recognition import Task, extraction
+from tasks.speech_recognition.features import FeatureConfig
 from tasks.speech_recognition.presets import tiny
 from tasks.speech_recognition.task import SpeechEncoderConfig
 from tasks.toy_world.speech import SPEAKERS, synthesize
@@ -148,14 +150,15 @@ def test_a_table_with_an_audio_column_is_read(tmp_path, recordings):
     assert load(data=str(tmp_path / "hub"))["target"] == TEXTS
 
 
-def test_features_from_files_are_used_in_place_of_sound(tmp_path):
+def test_features_from_files_are_used_in_place_of_sound(tmp_path, capsys):
     (tmp_path / "npy" / "train").mkdir(parents=True)
     matrix = np.random.default_rng(0).standard_normal((50, 13)).astype(np.float16)
     np.save(tmp_path / "npy" / "train" / "0.npy", matrix)
     (tmp_path / "npy" / "train" / "metadata.jsonl").write_text('{"file_name": "0.npy", "text": "one one"}\n')
-    task = Task(tiny_config(data=str(tmp_path / "npy")))
+    task = Task(tiny_config(data=str(tmp_path / "npy"), features=FeatureConfig(num_mels=20)))
     examples = task.load("train")
     task.fit(examples)
+    assert "the data are features: features.num_mels has no effect\n" in capsys.readouterr().err
     assert (task.feature_dim, task.max_frames, examples["length"]) == (13, 50, [50])
     values = task.collate_sources(examples["source"], training=False).values[0].double().numpy()
     expected = (matrix.astype(float) - matrix.mean(axis=0, dtype=float)) / matrix.std(axis=0, dtype=float)
@@ -213,6 +216,16 @@ def test_all_speeds_are_cached_and_training_samples_one_of_them(folder):
     assert len(test_lengths) == 1
 
 
+def test_with_a_frozen_encoder_only_the_original_speed_is_used(folder, monkeypatch):
+    monkeypatch.setattr(Task, "preprocessor", WaveformFrames(normalize=False))
+    config = tiny_config(data=str(folder), encoder=SpeechEncoderConfig(pretrained="x"))
+    config = dataclasses.replace(config, augment=dataclasses.replace(config.augment, speeds=(0.9, 1.0, 1.1)))
+    single = dataclasses.replace(config, augment=dataclasses.replace(config.augment, speeds=(1.0,)))
+    assert Task(config).load("train")["source"][:] == Task(single).load("train")["source"][:]
+    tuned = dataclasses.replace(config, train=dataclasses.replace(config.train, encoder_lr=1e-4))
+    assert {len(source) for source in Task(tuned).load("train")["source"]} == {3}
+
+
 # ── Models ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 OTHER_DECODERS = ("ctc", "transducer", "transducer_attention")
@@ -261,7 +274,7 @@ def test_options_that_a_decoder_does_not_support_are_refused(train, capsys):
     for kind in ("ctc", "transducer"):
         assert "--sample" in error_of(capsys, "predict", train(*VARIANTS[kind]), "one.wav", "--sample")
     folder = train(*VARIANTS["ctc"])
-    assert "ensemble needs autoregressive decoders" in error_of(
+    assert "ensemble needs label-synchronous decoders" in error_of(
         capsys, "predict", folder, "one.wav", "--ensemble", train(*VARIANTS["ctc"])
     )
 
@@ -352,7 +365,8 @@ def test_settings_without_effect_are_listed():
     pretrained = SpeechEncoderConfig(pretrained="x")
     assert set(pretrained.unused_settings()) == {"num_conv_layers", "channels"}
     for_pretrained = {"train.encoder_lr", "train.unfreeze_at"}
-    assert set(tiny().unused_settings()) == {"vocabulary.shared", "text_column", *for_pretrained}
+    always = {"vocabulary.shared", "batch.targets_per_source"}
+    assert set(tiny().unused_settings()) == {*always, "text_column", "skip_invalid", *for_pretrained}
     frozen = set(tiny_config(data="x", encoder=pretrained).unused_settings())
     assert {"num_scenes", "features.num_mels", "augment.stretch", "augment.speeds"} <= frozen
     tuned = tiny_config(data="x", encoder=pretrained, train=dataclasses.replace(tiny().train, encoder_lr=1e-4))

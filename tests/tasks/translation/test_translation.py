@@ -21,6 +21,7 @@ def test_source_and_target_must_differ():
 def test_skip_invalid_is_unused_without_data():
     assert Config().unused_settings()["skip_invalid"] == "data is not set"
     assert "skip_invalid" not in Config(data="x").unused_settings()
+    assert Config(data="x").unused_settings()["batch.targets_per_source"] == "a source has one target"
 
 
 def test_bleu_selects_the_checkpoint_and_perplexity_is_reported():

@@ -125,7 +125,7 @@ def test_a_dataset_with_a_video_column_is_read(tmp_path, folder):
         assert_close(source.values[row, 0].float().mean(dim=(1, 2)), torch.tensor(color).float(), atol=6, rtol=0)
 
 
-def test_frame_features_and_folders_of_frames_are_used_in_place_of_videos(tmp_path):
+def test_frame_features_and_folders_of_frames_are_used_in_place_of_videos(tmp_path, capsys):
     for split in ("train", "val"):
         (tmp_path / "features" / split).mkdir(parents=True)
         rows = []
@@ -133,7 +133,12 @@ def test_frame_features_and_folders_of_frames_are_used_in_place_of_videos(tmp_pa
             np.save(tmp_path / "features" / split / f"{number}.npy", np.random.rand(2 + number, 6).astype(np.float16))
             rows.append({"file_name": f"{number}.npy", "captions": captions})
         write_rows(tmp_path / "features" / split / "metadata.jsonl", rows)
-    run.main(["video_to_text", "train", "tiny", "--data", "features", "--run", "run", *SHORT])
+    run.main(
+        ["video_to_text", "train", "tiny", "--data", "features", "--run", "run", "--augment.stutter", "0.1", *SHORT]
+    )
+    note = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("the data are features: "))
+    assert "augment.stutter" in note and "frames.num_frames" in note and "encoder.size" in note
+    assert "encoder.frontend" not in note  # as by default
     run.main(["video_to_text", "evaluate", "run", "--split", "validation"])
     run.main(["video_to_text", "predict", "run", "features/val/1.npy", "--plot-dir", "plots"])
     assert imread("plots/0001.png").size > 0

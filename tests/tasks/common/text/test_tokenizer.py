@@ -249,3 +249,8 @@ def test_translation_restores_shared_and_separate_vocabularies(shared):
 def test_one_matrix_embeds_both_languages_if_vocabulary_and_dimension_are_shared(shared, embedding, one):
     model = fitted_task(shared, embedding).build_model()
     assert (model.encoder.embedding is model.decoder.embedding) == one
+
+
+def test_the_minimum_frequency_is_unused_by_unigram_models():
+    assert VocabularyConfig(kind="unigram").unused_settings() == {"min_frequency": "vocabulary.kind is unigram"}
+    assert VocabularyConfig(kind="bpe").unused_settings() == {}
