@@ -98,6 +98,24 @@ def test_every_score_extent_and_structure_learns(score, extent, structure, ready
     check_learns(task, batch)
 
 
+# Each locality with each estimator of hard attention, and each of these with several scores.
+HARD_AND_LOCAL = [
+    (score, locality, estimator)
+    for number, (locality, estimator) in enumerate(
+        itertools.product(("local_m", "local_p", "monotonic"), ("reinforce", "gumbel"))
+    )
+    for score in (SCORES[number % len(SCORES)], SCORES[(number + 3) % len(SCORES)])
+]
+
+
+@pytest.mark.parametrize(("score", "locality", "estimator"), HARD_AND_LOCAL)
+def test_hard_attention_learns_within_every_locality(score, locality, estimator, ready):
+    task, batch = ready("translation")
+    config = replace(attention(score, locality, "one head"), selection="hard", estimator=estimator)
+    task.config = replace(task.config, attention=config)
+    check_learns(task, batch)
+
+
 @pytest.mark.parametrize(("name", "score", "extent", "structure"), COVERING)
 def test_in_every_task(name, score, extent, structure, ready):
     task, batch = ready(name)

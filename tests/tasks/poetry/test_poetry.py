@@ -1,6 +1,7 @@
 """Verse: rhymes and tones, data, metrics, and a search that keeps the form."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tasks.common.errors import UsageError
 from tasks.common.metrics.base import SelectionMetric
 from tasks.common.text.tokenizer import Tokenizer, VocabularyConfig
 from tasks.poetry import Config, Task
-from tasks.poetry.data import load_verse
+from tasks.poetry.data import PromptKind, load_verse
 from tasks.poetry.metrics import count_rhymes, form_stats, tone_stats
 from tasks.poetry.task import PoetrySearchConfig
 from tasks.poetry.verse import (
@@ -281,10 +282,10 @@ def test_the_loss_selects_the_checkpoint():
 
 
 def test_settings_of_the_form_are_unused_where_it_is_given_or_free():
-    def unused(prompt_kind: str, **settings: Any) -> dict[str, str]:
-        return Config(
-            prompt_kind=prompt_kind, **({"search": PoetrySearchConfig(form="rhyme")} | settings)
-        ).unused_settings()
+    rhymed = Config(search=PoetrySearchConfig(form="rhyme"))
+
+    def unused(prompt_kind: PromptKind, **changes: Any) -> dict[str, str]:
+        return replace(rhymed, prompt_kind=prompt_kind, **changes).unused_settings()
 
     names = {"stanza_lines", "line_length"}
     assert {name: unused("lines")[name] for name in names} == dict.fromkeys(names, "prompt_kind is lines")

@@ -14,7 +14,7 @@ from attention.config import AttentionConfig
 from attention.memory import Memory
 from decoders.base import BOS, EOS, PAD, UNK, Hypothesis
 from decoders.build import build_decoder
-from decoders.config import RecurrentDecoderConfig, SearchConfig, TransformerDecoderConfig
+from decoders.config import RecurrentDecoderConfig, S2VTDecoderConfig, SearchConfig, TransformerDecoderConfig
 from decoders.ctc import CTC
 from encoders.base import Encoder, SourceBatch
 from tasks.common.data.batching import Batch
@@ -126,6 +126,14 @@ def test_the_model_is_trained_without_dropout(kind, criterion, tokenizer):
     assert_close(decoder.unroll(tokens, memory).features, decoder(tokens, memory).features)
 
 
+def test_any_label_synchronous_decoder_can_be_trained(criterion, tokenizer):
+    config = S2VTDecoderConfig(hidden_dim=8, embedding_dim=8)
+    criterion.model.decoder = criterion.decoder = build_decoder(config, None, vocab_size=len(tokenizer), memory_dim=8)
+    criterion.train()
+    criterion(batch(8, [0, 1, 2])).backward()
+    assert any(parameter.grad.any() for parameter in criterion.decoder.parameters() if parameter.grad is not None)
+
+
 def test_the_end_is_rewarded_only_where_it_was_generated(criterion, tokenizer):
     (ids,) = tokenizer.encode(["a red cat"])
     assert criterion.reward(0, Hypothesis(ids, 0.0)) > criterion.reward(1, Hypothesis(ids, 0.0))
@@ -137,7 +145,7 @@ def test_the_end_is_rewarded_only_where_it_was_generated(criterion, tokenizer):
 
 def test_decoders_that_cannot_be_trained_so_are_refused(tokenizer):
     model = Seq2Seq(Identity(), CTC(8, len(tokenizer)))
-    with pytest.raises(ValueError, match=r"decoder\.kind recurrent or transformer"):
+    with pytest.raises(ValueError, match=r"decoder\.kind recurrent, transformer or s2vt"):
         SelfCritical(model, tokenizer, REFERENCES, SearchConfig(), num_samples=2)
     config = RecurrentDecoderConfig(hidden_dim=8, embedding_dim=8)
     decoder = build_decoder(config, AttentionConfig(selection="hard"), vocab_size=len(tokenizer), memory_dim=8)
