@@ -77,7 +77,8 @@ def describe_error(error: Exception, arguments: list[str]) -> str:
     from tasks.common.cli.messages import with_flags
 
     trains = len(arguments) > 1 and arguments[1] in ("train", "compare", "tune")
-    return with_flags(str(error), import_module(f"tasks.{arguments[0]}").Config, flat=None if trains else "search")
+    config_class = import_module(f"tasks.{arguments[0]}").Config
+    return with_flags(str(error), config_class, arguments[2:], flat=None if trains else "search")
 
 
 def print_overview() -> None:

@@ -163,7 +163,7 @@ def test_a_loaded_run_of_the_worked_task_generates_and_plots(trained: Path, tmp_
     weights = predictor.attention_weights(segment.source, best)
     assert weights is not None
     assert weights.shape == (len(best.tokens) + 1, 6)
-    assert predictor.plot_alignment(segment.source, best, tmp_path / "alignment.png")
+    assert predictor.plot_alignment(segment.source, best, tmp_path / "alignment.png") is not None
     assert (tmp_path / "alignment.png").stat().st_size > 1000
 
 

@@ -10,9 +10,10 @@ import tyro
 
 from decoders.config import SearchConfig
 from tasks.common.cli.arguments import parse, parse_run_argument
+from tasks.common.cli.models import load_predictor
 from tasks.common.console import console
 from tasks.common.data.parallel_text import text_problem
-from tasks.common.inference.loading import load_config, load_runs, with_reranker
+from tasks.common.inference.loading import load_config
 from tasks.common.inference.predictor import Predictor
 from tasks.dialogue.task import Dialogue
 
@@ -33,12 +34,19 @@ class ChatOptions:
     seed: int = 1
     """Seed of the samples, with --sample."""
 
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect given the others, each with the reason."""
+        unused = {} if self.rerank else {"rerank_weight": "--rerank is not set"}
+        if not self.search.sample:
+            unused |= {"n_best": "the best reply is printed", "seed": "--sample is not set"}
+        return unused
+
 
 def chat(task: str, arguments: list[str]) -> None:
     """Run ``run.py dialogue chat RUN [--flags]``."""
     run, flags = parse_run_argument("chat", arguments, ChatOptions, ChatOptions(SearchConfig()))
     options = parse(ChatOptions, flags, f"run.py {task} chat RUN", ChatOptions(load_config(task, run).search))
-    predictor = with_reranker(load_runs(task, [run]), task, options.rerank, options.rerank_weight)
+    predictor = load_predictor(task, run, options.rerank, options.rerank_weight)
     torch.manual_seed(options.seed)
     quit_words = ", ".join(QUIT_WORDS)
     console.print(f"Chatting with {run}. An empty line starts a new conversation; {quit_words} or Ctrl-D ends it.")

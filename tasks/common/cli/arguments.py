@@ -8,14 +8,22 @@ import contextlib
 import dataclasses
 import io
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import tyro
 
 from tasks.common.cli.flags import as_flag, unused_flags
-from tasks.common.cli.kinds import choose_kinds, refuse_other_kinds
+from tasks.common.cli.kinds import choose_kinds, settings_of_other_kinds, show_all_kinds
+from tasks.common.cli.messages import with_flags
 from tasks.common.errors import UsageError
+
+
+class HelpText(io.StringIO):
+    """Captures the help text in the encoding of the terminal, on which its frame depends."""
+
+    encoding = sys.stdout.encoding
 
 
 def parse(options: Any, arguments: list[str], program: str, default: Any, *, refuse_unused: bool = True) -> Any:
@@ -32,11 +40,12 @@ def parse(options: Any, arguments: list[str], program: str, default: Any, *, ref
     Raises:
         UsageError: for any mistake.
     """
-    output = io.StringIO()
+    output, errors = HelpText(), io.StringIO()
+    has_config = hasattr(default, "config")
     try:
-        if hasattr(default, "config"):
+        if has_config:
             default = dataclasses.replace(default, config=choose_kinds(default.config, arguments))
-        with contextlib.redirect_stderr(output):
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             parsed = tyro.cli(
                 options, default=default, args=arguments, prog=program, config=(tyro.conf.AvoidSubcommands,)
             )
@@ -46,19 +55,30 @@ def parse(options: Any, arguments: list[str], program: str, default: Any, *, ref
         raise UsageError(str(error)) from error
     except SystemExit as exit:
         if not exit.code:
+            print(show_all_kinds(output.getvalue(), default.config) if has_config else output.getvalue(), end="")
             raise
     else:
         if refuse_unused:
             for name, reason in unused_flags(parsed, arguments).items():
-                raise UsageError(f"{as_flag(name)} has no effect: {reason}")
+                raise no_effect(name, reason, parsed)
         return parsed
-    if hasattr(default, "config"):
-        refuse_other_kinds(default.config, arguments)
+    text = errors.getvalue()
+    if has_config:
+        for message in settings_of_other_kinds(default.config, arguments).values():
+            raise UsageError(message)
+        text = show_all_kinds(text, default.config)
     # tyro explains a mistake in a frame of several lines.
-    words = " ".join(re.sub(r"[─│╭╮╰╯]+|-{3,}", " ", output.getvalue()).split())
+    words = " ".join(re.sub(r"[─│╭╮╰╯]+|-{3,}", " ", text).split())
     words = re.sub(r"For full helptext, (run|see) .*", "", words)
     words = re.sub(r"^(Value error|Invalid choice|Unrecognized options|Parsing error) ", "", words)
     raise UsageError(re.sub(r"^Error parsing [\w.]+: ", "", words).strip())
+
+
+def no_effect(setting: str, reason: str, options: Any, where: str = "") -> UsageError:
+    """Make the error for a flag without effect; the reason may begin with another setting."""
+    if hasattr(options, "config"):
+        reason = with_flags(reason, type(options.config))
+    return UsageError(f"{as_flag(setting)} has no effect{where}: {reason}")
 
 
 def parse_run_argument(command: str, arguments: list[str], options: Any, default: Any) -> tuple[Path, list[str]]:

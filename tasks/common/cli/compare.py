@@ -13,10 +13,16 @@ from scipy import stats
 import tasks
 from tasks.common.analysis.measurements import SAMPLE_SIZE, activation_bytes, measure_alignments
 from tasks.common.analysis.plots import plot_by_length, plot_curves
-from tasks.common.cli.arguments import parse
-from tasks.common.cli.flags import as_flag, unused_flags
+from tasks.common.cli.flags import setting_types, typed_settings
 from tasks.common.cli.train import choose_preset, train_if_needed
-from tasks.common.cli.variants import as_flags, split_values, to_csv, to_markdown
+from tasks.common.cli.variants import (
+    VariantParser,
+    refuse_without_effect,
+    setting_path,
+    split_values,
+    to_csv,
+    to_markdown,
+)
 from tasks.common.config import Config
 from tasks.common.console import console
 from tasks.common.data.tables import SPLITS
@@ -59,24 +65,7 @@ class CompareOptions(Generic[C]):
 
 def compare(task: str, arguments: list[str]) -> None:
     """Run ``run.py TASK compare [PRESET] --vary SETTING=VALUE,VALUE``."""
-    preset, flags, config = choose_preset(task, arguments)
-    program = f"run.py {task} compare {preset}"
-    options_class = CompareOptions[tasks.package(task).Config]
-    options = parse(options_class, flags, program, CompareOptions(config), refuse_unused=False)
-    if not options.vary:
-        raise UsageError("--vary is missing: name a setting and its values, as in --vary attention=dot,general")
-    if options.split not in SPLITS:
-        raise unknown_name("split", options.split, SPLITS)
-    variants: dict[str, Config] = {}
-    unused: list[dict[str, str]] = []
-    for variant in itertools.product(*map(split_values, options.vary)):
-        varied = [*flags, *as_flags(variant, options.config)]
-        parsed = parse(options_class, varied, program, CompareOptions(config), refuse_unused=False)
-        variants[" ".join(variant)] = parsed.config
-        unused.append(unused_flags(parsed, flags))
-    for name, reason in unused[0].items():
-        if all(name in each for each in unused):
-            raise UsageError(f"{as_flag(name)} has no effect in any variant: {reason}")
+    preset, options, variants = parse_compare(task, arguments)
     seeds = [parse_seed(seed) for seed in options.seeds.split(",")]
     folder = Path(options.run or f"runs/compare-{task}-{preset}")
     reports: dict[str, list[dict[str, Any]]] = {}
@@ -98,6 +87,33 @@ def compare(task: str, arguments: list[str]) -> None:
     plot_curves(curves, f"validation {example_task.selection_metric.name}", folder / "curves.png")
     print(to_markdown(rows), end="")
     console.print(f"{folder}: compare.md, compare.csv, by_length.png, curves.png")
+
+
+def parse_compare(task: str, arguments: list[str]) -> tuple[str, CompareOptions, dict[str, Config]]:
+    """Parse the flags.
+
+    Returns:
+        The name of the preset, the options, and the configuration of each variant.
+    """
+    preset, flags, config = choose_preset(task, arguments)
+    options_class = CompareOptions[tasks.package(task).Config]
+    parser = VariantParser(options_class, flags, f"run.py {task} compare {preset}", CompareOptions(config))
+    options, _ = parser.parse()
+    if not options.vary:
+        raise UsageError("--vary is missing: name a setting and its values, as in --vary attention=dot,general")
+    if options.split not in SPLITS:
+        raise unknown_name("split", options.split, SPLITS)
+    variants = list(itertools.product(*map(split_values, options.vary)))
+    varied = [setting_path(part, config) for part in variants[0]]
+    if "train.seed" in [*varied, *typed_settings(flags, setting_types(type(config)))]:
+        raise UsageError("train.seed differs from run to run here: name the seeds with --seeds 1,2,3")
+    parsed = [parser.parse(variant) for variant in variants]
+    refuse_without_effect([errors for _, errors in parsed])
+    configs: dict[str, Config] = {}
+    for variant, (each, _) in zip(variants, parsed, strict=True):
+        if each.config not in configs.values():  # a setting of another kind makes no difference
+            configs[" ".join(variant)] = each.config
+    return preset, options, configs
 
 
 def run_variant(

@@ -82,9 +82,8 @@ def run_task(name: str, preset: str, folder: Path) -> tuple[dict[str, str], list
     first = predictor.task.load("test")[:NUM_EXAMPLES]
     for number, (source, references) in enumerate(zip(first["source"], first["references"], strict=True), start=1):
         hypothesis = predictor.generate([source], config.search)[0][0]
-        weights = predictor.attention_weights(source, hypothesis)
-        assert weights is not None, "the presets tiny and demo have attention"
-        predictor.plot_alignment(source, hypothesis, folder / "gallery" / f"{name}-{number}.png")
+        weights = predictor.plot_alignment(source, hypothesis, folder / "gallery" / f"{name}-{number}.png")
+        assert weights is not None, "the presets tiny and demo have attention, and generate one token or more"
         export_source(source, folder / "gallery" / f"{name}-{number}-input")
         examples.append(Example(predictor.task, source, references, hypothesis.tokens, weights))
     training_s = load_json_lines(run / "metrics.jsonl")[-1]["seconds"]

@@ -9,10 +9,11 @@ import tyro
 import tasks
 from decoders.config import SearchConfig
 from tasks.common.cli.arguments import parse, parse_run_argument
+from tasks.common.cli.models import load_predictor
 from tasks.common.data.tables import SPLITS
 from tasks.common.errors import unknown_name
 from tasks.common.inference import evaluation
-from tasks.common.inference.loading import load_config, load_runs, with_reranker
+from tasks.common.inference.loading import load_config
 
 S = TypeVar("S", bound=SearchConfig)
 
@@ -38,6 +39,11 @@ class EvaluateOptions(Generic[S]):
     skip_invalid: bool = False
     """Leave invalid rows out instead of stopping."""
 
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect given the others, each with the reason."""
+        unused = {} if self.search.sample else {"n_best": "the best hypothesis is evaluated"}
+        return unused if self.rerank else unused | {"rerank_weight": "--rerank is not set"}
+
 
 def evaluate(task: str, arguments: list[str]) -> None:
     """Run ``run.py TASK evaluate RUN [--flags]``."""
@@ -48,8 +54,7 @@ def evaluate(task: str, arguments: list[str]) -> None:
     options = parse(options_class, flags, f"run.py {task} evaluate RUN", default)
     if options.split not in SPLITS:
         raise unknown_name("split", options.split, SPLITS)
-    runs = [run, *map(Path, options.ensemble)]
-    predictor = load_runs(task, runs, data=options.data, skip_invalid=options.skip_invalid)
-    predictor = with_reranker(predictor, task, options.rerank, options.rerank_weight)
+    changes = {"data": options.data, "skip_invalid": options.skip_invalid}
+    predictor = load_predictor(task, run, options.rerank, options.rerank_weight, options.ensemble, **changes)
     baseline = Path(options.baseline) if options.baseline else None
     evaluation.print_report(evaluation.evaluate(predictor, options.split, options.search, run, baseline))

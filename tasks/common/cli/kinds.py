@@ -5,20 +5,21 @@ are those of the chosen kinds, and a flag of another kind is refused by name.
 """
 
 import dataclasses
-import types
+import re
 import typing
 from collections.abc import Iterator
 from typing import Any
 
 from attention.config import AttentionConfig
-from tasks.common.cli.flags import flag_value, typed_settings
-from tasks.common.errors import UsageError, unknown_name
+from tasks.common.cli.flags import flag_value, options_of, setting_types, typed_settings
+from tasks.common.errors import unknown_name
 
 
 def choose_kinds(config: Any, arguments: list[str]) -> Any:
     """Replace each part of a configuration whose kind is named by a flag with one of that kind.
 
-    Settings that both kinds have keep their values. Attention settings come and go with decoders that use them.
+    Settings that both kinds have keep their values. Attention settings come and go with decoders that use them. The new
+    part is not validated: other flags may change its values first.
     """
     for path, options in kinds_of(type(config)):
         current = get_setting(config, path)
@@ -28,10 +29,7 @@ def choose_kinds(config: Any, arguments: list[str]) -> Any:
         by_kind = {kind_of(option): option for option in options}
         if chosen not in by_kind:
             raise unknown_name(f"{path.split('.')[0]}.kind", chosen, by_kind)
-        option = by_kind[chosen]
-        names = {field.name for field in dataclasses.fields(option)} - {"kind"}
-        shared = {name: getattr(current, name) for name in names if hasattr(current, name)}
-        config = replace_setting(config, path, option(**shared))
+        config = replace_setting(config, path, convert(current, by_kind[chosen]))
     if hasattr(config, "attention"):
         has_attention = config.attention is not None
         if config.decoder.uses_attention != has_attention:
@@ -40,26 +38,54 @@ def choose_kinds(config: Any, arguments: list[str]) -> Any:
     return config
 
 
-def refuse_other_kinds(config: Any, arguments: list[str]) -> None:
-    """Raise UsageError for a flag that exists, but not with the chosen kinds."""
-    typed = typed_settings(arguments)
+def convert(config: Any, kind: Any) -> Any:
+    """Return settings of another kind with the values that both have, without validating them."""
+    converted = object.__new__(kind)
+    for field in dataclasses.fields(kind):
+        value = field.default if field.name == "kind" else getattr(config, field.name, field.default)
+        object.__setattr__(converted, field.name, value)
+    return converted
+
+
+def settings_of_other_kinds(config: Any, arguments: list[str]) -> dict[str, str]:
+    """Find the typed settings that exist, but not with the chosen kinds, each with an error message."""
+    found: dict[str, str] = {}
+    typed = typed_settings(arguments, setting_types(type(config)))
     for path, options in kinds_of(type(config)):
         group = path.split(".")[0]
         current = get_setting(config, path)
         for name in typed:
-            if not name.startswith(f"{group}."):
-                continue
             setting = name.removeprefix(f"{group}.")
             kinds = [kind_of(option) for option in options if setting in field_names(option)]
-            if kinds and current.kind not in kinds:
-                raise UsageError(
-                    f"{group}.{setting} is a setting of {group}.kind {', '.join(kinds)}, and {group}.kind is "
-                    f"{current.kind}: leave it out, or choose another kind"
+            if name.startswith(f"{group}.") and kinds and current.kind not in kinds:
+                found[name] = (
+                    f"{name} is a setting of {group}.kind {', '.join(kinds)}, and {group}.kind is {current.kind}: "
+                    "leave it out, or choose another kind"
                 )
     if getattr(config, "attention", ...) is None:
-        for name in typed:
-            if name.startswith("attention."):
-                raise UsageError(f"{name} has no effect: decoder.kind {config.decoder.kind} has no attention")
+        reason = f"has no effect: decoder.kind {config.decoder.kind} has no attention"
+        found |= {name: f"{name} {reason}" for name in typed if name.startswith("attention.")}
+    return found
+
+
+def show_all_kinds(text: str, config: Any) -> str:
+    """Replace the one kind that the parser knows, as in ``--decoder.kind {recurrent}``, by all kinds.
+
+    A line of the help text, which has a frame, is broken after a comma where it becomes too long.
+    """
+    for path, options in kinds_of(type(config)):
+        flag = f"--{path.split('.')[0]}.kind"
+        choices = f"{flag} {{{','.join(map(kind_of, options))}}}"
+
+        def frame(match: re.Match[str], choices: str = choices) -> str:
+            width = len(match[0]) - len(match["left"]) - len(match["right"])
+            cut = len(choices) if len(choices) <= width else choices.rindex(",", 0, width) + 1
+            lines = [choices[:cut], *([f"    {choices[cut:]}"] if cut < len(choices) else [])]
+            return "\n".join(match["left"] + line.ljust(width) + match["right"] for line in lines)
+
+        text = re.sub(rf"(?m)^(?P<left>. ){flag} \{{\w+\}} *(?P<right> .)$", frame, text)
+        text = re.sub(rf"{flag} \{{\w+\}}", choices, text)
+    return text
 
 
 def kinds_of(config_class: Any, prefix: str = "") -> Iterator[tuple[str, list[Any]]]:
@@ -71,11 +97,6 @@ def kinds_of(config_class: Any, prefix: str = "") -> Iterator[tuple[str, list[An
             yield f"{prefix}{field.name}", options
         elif options:
             yield from kinds_of(options[0], f"{prefix}{field.name}.")
-
-
-def options_of(hint: Any) -> list[Any]:
-    is_union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
-    return list(typing.get_args(hint)) if is_union else [hint]
 
 
 def kind_of(option: Any) -> str:

@@ -1,41 +1,36 @@
 """Error messages for the command line: settings are shown as flags."""
 
-import dataclasses
 import re
-import typing
+from collections.abc import Iterable
 from typing import Any
 
-from tasks.common.cli.flags import as_flag
-from tasks.common.cli.kinds import options_of
+from tasks.common.cli.flags import as_flag, setting_types
 
 
-def with_flags(message: str, config_class: Any, *, flat: str | None = None) -> str:
+def with_flags(message: str, config_class: Any, typed: Iterable[str] = (), *, flat: str | None = None) -> str:
     """Replace settings in a message, like ``decoder.ctc_weight``, by their flags, ``--decoder.ctc-weight``.
+
+    Settings of a group are replaced anywhere but in quotes, in paths and in what the user has typed; a setting without
+    a group, whose name is a word like any other, is replaced only at the beginning: "source is ...".
 
     Args:
         message: An error message.
         config_class: The configuration whose settings are replaced.
+        typed: The arguments of the command.
         flat: A group whose flags have no prefix in this command, like search in ``evaluate``.
     """
-    for path in sorted(setting_paths(config_class), key=len, reverse=True):
-        flag = path.removeprefix(f"{flat}.") if flat else path
-        # Not in what the user has typed as a setting: --vary train.lr=1,2.
-        typed = r"(?<![\w./-])(?<!--vary )(?<!--space )"
-        message = re.sub(rf"{typed}{re.escape(path)}(?![\w=-])", as_flag(flag), message)
+    settings = set(setting_types(config_class))
+    values = {each for each in typed if not each.startswith("--")}
+    values |= {each.partition("=")[2] for each in typed if each.startswith("--")} - {""}
+    quoted = r"(?<!\w)'[^']*'(?!\w)|(?<!\w)\"[^\"]*\"(?!\w)"
+    kept = "|".join([quoted, *(rf"(?<![\w.-]){re.escape(value)}(?![\w.-])" for value in sorted(values, key=len)[::-1])])
+
+    def as_shown(match: re.Match[str]) -> str:
+        is_setting = match["setting"] in settings
+        return as_flag(match["setting"].removeprefix(f"{flat}.")) if is_setting else match[0]
+
+    message = re.sub(rf"{kept}|(?<![\w./-])(?P<setting>[a-z]\w*\.\w+)(?![\w/=-]|\.\w)", as_shown, message)
+    first = re.match(r"(\w+)(?: and (\w+))?(?= (?:is|are)\b)", message)
+    if flat is None and first and settings.union([None]).issuperset(first.groups()) and first[1] not in values:
+        message = " and ".join(as_flag(name) for name in first.groups() if name) + message[first.end() :]
     return message
-
-
-def setting_paths(config_class: Any, prefix: str = "") -> set[str]:
-    """Collect the dotted paths of all settings of a configuration, of all kinds."""
-    hints = typing.get_type_hints(config_class, include_extras=True)
-    paths: set[str] = set()
-    for field in dataclasses.fields(config_class):
-        hint = hints[field.name]
-        is_flat = any(getattr(each, "name", None) == "" for each in getattr(hint, "__metadata__", ()))
-        bare = typing.get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
-        options = [option for option in options_of(bare) if dataclasses.is_dataclass(option)]
-        for option in options:
-            paths |= setting_paths(option, prefix if is_flat else f"{prefix}{field.name}.")
-        if not options and prefix:
-            paths.add(f"{prefix}{field.name}")
-    return paths

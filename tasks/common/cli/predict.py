@@ -13,10 +13,11 @@ import tasks
 from decoders.base import Hypothesis
 from decoders.config import SearchConfig
 from tasks.common.cli.arguments import parse, parse_run_argument
+from tasks.common.cli.models import load_predictor
 from tasks.common.console import console
 from tasks.common.data.inputs import InputSegment
 from tasks.common.errors import UsageError
-from tasks.common.inference.loading import load_config, load_runs, with_reranker
+from tasks.common.inference.loading import load_config
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.subtitles import format_subtitles
 from tasks.common.task import Task
@@ -49,6 +50,15 @@ class PredictOptions(Generic[S]):
     seed: int = 1
     """Seed of the samples, with --sample."""
 
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect given the others, each with the reason."""
+        unused = {} if self.rerank else {"rerank_weight": "--rerank is not set"}
+        if not self.search.sample:
+            unused["seed"] = "--sample is not set"
+        if self.format != "text":
+            unused |= dict.fromkeys(("scores", "n_best"), f"--format is {self.format}")
+        return unused
+
 
 def predict(task: str, arguments: list[str]) -> None:
     """Run ``run.py TASK predict RUN INPUT ... [--flags]``."""
@@ -59,8 +69,7 @@ def predict(task: str, arguments: list[str]) -> None:
     options = parse(options_class, flags, f"run.py {task} predict RUN", default)
     if not options.inputs:
         raise UsageError("there are no inputs: name texts, files, or - for standard input after the run")
-    predictor = load_runs(task, [run, *map(Path, options.ensemble)])
-    predictor = with_reranker(predictor, task, options.rerank, options.rerank_weight)
+    predictor = load_predictor(task, run, options.rerank, options.rerank_weight, options.ensemble)
     if options.plot_dir and not predictor.models[0].decoder.has_alignment:
         raise UsageError("--plot-dir: the decoder of this run has no alignment to plot; leave the flag out")
     torch.manual_seed(options.seed)
@@ -110,5 +119,5 @@ def plot_segments(
     """Plot the alignment of the best hypothesis of each segment of an input."""
     for part, (segment, hypotheses) in enumerate(zip(segments, ranked, strict=True), start=1):
         path = folder / (f"{name}.png" if len(segments) == 1 else f"{name}-{part}.png")
-        if hypotheses and predictor.plot_alignment(segment.source, hypotheses[0], path):
+        if hypotheses and predictor.plot_alignment(segment.source, hypotheses[0], path) is not None:
             console.print(f"{path}")

@@ -9,6 +9,8 @@ import tyro
 
 import tasks
 from tasks.common.cli.arguments import parse
+from tasks.common.cli.flags import as_flag, flag_value, setting_types, typed_settings
+from tasks.common.cli.kinds import get_setting
 from tasks.common.config import Config
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.files import save_json
@@ -17,6 +19,8 @@ from tasks.common.training.trainer import Trainer
 
 # Settings that may change when a run is resumed.
 RESUMABLE = ("epochs", "max_minutes", "early_stopping_patience", "save_steps", "num_workers", "tensorboard")
+# Groups of settings that a run started with --init-from takes from the other run.
+KEPT_GROUPS = ("vocabulary", "features", "frames")
 
 C = TypeVar("C", bound=Config)
 
@@ -50,26 +54,53 @@ def choose_preset(task: str, arguments: list[str]) -> tuple[str, list[str], Conf
 
 def train(task: str, arguments: list[str]) -> None:
     """Run ``run.py TASK train [PRESET] [--flags]``."""
+    options, folder = parse_train(task, arguments)
+    init_from = Path(options.init_from) if options.init_from else None
+    start_training(task, options.config, folder, resume=options.resume, init_from=init_from)
+
+
+def parse_train(task: str, arguments: list[str]) -> tuple[TrainOptions, Path]:
+    """Parse the flags, with the values of the preset, or of the run named by --resume or --init-from, as defaults.
+
+    Returns:
+        The options, and the run folder.
+    """
     preset, flags, config = choose_preset(task, arguments)
-    program = f"run.py {task} train {preset}"
-    options_class = TrainOptions[tasks.package(task).Config]
-    options = parse(options_class, flags, program, TrainOptions(config))
-    folder = Path(options.run or f"runs/{task}-{preset}")
+    folder = Path(flag_value(flags, "run") or f"runs/{task}-{preset}")
+    init_from = flag_value(flags, "init-from")
+    wants_help = not {"-h", "--help"}.isdisjoint(flags)
+    resume = "--resume" in flags and not wants_help
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--run {folder} is a file; name a folder")
+    if resume and init_from:
+        raise UsageError("--init-from starts a new run, and --resume continues one: leave one of them out")
     exists = (folder / "config.json").is_file()
-    if exists and not options.resume:
+    if resume and not exists:
+        raise UsageError(f"--resume: there is no run in {folder}; name its folder with --run")
+    if resume:
+        config = load_config(task, folder)
+    elif init_from and not wants_help:
+        config = load_config(task, Path(init_from))
+    options_class = TrainOptions[tasks.package(task).Config]
+    options = parse(options_class, flags, f"run.py {task} train {preset}", TrainOptions(config))
+    if exists and not resume:
         raise UsageError(f"{folder} holds a run already: continue it with --resume, or name another folder with --run")
-    if options.resume:
-        if not exists:
-            raise UsageError(f"--resume: there is no run in {folder}; name its folder with --run")
-        saved = load_config(task, folder)
-        options = parse(options_class, flags, program, TrainOptions(saved))
-        check_resumable(saved, options.config)
-    elif options.init_from:
-        options = parse(options_class, flags, program, TrainOptions(load_config(task, Path(options.init_from))))
-    init_from = Path(options.init_from) if options.init_from and not options.resume else None
-    start_training(task, options.config, folder, resume=options.resume, init_from=init_from)
+    if resume:
+        check_resumable(config, options.config)
+    elif init_from:
+        check_initialized(config, options.config, flags)
+    return options, folder
+
+
+def check_initialized(saved: Config, wanted: Config, flags: list[str]) -> None:
+    """Raise UsageError for a flag that changes what a run started with --init-from takes from the other run."""
+    for name in typed_settings(flags, setting_types(type(saved))):
+        is_kept = name.split(".")[0] in KEPT_GROUPS or name == "train.init"
+        if is_kept and get_setting(saved, name) != get_setting(wanted, name):
+            raise UsageError(
+                f"{as_flag(name)}: with --init-from, the vocabulary, the features and the weights are those of that "
+                "run: leave it out"
+            )
 
 
 def check_resumable(saved: Config, wanted: Config) -> None:

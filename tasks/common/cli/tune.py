@@ -1,5 +1,8 @@
 """The command ``tune``: search for the best settings; the results of trials guide the next ones (Akiba et al. 2019)."""
 
+import contextlib
+import itertools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
@@ -7,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 import tyro
 
 import tasks
-from tasks.common.cli.arguments import parse
+from tasks.common.cli.messages import with_flags
 from tasks.common.cli.train import choose_preset, start_training
-from tasks.common.cli.variants import as_flags, to_csv, to_markdown
+from tasks.common.cli.variants import VariantParser, as_flags, refuse_without_effect, to_csv, to_markdown
 from tasks.common.config import Config
 from tasks.common.console import console
 from tasks.common.errors import UsageError
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 C = TypeVar("C", bound=Config)
 
+MAX_CHECKED_VARIANTS = 64  # of a space whose flags are checked for an effect before the search
 MAX_FAILED_TRIALS = 10  # without a single trial that could be trained
 LOG_SCALE_RATIO = 10  # a range whose end is so many times its start is searched on a logarithmic scale
 
@@ -75,6 +79,11 @@ class SearchDimension:
             raise UsageError(f"--space {text}: the second number of a range must be the larger one")
         return cls(setting, (), *ends, is_integer=low.strip("-").isdecimal() and high.strip("-").isdecimal())
 
+    def examples(self) -> list[str]:
+        """Return SETTING=VALUE for each value, or for both ends of a range."""
+        ends = [str(int(end)) if self.is_integer else repr(end) for end in (self.low, self.high)]
+        return [f"{self.setting}={value}" for value in self.values or ends]
+
     def suggest(self, trial: "optuna.Trial") -> str:
         """Choose the value for a trial, as SETTING=VALUE."""
         if self.values:
@@ -88,15 +97,8 @@ class SearchDimension:
 def tune(task: str, arguments: list[str]) -> None:
     """Run ``run.py TASK tune [PRESET] --space SETTING=LOW..HIGH``."""
     optuna = import_optuna()
-    preset, flags, config = choose_preset(task, arguments)
-    program = f"run.py {task} tune {preset}"
-    options_class = TuneOptions[tasks.package(task).Config]
-    options = parse(options_class, flags, program, TuneOptions(config))
-    if not options.space:
-        raise UsageError("--space is missing: name a setting and its values, as in --space train.lr=1e-4..1e-2")
-    dimensions = [SearchDimension.parse(text) for text in options.space]
-    for each in dimensions:  # an unknown setting is refused now, not after the first trial
-        as_flags((f"{each.setting}={each.values[0] if each.values else each.low}",), options.config)
+    preset, parser, dimensions = parse_tune(task, arguments)
+    options, _ = parser.parse()
     folder = Path(options.run or f"runs/tune-{task}-{preset}")
     folder.mkdir(parents=True, exist_ok=True)
     metric = tasks.package(task).Task(options.config).selection_metric
@@ -115,12 +117,12 @@ def tune(task: str, arguments: list[str]) -> None:
         variant = tuple(each.suggest(trial) for each in dimensions)
         run = folder / f"trial-{trial.number}"
         try:
-            varied = [*flags, *as_flags(variant, options.config)]
-            variant_config = parse(options_class, varied, program, TuneOptions(config)).config
+            variant_config = parser.parse(variant)[0].config
             console.print(f"trial {trial.number}: {' '.join(variant)}", markup=False)
             start_training(task, variant_config, run, resume=False)
         except UsageError as error:  # sizes that do not go together; the next trial may be better
-            console.print(f"trial {trial.number}: {error}", markup=False)
+            message = with_flags(str(error), type(options.config), arguments)
+            console.print(f"trial {trial.number}: {message}", markup=False)
             raise optuna.TrialPruned from error
         return best_score(run, metric.name, metric.higher_is_better)
 
@@ -134,6 +136,30 @@ def tune(task: str, arguments: list[str]) -> None:
         )
         study.optimize(objective, n_trials=1)
     save_results(study, folder, metric.name, options.config)
+
+
+def parse_tune(task: str, arguments: list[str]) -> tuple[str, VariantParser, list[SearchDimension]]:
+    """Parse the flags, and refuse those that have no effect in any trial; a large space is not checked.
+
+    Returns:
+        The name of the preset, the parser of the trials, and the dimensions of the space.
+    """
+    preset, flags, config = choose_preset(task, arguments)
+    options_class = TuneOptions[tasks.package(task).Config]
+    parser = VariantParser(options_class, flags, f"run.py {task} tune {preset}", TuneOptions(config))
+    options, _ = parser.parse()
+    if not options.space:
+        raise UsageError("--space is missing: name a setting and its values, as in --space train.lr=1e-4..1e-2")
+    dimensions = [SearchDimension.parse(text) for text in options.space]
+    examples = [each.examples() for each in dimensions]
+    as_flags(tuple(values[0] for values in examples), config)  # refuses unknown settings before the first trial
+    errors = []
+    if math.prod(map(len, examples)) <= MAX_CHECKED_VARIANTS:
+        for variant in itertools.product(*examples):
+            with contextlib.suppress(UsageError):  # sizes that do not go together
+                errors.append(parser.parse(variant)[1])
+    refuse_without_effect(errors)
+    return preset, parser, dimensions
 
 
 def import_optuna() -> Any:

@@ -109,14 +109,13 @@ class Predictor:
         weights = model.decoder.alignment(tokens, memory)
         return None if weights is None else weights[0].cpu()
 
-    def plot_alignment(self, source: Any, hypothesis: Hypothesis, path: Path) -> bool:
-        """Plot the alignment of a hypothesis into a file, and tell whether there was anything to plot."""
+    def plot_alignment(self, source: Any, hypothesis: Hypothesis, path: Path) -> Float[Tensor, "target source"] | None:
+        """Plot the alignment of a hypothesis into a file, and return it; None if there is nothing to plot."""
         weights = self.attention_weights(source, hypothesis) if hypothesis.tokens else None
-        if weights is None:
-            return False
-        tokens = self.task.tokenizer.display_tokens([*hypothesis.tokens, EOS])[: len(weights)]
-        self.task.plot_alignment(source, tokens, weights, path)
-        return True
+        if weights is not None:
+            tokens = self.task.tokenizer.display_tokens([*hypothesis.tokens, EOS])[: len(weights)]
+            self.task.plot_alignment(source, tokens, weights, path)
+        return weights
 
 
 def length_normalized(hypothesis: Hypothesis, length_penalty: float) -> Hypothesis:

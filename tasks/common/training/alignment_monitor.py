@@ -27,5 +27,5 @@ class DiagonalityMonitor:
             return None
         return (
             f"warning: attention is not monotonic yet (diagonality {value:.2f}, expected at least {MIN_DIAGONALITY}): "
-            "try decoder.ctc_weight 0.3, attention.score location, or attention.guidance_weight 1"
+            "try --decoder.ctc-weight 0.3, --attention.score location, or --attention.guidance-weight 1"
         )

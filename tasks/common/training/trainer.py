@@ -153,9 +153,8 @@ class Trainer:
                         bar.advance()
 
                         self.progress.seconds = self.processes.broadcast_main(time.monotonic() - started)
-                        signal_number = int(
-                            max(self.processes.gather(stop.received))
-                        )  # all processes stop at the same step
+                        # All processes stop at the same step.
+                        signal_number = int(max(self.processes.gather(stop.received)))
                         if signal_number or self.should_stop() or self.is_due(self.config.eval_steps):
                             break
                         if self.is_due(self.config.save_steps):
@@ -370,7 +369,7 @@ class Trainer:
         return (
             f"{self.folder}: {count_parameters(self.model):,} parameters, {len(self.examples):,} training examples, "
             + (
-                f"{skipped:,} of them skipped as longer than batch.max_source_length or max_target_length, "
+                f"{skipped:,} of them skipped as longer than --batch.max-source-length or --batch.max-target-length, "
                 if skipped
                 else ""
             )

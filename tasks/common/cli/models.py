@@ -1,0 +1,46 @@
+"""Load the models that a command names: a run, further runs of an ensemble, and a run that reranks."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tasks.common.errors import UsageError
+from tasks.common.inference.loading import load_runs, with_reranker
+from tasks.common.inference.predictor import Predictor
+
+
+def load_predictor(
+    task: str, run: Path, rerank: str | None, rerank_weight: float, ensemble: Iterable[str] = (), **changes: Any
+) -> Predictor:
+    """Load the models of a command.
+
+    Args:
+        task: The name of the task.
+        run: The run folder.
+        rerank: The value of --rerank.
+        rerank_weight: The value of --rerank-weight.
+        ensemble: The values of --ensemble.
+        **changes: Fields of the configuration to replace: see ``load_runs``.
+
+    Raises:
+        UsageError: if the models can't be loaded or used together, naming the flag.
+    """
+    try:
+        predictor = load_runs(task, [run, *map(Path, ensemble)], **changes)
+    except UsageError as error:
+        if not ensemble or str(error).startswith(f"{run}/"):
+            raise
+        raise UsageError(f"--ensemble: {error}") from error
+    if ensemble and not all(model.decoder.supports_ensemble for model in predictor.models):
+        raise UsageError("--ensemble needs autoregressive decoders: decoder.kind recurrent, transformer or s2vt")
+    try:
+        predictor = with_reranker(predictor, task, rerank, rerank_weight)
+    except UsageError as error:
+        if str(error).startswith("--rerank"):
+            raise
+        raise UsageError(f"--rerank: {error}") from error
+    if predictor.reranker is not None and not predictor.reranker.model.decoder.is_label_synchronous:
+        raise UsageError(
+            f"--rerank {rerank}: the likelihood of a sentence is needed, which only autoregressive decoders have"
+        )
+    return predictor
