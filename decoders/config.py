@@ -17,15 +17,13 @@ InitStateName = Literal["projection", "zeros"]
 
 @dataclass(frozen=True, kw_only=True)
 class RecurrentDecoderConfig:
-    """Settings of the attentional LSTM decoder that all tasks share."""
+    """Settings of the attentional LSTM, GRU or RNN decoder."""
 
     uses_attention: ClassVar[bool] = True
     is_label_synchronous: ClassVar[bool] = True
 
     kind: Literal["recurrent"] = "recurrent"
-    """recurrent: the attentional LSTM, GRU or RNN; transformer (Vaswani et al. 2017); ctc (Graves et al. 2006);
-    transducer: the RNN-transducer (Graves 2012); transducer_attention: the same with attention (Prabhavalkar et al.
-    2017); s2vt (Venugopalan et al. 2015b). Each kind has settings of its own."""
+    """Each kind has settings of its own."""
     cell: CellName = "lstm"
     hidden_dim: int = 512
     num_layers: int = 1
@@ -53,13 +51,13 @@ class RecurrentDecoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerDecoderConfig:
-    """Settings of the Transformer decoder, whose cross-attention is that of ``AttentionConfig``."""
+    """Settings of the Transformer decoder (Vaswani et al. 2017), whose cross-attention is that of ``AttentionConfig``."""
 
     uses_attention: ClassVar[bool] = True
     is_label_synchronous: ClassVar[bool] = True
 
     kind: Literal["transformer"] = "transformer"
-    """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
+    """Each kind has settings of its own."""
     hidden_dim: int = 512
     num_layers: int = 1
     num_heads: int = 4
@@ -84,25 +82,25 @@ class TransformerDecoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CTCDecoderConfig:
-    """Settings of a CTC output layer."""
+    """Settings of a CTC output layer (Graves et al. 2006)."""
 
     uses_attention: ClassVar[bool] = False
     is_label_synchronous: ClassVar[bool] = False
 
     kind: Literal["ctc"] = "ctc"
-    """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
+    """Each kind has settings of its own."""
     dropout: float = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransducerDecoderConfig:
-    """Settings of an RNN-transducer."""
+    """Settings of an RNN-transducer (Graves 2012)."""
 
     uses_attention: ClassVar[bool] = False
     is_label_synchronous: ClassVar[bool] = False
 
     kind: Literal["transducer"] = "transducer"
-    """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
+    """Each kind has settings of its own."""
     cell: CellName = "lstm"
     hidden_dim: int = 512
     num_layers: int = 1
@@ -117,13 +115,13 @@ class TransducerDecoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionTransducerDecoderConfig:
-    """Settings of an RNN-transducer whose prediction network attends to the source."""
+    """Settings of an RNN-transducer whose prediction network attends to the source (Prabhavalkar et al. 2017)."""
 
     uses_attention: ClassVar[bool] = True
     is_label_synchronous: ClassVar[bool] = False
 
     kind: Literal["transducer_attention"] = "transducer_attention"
-    """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
+    """Each kind has settings of its own."""
     cell: CellName = "lstm"
     hidden_dim: int = 512
     num_layers: int = 1
@@ -146,13 +144,13 @@ class AttentionTransducerDecoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class S2VTDecoderConfig:
-    """Settings of S2VT: two stacked LSTMs that read the source and then generate the sentence."""
+    """Settings of S2VT: two stacked LSTMs that read the source and then generate the sentence (Venugopalan et al. 2015b)."""
 
     uses_attention: ClassVar[bool] = False
     is_label_synchronous: ClassVar[bool] = True
 
     kind: Literal["s2vt"] = "s2vt"
-    """recurrent, transformer, ctc, transducer, transducer_attention or s2vt."""
+    """Each kind has settings of its own."""
     hidden_dim: int = 512
     embedding_dim: int = 256
     tie_embeddings: bool = True

@@ -14,8 +14,7 @@ class RecurrentEncoderConfig:
     """Settings of an LSTM, GRU or Elman network over a sequence of vectors."""
 
     kind: Literal["recurrent"] = "recurrent"
-    """recurrent; transformer: self-attention (Vaswani et al. 2017); convolutional: gated convolutions (Gehring et al.
-    2017). Encoders of images and videos also allow none. Each kind has its own settings."""
+    """Each kind has settings of its own."""
     cell: CellName = "lstm"
     hidden_dim: int = 256
     """Features of a state, for each direction."""
@@ -32,10 +31,10 @@ class RecurrentEncoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerEncoderConfig:
-    """Settings of a Transformer encoder over a sequence of vectors."""
+    """Settings of a Transformer encoder (Vaswani et al. 2017) over a sequence of vectors."""
 
     kind: Literal["transformer"] = "transformer"
-    """recurrent, transformer or convolutional; for images and videos also none."""
+    """Each kind has settings of its own."""
     hidden_dim: int = 256
     """Features of a state."""
     num_layers: int = 1
@@ -56,10 +55,10 @@ class TransformerEncoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ConvS2SEncoderConfig:
-    """Settings of gated convolutions over a sequence of vectors."""
+    """Settings of gated convolutions over a sequence of vectors (Gehring et al. 2017)."""
 
     kind: Literal["convolutional"] = "convolutional"
-    """recurrent, transformer or convolutional; for images and videos also none."""
+    """Each kind has settings of its own."""
     hidden_dim: int = 256
     """Features of a state."""
     num_layers: int = 1
@@ -77,7 +76,7 @@ class NoSequenceEncoderConfig:
     """Settings without a sequence encoder: the decoder attends to the projected states of the frontend."""
 
     kind: Literal["none"] = "none"
-    """none; or recurrent, transformer or convolutional, for a sequence encoder over the states."""
+    """Each kind has settings of its own."""
     hidden_dim: int = 256
     """Features of a projected state."""
     pooling: PoolingName = "default"
