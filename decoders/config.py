@@ -51,7 +51,7 @@ class RecurrentDecoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerDecoderConfig:
-    """Settings of the Transformer decoder (Vaswani et al. 2017), whose cross-attention is that of ``AttentionConfig``."""
+    """Settings of the Transformer decoder (Vaswani et al. 2017), whose cross-attention has an ``AttentionConfig``."""
 
     uses_attention: ClassVar[bool] = True
     is_label_synchronous: ClassVar[bool] = True
@@ -144,7 +144,7 @@ class AttentionTransducerDecoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class S2VTDecoderConfig:
-    """Settings of S2VT: two stacked LSTMs that read the source and then generate the sentence (Venugopalan et al. 2015b)."""
+    """Settings of S2VT: two stacked LSTMs that read the source, then generate (Venugopalan et al. 2015b)."""
 
     uses_attention: ClassVar[bool] = False
     is_label_synchronous: ClassVar[bool] = True
