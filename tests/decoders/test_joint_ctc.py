@@ -1,4 +1,4 @@
-"""Joint CTC and attention: prefix probabilities against brute force, and the contract of autoregressive decoders."""
+"""Joint CTC and attention: prefix probabilities against brute force, and the contract of label-synchronous decoders."""
 
 import itertools
 import math

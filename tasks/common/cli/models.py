@@ -32,7 +32,10 @@ def load_predictor(
             raise
         raise UsageError(f"--ensemble: {error}") from error
     if ensemble and not all(model.decoder.supports_ensemble for model in predictor.models):
-        raise UsageError("--ensemble needs autoregressive decoders: decoder.kind recurrent, transformer or s2vt")
+        raise UsageError(
+            "--ensemble needs label-synchronous decoders (which predict token by token): decoder.kind recurrent, "
+            "transformer or s2vt"
+        )
     try:
         predictor = with_reranker(predictor, task, rerank, rerank_weight)
     except UsageError as error:
@@ -41,6 +44,7 @@ def load_predictor(
         raise UsageError(f"--rerank: {error}") from error
     if predictor.reranker is not None and not predictor.reranker.model.decoder.is_label_synchronous:
         raise UsageError(
-            f"--rerank {rerank}: the likelihood of a sentence is needed, which only autoregressive decoders have"
+            f"--rerank {rerank} needs the likelihood of a sentence, so a label-synchronous decoder (one that predicts "
+            "token by token): decoder.kind recurrent, transformer or s2vt"
         )
     return predictor

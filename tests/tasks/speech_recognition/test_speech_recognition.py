@@ -274,7 +274,7 @@ def test_options_that_a_decoder_does_not_support_are_refused(train, capsys):
     for kind in ("ctc", "transducer"):
         assert "--sample" in error_of(capsys, "predict", train(*VARIANTS[kind]), "one.wav", "--sample")
     folder = train(*VARIANTS["ctc"])
-    assert "ensemble needs label-synchronous decoders" in error_of(
+    assert "--ensemble needs label-synchronous decoders" in error_of(
         capsys, "predict", folder, "one.wav", "--ensemble", train(*VARIANTS["ctc"])
     )
 
