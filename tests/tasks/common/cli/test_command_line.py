@@ -1,6 +1,7 @@
 """The command line: its output and files, and one line on standard error with exit code 2 for every mistake."""
 
 import csv
+import dataclasses
 import functools
 import io
 import itertools
@@ -15,7 +16,16 @@ import sacrebleu
 from matplotlib.image import imread
 
 import run
+from decoders.config import SearchConfig
+from tasks.common.cli import train as train_module
+from tasks.common.cli.arguments import parse
+from tasks.common.cli.compare import parse_compare
 from tasks.common.cli.demo import TOY_TASKS
+from tasks.common.cli.tune import parse_tune
+from tasks.common.errors import UsageError
+from tasks.dialogue.chat import ChatOptions
+from tasks.image_captioning import PRESETS as IMAGE_PRESETS
+from tasks.speech_recognition import PRESETS as SPEECH_PRESETS
 from tasks.toy_world import scenes
 from tasks.translation import PRESETS
 
@@ -95,11 +105,11 @@ def test_predict_writes_an_empty_line_for_each_of_nothing_but_empty_lines(train,
 
 
 @pytest.mark.parametrize(
-    "typed, is_told", [("articel.txt", True), ("folder/", True), ("Ende.", False), ("a.b c", False)]
+    "typed, is_reported", [("articel.txt", True), ("folder/", True), ("Ende.", False), ("a.b c", False)]
 )
-def test_a_file_that_is_not_there_is_told_of_and_read_as_text(typed, is_told, train, capsys):
+def test_the_name_of_a_missing_file_is_reported_and_read_as_text(typed, is_reported, train, capsys):
     run.main(["translation", "predict", train(), typed])
-    assert (f"there is no file {typed}" in capsys.readouterr().err) == is_told
+    assert (f"there is no file {typed}" in capsys.readouterr().err) == is_reported
 
 
 def test_predict_takes_a_sentence_that_is_longer_than_a_files_name_can_be(train, capsys):
@@ -126,7 +136,7 @@ def test_samples_depend_on_their_seed(train, capsys):
     assert len(samples[0]) == 8 and samples[0] == samples[1] != samples[2]
 
 
-def test_evaluate_leaves_scores_hypotheses_and_a_picture(train, capsys):
+def test_evaluate_leaves_scores_hypotheses_and_a_plot(train, capsys):
     printed = call(capsys, "evaluate", train())
     folder = Path(train()) / "evaluation"
     report = json.loads((folder / "test.json").read_text())
@@ -155,13 +165,13 @@ def test_evaluate_against_another_run_needs_its_hypotheses_and_tests_the_differe
 def test_runs_with_the_same_vocabulary_form_an_ensemble(train, capsys):
     alone = call(capsys, "predict", train(), *SENTENCES)
     assert call(capsys, "predict", train(), *SENTENCES, "--ensemble", train()) == alone
-    other, stranger = train("--train.seed", "2"), train("--vocabulary.size", "20")
+    other, incompatible = train("--train.seed", "2"), train("--vocabulary.size", "20")
     assert len(call(capsys, "predict", train(), *SENTENCES, "--ensemble", other)) == 2
     assert "24 examples" in call(capsys, "evaluate", train(), "--ensemble", other)[0]
-    assert "another vocabulary" in refused(capsys, "translation", "evaluate", train(), "--ensemble", stranger)
+    assert "another vocabulary" in refused(capsys, "translation", "evaluate", train(), "--ensemble", incompatible)
 
 
-def test_compare_makes_a_table_and_pictures_and_trains_nothing_twice(capsys):
+def test_compare_makes_a_table_and_plots_and_trains_nothing_twice(capsys):
     command = ["compare", "tiny", "--vary", "attention=general,none", "--run", "runs", *TINY]
     assert call(capsys, *command) == Path("runs/compare.md").read_text().split("\n")[:-1]
     first, second = csv.DictReader(Path("runs/compare.csv").read_text().splitlines())
@@ -175,14 +185,14 @@ def test_compare_makes_a_table_and_pictures_and_trains_nothing_twice(capsys):
     assert len(times) == 2 and all(path.stat().st_mtime_ns == time for path, time in times.items())
 
 
-def test_tune_searches_goes_on_where_it_stopped_and_puts_the_best_first(capsys):
+def test_tune_searches_continues_where_it_stopped_and_puts_the_best_first(capsys):
     flags = ["--space", "train.lr=1e-4..1e-2", "--space", "decoder.hidden_dim=8..16", "--space", "attention=dot,none"]
     command = ["tune", "tiny", *flags, "--run", "runs", *TINY]
     call(capsys, *command, "--trials", "1")
     assert call(capsys, *command, "--trials", "3") == Path("runs/tune.md").read_text().split("\n")[:-1]
     rows = list(csv.DictReader(Path("runs/tune.csv").read_text().splitlines()))
     assert sorted(row["trial"] for row in rows) == ["0", "1", "2"]
-    assert len({row["train.lr"] for row in rows}) == 3  # a search that goes on tries something else
+    assert len({row["train.lr"] for row in rows}) == 3  # a continued search tries other values
     scores = [float(row["bleu"]) for row in rows]
     assert scores == sorted(scores, reverse=True)
     for row in rows:
@@ -207,7 +217,7 @@ def test_a_search_over_something_else_needs_another_folder_and_the_best_flags_ca
     )
 
 
-def test_a_search_goes_past_trials_whose_sizes_do_not_go_together(capsys):
+def test_a_search_skips_trials_whose_sizes_do_not_go_together(capsys):
     command = ["tune", "tiny", "--space", "attention.num_heads=3,2", "--run", "runs", *TINY, "--trials", "1"]
     call(capsys, *command)
     (row,) = csv.DictReader(Path("runs/tune.csv").read_text().splitlines())
@@ -231,7 +241,7 @@ def test_the_demo_prints_a_table_and_plots_a_gallery(place, capsys):
     assert is_image(gallery / "one scene.png")
 
 
-MISTAKES = [  # what is typed, T for translation, where RUN and NONE are trained runs, and what the line has to say
+MISTAKES = [  # arguments, where T is translation, RUN and NONE are trained runs, and words of the error message
     ("translatoin train", ["task", "did you mean 'translation'"]),
     ("demo --preset tinny", ["preset", "did you mean 'tiny'"]),
     ("T trian", ["command", "'trian'", "did you mean 'train'"]),
@@ -256,7 +266,7 @@ MISTAKES = [  # what is typed, T for translation, where RUN and NONE are trained
     ("T predict RUN x --n-best 3 --beam 2", ["--n-best is 3", "between 1 and the beam, 2"]),
     ("T predict RUN x --length-penalty nan", ["length-penalty"]),
     ("T predict NONE eine --coverage-penalty 1", ["coverage-penalty"]),
-    ("T predict NONE x --plot-dir pictures", ["--plot-dir", "no alignment"]),
+    ("T predict NONE x --plot-dir plots", ["--plot-dir", "no alignment"]),
     (
         "T train tiny --encoder.max-source-tokens 400",
         ["--encoder.max-source-tokens is 400", "--batch.max-source-length"],
@@ -305,21 +315,126 @@ MISTAKES = [  # what is typed, T for translation, where RUN and NONE are trained
     ("T tune tiny --space train.lr=a..b", ["--space train.lr=a..b", "numbers"]),
     ("T tune tiny --space train.lr=1,,2", ["empty value"]),
     ("T tune tiny --space trian.lr=1,2", ["'trian.lr'", "did you mean 'train'"]),
+    ("T tune tiny --space decoder.num_head=1,2", ["'decoder.num_head'", "did you mean 'decoder.num_heads'"]),
+    ("T tune tiny --space decoder.num_heads=1,2", ["--decoder.num-heads", "transformer", "is recurrent"]),
+    ("T tune tiny --space attention.window_size=1..2", ["--attention.window-size has no effect", "is global"]),
+    ("T tune tiny --space train.lr=1..2 --search.top-k 3", ["--search.top-k has no effect"]),
+    ("T compare tiny --vary attention.window_size=3,5", ["--attention.window-size has no effect", "is global"]),
+    ("T compare tiny --vary decoder.num_heads=2,4", ["--decoder.num-heads", "transformer", "is recurrent"]),
+    ("T compare tiny --vary decoder=recurrent,s2vt --decoder.num-heads 2", ["--decoder.num-heads", "transformer"]),
+    ("T compare tiny --vary decoder=ctc,s2vt --attention.score dot", ["--attention.score has no effect"]),
+    ("T compare tiny --vary train.seed=1,2", ["--train.seed", "--seeds"]),
+    ("T compare tiny --vary attention=none,dot --train.seed 2", ["--train.seed", "--seeds"]),
+    ("T train tiny --resume --run RUN --init-from RUN", ["--resume", "--init-from", "leave one"]),
+    ("T train tiny --resume --run RUN --train.lr 1", ["--resume", "another run", "--train.epochs"]),
+    ("T train tiny --run new --init-from nowhere", ["no run in nowhere"]),
+    ("T train tiny --run new --init-from RUN --decoder.num-heads 2", ["transformer", "is recurrent"]),
+    *(
+        (f"T train tiny --run new --init-from RUN {flag}", [flag.split()[0], "with --init-from", "leave it out"])
+        for flag in ("--vocabulary.size 300", "--vocabulary.shared", "--vocabulary.kind character", "--train.init he")
+    ),
+    ("T train tiny --decoder.kindd ctc", ["recurrent,transformer,ctc,transducer,transducer_attention,s2vt"]),
+    ("T train tiny --source de --target de", ["--source and --target are both 'de'"]),
+    ("dialogue train tiny --context-turns 0", ["--context-turns is 0"]),
+    ("dialogue train tiny --turns-column x", ["--turns-column has no effect: --data is not set"]),
+    ("T evaluate RUN --n-best 2", ["--n-best has no effect"]),
+    ("T evaluate RUN --rerank-weight 0.2", ["--rerank-weight has no effect: --rerank is not set"]),
+    ("T predict RUN x --rerank-weight 0.2", ["--rerank-weight has no effect: --rerank is not set"]),
+    ("T predict RUN x --seed 2", ["--seed has no effect: --sample is not set"]),
+    ("T predict RUN x --format srt --scores", ["--scores has no effect: --format is srt"]),
+    ("T predict RUN x --format vtt --n-best 2", ["--n-best has no effect: --format is vtt"]),
+    ("T predict RUN x --ensemble nowhere", ["--ensemble: there is no run in nowhere"]),
+    ("T predict RUN x --ensemble NONE nowhere", ["--ensemble: there is no run in nowhere"]),
+    ("T predict RUN x --rerank nowhere", ["--rerank: there is no run in nowhere"]),
+    ("T predict CTC x --ensemble RUN", ["--ensemble needs", "--decoder.kind recurrent"]),
 ]
 
 
 @pytest.mark.parametrize("typed, words", MISTAKES, ids=[typed for typed, _ in MISTAKES])
 def test_a_mistake_is_one_line_that_names_it(typed, words, train, capsys):
-    names = {"T": lambda: "translation", "RUN": train, "NONE": lambda: train("--attention.score", "none")}
-    line = refused(capsys, *re.sub(r"\b(T|RUN|NONE)\b", lambda name: names[name[0]](), typed).split())
+    names = {
+        "T": lambda: "translation",
+        "RUN": train,
+        "NONE": lambda: train("--attention.score", "none"),
+        "CTC": lambda: train("--decoder.kind", "ctc"),
+    }
+    line = refused(capsys, *re.sub(r"\b(T|RUN|NONE|CTC)\b", lambda name: names[name[0]](), typed).split())
     assert [word for word in words if word not in line] == []
+
+
+def test_a_run_is_initialized_from_another_with_its_configuration(train, capsys):
+    transformer = train("--decoder.kind", "transformer", "--decoder.num-heads", "4")
+    command = ["train", "tiny", "--init-from", transformer, "--decoder.num-heads", "2", "--vocabulary.size", "400"]
+    call(capsys, *command, "--train.epochs", "1", "--run", "second")
+    config = json.loads(Path("second/config.json").read_text())["config"]
+    assert (config["decoder"]["kind"], config["decoder"]["num_heads"]) == ("transformer", 2)
+    assert config["search"]["max_length"] == 12
+
+
+def test_a_run_with_a_pretrained_encoder_can_be_fine_tuned(monkeypatch):
+    pretrained = dataclasses.replace(IMAGE_PRESETS["tiny"](), data="folder")
+    pretrained = dataclasses.replace(pretrained, encoder=dataclasses.replace(pretrained.encoder, pretrained="some"))
+    monkeypatch.setattr(train_module, "load_config", lambda task, folder: pretrained)
+    flags = ["--init-from", "first", "--train.encoder-lr", "3e-5"]
+    options, folder = train_module.parse_train("image_captioning", flags)
+    assert (options.config.train.encoder_lr, options.config.encoder.pretrained) == (3e-5, "some")
+    assert folder == Path("runs/image_captioning-demo")
+
+
+def test_features_are_those_of_the_run_that_initializes_another(monkeypatch):
+    monkeypatch.setattr(train_module, "load_config", lambda task, folder: SPEECH_PRESETS["tiny"]())
+    for flag in ("--features.normalization=global", "--features.num-mels=40"):
+        with pytest.raises(UsageError, match=f"{flag.partition('=')[0]}: with --init-from"):
+            train_module.parse_train("speech_recognition", ["--init-from", "first", flag])
+
+
+def test_help_lists_all_kinds(capsys):
+    with pytest.raises(SystemExit):
+        run.main(["image_captioning", "train", "--init-from", "nowhere", "--help"])
+    assert "--encoder.kind {none,recurrent,transformer,convolutional}" in capsys.readouterr().out
+
+
+def test_kinds_are_compared_with_flags_that_only_some_of_them_have():
+    vary = ["--vary", "decoder=recurrent,transformer,ctc", "--decoder.num-heads", "8", "--attention.score", "dot"]
+    _, _, variants = parse_compare("translation", ["tiny", *vary])
+    recurrent, transformer, ctc = variants.values()
+    assert (recurrent.decoder.kind, transformer.decoder.num_heads, ctc.decoder.kind) == ("recurrent", 8, "ctc")
+    assert recurrent.attention.score == "dot" and ctc.attention is None
+
+
+def test_kinds_are_compared_together_with_their_settings():
+    vary = ["--vary", "decoder.kind=recurrent,transformer", "--vary", "decoder.num_heads=2,4"]
+    _, _, variants = parse_compare("translation", ["tiny", *vary])
+    assert [*variants] == [
+        "decoder.kind=recurrent decoder.num_heads=2",  # the same as with 4, which is left out
+        "decoder.kind=transformer decoder.num_heads=2",
+        "decoder.kind=transformer decoder.num_heads=4",
+    ]
+
+
+def test_a_search_may_have_settings_that_only_some_trials_use():
+    space = ["attention.locality=global,local_m", "attention.window_size=2..10", "decoder=recurrent,transformer"]
+    space += ["decoder.num_heads=2,4"]
+    flags = [flag for each in space for flag in ("--space", each)]
+    _, parser, _ = parse_tune("translation", ["tiny", *flags])
+    parsed = parser.parse(("attention.locality=global", "attention.window_size=3", "decoder.num_heads=2"))[0]
+    assert (parsed.config.attention.locality, parsed.config.decoder.kind) == ("global", "recurrent")
+    parsed = parser.parse(("decoder=transformer", "decoder.num_heads=2"))[0]
+    assert (parsed.config.decoder.kind, parsed.config.decoder.num_heads) == ("transformer", 2)
+
+
+@pytest.mark.parametrize("flag, reason", [("--n-best=2", "the best reply"), ("--seed=2", "--sample is not set")])
+def test_chat_refuses_flags_without_effect(flag, reason):
+    with pytest.raises(UsageError, match=f"has no effect: {reason}"):
+        parse(ChatOptions, [flag], "chat", ChatOptions(SearchConfig()))
+    parse(ChatOptions, [flag, "--sample"], "chat", ChatOptions(SearchConfig()))
 
 
 def config(task: str = "translation", **settings) -> str:
     return json.dumps({"task": task, "config": settings})
 
 
-DAMAGES = {  # of a run: a file, what then stands in it (None: it is gone), and what the line has to say
+DAMAGES = {  # of a run: a file, its new content (None: it is deleted), and words of the error message
     "unknown kind": ("config.json", config(decoder={"kind": "recurent"}), ["config.json", "'recurent'"]),
     "other task": ("config.json", config("speech_recognition"), ["'speech_recognition'", "'translation'"]),
     "unknown setting": ("config.json", config(train={"colour": "red"}), ["config.json", "'colour'"]),
@@ -338,7 +453,7 @@ DAMAGES = {  # of a run: a file, what then stands in it (None: it is gone), and 
     "half a config": ("config.json", "{", ["config.json"]),
     "no config": ("config.json", None, ["config.json is missing"]),
     "empty vocabulary": ("vocabulary.json", "{}", ["vocabulary.json"]),
-    "hollow vocabulary": ("vocabulary.json", '{"target": {}}', ["vocabulary.json"]),
+    "vocabulary without entries": ("vocabulary.json", '{"target": {}}', ["vocabulary.json"]),
     "half a vocabulary": ("vocabulary.json", '{"target', ["vocabulary.json"]),
     "no vocabulary": ("vocabulary.json", None, ["vocabulary.json is missing"]),
     "truncated weights": ("best.safetensors", lambda own, other: own[:5000], ["best.safetensors"]),
