@@ -62,9 +62,11 @@ def setting_path(part: str, config: Config) -> str:
     in_group = [name for name in known if name.startswith(f"{path}.")]
     if in_group:
         return in_group[0]
-    group = path.rpartition(".")[0]
-    names = [name for name in known if name.startswith(f"{group}.")] if group else []
-    raise unknown_name("setting", part.split("=")[0], names or dict.fromkeys(name.split(".")[0] for name in known))
+    group, _, last = path.rpartition(".")
+    names = [name.removeprefix(f"{group}.") for name in known if name.startswith(f"{group}.")]
+    if group and names:
+        raise unknown_name(f"{group} setting", last, names)
+    raise unknown_name("setting", part.split("=")[0], dict.fromkeys(name.split(".")[0] for name in known))
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sacrebleu
 from matplotlib.image import imread
 
 import run
-from decoders.config import SearchConfig
+from decoders.config import SearchConfig, TransformerDecoderConfig
 from tasks.common.cli import train as train_module
 from tasks.common.cli.arguments import parse
 from tasks.common.cli.compare import parse_compare
@@ -315,7 +316,7 @@ MISTAKES = [  # arguments, where T is translation, RUN and NONE are trained runs
     ("T tune tiny --space train.lr=a..b", ["--space train.lr=a..b", "numbers"]),
     ("T tune tiny --space train.lr=1,,2", ["empty value"]),
     ("T tune tiny --space trian.lr=1,2", ["'trian.lr'", "did you mean 'train'"]),
-    ("T tune tiny --space decoder.num_head=1,2", ["'decoder.num_head'", "did you mean 'decoder.num_heads'"]),
+    ("T tune tiny --space decoder.num_head=1,2", ["unknown decoder setting 'num_head'", "did you mean 'num_heads'"]),
     ("T tune tiny --space decoder.num_heads=1,2", ["--decoder.num-heads", "transformer", "is recurrent"]),
     ("T tune tiny --space attention.window_size=1..2", ["--attention.window-size has no effect", "is global"]),
     ("T tune tiny --space train.lr=1..2 --search.top-k 3", ["--search.top-k has no effect"]),
@@ -398,8 +399,9 @@ def test_kinds_are_compared_with_flags_that_only_some_of_them_have():
     vary = ["--vary", "decoder=recurrent,transformer,ctc", "--decoder.num-heads", "8", "--attention.score", "dot"]
     _, _, variants = parse_compare("translation", ["tiny", *vary])
     recurrent, transformer, ctc = variants.values()
-    assert (recurrent.decoder.kind, transformer.decoder.num_heads, ctc.decoder.kind) == ("recurrent", 8, "ctc")
-    assert recurrent.attention.score == "dot" and ctc.attention is None
+    assert isinstance(transformer.decoder, TransformerDecoderConfig) and transformer.decoder.num_heads == 8
+    assert (recurrent.decoder.kind, ctc.decoder.kind) == ("recurrent", "ctc")
+    assert recurrent.attention is not None and recurrent.attention.score == "dot" and ctc.attention is None
 
 
 def test_kinds_are_compared_together_with_their_settings():
@@ -434,7 +436,9 @@ def config(task: str = "translation", **settings) -> str:
     return json.dumps({"task": task, "config": settings})
 
 
-DAMAGES = {  # of a run: a file, its new content (None: it is deleted), and words of the error message
+DAMAGES: dict[
+    str, tuple[str, Any, list[str]]
+] = {  # of a run: a file, its new content (None: it is deleted), and words of the error message
     "unknown kind": ("config.json", config(decoder={"kind": "recurent"}), ["config.json", "'recurent'"]),
     "other task": ("config.json", config("speech_recognition"), ["'speech_recognition'", "'translation'"]),
     "unknown setting": ("config.json", config(train={"colour": "red"}), ["config.json", "'colour'"]),
