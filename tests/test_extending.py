@@ -188,4 +188,4 @@ def test_the_worked_task_is_a_command(task_package: ModuleType, monkeypatch: pyt
     with pytest.raises(SystemExit) as exited:
         run.main([TASK, "train", "tiny", "--num-examples", "5", "--data", "folder"])
     assert exited.value.code == 2
-    assert "--num-examples has no effect: data is set" in capsys.readouterr().err
+    assert "--num-examples has no effect: --data is set" in capsys.readouterr().err

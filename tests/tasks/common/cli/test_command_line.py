@@ -471,7 +471,8 @@ def test_a_damaged_run_is_one_line_that_names_the_file(damage, train, capsys):
     name, content, words = DAMAGES[damage]
     file = Path(shutil.copytree(train(), "copy"), name)
     if callable(content):
-        file.write_bytes(content(file.read_bytes(), Path(train("--attention.score", "none"), name).read_bytes()))
+        damaged: Any = content(file.read_bytes(), Path(train("--attention.score", "none"), name).read_bytes())
+        file.write_bytes(damaged)
     else:
         file.unlink() if content is None else file.write_text(content)
     line = refused(capsys, "translation", "predict", "copy", "x")
