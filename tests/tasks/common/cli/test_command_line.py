@@ -226,7 +226,8 @@ def test_a_search_skips_trials_whose_sizes_do_not_go_together(capsys):
     with pytest.raises(SystemExit) as exit:
         run.main(["translation", "tune", "tiny", "--space", "attention.num_heads=3,5", "--trials", "2", *TINY])
     assert exit.value.code == 2
-    first, *_, last = capsys.readouterr().err.strip().split("\n")
+    first, second, *_, last = capsys.readouterr().err.strip().split("\n")
+    assert second.startswith("trial 0: --attention.num-heads is")
     assert first.startswith("trial 0: attention.num_heads=") and last.startswith("error: none of 10 trials")
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from tasks.common.cli.messages import with_flags
+from tasks.common.training.alignment_monitor import DiagonalityMonitor
 from tasks.dialogue import Config as DialogueConfig
 from tasks.translation import Config
 
@@ -46,3 +47,10 @@ def test_what_was_typed_stays_as_it_is():
 def test_the_search_has_flags_without_a_prefix_in_evaluate_and_predict():
     assert with_flags("search.beam is 0", Config, flat="search") == "--beam is 0"
     assert with_flags("search.beam is 0", Config) == "--search.beam is 0"
+
+
+def test_warnings_during_training_name_flags():
+    warning = DiagonalityMonitor().warning(0.1, 20)
+    assert warning is not None and warning.endswith(
+        "try --decoder.ctc-weight 0.3, --attention.score location, or --attention.guidance-weight 1"
+    )
