@@ -9,9 +9,10 @@ from torch.testing import assert_close
 
 from attention import AttentionConfig, FixedContext, coverage_loss
 from attention.memory import Memory
-from decoders import PointerGenerator, RecurrentDecoder, SearchConfig, TransformerDecoder
+from decoders import BOS, EOS, PAD, UNK, PointerGenerator, RecurrentDecoder, SearchConfig, TransformerDecoder
 from decoders.build import build_decoder
 from decoders.config import RecurrentDecoderConfig, TransformerDecoderConfig
+from decoders.pointer_generator import copy_weights
 from tasks.common.text.tokenizer import Tokenizer, VocabularyConfig
 
 VOCAB, DIM = 11, 4
@@ -48,8 +49,10 @@ def test_probabilities_are_the_published_mixture(kind, memory):
             gate = 1 / (1 + math.exp(-decoder.copy_gate(features).item()))
             generated = decoder.generator.logits(features).softmax(dim=-1).tolist()
             expected = [gate * each for each in generated]
-            for at in range(length):
-                expected[memory.token_ids[row, at]] += (1 - gate) * output.weights[row, position, at].item()
+            copyable = [at for at in range(length) if memory.token_ids[row, at] != EOS]
+            total = output.weights[row, position, copyable].sum().item()
+            for at in copyable:
+                expected[memory.token_ids[row, at]] += (1 - gate) * output.weights[row, position, at].item() / total
             assert_close(found[row, position].tolist(), expected, rtol=1e-4, atol=1e-6)
             assert sum(expected) == pytest.approx(1)
 
@@ -67,6 +70,51 @@ def test_the_loss_is_that_of_the_mixture_although_training_never_computes_it(kin
         log_probs = mixed[row, position, targets[row, position]]
         expected -= (1 - smoothing) * log_probs + smoothing * generated[row, position].mean()
     assert_close(decoder.loss(tokens, memory, label_smoothing=smoothing), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_special_tokens_are_not_copied_and_the_rest_of_the_attention_is_divided_by_its_sum():
+    weights = torch.tensor([[0.1, 0.2, 0.2, 0.1, 0.4], [0.0, 0.0, 0.0, 0.5, 0.5]])
+    token_ids = torch.tensor([[BOS, 7, UNK, PAD, EOS], [BOS, 7, UNK, EOS, PAD]])
+    assert_close(copy_weights(weights, token_ids), torch.tensor([[0.0, 0.5, 0.5, 0.0, 0.0], [0.0] * 5]))
+
+
+@every_generator
+def test_a_closed_gate_never_generates_the_end_of_the_source(kind, memory):
+    decoder, tokens = build(kind), torch.randint(VOCAB, (3, 4))
+    with torch.no_grad():
+        decoder.copy_gate.bias.fill_(-30.0)  # always copy
+    found = decoder(tokens, memory).features.exp()
+    assert found[..., EOS].max() < 1e-6
+    assert_close(found.sum(dim=-1), torch.ones(3, 4))
+
+
+@every_generator
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_without_a_token_to_copy_the_generator_is_alone(kind, smoothing, make_memory):
+    decoder, made = build(kind), make_memory([1, 1], DIM)
+    memory = Memory(made.states, made.mask, made.summary, token_ids=torch.tensor([[EOS], [EOS]]))
+    tokens = torch.tensor([[2, 8, 10, 3], [2, 4, 9, 3]])
+    generated = decoder.generator.logits(decoder.generator(tokens, memory).features).log_softmax(dim=-1)
+    assert_close(decoder(tokens, memory).features, generated)
+    loss = decoder.loss(tokens, memory, label_smoothing=smoothing)
+    assert_close(loss, decoder.generator.loss(tokens, memory, label_smoothing=smoothing))
+    loss.backward()
+    gradients = {name: weight.grad for name, weight in decoder.named_parameters() if weight.grad is not None}
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
+    assert not gradients["copy_gate.weight"].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_gradients_stay_finite_however_little_attention_there_is_to_what_can_be_copied(dtype):
+    token_ids = torch.tensor([5, 6, EOS]).expand(60, 3)
+    scores = torch.stack([torch.zeros(60), -torch.arange(60.0), 2 * torch.arange(60.0)], dim=-1).requires_grad_()
+    weights = scores.softmax(dim=-1).to(dtype)
+    found = copy_weights(weights, token_ids)
+    copies = found.any(dim=-1)
+    assert copies[0] and not copies[-1]
+    assert_close(found.sum(dim=-1), copies.float())
+    found[copies, 0].clamp(min=1e-30).log().sum().backward()
+    assert scores.grad is not None and scores.grad.isfinite().all()
 
 
 @every_generator
