@@ -92,6 +92,8 @@ class SelfCritical(nn.Module):
         # The reward less the mean of the other samples' rewards.
         advantage = (rewards - rewards.mean(dim=1, keepdim=True)) * num_samples / (num_samples - 1)
         tokens = pad_ids([add_bos_eos(sampled.tokens) for hypotheses in samples for sampled in hypotheses]).to(device)
+        # At the maximal length the end is forced: it was not sampled, so there is nothing to learn from it.
+        tokens = tokens[:, : self.search.max_length + 1]
         source_index = torch.arange(len(samples), device=device).repeat_interleave(num_samples)
         targets = tokens[:, 1:]
         output = self.decoder(tokens[:, :-1], memory.select(source_index))

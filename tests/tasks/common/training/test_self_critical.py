@@ -56,7 +56,10 @@ def batch(size: int, rows: list[int]) -> Batch:
     return Batch(SourceBatch(values, torch.ones(len(rows), 2, dtype=torch.bool)), torch.ones(len(rows), 3).long(), rows)
 
 
-def test_the_gradient_is_that_of_the_rewards_above_the_others_mean(criterion, tokenizer, monkeypatch):
+@pytest.mark.parametrize("max_length", [4, 2])
+def test_the_gradient_is_that_of_the_rewards_above_the_others_mean(max_length, criterion, tokenizer, monkeypatch):
+    """Of all that was sampled, so without an end that was forced by the maximal length."""
+    criterion.search = dataclasses.replace(criterion.search, max_length=max_length)
     words = {word: tokenizer.encode([word])[0][0] for word in ("cat", "two", "dogs")}
     samples = [[[words["cat"]], [words["two"], words["dogs"]], []]]
     rewards = {1: 1.0, 2: 4.0, 0: 0.0}
@@ -70,7 +73,7 @@ def test_the_gradient_is_that_of_the_rewards_above_the_others_mean(criterion, to
     for tokens in samples[0]:
         others = [rewards[len(other)] for other in samples[0] if other is not tokens]
         log_prob, last = torch.zeros(()), [0, 2]
-        for token in [*tokens, EOS]:
+        for token in [*tokens, EOS][:max_length]:
             energies = table.table[last[0], last[1]] + summary
             written = energies.index_fill(0, torch.tensor([PAD, UNK, BOS]), float("-inf"))  # which are never sampled
             log_prob = log_prob + written.log_softmax(-1)[token]
