@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.testing import assert_close
 
 from encoders.base import Encoder, IdentityFrontend, SourceBatch
@@ -121,6 +122,20 @@ def test_3d_convolutions_ignore_what_does_not_move():
     static = SourceBatch(source.values[:, :1].expand(-1, 4, -1, -1, -1), source.mask)
     black = SourceBatch(torch.zeros_like(source.values), source.mask)
     assert_close(frontend(static)[0], frontend(black)[0])
+
+
+def test_3d_convolutions_get_pixels_of_variance_1_over_each_video_as_a_whole():
+    frontend = Conv3dFrontend((8,), (16, 16))
+    frontend.layers = nn.ModuleList()  # so that the states are the pixels themselves
+    source = clips([6, 3])
+    source.values[:, ::2] //= 4  # the frames of a video differ in contrast
+    states, _ = frontend(source)
+    for row, length in enumerate([6, 3]):
+        pixels = source.values[row, :length].float()
+        centered = pixels - pixels.mean(dim=0)
+        expected = centered / centered.std(correction=0)
+        assert_close(states[row, :length], expected.permute(0, 2, 3, 1).flatten(1), rtol=1e-4, atol=1e-5)
+    assert not states[1, 3:].any()
 
 
 def test_two_streams_get_the_first_frame_of_a_window_and_its_changes():
