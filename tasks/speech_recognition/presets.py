@@ -111,6 +111,7 @@ def kerstin_whisper() -> SpeechConfig:
     """The kerstin preset with Whisper's English encoder, which is fine-tuned: --encoder.pretrained FOLDER."""
     return replace(
         kerstin(),
+        augment=SpeechAugmentConfig(),
         encoder=SpeechEncoderConfig(
             RecurrentEncoderConfig(hidden_dim=256, num_layers=2, dropout=0.2),
             pretrained="openai/whisper-tiny.en",

@@ -296,6 +296,12 @@ MISTAKES = [  # arguments, where T is translation, RUN and NONE are trained runs
         ["--train.sampling-half has no effect", "--train.scheduled-sampling is none"],
     ),
     ("T train tiny --train.encoder-lr 0.1", ["--train.encoder-lr has no effect"]),
+    ("image_captioning train flickr8k --augment.flip", ["--augment.flip has no effect", "--train.encoder-lr is 0"]),
+    ("video_to_text train msrvtt --augment.stutter 0.1", ["--augment.stutter has no effect", "encoder-lr is 0"]),
+    (
+        "speech_recognition train tiny --encoder.pretrained x --augment.speeds 0.9 1.0",
+        ["--augment.speeds has no effect", "--encoder.pretrained is frozen", "--train.encoder-lr is 0"],
+    ),
     ("T train tiny --decoder.kind ctc --train.label-smoothing 0.2", ["--train.label-smoothing has no effect", "ctc"]),
     ("T train tiny --search.top-k 3", ["--search.top-k has no effect", "--search.sample"]),
     ("T predict RUN x --temperature 0.5", ["--temperature has no effect", "--sample"]),

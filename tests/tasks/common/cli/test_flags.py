@@ -6,11 +6,14 @@ import pytest
 
 from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig, TransformerDecoderConfig
-from tasks.common.cli.flags import flag_value, setting_types, typed_settings, without_flags
+from tasks.common.cli.flags import flag_value, setting_types, typed_settings, unused_settings, without_flags
 from tasks.common.cli.kinds import choose_kinds, show_all_kinds
 from tasks.common.cli.variants import as_flags
+from tasks.image_captioning import PRESETS as IMAGE_PRESETS
 from tasks.image_captioning import Config as ImageConfig
+from tasks.speech_recognition import PRESETS as SPEECH_PRESETS
 from tasks.translation import PRESETS, Config
+from tasks.video_to_text import PRESETS as VIDEO_PRESETS
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,16 @@ def test_the_settings_of_all_kinds_are_known_with_their_types():
     assert (types["decoder.num_heads"], types["encoder.bidirectional"], types["data"]) == (int, bool, str | None)
     assert "encoder.sequence" not in types and "encoder.sequence.kind" not in types and "decoder" not in types
     assert next(name for name in types if name.startswith("decoder.")) == "decoder.kind"
+
+
+@pytest.mark.parametrize("presets", [IMAGE_PRESETS, VIDEO_PRESETS, SPEECH_PRESETS], ids=["image", "video", "speech"])
+def test_no_preset_sets_an_augmentation_without_effect(presets):
+    for name, preset in presets.items():
+        config = preset()
+        defaults = dataclasses.asdict(type(config.augment)())
+        given = dataclasses.asdict(config.augment)
+        changed = {f"augment.{key}" for key in given if given[key] != defaults[key]}
+        assert changed.isdisjoint(dict(unused_settings(config))), name
 
 
 def test_a_flag_is_left_out_with_all_its_values():
