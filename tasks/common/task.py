@@ -145,6 +145,12 @@ class Task(ABC, Generic[C]):
         source_lengths = examples["length"] if has_length else self.source_lengths(examples["source"])
         return list(zip(source_lengths, target_lengths, strict=True))
 
+    def num_targets(self, examples: datasets.Dataset, training: bool = False) -> list[int]:
+        """Count the targets that a batch holds of each source; ``training`` allows the sampling of targets."""
+        counts = [len(as_list(target)) for target in examples["target"]]
+        sampled = self.config.batch.targets_per_source
+        return [min(count, sampled) for count in counts] if training and sampled else counts
+
     def collate(self, examples: datasets.Dataset, rows: list[int], training: bool = False) -> Batch:
         """Pad some rows to one batch; ``training`` allows augmentation and the sampling of targets."""
         columns = examples[rows]

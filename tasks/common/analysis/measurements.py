@@ -26,7 +26,8 @@ def measure_alignments(predictor: Predictor, examples: datasets.Dataset) -> dict
     """
     task, model = predictor.task, predictor.models[0]
     values: dict[str, list[float]] = {"entropy": [], "coverage": [], "diagonality": []}
-    for rows in BatchSampler(task.example_lengths(examples), task.config.batch, seed=0).by_length():
+    lengths, num_targets = task.example_lengths(examples), task.num_targets(examples)
+    for rows in BatchSampler(lengths, task.config.batch, seed=0, num_targets=num_targets).by_length():
         alignment = model.align(task.collate(examples, rows).to(predictor.device))
         if alignment is None:
             return {}

@@ -80,17 +80,25 @@ class BatchSampler:
     BATCHES_PER_POOL = 256  # large enough to sort well, small enough to mix rows
 
     def __init__(
-        self, lengths: Sequence[tuple[int, int]], config: BatchConfig, seed: int, *, drop_too_long: bool = False
+        self,
+        lengths: Sequence[tuple[int, int]],
+        config: BatchConfig,
+        seed: int,
+        *,
+        num_targets: Sequence[int] | None = None,
+        drop_too_long: bool = False,
     ):
         """Choose the rows to use.
 
         Args:
-            lengths: The lengths of source and target of each row.
+            lengths: The lengths of the source and of the longest target of each row.
             config: The sizes of batches.
             seed: The seed of the order.
+            num_targets: The number of targets of each row in a batch (None: one each).
             drop_too_long: Skip rows longer than max_source_length or max_target_length.
         """
         self.lengths = torch.tensor(lengths, dtype=torch.long).view(-1, 2)
+        self.num_targets = torch.tensor([1] * len(lengths) if num_targets is None else num_targets)
         limits = torch.tensor([config.max_source_length, config.max_target_length])
         is_used = (self.lengths <= limits).all(dim=1) | (not drop_too_long)
         self.rows = is_used.nonzero().squeeze(1)
@@ -116,17 +124,17 @@ class BatchSampler:
             return
         source, target = self.lengths[rows].T
         order = (source * (target.max() + 1) + target).argsort(stable=True)
-        lengths = self.lengths[rows].tolist()
+        lengths, counts = self.lengths[rows].tolist(), self.num_targets[rows].tolist()
         batch: list[int] = []
-        longest = 0, 0
+        longest, num_targets = (0, 0), 0
         for index in order.tolist():
             longest = max(longest[0], lengths[index][0]), max(longest[1], lengths[index][1])
-            size = len(batch) + 1
+            size, num_targets = len(batch) + 1, num_targets + counts[index]
             is_too_large = size * longest[0] > self.config.max_source_size
-            is_too_large |= size * longest[1] > self.config.max_target_size
+            is_too_large |= num_targets * longest[1] > self.config.max_target_size
             if batch and (is_too_large or size > self.config.max_sources):
                 yield batch
-                batch, longest = [], tuple(lengths[index])
+                batch, longest, num_targets = [], tuple(lengths[index]), counts[index]
             batch.append(int(rows[index]))
         if batch:
             yield batch

@@ -93,14 +93,22 @@ class Trainer:
 
         # Plan the batches.
         batch = task.config.batch
-        self.sampler = BatchSampler(task.example_lengths(self.examples), batch, self.config.seed, drop_too_long=True)
+        self.sampler = BatchSampler(
+            task.example_lengths(self.examples),
+            batch,
+            self.config.seed,
+            num_targets=task.num_targets(self.examples, training=True),
+            drop_too_long=True,
+        )
         if len(self.sampler.rows) == 0:
             raise UsageError(
                 f"all {len(self.examples)} training examples are longer than batch.max_source_length "
                 f"({batch.max_source_length}) or batch.max_target_length ({batch.max_target_length})"
             )
         self.validation_lengths = task.example_lengths(self.validation)
-        self.validation_batches = BatchSampler(self.validation_lengths, batch, seed=0).by_length()
+        self.validation_batches = BatchSampler(
+            self.validation_lengths, batch, seed=0, num_targets=task.num_targets(self.validation)
+        ).by_length()
 
         # Resume, and make ready to train.
         self.optimizer = build_optimizer(self.model, self.config)

@@ -20,9 +20,11 @@ from torch.testing import assert_close
 import run
 from attention.memory import Memory
 from encoders.config import RecurrentEncoderConfig
+from tasks.common.data.batching import BatchConfig
 from tasks.common.data.captioned_media import MediaError
 from tasks.common.data.images import ImageAugmentConfig, image_problem, load_pixels, open_image
 from tasks.common.errors import UsageError
+from tasks.common.training.trainer import Trainer
 from tasks.image_captioning import Task
 from tasks.image_captioning.presets import tiny
 
@@ -282,6 +284,18 @@ def test_some_of_the_captions_are_sampled_for_each_batch(folder):
     }
     assert sampled == {"a red one", "one in red"}
     assert task.collate(examples, [0]).tokens.size(0) == 2
+
+
+@pytest.mark.parametrize(("targets_per_source", "num_batches"), [(0, 2), (1, 1)])
+def test_all_captions_of_a_batch_count_in_its_size(targets_per_source, num_batches, folder, tmp_path):
+    batch = BatchConfig(max_target_size=20, targets_per_source=targets_per_source)
+    trainer = Trainer(Task(config(data=str(folder), batch=batch)), tmp_path, resume=False)
+    assert (len(trainer.sampler.epoch(0)), len(trainer.validation_batches)) == (num_batches, 2)
+    planned = [(trainer.examples, rows, True) for rows in trainer.sampler.epoch(0)]
+    planned += [(trainer.validation, rows, False) for rows in trainer.validation_batches]
+    for examples, rows, training in planned:
+        tokens = trainer.task.collate(examples, rows, training).tokens[:, 1:]
+        assert tokens.numel() <= 20
 
 
 def test_a_memory_is_repeated_for_each_of_its_captions():

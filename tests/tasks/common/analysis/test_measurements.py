@@ -69,6 +69,9 @@ class AlignedTask(RowsTask):
     def example_lengths(self, examples: list[int]) -> list[tuple[int, int]]:
         return [(2, 2)] * len(examples)
 
+    def num_targets(self, examples: list[int]) -> list[int]:
+        return [1] * len(examples)
+
     def collate(self, examples: list[int], rows: list[int]) -> AlignedBatch:
         return AlignedBatch(len(rows))
 

@@ -68,6 +68,15 @@ def test_sources_and_targets_have_a_maximum_size_each():
     assert sorted(map(len, batches)) == [1, 3, 3, 3, 5, 5]
 
 
+def test_all_targets_of_a_source_count():
+    lengths, sizes = [(1, 5)] * 8, BatchConfig(max_target_size=60)
+    several = BatchSampler(lengths, sizes, seed=1, num_targets=[3] * 8)
+    assert list(map(len, several.by_length())) == [4, 4]
+    assert list(map(len, BatchSampler(lengths, sizes, seed=1).by_length())) == [8]
+    mixed = BatchSampler(lengths, sizes, seed=1, num_targets=[1, 1, 9, 2, 20, 1, 1, 1])
+    assert mixed.by_length() == [[0, 1, 2], [3], [4], [5, 6, 7]]
+
+
 def test_no_rows_make_no_batches():
     assert BatchSampler([], SIZES, seed=1).by_length() == []
 
