@@ -15,7 +15,7 @@ class TrainConfig:
 
     epochs: int = 30
     max_minutes: float = 0.0
-    """Stop after so many minutes of training (0: no limit)."""
+    """Stop after so many minutes of training (0: no limit); the cosine schedule ends with them."""
     seed: int = 1
     lr: float = 1e-3
     encoder_lr: float = 0.0

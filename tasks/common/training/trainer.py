@@ -208,7 +208,15 @@ class Trainer:
         size = self.config.grad_accum_steps * self.processes.count
         num_steps = math.ceil(num_batches / size) * self.config.epochs
         progress = self.progress
-        set_learning_rates(self.model, self.optimizer, self.config, progress.step, num_steps, progress.num_lr_drops)
+        set_learning_rates(
+            self.model,
+            self.optimizer,
+            self.config,
+            progress.step,
+            num_steps,
+            progress.num_lr_drops,
+            progress.seconds,
+        )
 
     def forward_backward(self, step: StepBatches) -> tuple[float, int]:
         """Compute the gradients of the mean loss over all tokens of all processes' batches.

@@ -1,6 +1,7 @@
 """Training: a stopped run resumes exactly, processes share the work, and losses that are not finite are reported."""
 
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -167,6 +168,23 @@ def test_training_stops_after_max_minutes_and_counts_as_finished(small_task: Cal
     trainer.run()
     assert trainer.should_stop() and trainer.progress.epoch < 1000
     assert (tmp_path / "best.safetensors").is_file()
+
+
+def test_the_cosine_schedule_ends_when_the_time_is_over(
+    small_task: Callable[..., Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    clock = itertools.count()  # each reading is a second after the last one
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+
+    def task(minutes: float) -> Task:
+        return small_task(epochs=1000, schedule="cosine", max_minutes=minutes, eval_steps=10)
+
+    stopped = Trainer(task(minutes=50 / 60), tmp_path, resume=False)
+    stopped.run()
+    assert records(tmp_path)[-1]["lr"] < 0.01 * 5e-3
+    resumed = Trainer(task(minutes=100 / 60), tmp_path, resume=True)
+    resumed.set_learning_rates(num_batches=20)
+    assert resumed.optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * 5e-3, rel=0.05)
 
 
 def test_training_stops_early_and_the_learning_rate_falls_on_a_plateau(small_task: Callable[..., Task], tmp_path: Path):
