@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from attention.config import AttentionConfig
 from attention.memory import Memory
-from decoders.base import EOS, Decoder
+from decoders.base import EOS, Decoder, Loss
 from decoders.build import build_decoder
 from decoders.config import RecurrentDecoderConfig
 from tasks.translation.presets import multi30k
@@ -66,7 +66,7 @@ class PlainDecoder(nn.Module):
         self.v = nn.Linear(hidden_dim, 1)
         self.output = nn.Linear(hidden_dim + memory_dim, vocab_size)
 
-    def loss(self, tokens: Tensor, memory: Memory) -> Tensor:
+    def loss(self, tokens: Tensor, memory: Memory) -> Loss:
         """Compute the negative log-likelihood, summed over all target tokens."""
         hidden = cell = memory.states.new_zeros(len(tokens), self.cell.hidden_size)
         keys, loss = self.key_proj(memory.states), torch.zeros(())
@@ -76,7 +76,7 @@ class PlainDecoder(nn.Module):
             hidden, cell = self.cell(torch.cat([self.embedding(current), context], dim=-1), (hidden, cell))
             logits = self.output(torch.cat([hidden, context], dim=-1))
             loss = loss + nn.functional.cross_entropy(logits, following, reduction="sum")
-        return loss
+        return Loss(loss, loss.detach())
 
 
 def build_decoders(vocab_size: int, memory_dim: int) -> dict[str, Decoder | PlainDecoder]:
@@ -102,7 +102,7 @@ def measure_step(decoder: Decoder | PlainDecoder, tokens: Tensor, memory: Memory
     """Return the seconds that a loss and its gradients take."""
     start = time.perf_counter()
     decoder.zero_grad()
-    decoder.loss(tokens, memory).backward()
+    decoder.loss(tokens, memory).total.backward()
     return time.perf_counter() - start
 
 

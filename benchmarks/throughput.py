@@ -127,7 +127,7 @@ class Candidate:
         batch = Batch(SourceBatch(source, torch.ones_like(source, dtype=torch.bool)), tokens, [])
         # The products inside oneDNN's fused LSTM are not counted; without oneDNN the same ones are.
         with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
-            self.trainer.model(batch).backward()
+            self.trainer.model(batch).total.backward()
         self.trainer.optimizer.zero_grad()
         return counter.get_total_flops() / batch.num_target_tokens
 

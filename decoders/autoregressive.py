@@ -12,7 +12,7 @@ from attention.hard import ReinforceLoss
 from attention.losses import NO_ATTENTION_LOSSES, AttentionLossWeights
 from attention.memory import Memory
 from attention.state import SampleInfo
-from decoders.base import PAD, Constraint, Decoder, DecoderOutput, DecoderState, Hypothesis
+from decoders.base import PAD, Constraint, Decoder, DecoderOutput, DecoderState, Hypothesis, Loss
 from decoders.config import SearchConfig
 from decoders.search import beam_search, sample
 
@@ -71,7 +71,7 @@ class AutoregressiveDecoder(Decoder, Generic[S]):
         *,
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
-    ) -> Float[Tensor, ""]:
+    ) -> Loss:
         """Return the cross-entropy of the real next tokens plus the weighted losses of the attention."""
         is_real = tokens[:, 1:] != PAD
         output, log_probs, smoothed = self.teacher_forced_log_probs(
@@ -84,7 +84,7 @@ class AutoregressiveDecoder(Decoder, Generic[S]):
             token_log_probs = log_probs.new_zeros(is_real.shape).masked_scatter(is_real, log_probs.detach())
             affects_future = self.context_affects_future or teacher_forcing < 1.0
             loss = loss + self.reinforce_loss(token_log_probs, output.sample, is_real, affects_future=affects_future)
-        return loss
+        return Loss(loss, -log_probs.detach().sum())
 
     def teacher_forced_log_probs(
         self,

@@ -48,6 +48,19 @@ class DecoderOutput:
     sample: SampleInfo | None = None
 
 
+@dataclass(frozen=True)
+class Loss:
+    """The loss of several sentences in nats, summed over them.
+
+    Attributes:
+        total: The loss to train on: label-smoothed, and with the weighted losses of the attention.
+        nll: The negative log-likelihood of the sentences alone, without a gradient.
+    """
+
+    total: Float[Tensor, ""]
+    nll: Float[Tensor, ""]
+
+
 class DecoderState(ABC):
     """Everything a decoder carries from one step to the next, for a grid of hypotheses: sentences × beam."""
 
@@ -86,8 +99,8 @@ class Decoder(nn.Module, ABC):
         *,
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
-    ) -> Float[Tensor, ""]:
-        """Return the training loss in nats, summed over the sentences.
+    ) -> Loss:
+        """Return the training loss and the negative log-likelihood of the sentences.
 
         Args:
             tokens: Sentences between BOS and EOS, padded.

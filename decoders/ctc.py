@@ -7,7 +7,7 @@ from torch.nn import functional
 from torchaudio.functional import forced_align
 
 from attention.memory import Memory
-from decoders.base import BOS, EOS, NEG_INF, PAD, Constraint, Decoder, Hypothesis
+from decoders.base import BOS, EOS, NEG_INF, PAD, Constraint, Decoder, Hypothesis, Loss
 from decoders.config import SearchConfig
 from decoders.frame_synchronous import PREFIX_HASH_MULTIPLIER, check_frame_synchronous, is_label
 
@@ -41,9 +41,10 @@ class CTC(Decoder):
         *,
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
-    ) -> Float[Tensor, ""]:
+    ) -> Loss:
         """Return -log p(sentence | memory), summed. A sentence too long for its frames contributes zero."""
-        return ctc_losses(self.log_probs(memory), tokens, is_label(tokens), memory.mask).sum()
+        loss = ctc_losses(self.log_probs(memory), tokens, is_label(tokens), memory.mask).sum()
+        return Loss(loss, loss.detach())
 
     @torch.inference_mode()
     def search(

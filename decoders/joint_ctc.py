@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from attention.memory import Memory
 from decoders.autoregressive import AutoregressiveDecoder
-from decoders.base import BOS, EOS, NEG_INF, PAD, Constraint, DecoderOutput, DecoderState, Hypothesis
+from decoders.base import BOS, EOS, NEG_INF, PAD, Constraint, DecoderOutput, DecoderState, Hypothesis, Loss
 from decoders.config import SearchConfig
 from decoders.ctc import CTC
 from decoders.frame_synchronous import is_label
@@ -173,12 +173,16 @@ class JointCTCAttention(AutoregressiveDecoder[JointCTCState]):
         *,
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
-    ) -> Float[Tensor, ""]:
+    ) -> Loss:
         """Return (1 - weight) times the attention decoder's loss plus weight times CTC's."""
         attention = self.attention.loss(
             tokens, memory, label_smoothing=label_smoothing, teacher_forcing=teacher_forcing
         )
-        return (1 - self.weight) * attention + self.weight * self.ctc.loss(tokens, memory)
+        ctc = self.ctc.loss(tokens, memory)
+        return Loss(
+            (1 - self.weight) * attention.total + self.weight * ctc.total,
+            (1 - self.weight) * attention.nll + self.weight * ctc.nll,
+        )
 
     def search(
         self, memory: Memory, config: SearchConfig, constraint: Constraint | None = None

@@ -9,7 +9,7 @@ from torch.nn import functional
 from torchaudio.functional import rnnt_loss
 
 from attention.memory import Memory
-from decoders.base import BOS, EOS, NEG_INF, PAD, UNK, Constraint, Decoder, Hypothesis
+from decoders.base import BOS, EOS, NEG_INF, PAD, UNK, Constraint, Decoder, Hypothesis, Loss
 from decoders.config import SearchConfig
 from decoders.frame_synchronous import PREFIX_HASH_MULTIPLIER, check_frame_synchronous, is_label
 from decoders.recurrent import RecurrentDecoder
@@ -77,10 +77,11 @@ class Transducer(Decoder):
         *,
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
-    ) -> Float[Tensor, ""]:
+    ) -> Loss:
         """Return -log p(sentence | memory), summed. Sentences may be empty or longer than their frames."""
         labels, lengths = strip_bos_eos(tokens)
-        return transducer_losses(self.lattice(labels, memory), lengths, memory.mask.sum(dim=1)).sum()
+        loss = transducer_losses(self.lattice(labels, memory), lengths, memory.mask.sum(dim=1)).sum()
+        return Loss(loss, loss.detach())
 
     def alignment(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Float[Tensor, "batch target-2 source"]:
         """Return, for each token between BOS and EOS, the probability that it is emitted at each frame.

@@ -4,7 +4,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from attention.memory import Memory
-from decoders.base import EOS, Decoder
+from decoders.base import EOS, Decoder, Loss
 from decoders.build import build_decoder, uses_summary
 from encoders.base import Encoder
 from encoders.pooling import AttentivePooling
@@ -20,7 +20,7 @@ class Seq2Seq(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
 
-    def forward(self, batch: Batch, *, label_smoothing: float = 0.0, teacher_forcing: float = 1.0) -> Float[Tensor, ""]:
+    def forward(self, batch: Batch, *, label_smoothing: float = 0.0, teacher_forcing: float = 1.0) -> Loss:
         """Compute the loss of a batch, summed over its target tokens: see ``Decoder.loss``."""
         memory = self.encode(batch)
         return self.decoder.loss(batch.tokens, memory, label_smoothing=label_smoothing, teacher_forcing=teacher_forcing)

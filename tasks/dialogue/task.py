@@ -73,7 +73,7 @@ class Dialogue(TextTask[DialogueConfig]):
 
     @property
     def selection_metric(self) -> SelectionMetric:
-        return SelectionMetric("loss", higher_is_better=False)
+        return SelectionMetric("nll", higher_is_better=False)
 
     def load(self, split: str) -> datasets.Dataset:
         config = self.config

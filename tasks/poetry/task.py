@@ -98,7 +98,7 @@ class Poetry(TextTask[PoetryConfig]):
 
     @property
     def selection_metric(self) -> SelectionMetric:
-        return SelectionMetric("loss", higher_is_better=False)
+        return SelectionMetric("nll", higher_is_better=False)
 
     def metrics_for(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
         return (*self.metrics, rhyme_metric([self.given_lines(source) for source in examples["source"]]))

@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 from torch import nn
+from torch.testing import assert_close
 
 from attention import AttentionConfig
 from attention.memory import Memory
@@ -72,8 +73,24 @@ def test_every_kind_is_built_trained_and_searched(name, memory, tokens):
     config, attention, kind, *_ = KINDS[name]
     decoder = build(config, attention)
     assert type(decoder) is kind
-    assert decoder.loss(tokens, memory).isfinite()
+    assert decoder.loss(tokens, memory).total.isfinite()
     assert all(decoder.search(memory, SearchConfig(beam=2, max_length=4)))
+
+
+@every_kind
+def test_the_negative_log_likelihood_is_the_loss_without_label_smoothing(name, memory, tokens):
+    decoder = build(*KINDS[name][:2])
+    plain = decoder.loss(tokens, memory)
+    assert_close(plain.nll, plain.total)
+    assert not plain.nll.requires_grad
+    assert_close(decoder.loss(tokens, memory, label_smoothing=0.2).nll, plain.nll)
+
+
+def test_the_negative_log_likelihood_is_without_the_losses_of_the_attention(memory, tokens):
+    guided = build(RecurrentDecoderConfig(**SMALL), AttentionConfig(score="general", guidance_weight=1.0))
+    loss = guided.loss(tokens, memory)
+    assert_close(loss.nll, -guided.log_likelihood(tokens, memory).detach().sum())
+    assert loss.total > loss.nll
 
 
 @every_kind

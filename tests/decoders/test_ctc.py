@@ -73,17 +73,17 @@ def test_the_loss_is_the_sum_over_all_paths(ctc, memory):
     sentences = [[4, 4, 5], [5], []], [[UNK, 5, 4, UNK], [4, 5], [4, UNK, 4]]
     for batch in sentences:
         expected = -sum(math.log(chances(ctc, memory, row)[tuple(words)]) for row, words in enumerate(batch))
-        assert ctc.loss(add_bos_eos(*batch), memory).item() == pytest.approx(expected, rel=1e-5)
+        assert ctc.loss(add_bos_eos(*batch), memory).total.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_sentence_too_long_for_its_frames_adds_no_loss(ctc, memory):
-    fitting = ctc.loss(add_bos_eos([4, 5]), memory.select(torch.tensor([0])))
-    assert_close(ctc.loss(add_bos_eos([4, 5], [4, 4], [4, 5, 4, 5, 4]), memory), fitting)
+    fitting = ctc.loss(add_bos_eos([4, 5]), memory.select(torch.tensor([0]))).total
+    assert_close(ctc.loss(add_bos_eos([4, 5], [4, 4], [4, 5, 4, 5, 4]), memory).total, fitting)
 
 
 def test_gradients_are_finite_and_reach_every_real_state_and_no_padding(ctc, memory):
     states = memory.states.requires_grad_()
-    ctc.loss(add_bos_eos([4, 4], [5], [4, 4, 4, 4, 4]), memory).backward()
+    ctc.loss(add_bos_eos([4, 4], [5], [4, 4, 4, 4, 4]), memory).total.backward()
     reached = states.grad.abs().sum(dim=-1) > 0
     assert torch.equal(reached[:2], memory.mask[:2])
     assert not reached[2].any()  # it does not fit

@@ -173,7 +173,7 @@ def test_a_score_is_minus_the_loss_of_the_sentence(joint, memory):
             if one.score < -1e6:
                 continue  # too long for its frames: CTC's loss ignores it
             row = memory.select(torch.tensor([sentence]))
-            expected = -joint.loss(torch.tensor([[BOS, *one.tokens, EOS]]), row).item()
+            expected = -joint.loss(torch.tensor([[BOS, *one.tokens, EOS]]), row).total.item()
             assert one.score == pytest.approx(expected, rel=1e-4, abs=1e-4)
             compared += 1
     assert compared >= 9
@@ -224,8 +224,8 @@ def test_more_tokens_than_frames_are_generated_if_the_minimum_length_demands_it(
 
 def test_the_loss_is_the_weighted_sum_and_its_gradient_reaches_both(joint, memory):
     tokens = torch.tensor([[BOS, 4, 5, EOS], [BOS, 5, EOS, PAD], [BOS, 4, 4, EOS]])
-    loss = joint.loss(tokens, memory, label_smoothing=0.1)
-    parts = joint.attention.loss(tokens, memory, label_smoothing=0.1), joint.ctc.loss(tokens, memory)
+    loss = joint.loss(tokens, memory, label_smoothing=0.1).total
+    parts = joint.attention.loss(tokens, memory, label_smoothing=0.1).total, joint.ctc.loss(tokens, memory).total
     assert_close(loss, 0.6 * parts[0] + 0.4 * parts[1])
     loss.backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in joint.parameters())

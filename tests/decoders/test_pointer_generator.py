@@ -67,7 +67,7 @@ def test_the_loss_is_that_of_the_mixture_although_training_never_computes_it(kin
     for row, position in (targets != 0).nonzero().tolist():
         log_probs = mixed[row, position, targets[row, position]]
         expected -= (1 - smoothing) * log_probs + smoothing * mixed[row, position].mean()
-    assert_close(decoder.loss(tokens, memory, label_smoothing=smoothing), expected, rtol=1e-4, atol=1e-4)
+    assert_close(decoder.loss(tokens, memory, label_smoothing=smoothing).total, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_special_tokens_are_not_copied_and_the_rest_of_the_attention_is_divided_by_its_sum():
@@ -94,8 +94,8 @@ def test_without_a_token_to_copy_the_generator_is_alone(kind, smoothing, make_me
     tokens = torch.tensor([[2, 8, 10, 3], [2, 4, 9, 3]])
     generated = decoder.generator.logits(decoder.generator(tokens, memory).features).log_softmax(dim=-1)
     assert_close(decoder(tokens, memory).features, generated)
-    loss = decoder.loss(tokens, memory, label_smoothing=smoothing)
-    assert_close(loss, decoder.generator.loss(tokens, memory, label_smoothing=smoothing))
+    loss = decoder.loss(tokens, memory, label_smoothing=smoothing).total
+    assert_close(loss, decoder.generator.loss(tokens, memory, label_smoothing=smoothing).total)
     loss.backward()
     gradients = {name: weight.grad for name, weight in decoder.named_parameters() if weight.grad is not None}
     assert all(gradient.isfinite().all() for gradient in gradients.values())
@@ -120,7 +120,7 @@ def test_with_scheduled_sampling_the_loss_is_that_of_the_tokens_read(kind, memor
     decoder, tokens = build(kind), torch.tensor([[2, 5, 6, 3], [2, 8, 3, 0], [2, 4, 9, 3]])
     output = decoder.unroll(tokens[:, :-1], memory, teacher_forcing=0.0)
     log_probs = output.features.gather(2, tokens[:, 1:, None]).squeeze(2)[tokens[:, 1:] != 0]
-    assert_close(decoder.loss(tokens, memory, teacher_forcing=0.0), -log_probs.sum())
+    assert_close(decoder.loss(tokens, memory, teacher_forcing=0.0).total, -log_probs.sum())
 
 
 @every_generator
@@ -144,7 +144,7 @@ def test_steps_and_reordered_beams_equal_the_pass_from_scratch(kind, memory):
 def test_gradients_reach_every_parameter_also_with_hard_attention(kind, memory):
     memory = Memory(memory.states.clamp(-3, 3), memory.mask, memory.summary, token_ids=memory.token_ids)
     for decoder in (build(kind), build(kind, selection="hard"), build(kind, coverage_weight=1.0, guidance_weight=1.0)):
-        decoder.train().loss(torch.tensor([[2, 5, 6, 3], [2, 8, 10, 3], [2, 4, 9, 3]]), memory).backward()
+        decoder.train().loss(torch.tensor([[2, 5, 6, 3], [2, 8, 10, 3], [2, 4, 9, 3]]), memory).total.backward()
         unreached = [
             name for name, weight in decoder.named_parameters() if weight.grad is None or not weight.grad.any()
         ]

@@ -81,7 +81,7 @@ def test_it_learns_the_order_of_frames_and_works_with_any_search():
     optimizer = torch.optim.Adam(decoder.parameters(), lr=0.02)
     for _ in range(120):
         optimizer.zero_grad()
-        decoder.loss(tokens, memory).backward()
+        decoder.loss(tokens, memory).total.backward()
         optimizer.step()
     for config in (SearchConfig(beam=1, max_length=6), SearchConfig(beam=3, max_length=6)):
         found = decoder.eval().search(memory, config)

@@ -108,7 +108,7 @@ def test_the_loss_is_the_sum_over_all_paths(kind, memory, alone):
     transducer = build(kind)
     for batch in ([[4, 4, 5], [6], []], [[UNK, 5], [4, 5, 4, 5, 6], [6, 6]]):
         expected = sum(-math.log(chance(transducer, alone(memory, row), tuple(line))) for row, line in enumerate(batch))
-        assert transducer.loss(add_bos_eos(*batch), memory).item() == pytest.approx(expected, rel=1e-5)
+        assert transducer.loss(add_bos_eos(*batch), memory).total.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_all_sentences_together_have_probability_one(memory, alone):
@@ -117,7 +117,7 @@ def test_all_sentences_together_have_probability_one(memory, alone):
         transducer.predictor.output.bias[PAD] += 8  # so that long sentences have almost no probability
     for row in range(3):
         sentences = [line for length in range(6) for line in itertools.product((UNK, 4), repeat=length)]
-        losses = [transducer.loss(add_bos_eos(list(line)), alone(memory, row)).item() for line in sentences]
+        losses = [transducer.loss(add_bos_eos(list(line)), alone(memory, row)).total.item() for line in sentences]
         assert sum(math.exp(-loss) for loss in losses) == pytest.approx(1.0, abs=1e-3)
 
 
@@ -125,7 +125,7 @@ def test_an_empty_sentence_consists_of_blanks(transducer, memory, alone):
     for row in range(3):
         table = chances(transducer, alone(memory, row), ())
         expected = -sum(math.log(frame[0][PAD]) for frame in table)
-        assert transducer.loss(add_bos_eos([]), alone(memory, row)).item() == pytest.approx(expected, rel=1e-5)
+        assert transducer.loss(add_bos_eos([]), alone(memory, row)).total.item() == pytest.approx(expected, rel=1e-5)
 
 
 @every_kind
@@ -138,20 +138,20 @@ def test_padding_never_changes_a_loss_or_an_alignment(kind, memory, alone):
         nn.functional.pad(memory.mask, (0, 2)),
         memory.summary,
     )
-    assert_close(transducer.loss(wide, longer), transducer.loss(tokens, memory))
+    assert_close(transducer.loss(wide, longer).total, transducer.loss(tokens, memory).total)
     aligned = transducer.alignment(wide, longer)
     assert_close(aligned[:, :3, :4], transducer.alignment(tokens, memory), atol=1e-5, rtol=1e-4)
     assert aligned.shape == (3, 6, 6)
     assert not aligned[:, 3:].any() and not aligned[:, :, 4:].any()
-    by_themselves = [transducer.loss(tokens[row : row + 1], alone(memory, row)) for row in range(3)]
-    assert_close(transducer.loss(tokens, memory), torch.stack(by_themselves).sum())
+    by_themselves = [transducer.loss(tokens[row : row + 1], alone(memory, row)).total for row in range(3)]
+    assert_close(transducer.loss(tokens, memory).total, torch.stack(by_themselves).sum())
 
 
 @every_kind
 def test_gradients_reach_every_parameter_and_every_real_frame_and_no_padding(kind, memory):
     transducer = build(kind)
     states, summary = memory.states.requires_grad_(), memory.summary
-    transducer.loss(add_bos_eos([4, 4], [5], [4, 4, 4, 4, 4]), Memory(states, memory.mask, summary)).backward()
+    transducer.loss(add_bos_eos([4, 4], [5], [4, 4, 4, 4, 4]), Memory(states, memory.mask, summary)).total.backward()
     assert torch.equal(states.grad.abs().sum(dim=-1) > 0, memory.mask)
     for name, parameter in transducer.named_parameters():
         assert parameter.grad is not None, name

@@ -235,7 +235,7 @@ def test_no_memory_is_copied_for_a_beam(make_memory):
 def test_gradients_reach_every_parameter(attention, positions, tie_embeddings, make_memory):
     decoder, memory = build(attention, positions, tie_embeddings=tie_embeddings).train(), make_memory(LENGTHS, MEMORY)
     memory = Memory(memory.states.clamp(-3, 3), memory.mask, memory.summary)
-    decoder.loss(torch.randint(4, VOCAB, (3, 5)), memory).backward()
+    decoder.loss(torch.randint(4, VOCAB, (3, 5)), memory).total.backward()
     unreached = [name for name, weight in decoder.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert unreached == []
 
@@ -259,7 +259,7 @@ def test_hard_attention_of_all_layers_is_learned(make_memory):
     tokens = torch.randint(4, VOCAB, (3, 5))
     output = decoder(tokens, memory)
     assert output.sample.log_prob.shape == (3, 5)
-    decoder.loss(tokens, memory).backward()
+    decoder.loss(tokens, memory).total.backward()
     assert all(layer.attention.score.v.weight.grad.any() for layer in decoder.layers)
 
 
@@ -268,4 +268,4 @@ def test_with_hard_attention_the_value_of_the_loss_is_the_cross_entropy(make_mem
     tokens = torch.randint(4, VOCAB, (3, 5))
     logits = decoder.logits(decoder(tokens[:, :-1], memory).features)
     expected = functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="sum")
-    assert_close(decoder.loss(tokens, memory), expected)
+    assert_close(decoder.loss(tokens, memory).total, expected)

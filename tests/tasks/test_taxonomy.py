@@ -72,7 +72,7 @@ def check_learns(task: Task, batch: Batch) -> None:
     losses = []
     for _ in range(STEPS):
         optimizer.zero_grad()
-        loss = model(batch) / batch.num_target_tokens
+        loss = model(batch).total / batch.num_target_tokens
         loss.backward()
         assert all(weight.grad is None or weight.grad.isfinite().all() for weight in model.parameters())
         unlearned -= {

@@ -17,6 +17,7 @@ class Progress:
     batches_done: int = 0  # of this epoch
     seconds: float = 0.0
     loss: float = 0.0  # of this process, summed over the tokens since the last evaluation
+    nll: float = 0.0  # negative log-likelihood, of the same tokens as the loss
     tokens: int = 0  # of all processes, since the last evaluation
     evaluated_at: float = 0.0  # seconds at the end of the last evaluation
     scaler: dict[str, Any] = field(default_factory=dict)  # state of the gradient scaler, for float16

@@ -1,16 +1,16 @@
 """Self-critical sequence training (Rennie et al. 2017): raise the probability of sampled sentences by their CIDEr."""
 
+import math
 from collections.abc import Sequence
 from typing import cast
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from attention.memory import Memory
 from attention.scored import Selector
 from decoders.autoregressive import AutoregressiveDecoder
-from decoders.base import BOS, PAD, UNK, Hypothesis
+from decoders.base import BOS, PAD, UNK, Hypothesis, Loss
 from decoders.config import SearchConfig
 from decoders.search import sample
 from tasks.common.data.batching import Batch
@@ -73,10 +73,11 @@ class SelfCritical(nn.Module):
         self.register_buffer("never_sampled", torch.tensor([PAD, UNK, BOS]), persistent=False)
         self.search = SearchConfig(sample=True, n_best=num_samples, max_length=search.max_length)
 
-    def forward(self, batch: Batch, *, label_smoothing: float = 0.0, teacher_forcing: float = 1.0) -> Float[Tensor, ""]:
+    def forward(self, batch: Batch, *, label_smoothing: float = 0.0, teacher_forcing: float = 1.0) -> Loss:
         """Compute the loss, summed over the sources of a batch; the other arguments concern the likelihood alone.
 
-        The value has no meaning, only its gradient: that of the expected reward, with the sign changed.
+        The value has no meaning, only its gradient: that of the expected reward, with the sign changed. The likelihood
+        of the references is not computed: ``nll`` is NaN.
         """
         self.disable_dropout()
         memory = self.model.encoder(batch.source)
@@ -102,7 +103,8 @@ class SelfCritical(nn.Module):
         log_probs = scores.index_fill(1, self.never_sampled, float("-inf")).log_softmax(dim=1)
         token_log_probs = log_probs.gather(1, targets[mask][:, None]).squeeze(1)
         weights = advantage.flatten()[:, None].expand_as(targets)[mask]
-        return -(weights * token_log_probs).sum() / num_samples
+        loss = -(weights * token_log_probs).sum() / num_samples
+        return Loss(loss, torch.full_like(loss, math.nan))
 
     def sample(self, memory: Memory) -> list[list[Hypothesis]]:
         """Sample sentences, without a gradient."""

@@ -116,7 +116,8 @@ class Trainer:
         self.progress = Progress()
         if resumed:
             self.progress = Progress(**checkpoints.load_training(self.state_file, self.model, self.optimizer))
-            self.progress.loss *= self.processes.rank == 0  # the saved value is the sum over all processes
+            if self.processes.rank:  # the saved values are the sums over all processes
+                self.progress.loss = self.progress.nll = 0.0
             self.scaler.load_state_dict(self.progress.scaler)
         # The criterion returns the training loss of a batch. For maximum likelihood it is the model itself, whose
         # forward returns the summed cross-entropy.
@@ -151,13 +152,14 @@ class Trainer:
                 with ProgressBar(f"epoch {self.progress.epoch + 1}", len(steps), self.is_main) as bar:
                     for step in self.load_batches(steps):
                         self.set_learning_rates(num_batches)
-                        loss, tokens = self.forward_backward(step)
+                        loss, nll, tokens = self.forward_backward(step)
                         self.check_finite(loss, step.batches)
                         self.update_parameters()
                         self.progress.step += 1
                         self.progress.batches_done += step.num_batches
                         self.progress.tokens += tokens
                         self.progress.loss += loss
+                        self.progress.nll += nll
                         bar.advance()
 
                         self.progress.seconds = self.processes.broadcast_main(time.monotonic() - started)
@@ -218,11 +220,12 @@ class Trainer:
             progress.seconds,
         )
 
-    def forward_backward(self, step: StepBatches) -> tuple[float, int]:
+    def forward_backward(self, step: StepBatches) -> tuple[float, float, int]:
         """Compute the gradients of the mean loss over all tokens of all processes' batches.
 
         Returns:
-            The loss of this process's batches, summed over their tokens, and the number of tokens of all processes.
+            The loss and the negative log-likelihood of this process's batches, summed over their tokens, and the
+            number of tokens of all processes.
         """
         torch.manual_seed(
             (self.config.seed * 1_000_003 + self.progress.step) * self.processes.count + self.processes.rank
@@ -230,7 +233,7 @@ class Trainer:
         teacher_forcing = teacher_forcing_probability(self.config, self.progress.step)
         smoothing = self.config.label_smoothing
         tokens = int(self.processes.sum(step.num_tokens))
-        losses = torch.zeros((), device=self.device)
+        losses = torch.zeros(2, device=self.device)  # the loss to train on, and the negative log-likelihood
         self.criterion.train()
         for batch in step.batches:
             is_last = batch is step.batches[-1]  # gradients are synchronized once, with the last batch
@@ -239,11 +242,12 @@ class Trainer:
                     loss = self.criterion(
                         batch.to(self.device), label_smoothing=smoothing, teacher_forcing=teacher_forcing
                     )
-                loss = loss * (not step.is_dummy)
+                total = loss.total * (not step.is_dummy)
                 # Gradients are averaged over processes; multiplying by their number turns the average into the sum.
-                self.scaler.scale(loss * (self.processes.count / tokens)).backward()
-                losses += loss.detach()
-        return losses.item(), tokens
+                self.scaler.scale(total * (self.processes.count / tokens)).backward()
+                losses += torch.stack([total.detach(), loss.nll * (not step.is_dummy)])
+        loss, nll = losses.tolist()
+        return loss, nll, tokens
 
     def update_parameters(self) -> None:
         """Clip the gradients and take a step of the optimizer."""
@@ -284,7 +288,9 @@ class Trainer:
             "tokens_per_second": round(progress.tokens / max(1e-9, progress.seconds - progress.evaluated_at), 1),
             "validation": self.validate(),
         }
-        progress.loss, progress.tokens = 0.0, 0
+        if self.config.objective == "likelihood":  # self-critical training does not compute that of the references
+            record["nll"] = self.processes.sum(progress.nll) / max(1, progress.tokens)
+        progress.loss, progress.nll, progress.tokens = 0.0, 0.0, 0
         metric = self.task.selection_metric
         score = record["validation"][metric.name]
         is_best = metric.is_better(score, progress.best_score)
@@ -307,22 +313,23 @@ class Trainer:
             warning = monitor.warning(record["validation"][monitor.name], progress.epoch)
             if warning:
                 self.log(warning)
+        losses = "  ".join(f"{name} {record[name]:.3f}" for name in ("loss", "nll") if name in record)
         scores = "  ".join(f"{name} {value:.2f}" for name, value in record["validation"].items())
         self.log(
-            f"epoch {record['epoch']:g}  step {progress.step:,}  loss {record['loss']:.3f}  "
+            f"epoch {record['epoch']:g}  step {progress.step:,}  {losses}  "
             f"{record['tokens_per_second']:,.0f} tokens/s  validation: {scores}{'  (best)' if is_best else ''}"
         )
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Compute the loss on the validation split, and the fast metrics on the output of greedy search."""
+        """Compute the likelihood of the validation split, and the fast metrics on the output of greedy search."""
         self.model.eval()
         monitor = self.task.attention_monitor
-        loss, tokens, measured = 0.0, 0, []
+        nll, tokens, measured = 0.0, 0, []
         for rows in self.validation_batches[self.processes.rank :: self.processes.count]:
             batch = self.task.collate(self.validation, rows).to(self.device)
             with self.autocast():
-                loss += float(self.model(batch))
+                nll += float(self.model(batch).nll)
                 measured += [] if monitor is None else monitor.measure(self.model, batch)
             tokens += batch.num_target_tokens
         greedy = SearchConfig(beam=1, max_length=self.task.config.search.max_length)
@@ -333,7 +340,7 @@ class Trainer:
         references = self.validation["references"]
         metrics = self.task.metrics_for(self.validation)
         scores = {metric.name: metric(hypotheses, references) for metric in metrics if metric.fast}
-        scores["loss"] = self.processes.sum(loss) / self.processes.sum(tokens)
+        scores["nll"] = self.processes.sum(nll) / self.processes.sum(tokens)
         count = self.processes.sum(len(measured))
         if monitor is not None and count:
             scores[monitor.name] = self.processes.sum(sum(measured, 0.0)) / count
@@ -361,8 +368,8 @@ class Trainer:
 
     def save(self) -> None:
         """Save all that a resumed run needs."""
-        total = self.processes.sum(self.progress.loss)
-        self.progress.loss = total if self.processes.rank == 0 else 0.0
+        loss, nll = self.processes.sum(self.progress.loss), self.processes.sum(self.progress.nll)
+        self.progress.loss, self.progress.nll = (loss, nll) if self.processes.rank == 0 else (0.0, 0.0)
         self.progress.scaler = self.scaler.state_dict()
         if self.is_main:
             checkpoints.save_training(self.state_file, self.model, self.optimizer, asdict(self.progress))

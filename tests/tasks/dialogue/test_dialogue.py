@@ -113,7 +113,7 @@ def test_diversity_is_low_for_equal_replies():
 
 
 def test_the_loss_selects_the_checkpoint():
-    assert Task(Config()).selection_metric == SelectionMetric("loss", higher_is_better=False)
+    assert Task(Config()).selection_metric == SelectionMetric("nll", higher_is_better=False)
 
 
 def test_a_backward_task_is_the_reverse_of_one_with_the_same_data_and_context():

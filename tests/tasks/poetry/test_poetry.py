@@ -278,7 +278,7 @@ def test_a_free_form_has_no_constraint(folder):
 
 
 def test_the_loss_selects_the_checkpoint():
-    assert Task(Config()).selection_metric == SelectionMetric("loss", higher_is_better=False)
+    assert Task(Config()).selection_metric == SelectionMetric("nll", higher_is_better=False)
 
 
 def test_settings_of_the_form_are_unused_where_it_is_given_or_free():

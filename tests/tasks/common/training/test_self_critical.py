@@ -80,7 +80,7 @@ def test_the_gradient_is_that_of_the_rewards_above_the_others_mean(max_length, c
             last = [last[1], token]
         expected = expected - (rewards[len(tokens)] - sum(others) / 2) * log_prob / 3
     (gold,) = torch.autograd.grad(expected, table.table)
-    (own,) = torch.autograd.grad(criterion(given), table.table)
+    (own,) = torch.autograd.grad(criterion(given).total, table.table)
     assert_close(own, gold)
 
 
@@ -99,13 +99,13 @@ def test_following_the_gradient_raises_the_reward(criterion, tokenizer):
     before = reward()
     for _ in range(60):
         optimizer.zero_grad()
-        criterion(given).backward()
+        criterion(given).total.backward()
         optimizer.step()
     assert reward() > 1.5 * before
 
 
 def test_tokens_that_are_never_sampled_become_no_more_probable(criterion, tokenizer):
-    criterion(batch(len(tokenizer), [0, 1, 2])).backward()
+    criterion(batch(len(tokenizer), [0, 1, 2])).total.backward()
     gradient = criterion.model.decoder.table.grad
     assert gradient.abs().sum() > 0
     assert_close(gradient[..., [PAD, UNK, BOS]], torch.zeros(*gradient.shape[:2], 3), atol=1e-5, rtol=0)
@@ -133,7 +133,7 @@ def test_any_label_synchronous_decoder_can_be_trained(criterion, tokenizer):
     config = S2VTDecoderConfig(hidden_dim=8, embedding_dim=8)
     criterion.model.decoder = criterion.decoder = build_decoder(config, None, vocab_size=len(tokenizer), memory_dim=8)
     criterion.train()
-    criterion(batch(8, [0, 1, 2])).backward()
+    criterion(batch(8, [0, 1, 2])).total.backward()
     assert any(parameter.grad.any() for parameter in criterion.decoder.parameters() if parameter.grad is not None)
 
 
@@ -169,6 +169,8 @@ def test_a_second_phase_starts_from_a_run_and_can_be_resumed_without_it(tmp_path
     assert config["train"]["objective"] == "scst"
     assert Path("first/vocabulary.json").read_text() == Path("second/vocabulary.json").read_text()
     assert len(Path("second/metrics.jsonl").read_text().splitlines()) == 2
+    record = json.loads(Path("second/metrics.jsonl").read_text().splitlines()[0])
+    assert "nll" in record["validation"] and "nll" not in record  # the likelihood of the references is not computed
     monkeypatch.setattr(run.sys, "stderr", run.sys.__stderr__)
     run.main(["image_captioning", "train", "--run", "second", "--resume", "--train.epochs", "3"])
     assert len(Path("second/metrics.jsonl").read_text().splitlines()) == 3

@@ -243,6 +243,16 @@ def test_scheduled_sampling_trains(small_task: Callable[..., Task], tmp_path: Pa
     assert second["loss"] < first["loss"]
 
 
+def test_the_likelihood_is_logged_without_label_smoothing(small_task: Callable[..., Task], tmp_path: Path):
+    for smoothing in (0.0, 0.3):
+        Trainer(small_task(label_smoothing=smoothing), tmp_path / str(smoothing), resume=False).run()
+    (plain,), (smoothed,) = (records(tmp_path / name) for name in ("0.0", "0.3"))
+    assert plain["nll"] == pytest.approx(plain["loss"], rel=1e-5)
+    assert smoothed["nll"] < smoothed["loss"] - 0.1
+    assert "loss" not in smoothed["validation"]
+    assert smoothed["validation"]["nll"] == pytest.approx(smoothed["nll"], rel=0.5)
+
+
 def test_tensorboard_records_what_the_log_records(small_task: Callable[..., Task], tmp_path: Path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
