@@ -45,7 +45,7 @@ def test_perplexity_is_of_all_tokens_with_their_ends():
     task = task_of("de", "en")
     predictor = Predictor(task, [task.build_model().eval()])
     examples = scenes.text_pairs("validation", "de", "en", 9)
-    losses = [predictor.models[0](task.collate(examples, [row])).item() for row in range(9)]
+    losses = [predictor.models[0](task.collate(examples, [row])).nll.item() for row in range(9)]
     tokens = sum(task.collate(examples, [row]).num_target_tokens for row in range(9))
     assert compute_perplexity(predictor, examples, task.example_lengths(examples)) == pytest.approx(
         math.exp(sum(losses) / tokens), rel=1e-4
