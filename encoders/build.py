@@ -27,7 +27,6 @@ def build_sequence_encoder(input_dim: int, config: SequenceEncoderConfig) -> Seq
                 pooling=build_pooling(config.pooling, config.hidden_dim * (1 + config.bidirectional)),
             )
         case TransformerEncoderConfig():
-            pooling = build_pooling(config.pooling, config.hidden_dim)
             return TransformerEncoder(
                 input_dim,
                 config.hidden_dim,
@@ -35,14 +34,13 @@ def build_sequence_encoder(input_dim: int, config: SequenceEncoderConfig) -> Seq
                 num_heads=config.num_heads,
                 positions=config.positions,
                 dropout=config.dropout,
-                pooling=pooling,
+                pooling=build_pooling(config.pooling, config.hidden_dim),
             )
         case ConvS2SEncoderConfig():
-            pooling = build_pooling(config.pooling, config.hidden_dim)
             return ConvS2SEncoder(
                 input_dim,
                 config.hidden_dim,
                 num_layers=config.num_layers,
                 dropout=config.dropout,
-                pooling=pooling,
+                pooling=build_pooling(config.pooling, config.hidden_dim),
             )

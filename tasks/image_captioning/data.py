@@ -9,10 +9,10 @@ from datasets import Dataset, Image
 from tasks.common.data.captioned_media import (
     MediaError,
     ProbeResult,
-    captions_of,
     file_content,
     group_captions,
     read_captioned_folder,
+    read_captioned_table,
     read_feature_array,
     read_listing,
 )
@@ -54,13 +54,7 @@ def read_captioned_images(data: str, split: str, column: str) -> Dataset:
             f"--data {data} has no {split} split: neither {split}/metadata.jsonl or .csv with a column file_name, nor "
             f"dataset.json (Karpathy's), nor annotations/captions_{split}*.json (COCO's), nor a table"
         )
-    captions = captions_of(table, column, data)
-    image_column = next((name for name, feature in table.features.items() if isinstance(feature, Image)), None)
-    if image_column is not None:
-        return group_captions(list(table.cast_column(image_column, Image(decode=False))[image_column]), captions)
-    if "file_name" not in table.column_names:
-        raise UsageError(f"--data {data} has no column of images; it has {', '.join(table.column_names)}")
-    return group_captions([{"path": str(folder / str(file)), "bytes": None} for file in table["file_name"]], captions)
+    return read_captioned_table(table, Image, "images", column, data)
 
 
 def read_karpathy(listing: Path, split: str) -> Dataset:

@@ -11,10 +11,10 @@ from datasets import Dataset, Video
 from tasks.common.data.captioned_media import (
     MediaError,
     ProbeResult,
-    captions_of,
     file_content,
     group_captions,
     read_captioned_folder,
+    read_captioned_table,
     read_feature_array,
 )
 from tasks.common.data.tables import SPLITS, read_table
@@ -58,13 +58,7 @@ def read_captioned_videos(data: str, split: str, column: str) -> Dataset:
             f"--data {data} has no {split} split: neither {split}/metadata.jsonl or .csv with a column file_name, nor "
             f"MSR-VTT's JSON with videos and sentences, nor {' or '.join(MSVD_LISTINGS)} (MSVD's), nor a table"
         )
-    captions = captions_of(table, column, data)
-    video_column = next((name for name, feature in table.features.items() if isinstance(feature, Video)), None)
-    if video_column is not None:
-        return group_captions(list(table.cast_column(video_column, Video(decode=False))[video_column]), captions)
-    if "file_name" not in table.column_names:
-        raise UsageError(f"--data {data} has no column of videos; it has {', '.join(table.column_names)}")
-    return group_captions([{"path": str(folder / str(file)), "bytes": None} for file in table["file_name"]], captions)
+    return read_captioned_table(table, Video, "videos", column, data)
 
 
 def read_msrvtt(listings: Iterable[Path], folder: Path, split: str) -> Dataset | None:

@@ -10,19 +10,16 @@ from pathlib import Path
 
 import av
 import numpy as np
-import torch
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional
 
 from attention.validation import at_least, check_settings
 from tasks.common.data.captioned_media import MediaError
-from tasks.common.data.images import MIN_SIDE, ImageAugmentConfig, color_jitter, open_image, random_crop_box
+from tasks.common.data.images import MIN_SIDE, open_image
 
 NPY_SIGNATURE = b"\x93NUMPY"  # the first bytes of frames packed by ``pack_frames``
 DEFAULT_FPS = 25.0  # for videos without timestamps
@@ -83,21 +80,6 @@ class FrameConfig:
             return np.arange(total)
         moments = timestamps[0] + (np.arange(count) + 0.5) * duration / count
         return np.unique(np.searchsorted(timestamps, moments, side="right") - 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class VideoAugmentConfig(ImageAugmentConfig):
-    """Random changes of training videos: the same for all frames of a video."""
-
-    stutter: float = 0.0
-    """Share of frames that are dropped, and of frames that are repeated (Assael et al. 2016)."""
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_settings("augment", self, {"stutter": (0 <= self.stutter <= 0.5, "0 to 0.5")})
-
-
-# ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def read_frames(source: str | bytes, config: FrameConfig, size: tuple[int, int] | None) -> Frames:
@@ -271,22 +253,3 @@ def pack_frames(frames: Frames) -> bytes:
     file = io.BytesIO()
     np.save(file, frames, allow_pickle=False)
     return file.getvalue()
-
-
-# ── Augmentation ────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def augment_frames(frames: UInt8[Tensor, "frames 3 height width"], config: VideoAugmentConfig) -> Tensor:
-    """Drop and repeat frames at random, and crop, mirror and recolor all of them in the same random way."""
-    if config.stutter:
-        is_repeated, is_dropped = (torch.rand(2, len(frames)) < config.stutter).long()
-        counts = 1 + is_repeated - is_dropped
-        counts[0] = max(1, int(counts[0]))  # at least one frame must be left
-        frames = frames.repeat_interleave(counts, dim=0)
-    if config.crop:
-        height, width = frames.shape[2:]
-        left, top, right, bottom = (round(edge) for edge in random_crop_box(width, height, config.crop))
-        part = frames[:, :, top : max(bottom, top + 1), left : max(right, left + 1)].float()
-        resized = functional.interpolate(part, size=(height, width), mode="bilinear", antialias=True)
-        frames = resized.round().clamp(0, 255).to(torch.uint8)
-    return color_jitter(frames, config)

@@ -8,7 +8,8 @@ from encoders.config import NoSequenceEncoderConfig, RecurrentEncoderConfig
 from tasks.common.data.batching import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.training.config import TrainConfig
-from tasks.video_to_text.frames import FrameConfig, VideoAugmentConfig
+from tasks.video_to_text.augmentation import VideoAugmentConfig
+from tasks.video_to_text.frames import FrameConfig
 from tasks.video_to_text.task import VideoConfig, VideoEncoderConfig
 
 

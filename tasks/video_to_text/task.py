@@ -34,8 +34,9 @@ from tasks.common.metrics.speech import word_error_metrics
 from tasks.common.text.normalization import normalize_text
 from tasks.common.training.alignment_monitor import DiagonalityMonitor
 from tasks.toy_world.datasets import toy_captioned_videos
+from tasks.video_to_text.augmentation import VideoAugmentConfig, augment_frames
 from tasks.video_to_text.data import SUFFIXES, VideoProbe, read_captioned_videos
-from tasks.video_to_text.frames import FrameConfig, VideoAugmentConfig, augment_frames, read_frames
+from tasks.video_to_text.frames import FrameConfig, read_frames
 
 DEFAULT_SIZE = 64  # pixels a side, of frames for a network from scratch
 

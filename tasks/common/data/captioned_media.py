@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from datasets import Dataset, Features, Value, concatenate_datasets
+from datasets import Dataset, Features, Image, Value, Video, concatenate_datasets
 from jaxtyping import Float
 
 from tasks.common.data import cache
@@ -85,6 +85,32 @@ def captions_of(table: Dataset, column: str, where: str) -> list[Any]:
     if numbered:
         return [list(captions) for captions in zip(*(table[name] for name in numbered), strict=True)]
     raise unknown_name("column", column, names, f"--caption-column names that of {where}")
+
+
+def read_captioned_table(
+    table: Dataset, feature: type[Image] | type[Video], kind: str, column: str, data: str
+) -> Dataset:
+    """Read a table whose media are in a column of the type ``feature``, or are named in the column file_name.
+
+    Args:
+        table: The table. Its media are not decoded.
+        feature: The type of the column.
+        kind: The media in messages, such as "images".
+        column: The name of the column with the captions.
+        data: The folder of the files, or hub id.
+
+    Raises:
+        UsageError: there is no column of media, or none of captions.
+    """
+    captions = captions_of(table, column, data)
+    media_column = next((name for name, each in table.features.items() if isinstance(each, feature)), None)
+    if media_column is not None:
+        return group_captions(list(table.cast_column(media_column, feature(decode=False))[media_column]), captions)
+    if "file_name" not in table.column_names:
+        raise UsageError(f"--data {data} has no column of {kind}; it has {', '.join(table.column_names)}")
+    return group_captions(
+        [{"path": str(Path(data) / str(file)), "bytes": None} for file in table["file_name"]], captions
+    )
 
 
 def group_captions(files: Sequence[dict[str, Any]], captions: Sequence[Any]) -> Dataset:
