@@ -1,5 +1,6 @@
 """The processes of a training run, through Accelerate."""
 
+import atexit
 import contextlib
 from typing import cast
 
@@ -23,6 +24,9 @@ class Processes:
         self.accelerator = Accelerator(mixed_precision="no")
         self.rank, self.count = self.accelerator.process_index, self.accelerator.num_processes
         self.is_main, self.device = self.accelerator.is_main_process, self.accelerator.device
+        if self.count > 1:
+            # Threads of the process group that outlive the interpreter sometimes abort a run that has succeeded.
+            atexit.register(self.accelerator.end_training)
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Move a module to the device, and synchronize its gradients between the processes."""
