@@ -23,6 +23,7 @@ from decoders.recurrent import RecurrentDecoder
 from decoders.s2vt import S2VT
 from decoders.transducer import Transducer
 from decoders.transformer import TransformerDecoder
+from encoders.embedding import TokenEmbedding
 
 
 def build_decoder(
@@ -49,7 +50,7 @@ def build_decoder(
     if isinstance(config, CTCDecoderConfig):
         return CTC(memory_dim, vocab_size, dropout=config.dropout)
     if embedding is None:
-        embedding = nn.Embedding(vocab_size, config.embedding_dim, padding_idx=PAD)
+        embedding = TokenEmbedding(vocab_size, config.embedding_dim, padding_idx=PAD)
     if isinstance(config, S2VTDecoderConfig):
         return S2VT(
             embedding, config.hidden_dim, memory_dim, tie_embeddings=config.tie_embeddings, dropout=config.dropout

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import datasets
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -78,6 +78,7 @@ class BatchSampler:
     """
 
     BATCHES_PER_POOL = 256  # large enough to sort well, small enough to mix rows
+    LENGTH_NOISE = 0.03  # relative, for sorting the rows of a small corpus
 
     def __init__(
         self,
@@ -111,18 +112,30 @@ class BatchSampler:
         generator = torch.Generator().manual_seed(self.seed * 100_003 + number)
         shuffled = self.rows[torch.randperm(len(self.rows), generator=generator)]
         pools = shuffled.split(self.BATCHES_PER_POOL * self.config.max_sources)
-        batches = [batch for pool in pools for batch in self.make_batches(pool)]
+        # A corpus that fits into one pool would have nearly the same batches in every epoch.
+        noise = 1 + self.LENGTH_NOISE * (2 * torch.rand(len(self.lengths), generator=generator) - 1)
+        noise = noise if len(pools) == 1 else None
+        batches = [batch for pool in pools for batch in self.make_batches(pool, noise)]
         return [batches[index] for index in torch.randperm(len(batches), generator=generator)]
 
     def by_length(self) -> list[list[int]]:
         """Return batches of all rows sorted by length, for evaluation, where the order does not matter."""
         return list(self.make_batches(self.rows))
 
-    def make_batches(self, rows: Int[Tensor, " rows"]) -> Iterator[list[int]]:
-        """Sort rows by length and divide them into batches, each as large as the configuration allows."""
+    def make_batches(
+        self, rows: Int[Tensor, " rows"], noise: Float[Tensor, " all_rows"] | None = None
+    ) -> Iterator[list[int]]:
+        """Sort rows by length and divide them into batches, each as large as the configuration allows.
+
+        Args:
+            rows: The rows.
+            noise: Factors of the lengths of all rows, for sorting alone.
+        """
         if len(rows) == 0:
             return
         source, target = self.lengths[rows].T
+        if noise is not None:
+            source, target = ((lengths * noise[rows]).round().long() for lengths in (source, target))
         order = (source * (target.max() + 1) + target).argsort(stable=True)
         lengths, counts = self.lengths[rows].tolist(), self.num_targets[rows].tolist()
         batch: list[int] = []
@@ -148,15 +161,23 @@ class Collator(Protocol):
 
 
 class BatchDataset(Dataset[Batch]):
-    """A dataset whose items are whole batches, so that worker processes can prepare them."""
+    """A dataset whose items are whole batches, so that worker processes can prepare them.
 
-    def __init__(self, task: Collator, examples: datasets.Dataset, batches: list[list[int]], seed: int):
-        self.task, self.examples, self.batches, self.seed = task, examples, batches, seed
+    The augmentation of a batch is seeded by the run's seed, the epoch and the position of the batch in the epoch: it
+    is different in every epoch, and the same after a resume and for any number of processes.
+    """
+
+    def __init__(
+        self, task: Collator, examples: datasets.Dataset, batches: list[tuple[int, list[int]]], *, seed: int, epoch: int
+    ):
+        """Keep the batches; each is its position in the epoch, over all processes, and its rows."""
+        self.task, self.examples, self.batches = task, examples, batches
+        self.seed = seed * 100_003 + epoch
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __getitem__(self, index: int) -> Batch:
-        rows = self.batches[index]
-        torch.manual_seed(self.seed * 1_000_003 + rows[0])  # the same augmentation after a resume
+        position, rows = self.batches[index]
+        torch.manual_seed(self.seed * 1_000_003 + position)
         return self.task.collate(self.examples, rows, training=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from tasks.common.data.batching import Batch
 
-StepRows = list[list[int]]  # the rows of each batch of a step, over all processes
+StepRows = list[tuple[int, list[int]]]  # of each batch of a step, over all processes: position in the epoch, rows
 
 
 @dataclass

@@ -187,17 +187,17 @@ class Trainer:
     def plan_epoch(self) -> tuple[int, list[StepRows]]:
         """Return the number of batches of this epoch, and the remaining steps."""
         size = self.config.grad_accum_steps * self.processes.count
-        batches = self.sampler.epoch(self.progress.epoch)
+        batches = list(enumerate(self.sampler.epoch(self.progress.epoch)))
         left = batches[self.progress.batches_done :]
         return len(batches), [left[start : start + size] for start in range(0, len(left), size)]
 
     def load_batches(self, steps: list[StepRows]) -> Iterator[StepBatches]:
         """Collate this process's batches of each step, in worker processes if there are any."""
         shares = [step[self.processes.rank :: self.processes.count] for step in steps]
-        rows = [batch for step, share in zip(steps, shares, strict=True) for batch in share or step[:1]]
+        batches = [batch for step, share in zip(steps, shares, strict=True) for batch in share or step[:1]]
         loader = iter(
             DataLoader(
-                BatchDataset(self.task, self.examples, rows, self.config.seed),
+                BatchDataset(self.task, self.examples, batches, seed=self.config.seed, epoch=self.progress.epoch),
                 batch_size=None,
                 num_workers=self.config.num_workers,
                 worker_init_fn=init_worker,
