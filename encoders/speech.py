@@ -17,22 +17,32 @@ Length = TypeVar("Length", int, Tensor)
 class ConvSubsampling(Frontend):
     """3×3 convolutions over time and frequency, each of which halves both (Zhang et al. 2017)."""
 
-    def __init__(self, input_dim: int, channels: int, num_layers: int):
-        """``input_dim``: features of a frame. ``channels``: of every layer."""
+    def __init__(self, input_dim: int, channels: int, num_layers: int, *, num_planes: int = 1):
+        """Build the layers.
+
+        Args:
+            input_dim: Features of a frame and of a plane.
+            channels: Channels of every layer.
+            num_layers: Number of layers.
+            num_planes: The features and the orders of their deltas; each is a channel of the input (Abdel-Hamid et al.
+                2014).
+        """
         super().__init__()
+        self.num_planes = num_planes
         self.layers = nn.ModuleList(
-            nn.Conv2d(channels if layer else 1, channels, kernel_size=3, stride=2, padding=1)
+            nn.Conv2d(channels if layer else num_planes, channels, kernel_size=3, stride=2, padding=1)
             for layer in range(num_layers)
         )
         num_features = input_dim
         for _ in self.layers:
             num_features = ceil_half(num_features)
-        self.dim = channels * num_features if num_layers else input_dim
+        self.dim = channels * num_features
 
     def forward(self, source: SourceBatch) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:
         # In the channels-last layout the layers take half the time on a CPU, and flattening copies nothing. The
         # weights need no conversion: a layer follows the layout of its input.
-        states = source.values[:, None].to(memory_format=torch.channels_last)  # (batch, channels, frames, features)
+        states = source.values.unflatten(2, (self.num_planes, -1)).transpose(1, 2)  # (batch, planes, frames, features)
+        states = states.to(memory_format=torch.channels_last)
         mask = source.mask
         for layer in self.layers:
             states = functional.relu(layer(states * mask[:, None, :, None]), inplace=True)

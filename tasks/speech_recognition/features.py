@@ -34,9 +34,12 @@ class FeatureConfig:
     normalization: FeatureNormalization = "utterance"
     """Scale each feature to mean 0 and variance 1: over each utterance, which removes differences in microphone and
     loudness; over all training data (global), which keeps them; or both, in this order."""
+    deltas: int = 0
+    """Append the change of each feature over time (1), and the change of that change as well (2)."""
 
     def __post_init__(self):
         allowed = {
+            "deltas": (0 <= self.deltas <= 2, "0 to 2"),
             "num_mels": (4 <= self.num_mels <= 100, "4 to 100"),
             "window_s": (0.01 <= self.window_s <= 0.05, "0.01 to 0.05"),
         }
@@ -106,13 +109,27 @@ class LogMel:
     def to_config(self) -> dict[str, Any]:
         """Return all settings that the features depend on, in JSON's types."""
         settings = asdict(self.config)
-        del settings["normalization"]  # applied later, by FeatureNormalizer
+        del settings["normalization"], settings["deltas"]  # applied when batches are made
         return {"preprocessor": "log-mel", "min_energy": MIN_ENERGY, **settings}
 
 
 def change_speed(samples: Float[np.ndarray, " samples"], factor: float) -> Float[np.ndarray, " changed"]:
     """Play a sound ``factor`` times as fast, which also raises its pitch (Ko et al. 2015)."""
     return resample(torch.from_numpy(samples), round(factor * 100), 100).numpy()
+
+
+def append_deltas(
+    frames: Float[np.ndarray, "frames features"], num_orders: int
+) -> Float[np.ndarray, "frames planes*features"]:
+    """Append the slopes of the features over five frames, the slopes of these, and so on (Furui 1986).
+
+    A slope is that of the regression line; beyond the ends of the utterance its first and last frame are repeated.
+    """
+    planes = [frames]
+    for _ in range(num_orders):
+        padded = np.pad(planes[-1], ((2, 2), (0, 0)), mode="edge")
+        planes.append((padded[3:-1] - padded[1:-3] + 2 * (padded[4:] - padded[:-4])) / 10)
+    return np.concatenate(planes, axis=1)
 
 
 @dataclass(frozen=True)
@@ -171,18 +188,26 @@ class FeatureNormalizer:
 
 
 def augment_frames(
-    values: Float[Tensor, "batch frames features"], mask: Bool[Tensor, "batch frames"], config: SpeechAugmentConfig
+    values: Float[Tensor, "batch frames planes*features"],
+    mask: Bool[Tensor, "batch frames"],
+    config: SpeechAugmentConfig,
+    num_planes: int = 1,
 ) -> ChangedFrames:
-    """Stretch and mask a normalized batch at random, by torch's generator. What is masked becomes 0, the mean."""
+    """Stretch and mask a normalized batch at random, by torch's generator. What is masked becomes 0, the mean.
+
+    A feature is masked together with its deltas, which are the other planes.
+    """
     if config.stretch:
         values, mask = stretch(values, mask, config.stretch)
     batch_size = len(values)
-    num_features = torch.full((batch_size,), values.size(2))
+    num_features = torch.full((batch_size,), values.size(2) // num_planes)
     for axis, size, num_masks, max_width in (
         (1, mask.sum(dim=1), config.num_time_masks, config.time_width),
         (2, num_features, config.num_frequency_masks, config.frequency_width),
     ):
         positions = torch.arange(values.size(axis))
+        if axis == 2:
+            positions = positions % (values.size(2) // num_planes)
         for _ in range(num_masks):
             width = (torch.rand(batch_size) * ((max_width * size).floor() + 1)).floor()
             start = (torch.rand(batch_size) * (size - width + 1)).floor()

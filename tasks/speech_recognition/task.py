@@ -41,6 +41,7 @@ from tasks.speech_recognition.features import (
     FeatureNormalizer,
     LogMel,
     SpeechAugmentConfig,
+    append_deltas,
     augment_frames,
 )
 from tasks.speech_recognition.report import SpeechReport
@@ -160,7 +161,9 @@ class SpeechRecognition(Task[SpeechConfig]):
         config = self.config
         # A frozen encoder's outputs are computed once, so there is a single speed.
         is_frozen = config.encoder.pretrained is not None and not config.train.encoder_lr
-        speeds = config.augment.speeds if split == "train" and not is_frozen else (1.0,)
+        # The most natural speed is the first: that is read where nothing is random.
+        speeds = sorted(config.augment.speeds, key=lambda speed: abs(speed - 1))
+        speeds = tuple(speeds) if split == "train" and not is_frozen else (1.0,)
         if config.data is None:
             table = toy_transcribed_speech(split, config.num_scenes)
         else:
@@ -178,7 +181,7 @@ class SpeechRecognition(Task[SpeechConfig]):
         self.max_frames = max(examples["length"])
         self.feature_dim = unpack_array(examples[0]["source"][0]).shape[1]
         self.normalizer = FeatureNormalizer.fit(
-            self.config.features.normalization, (unpack_array(source[0]) for source in examples["source"])
+            self.config.features.normalization, (self.unpack_frames(source[0]) for source in examples["source"])
         )
         if self.has_feature_files:
             report_settings_of_raw_data(self.config, ("features.num_mels", "features.window_s"))
@@ -198,14 +201,26 @@ class SpeechRecognition(Task[SpeechConfig]):
         self.normalizer = FeatureNormalizer.from_state_dict(state["normalizer"])
         self.pretrained_config = state["pretrained"]
 
+    @property
+    def num_planes(self) -> int:
+        """The features themselves, and the orders of their changes over time."""
+        return 1 + self.config.features.deltas
+
+    def unpack_frames(self, variant: bytes) -> Float[np.ndarray, "frames planes*features"]:
+        """Unpack features and append their deltas; a pretrained encoder takes them as they are."""
+        frames = unpack_array(variant)
+        return frames if self.backbone is not None else append_deltas(frames, self.config.features.deltas)
+
     def build_encoder(self) -> Encoder:
         config = self.config.encoder
         if self.backbone is not None:
             frontend = self.backbone
         elif config.num_conv_layers:
-            frontend = ConvSubsampling(self.feature_dim, config.channels, config.num_conv_layers)
+            frontend = ConvSubsampling(
+                self.feature_dim, config.channels, config.num_conv_layers, num_planes=self.num_planes
+            )
         else:
-            frontend = IdentityFrontend(self.feature_dim)
+            frontend = IdentityFrontend(self.num_planes * self.feature_dim)
 
         def build_layer(input_dim: int, num_layers: int, is_top: bool) -> SequenceEncoder:
             pooling = config.sequence.pooling if is_top else "default"  # only the summary of the top is used
@@ -226,12 +241,13 @@ class SpeechRecognition(Task[SpeechConfig]):
 
     def collate_sources(self, sources: Sequence[Sequence[bytes]], training: bool) -> SourceBatch:
         speeds = torch.randint(len(sources[0]), (len(sources),)).tolist() if training else [0] * len(sources)
-        source = pad_arrays([unpack_array(variants[speed]) for variants, speed in zip(sources, speeds, strict=True)])
+        frames = [self.unpack_frames(variants[speed]) for variants, speed in zip(sources, speeds, strict=True)]
+        source = pad_arrays(frames)
         if self.backbone is not None:  # it has a normalization of its own
             return source
         values, mask = self.normalizer(source.values, source.mask), source.mask
         if training:
-            values, mask = augment_frames(values, mask, self.config.augment)
+            values, mask = augment_frames(values, mask, self.config.augment, self.num_planes)
         return SourceBatch(values, mask)
 
     def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
