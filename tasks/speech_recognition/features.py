@@ -120,7 +120,7 @@ def change_speed(samples: Float[np.ndarray, " samples"], factor: float) -> Float
 
 def append_deltas(
     frames: Float[np.ndarray, "frames features"], num_orders: int
-) -> Float[np.ndarray, "frames planes*features"]:
+) -> Float[np.ndarray, "frames inputs"]:
     """Append the slopes of the features over five frames, the slopes of these, and so on (Furui 1986).
 
     A slope is that of the regression line; beyond the ends of the utterance its first and last frame are repeated.
@@ -188,7 +188,7 @@ class FeatureNormalizer:
 
 
 def augment_frames(
-    values: Float[Tensor, "batch frames planes*features"],
+    values: Float[Tensor, "batch frames inputs"],
     mask: Bool[Tensor, "batch frames"],
     config: SpeechAugmentConfig,
     num_planes: int = 1,

@@ -206,7 +206,7 @@ class SpeechRecognition(Task[SpeechConfig]):
         """The features themselves, and the orders of their changes over time."""
         return 1 + self.config.features.deltas
 
-    def unpack_frames(self, variant: bytes) -> Float[np.ndarray, "frames planes*features"]:
+    def unpack_frames(self, variant: bytes) -> Float[np.ndarray, "frames inputs"]:
         """Unpack features and append their deltas; a pretrained encoder takes them as they are."""
         frames = unpack_array(variant)
         return frames if self.backbone is not None else append_deltas(frames, self.config.features.deltas)

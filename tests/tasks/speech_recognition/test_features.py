@@ -13,6 +13,7 @@ from tasks.speech_recognition.features import (
     FeatureNormalizer,
     LogMel,
     SpeechAugmentConfig,
+    append_deltas,
     augment_frames,
     change_speed,
     stretch,
@@ -160,6 +161,25 @@ def test_a_constant_feature_is_not_amplified(kind):
     assert FeatureNormalizer.fit(kind, utterances())(values, mask)[..., -1].abs().max() < 0.1
 
 
+# ── Deltas ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_deltas_are_the_slopes_of_the_features_and_of_their_slopes():
+    time = np.arange(20, dtype=np.float32)[:, None]
+    rising, squared = 3 * time, time**2
+    frames = append_deltas(np.concatenate([rising, squared], axis=1), 2)
+    assert frames.shape == (20, 6) and frames.dtype == np.float32
+    assert np.allclose(frames[2:-2, 2], 3) and np.allclose(frames[2:-2, 3], 2 * time[2:-2, 0], atol=1e-4)
+    assert np.allclose(frames[4:-4, 4], 0, atol=1e-5) and np.allclose(frames[4:-4, 5], 2, atol=1e-4)
+    assert np.array_equal(append_deltas(frames, 0), frames)
+
+
+def test_deltas_of_the_shortest_utterances_are_finite():
+    for length in (1, 2, 4):
+        frames = append_deltas(np.ones((length, 3), dtype=np.float32), 2)
+        assert frames.shape == (length, 9) and not frames[:, 3:].any()
+
+
 # ── Augmentation ────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -195,6 +215,15 @@ def test_padding_never_changes_augmentation():
     torch.manual_seed(1)
     got, got_mask = augment_frames(more, more_mask, config)
     assert torch.equal(got[got_mask], expected[expected_mask])
+
+
+def test_a_feature_is_masked_together_with_its_deltas():
+    values, mask = batch([40, 40], features=3 * 8)
+    config = SpeechAugmentConfig(num_frequency_masks=1, frequency_width=0.5, num_time_masks=0)
+    torch.manual_seed(1)
+    masked = augment_frames(values, mask, config, num_planes=3)[0].unflatten(2, (3, 8)) == 0
+    assert masked.any() and not masked.all(dim=-1).any()
+    assert (masked == masked[:, :, :1]).all()
 
 
 @pytest.mark.parametrize("num_masks", [1, 3])

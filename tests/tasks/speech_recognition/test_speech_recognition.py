@@ -208,12 +208,29 @@ def test_all_speeds_are_cached_and_training_samples_one_of_them(folder):
     task.fit(examples)
     assert {len(source) for source in examples["source"]} == {3}
     assert {len(source) for source in task.load("validation")["source"]} == {1}
+    natural = Task(config).load("train")["source"]
+    assert [source[0] for source in examples["source"]] == [source[0] for source in natural]
     lengths = {task.collate_sources(examples["source"][:1], training=True).values.size(1) for _ in range(40)}
     assert len(lengths) == 3
     test_lengths = {
         task.collate_sources(task.load("test")["source"][:1], training=False).values.size(1) for _ in range(5)
     }
     assert len(test_lengths) == 1
+
+
+@pytest.mark.parametrize("num_conv_layers", [0, 2])
+def test_deltas_are_appended_and_normalized_over_the_corpus(folder, num_conv_layers):
+    config = tiny_config(data=str(folder), features=FeatureConfig(num_mels=20, normalization="global", deltas=2))
+    encoder = dataclasses.replace(config.encoder, num_conv_layers=num_conv_layers)
+    task = Task(dataclasses.replace(config, encoder=encoder))
+    examples = task.load("train")
+    task.fit(examples)
+    source = task.collate_sources(examples["source"][:], training=False)
+    assert source.values.size(2) == 60
+    values = source.values[source.mask]
+    assert values.mean(dim=0).abs().max() < 1e-3
+    assert torch.allclose(values.std(dim=0, correction=0), torch.ones(60), atol=0.01)
+    assert task.build_encoder()(source).states.isfinite().all()
 
 
 def test_with_a_frozen_encoder_only_the_original_speed_is_used(folder, monkeypatch):
