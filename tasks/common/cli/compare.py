@@ -126,7 +126,7 @@ def run_variant(
     report = evaluation.evaluate(predictor, split, config.search, folder, baseline["folder"] if baseline else None)
     curve = load_json_lines(folder / "metrics.jsonl")
     metric = predictor.task.selection_metric.name
-    examples = predictor.task.load(split)
+    examples = predictor.precompute_if_frozen(predictor.task.load(split))
     alignments = measure_alignments(predictor, examples)
     return report | {
         "folder": folder,

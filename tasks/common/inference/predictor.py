@@ -22,6 +22,7 @@ from tasks.common.inference.reranking import Reranker
 from tasks.common.model import Seq2Seq
 from tasks.common.task import Task
 from tasks.common.text.tokenizer import add_bos_eos, pad_ids
+from tasks.common.training.precompute import precompute_if_frozen
 
 Lengths = Sequence[tuple[int, int]]  # of the source and the target of each example: see Task.example_lengths
 
@@ -43,6 +44,10 @@ class Predictor:
     @property
     def device(self) -> torch.device:
         return next(self.models[0].parameters()).device
+
+    def precompute_if_frozen(self, examples: datasets.Dataset) -> datasets.Dataset:
+        """Replace the sources by the outputs of a single model's frozen encoder, from the cache if they are there."""
+        return precompute_if_frozen(self.task, self.models[0], examples) if len(self.models) == 1 else examples
 
     def encode(self, source: SourceBatch) -> tuple[Decoder, Memory]:
         """Encode a batch, and return the decoder that goes with the memory.

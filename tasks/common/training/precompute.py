@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,9 +12,18 @@ from datasets import Dataset, Features, Value, concatenate_datasets
 from encoders.base import Frontend
 from encoders.pretrained.base import PretrainedFrontend
 from tasks.common.data import cache
+from tasks.common.model import Seq2Seq
 from tasks.common.task import Task
+from tasks.common.training.optimization import pretrained_modules
 
 BATCH_SIZE = 32  # sources encoded together
+
+
+def precompute_if_frozen(task: Task, model: Seq2Seq, examples: Dataset) -> Dataset:
+    """Replace the sources by the outputs of the model's frontend if it is pretrained and not fine-tuned."""
+    if not pretrained_modules(model) or task.config.train.encoder_lr:
+        return examples
+    return precompute(task, cast(Any, model.encoder).frontend, examples)
 
 
 def precompute(task: Task, frontend: Frontend, examples: Dataset) -> Dataset:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 from torch import nn
@@ -29,9 +28,9 @@ from tasks.common.training import checkpoints
 from tasks.common.training.criterion import build_criterion
 from tasks.common.training.initialization import init_weights
 from tasks.common.training.logging import ProgressBar, StopSignal, TensorBoardLogger, init_worker
-from tasks.common.training.optimization import build_optimizer, pretrained_modules, set_learning_rates
+from tasks.common.training.optimization import build_optimizer, set_learning_rates
 from tasks.common.training.precision import autocast
-from tasks.common.training.precompute import precompute
+from tasks.common.training.precompute import precompute_if_frozen
 from tasks.common.training.processes import Processes
 from tasks.common.training.progress import Progress, StepBatches, StepRows
 from tasks.common.training.schedules import teacher_forcing_probability
@@ -84,12 +83,9 @@ class Trainer:
             weights = init_from / "best.safetensors"
             checkpoints.load_weights(self.model, checkpoints.read_weights(weights), weights)
         self.model.to(self.device)
-        if pretrained_modules(self.model) and not self.config.encoder_lr:
-            # A frozen encoder (the frontend) returns the same in every epoch: its outputs replace the sources.
-            frontend = cast(Any, self.model.encoder).frontend
-            self.examples, self.validation = (
-                precompute(task, frontend, examples) for examples in (self.examples, self.validation)
-            )
+        self.examples, self.validation = (
+            precompute_if_frozen(task, self.model, examples) for examples in (self.examples, self.validation)
+        )
 
         # Plan the batches.
         batch = task.config.batch

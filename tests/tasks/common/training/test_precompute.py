@@ -12,6 +12,7 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 import run
 from encoders.pretrained.base import PretrainedFrontend
 from tasks.common.data import cache
+from tasks.common.inference.predictor import Predictor
 from tasks.common.training.config import TrainConfig
 from tasks.common.training.initialization import init_weights
 from tasks.common.training.optimization import build_optimizer, pretrained_modules, set_learning_rates
@@ -78,6 +79,16 @@ def test_the_model_gives_the_same_for_raw_and_for_precomputed_sources(task):
         model.encoder(task.batch_sources(part["source"][:1], training=False)) for part in (examples, encoded)
     )
     assert_close(cached.states, raw.states, rtol=1e-2, atol=1e-2)
+
+
+def test_evaluation_uses_the_cached_outputs_of_a_single_frozen_encoder(task):
+    model = task.build_model()
+    examples = task.load("validation")
+    encoded = Predictor(task, [model]).precompute_if_frozen(examples)
+    assert encoded["source"][:] == precompute(task, task.backbone, examples)["source"][:]
+    assert Predictor(task, [model, model]).precompute_if_frozen(examples) is examples
+    task.config = dataclasses.replace(task.config, train=dataclasses.replace(task.config.train, encoder_lr=1e-4))
+    assert Predictor(task, [model]).precompute_if_frozen(examples) is examples
 
 
 def test_pretrained_weights_are_not_initialized_and_have_a_learning_rate_of_their_own(task):
