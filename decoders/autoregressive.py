@@ -129,6 +129,11 @@ class AutoregressiveDecoder(Decoder, Generic[S]):
     ) -> Float[Tensor, "batch target-1 source"] | None:
         return self(tokens[:, :-1], memory).weights
 
+    def context_gates(
+        self, tokens: Int[Tensor, "batch target"], memory: Memory
+    ) -> Float[Tensor, "batch target-1"] | None:
+        return self(tokens[:, :-1], memory).gates
+
     def unroll(
         self, tokens: Int[Tensor, "batch target"], memory: Memory, teacher_forcing: float = 1.0
     ) -> DecoderOutput:
@@ -165,4 +170,7 @@ def cat_outputs(outputs: Sequence[DecoderOutput]) -> DecoderOutput:
     weights = [output.weights for output in outputs if output.weights is not None]
     features = torch.cat([output.features for output in outputs], dim=1)
     sample = SampleInfo.cat([output.sample for output in outputs])
-    return DecoderOutput(features, torch.cat(weights, dim=1) if weights else None, sample)
+    gates = [output.gates for output in outputs if output.gates is not None]
+    return DecoderOutput(
+        features, torch.cat(weights, dim=1) if weights else None, sample, torch.cat(gates, dim=1) if gates else None
+    )

@@ -41,11 +41,13 @@ class DecoderOutput:
         features: The input of the output layer.
         weights: The attention weights, or None without attention.
         sample: Log-probability and entropy of the sampled source positions, with hard attention.
+        gates: The gates that scaled the contexts, or None without gates.
     """
 
     features: Float[Tensor, "batch target dim"]
     weights: Float[Tensor, "batch target source"] | None
     sample: SampleInfo | None = None
+    gates: Float[Tensor, "batch target"] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,12 @@ class Decoder(nn.Module, ABC):
         ``tokens`` are sentences between BOS and EOS, padded. Label-synchronous decoders return a row for every token
         after BOS, so EOS included; frame-synchronous ones generate no EOS and return no row for it.
         """
+
+    def context_gates(
+        self, tokens: Int[Tensor, "batch target"], memory: Memory
+    ) -> Float[Tensor, "batch target-1"] | None:
+        """Return the gate, 0 to 1, of the context of each token after BOS, or None for a decoder without gates."""
+        return None
 
     def log_likelihood(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Float[Tensor, " batch"]:
         """Return log p of each sentence in nats, EOS included; ``tokens`` as in ``loss``.

@@ -199,6 +199,11 @@ class JointCTCAttention(AutoregressiveDecoder[JointCTCState]):
         """Return the attention decoder's alignment."""
         return self.attention.alignment(tokens, memory)
 
+    def context_gates(
+        self, tokens: Int[Tensor, "batch target"], memory: Memory
+    ) -> Float[Tensor, "batch target-1"] | None:
+        return self.attention.context_gates(tokens, memory)
+
     def init_state(self, memory: Memory) -> JointCTCState:
         posteriors = CTCPosteriors.from_log_probs(self.ctc.log_probs(memory), memory.mask)
         return JointCTCState(self.attention.init_state(memory), CTCPrefixState.initial(posteriors))

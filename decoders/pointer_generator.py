@@ -71,12 +71,12 @@ class PointerGenerator(AutoregressiveDecoder[PointerGeneratorState]):
         beam = len(tokens) // len(state.token_ids)
         features = self.mixed_log_probs(output, state.token_ids.repeat_interleave(beam, dim=0))
         next_state = PointerGeneratorState(generator, state.token_ids, len(tokens))
-        return DecoderOutput(features, output.weights, output.sample), next_state
+        return DecoderOutput(features, output.weights, output.sample, output.gates), next_state
 
     def forward(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> DecoderOutput:
         output = self.generator(tokens, memory)
         features = self.mixed_log_probs(output, source_token_ids(memory))
-        return DecoderOutput(features, output.weights, output.sample)
+        return DecoderOutput(features, output.weights, output.sample, output.gates)
 
     def mixed_log_probs(
         self, output: DecoderOutput, token_ids: Int[Tensor, "rows source"]

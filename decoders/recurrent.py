@@ -145,18 +145,18 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
         linear: Linear = functional.linear,
     ) -> tuple[DecoderOutput, RecurrentDecoderState]:
         """Take a step, given the input-to-hidden product W_ih y of the token's embedding y."""
-        attended = None
+        attended = gates = None
         feedback = [state.features] if self.input_feeding else []
         if self.attention_order == "bahdanau":
-            attended = self.attend(state.hidden[0][-1], state)
+            attended, gates = self.attend(state.hidden[0][-1], state)
             feedback.append(attended.context.squeeze(1))
         fed_back = torch.cat(feedback, dim=-1) if feedback else None
         top, hidden = self.cell.step(projected, fed_back, state.hidden, linear)
         if attended is None:
-            attended = self.attend(top, state)
+            attended, gates = self.attend(top, state)
         features = self.output_features(top, attended.context.squeeze(1), linear)
         next_state = RecurrentDecoderState(hidden, features, state.key_values, attended.state)
-        return DecoderOutput(features[:, None], attended.weights, attended.sample), next_state
+        return DecoderOutput(features[:, None], attended.weights, attended.sample, gates), next_state
 
     def forward(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> DecoderOutput:
         state = self.init_state(memory)
@@ -170,8 +170,8 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
             return cat_outputs(outputs)
         states, _ = self.cell.run(embedded, state.hidden)
         attended = self.attention.attend_sequence(states, state.key_values)
-        features = self.output_features(states, self.gate_context(attended.context, states))
-        return DecoderOutput(features, attended.weights, attended.sample)
+        context, gates = self.gate_context(attended.context, states)
+        return DecoderOutput(self.output_features(states, context), attended.weights, attended.sample, gates)
 
     def logits(self, features: Float[Tensor, "*positions dim"]) -> Float[Tensor, "*positions vocab"]:
         return self.output(features)
@@ -180,16 +180,22 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
         """Return the embeddings of tokens, with dropout."""
         return self.dropout(self.embedding(tokens))
 
-    def attend(self, queries: Float[Tensor, "rows dim"], state: RecurrentDecoderState) -> AttentionOutput:
-        """Take one attention step of each hypothesis, and scale the context by the gate."""
+    def attend(
+        self, queries: Float[Tensor, "rows dim"], state: RecurrentDecoderState
+    ) -> tuple[AttentionOutput, Float[Tensor, "rows 1"] | None]:
+        """Take one attention step of each hypothesis; return it with the context scaled by the gate, and the gate."""
         attended = self.attention.attend_step(queries, state.key_values, state.attention_state)
-        return replace(attended, context=self.gate_context(attended.context, queries[:, None]))
+        context, gates = self.gate_context(attended.context, queries[:, None])
+        return replace(attended, context=context), gates
 
     def gate_context(
         self, context: Float[Tensor, "*positions context"], queries: Float[Tensor, "*positions dim"]
-    ) -> Float[Tensor, "*positions context"]:
-        """Scale the context by a gate computed from the queries, with ``context_gate``."""
-        return context if self.context_gate is None else torch.sigmoid(self.context_gate(queries)) * context
+    ) -> tuple[Float[Tensor, "*positions context"], Float[Tensor, "*positions"] | None]:
+        """Scale the context by a gate computed from the queries; return both. Without ``context_gate`` as it is."""
+        if self.context_gate is None:
+            return context, None
+        gates = torch.sigmoid(self.context_gate(queries))
+        return gates * context, gates.squeeze(-1)
 
     def output_features(
         self,

@@ -29,6 +29,7 @@ from tasks.common.metrics.diversity import caption_diversity
 from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization
 from tasks.common.text.tokenizer import Tokenizer
+from tasks.common.training.alignment_monitor import FocusMonitor
 
 VisionSequenceConfig = NoSequenceEncoderConfig | SequenceEncoderConfig
 
@@ -127,6 +128,7 @@ class CaptioningTask(Task[C]):
     def __init__(self, config: C):
         super().__init__(config)
         self.report = CaptionReport(self.training_captions)
+        self.attention_monitor = FocusMonitor()
 
     # ── Defined by the task ─────────────────────────────────────────────────────────────────────────────────
 

@@ -22,7 +22,7 @@ from tasks.common.inference.report import ReportExtras
 from tasks.common.metrics.base import Metric, SelectionMetric
 from tasks.common.model import Seq2Seq, build_model
 from tasks.common.text.tokenizer import Tokenizer, add_bos_eos, pad_ids, strip_newlines
-from tasks.common.training.alignment_monitor import DiagonalityMonitor
+from tasks.common.training.alignment_monitor import AttentionMonitor
 
 C = TypeVar("C", bound=Config)
 
@@ -40,7 +40,7 @@ class Task(ABC, Generic[C]):
         report: Additions to the evaluation report: baselines, diversity, perplexity.
         constrain: Builds a constraint on the search for a batch of sources; may raise UsageError.
         postprocess: Reranks or filters the hypotheses of a source.
-        attention_monitor: Measures how monotonic the attention is on the validation split while training.
+        attention_monitor: Measures the attention on the validation split while training.
         direction: Identifies what the task reads and what it generates, so that a model of the opposite direction can
             be found for reranking.
     """
@@ -50,7 +50,7 @@ class Task(ABC, Generic[C]):
     report: ReportExtras = ReportExtras()
     constrain: Callable[[Sequence[Any], SearchConfig, torch.device], Constraint | None] | None = None
     postprocess: Callable[[Any, list[Hypothesis]], list[Hypothesis]] | None = None
-    attention_monitor: DiagonalityMonitor | None = None
+    attention_monitor: AttentionMonitor | None = None
     direction: tuple[Hashable, Hashable] | None = None
 
     def __init__(self, config: C):

@@ -118,9 +118,7 @@ def change_speed(samples: Float[np.ndarray, " samples"], factor: float) -> Float
     return resample(torch.from_numpy(samples), round(factor * 100), 100).numpy()
 
 
-def append_deltas(
-    frames: Float[np.ndarray, "frames features"], num_orders: int
-) -> Float[np.ndarray, "frames inputs"]:
+def append_deltas(frames: Float[np.ndarray, "frames features"], num_orders: int) -> Float[np.ndarray, "frames inputs"]:
     """Append the slopes of the features over five frames, the slopes of these, and so on (Furui 1986).
 
     A slope is that of the regression line; beyond the ends of the utterance its first and last frame are repeated.

@@ -1,6 +1,9 @@
-"""Watch whether attention becomes monotonic, for tasks whose source and target run in the same order."""
+"""Watch on the validation split what attention does while a model is trained."""
 
-from attention.alignment_metrics import diagonality
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from attention.alignment_metrics import diagonality, entropy, masked_mean
 from tasks.common.data.batching import Batch
 from tasks.common.model import Seq2Seq
 
@@ -8,21 +11,60 @@ MIN_DIAGONALITY = 0.8  # correlation of target and source positions from which a
 WARN_AFTER_EPOCHS = 10
 
 
+class AttentionMonitor(Protocol):
+    """Measures attention in every evaluation of the validation split.
+
+    Attributes:
+        names: The names of all possible measurements.
+    """
+
+    names: tuple[str, ...]
+
+    def measure(self, model: Seq2Seq, batch: Batch) -> Mapping[str, Sequence[float]]:
+        """Return named measurements of each sentence; none for a decoder without attention weights."""
+        ...
+
+    def warning(self, means: Mapping[str, float], epoch: int) -> str | None:
+        """Return a warning if the means of the measurements call for one at this epoch, else None."""
+        ...
+
+
+class FocusMonitor:
+    """Measures how focused attention is, and how much of the context a gate lets through.
+
+    The entropy, in bits, is log2 n for n equal weights, and 0 if all attention is on one position. A gate of 0 closes:
+    the context does not matter.
+    """
+
+    names = ("entropy", "gate")
+
+    def measure(self, model: Seq2Seq, batch: Batch) -> dict[str, list[float]]:
+        aligned = model.align(batch)
+        if aligned is None:
+            return {}
+        weights, target_mask, _ = aligned
+        measured = {"entropy": entropy(weights, target_mask).tolist()}
+        gates = model.decoder.context_gates(batch.tokens, model.encode(batch))
+        return measured if gates is None else measured | {"gate": masked_mean(gates, target_mask).tolist()}
+
+    def warning(self, means: Mapping[str, float], epoch: int) -> None:
+        return None
+
+
 class DiagonalityMonitor:
-    """Measures the diagonality of the attention on the validation split, and warns if it stays low.
+    """Measures whether attention is monotonic, for tasks whose source and target run in the same order.
 
     Attention that has not found the order of the source after some epochs hardly finds it later.
     """
 
-    name = "diagonality"
+    names = ("diagonality",)
 
-    def measure(self, model: Seq2Seq, batch: Batch) -> list[float]:
-        """Return the diagonality of each sentence; nothing for a decoder without attention weights."""
+    def measure(self, model: Seq2Seq, batch: Batch) -> dict[str, list[float]]:
         aligned = model.align(batch)
-        return [] if aligned is None else diagonality(*aligned[:2]).tolist()
+        return {} if aligned is None else {"diagonality": diagonality(*aligned[:2]).tolist()}
 
-    def warning(self, value: float, epoch: int) -> str | None:
-        """Return a warning if the mean of the measurements is too low at this epoch, else None."""
+    def warning(self, means: Mapping[str, float], epoch: int) -> str | None:
+        value = means.get("diagonality", MIN_DIAGONALITY)
         if value >= MIN_DIAGONALITY or epoch < WARN_AFTER_EPOCHS:
             return None
         return (

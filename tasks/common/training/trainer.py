@@ -305,10 +305,9 @@ class Trainer:
             self.metrics_log.append(record)
         self.tensorboard.add(record, progress.step)
         monitor = self.task.attention_monitor
-        if monitor is not None and monitor.name in record["validation"]:
-            warning = monitor.warning(record["validation"][monitor.name], progress.epoch)
-            if warning:
-                self.log(warning)
+        warning = None if monitor is None else monitor.warning(record["validation"], progress.epoch)
+        if warning:
+            self.log(warning)
         losses = "  ".join(f"{name} {record[name]:.3f}" for name in ("loss", "nll") if name in record)
         scores = "  ".join(f"{name} {value:.2f}" for name, value in record["validation"].items())
         self.log(
@@ -321,12 +320,15 @@ class Trainer:
         """Compute the likelihood of the validation split, and the fast metrics on the output of greedy search."""
         self.model.eval()
         monitor = self.task.attention_monitor
-        nll, tokens, measured = 0.0, 0, []
+        nll, tokens = 0.0, 0
+        measured: dict[str, list[float]] = {name: [] for name in monitor.names} if monitor is not None else {}
         for rows in self.validation_batches[self.processes.rank :: self.processes.count]:
             batch = self.task.collate(self.validation, rows).to(self.device)
             with self.autocast():
                 nll += float(self.model(batch).nll)
-                measured += [] if monitor is None else monitor.measure(self.model, batch)
+                if monitor is not None:
+                    for name, values in monitor.measure(self.model, batch).items():
+                        measured[name].extend(values)
             tokens += batch.num_target_tokens
         greedy = SearchConfig(beam=1, max_length=self.task.config.search.max_length)
         predictor = Predictor(self.task, [self.model])
@@ -337,9 +339,10 @@ class Trainer:
         metrics = self.task.metrics_for(self.validation)
         scores = {metric.name: metric(hypotheses, references) for metric in metrics if metric.fast}
         scores["nll"] = self.processes.sum(nll) / self.processes.sum(tokens)
-        count = self.processes.sum(len(measured))
-        if monitor is not None and count:
-            scores[monitor.name] = self.processes.sum(sum(measured, 0.0)) / count
+        for name, values in measured.items():
+            count = self.processes.sum(len(values))
+            if count:
+                scores[name] = self.processes.sum(sum(values)) / count
         return scores
 
     def finish(self) -> None:

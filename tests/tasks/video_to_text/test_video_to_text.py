@@ -16,6 +16,7 @@ from transformers import ResNetConfig, ResNetModel, ViTImageProcessor
 import run
 from encoders.config import NoSequenceEncoderConfig, RecurrentEncoderConfig
 from tasks.common.errors import UsageError
+from tasks.common.training.alignment_monitor import DiagonalityMonitor, FocusMonitor
 from tasks.common.training.precompute import precompute
 from tasks.toy_world.videos import write_video
 from tasks.video_to_text import Task
@@ -339,5 +340,5 @@ def test_settings_without_effect_are_listed():
 
 def test_only_lip_reading_monitors_the_diagonal():
     words = Task(config(metric_set="words"))
-    assert words.attention_monitor is not None
-    assert Task(config()).attention_monitor is None
+    assert isinstance(words.attention_monitor, DiagonalityMonitor)
+    assert isinstance(Task(config()).attention_monitor, FocusMonitor)

@@ -50,7 +50,7 @@ def test_the_search_has_flags_without_a_prefix_in_evaluate_and_predict():
 
 
 def test_warnings_during_training_name_flags():
-    warning = DiagonalityMonitor().warning(0.1, 20)
+    warning = DiagonalityMonitor().warning({"diagonality": 0.1}, 20)
     assert warning is not None and warning.endswith(
         "try --decoder.ctc-weight 0.3, --attention.score location, or --attention.guidance-weight 1"
     )
