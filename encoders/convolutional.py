@@ -9,7 +9,6 @@ from torch.nn import functional
 from attention.memory import Memory
 from attention.positions import build_positions
 from encoders.base import SequenceEncoder
-from encoders.norm import StateNorm
 from encoders.pooling import MeanPooling
 
 
@@ -37,7 +36,6 @@ class ConvS2SEncoder(SequenceEncoder):
             nn.Conv1d(dim, 2 * dim, kernel_size, padding=kernel_size // 2) for _ in range(num_layers)
         )
         self.dropout = nn.Dropout(dropout)
-        self.norm = StateNorm(dim)
         self.pooling = pooling or MeanPooling()
         self.dim = dim
 
@@ -46,5 +44,4 @@ class ConvS2SEncoder(SequenceEncoder):
         for layer in self.layers:
             update = functional.glu(layer(self.dropout(states) * mask[:, None]), dim=1)
             states = (states + update) * math.sqrt(0.5)
-        states = states.mT
-        return Memory(self.norm(states), mask, self.norm(self.pooling(states, mask)))
+        return Memory(states.mT, mask, self.pooling(states.mT, mask))

@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from attention.memory import Memory
 from encoders.base import Encoder, Frontend, SequenceEncoder, SourceBatch
-from encoders.norm import StateNorm
 from encoders.pooling import MeanPooling
 
 NUM_GROUPS = 8  # groups of channels in every group norm
@@ -107,7 +106,6 @@ class ImageEncoder(Encoder):
         self.dropout = nn.Dropout(dropout)
         self.sequence_encoder = sequence_encoder
         self.pooling = pooling or MeanPooling()
-        self.norm = StateNorm(dim) if sequence_encoder is None else nn.Identity()
         side = math.isqrt(num_regions or 0)
         self.num_columns = side if num_regions and side**2 == num_regions else None
         self.dim = dim if sequence_encoder is None else sequence_encoder.dim
@@ -117,10 +115,10 @@ class ImageEncoder(Encoder):
         states, mask = (source.values, source.mask) if source.precomputed else self.frontend(source)
         states = self.projection(states)
         states = functional.relu(states if self.position_embedding is None else states + self.position_embedding)
-        if self.sequence_encoder is not None:
-            memory = self.sequence_encoder(self.dropout(states), mask)
+        if self.sequence_encoder is None:
+            memory = Memory(states, mask, self.pooling(states, mask))
         else:
-            memory = Memory(self.norm(states), mask, self.norm(self.pooling(states, mask)))
+            memory = self.sequence_encoder(self.dropout(states), mask)
         rows = None
         if self.num_columns is not None:
             rows = (torch.arange(states.size(1), device=mask.device) // self.num_columns).expand_as(mask)

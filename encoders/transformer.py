@@ -9,7 +9,6 @@ from attention.memory import Memory
 from attention.positions import PositionName, build_positions
 from attention.self_attention import FeedForward, SelfAttention
 from encoders.base import SequenceEncoder
-from encoders.norm import StateNorm
 from encoders.pooling import MeanPooling
 
 
@@ -40,7 +39,7 @@ class TransformerEncoder(SequenceEncoder):
             TransformerEncoderLayer(dim, num_heads, rotary=positions == "rotary", dropout=dropout)
             for _ in range(num_layers)
         )
-        self.norm = StateNorm(dim)
+        self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
         self.pooling = pooling or MeanPooling()
         self.dim = dim
@@ -49,7 +48,8 @@ class TransformerEncoder(SequenceEncoder):
         states = self.dropout(self.positions(self.input_norm(self.input_proj(states))))
         for layer in cast("list[TransformerEncoderLayer]", self.layers):
             states = layer(states, mask)
-        return Memory(self.norm(states), mask, self.norm(self.pooling(states, mask)))
+        states = self.norm(states)
+        return Memory(states, mask, self.pooling(states, mask))
 
 
 class TransformerEncoderLayer(nn.Module):

@@ -9,7 +9,6 @@ from torch.nn import functional
 
 from attention.memory import Memory
 from encoders.base import Encoder, Frontend, SequenceEncoder, SourceBatch
-from encoders.norm import StateNorm
 from encoders.pooling import MeanPooling
 from encoders.video_frontends import Conv3dFrontend, FrameCNN, TwoStream
 
@@ -70,7 +69,6 @@ class VideoEncoder(Encoder):
         self.dropout = nn.Dropout(dropout)
         self.sequence_encoder = sequence_encoder
         self.pooling = pooling or MeanPooling()
-        self.norm = StateNorm(hidden_dim) if sequence_encoder is None else nn.Identity()
         self.dim = hidden_dim if sequence_encoder is None else sequence_encoder.dim
 
     def forward(self, source: SourceBatch) -> Memory:
@@ -87,7 +85,7 @@ class VideoEncoder(Encoder):
         if self.sequence_encoder is not None:
             memory = self.sequence_encoder(self.dropout(states), mask)
         else:
-            memory = Memory(self.norm(states), mask, self.norm(self.pooling(states, mask)))
+            memory = Memory(states, mask, self.pooling(states, mask))
             if self.frame_aggregation == "mean":
                 memory = Memory(memory.summary[:, None], mask[:, :1], memory.summary)
         return Memory(self.dropout(memory.states), memory.mask, self.dropout(memory.summary), segment_ids=frame_ids)
