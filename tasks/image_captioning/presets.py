@@ -57,9 +57,7 @@ def flickr8k() -> ImageConfig:
         attention=AttentionConfig(score="general"),
         decoder=RecurrentDecoderConfig(hidden_dim=512, embedding_dim=256, context_gate=True, dropout=0.5),
         batch=BatchConfig(max_sources=16, max_source_size=20_000),
-        train=TrainConfig(
-            epochs=12, lr=1e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4, early_stopping_patience=0
-        ),
+        train=TrainConfig(epochs=12, lr=1e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4),
         search=SearchConfig(max_length=30),
     )
 

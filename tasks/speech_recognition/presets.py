@@ -58,9 +58,7 @@ def grid() -> SpeechConfig:
         attention=AttentionConfig(score="location", hidden_dim=160),
         decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=64, dropout=0.3, ctc_weight=0.3),
         batch=BatchConfig(max_sources=16, max_source_size=16_000, max_source_length=1500),
-        train=TrainConfig(
-            epochs=90, lr=2e-3, schedule="cosine", warmup_steps=200, average_checkpoints=4, early_stopping_patience=0
-        ),
+        train=TrainConfig(epochs=90, lr=2e-3, schedule="cosine", warmup_steps=200, average_checkpoints=4),
         search=SearchConfig(max_length=60),
     )
 
@@ -81,9 +79,7 @@ def an4() -> SpeechConfig:
         attention=AttentionConfig(score="location", hidden_dim=128),
         decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=64, dropout=0.3, ctc_weight=0.5),
         batch=BatchConfig(max_sources=8, max_source_size=8_000, max_source_length=1500),
-        train=TrainConfig(
-            epochs=60, lr=1.5e-3, schedule="cosine", warmup_steps=300, average_checkpoints=5, early_stopping_patience=0
-        ),
+        train=TrainConfig(epochs=60, lr=1.5e-3, schedule="cosine", warmup_steps=300, average_checkpoints=5),
         search=SearchConfig(max_length=100),
     )
 
@@ -100,9 +96,7 @@ def kerstin() -> SpeechConfig:
         attention=AttentionConfig(score="location", hidden_dim=256),
         decoder=RecurrentDecoderConfig(hidden_dim=320, embedding_dim=64, dropout=0.3, ctc_weight=0.5),
         batch=BatchConfig(max_sources=16, max_source_size=16_000, max_source_length=1500),
-        train=TrainConfig(
-            epochs=60, lr=2e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4, early_stopping_patience=0
-        ),
+        train=TrainConfig(epochs=60, lr=2e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4),
         search=SearchConfig(max_length=200),
     )
 
@@ -125,7 +119,6 @@ def kerstin_whisper() -> SpeechConfig:
             schedule="cosine",
             warmup_steps=100,
             average_checkpoints=4,
-            early_stopping_patience=0,
         ),
     )
 

@@ -51,7 +51,6 @@ def demo() -> VideoConfig:
             schedule="cosine",
             warmup_steps=200,
             average_checkpoints=0,
-            early_stopping_patience=0,
             label_smoothing=0.0,
         ),
         search=SearchConfig(max_length=40),
@@ -80,7 +79,6 @@ def msrvtt() -> VideoConfig:
             schedule="cosine",
             warmup_steps=200,
             average_checkpoints=4,
-            early_stopping_patience=0,
             label_smoothing=0.0,
         ),
         search=SearchConfig(max_length=30),
@@ -138,9 +136,7 @@ def grid() -> VideoConfig:
         attention=AttentionConfig(score="location", hidden_dim=128, guidance_weight=1.0),
         decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=64, dropout=0.3, ctc_weight=0.3),
         batch=BatchConfig(max_sources=8, max_source_length=400),
-        train=TrainConfig(
-            epochs=45, lr=1e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4, early_stopping_patience=0
-        ),
+        train=TrainConfig(epochs=45, lr=1e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4),
         search=SearchConfig(max_length=60),
     )
 

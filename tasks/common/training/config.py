@@ -31,8 +31,9 @@ class TrainConfig:
     plateau_factor: float = 0.5
     plateau_patience: int = 1
     """Evaluations without improvement before the learning rate is multiplied by ``plateau_factor``."""
-    early_stopping_patience: int = 6
-    """Evaluations without improvement before training stops (0: never)."""
+    early_stopping_patience: int | None = None
+    """Evaluations without improvement before training stops (0: never); by default 6 with the schedule plateau, and
+    never with the others: the last part of a planned schedule is where a model improves most."""
     objective: Literal["likelihood", "scst"] = "likelihood"
     """Likelihood of the references; or, as a second phase after --init-from, self-critical sequence training on CIDEr
     (Rennie et al. 2017)."""
@@ -70,9 +71,18 @@ class TrainConfig:
         }
         allowed |= at_least(1, self, "epochs", "grad_accum_steps", "sampling_half") | at_least(2, self, "scst_samples")
         allowed |= at_least(0, self, "max_minutes", "seed", "encoder_lr", "unfreeze_at", "weight_decay")
-        allowed |= at_least(0, self, "max_grad_norm", "warmup_steps", "plateau_patience", "early_stopping_patience")
+        allowed |= at_least(0, self, "max_grad_norm", "warmup_steps", "plateau_patience")
+        if self.early_stopping_patience is not None:
+            allowed |= at_least(0, self, "early_stopping_patience")
         allowed |= at_least(0, self, "eval_steps", "save_steps", "average_checkpoints", "num_workers")
         check_settings("train", self, allowed)
+
+    @property
+    def patience(self) -> int:
+        """Return the evaluations without improvement before training stops; 0 for no limit."""
+        if self.early_stopping_patience is None:
+            return 6 if self.schedule == "plateau" else 0
+        return self.early_stopping_patience
 
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect given the others, each with the reason."""

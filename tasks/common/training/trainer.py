@@ -380,7 +380,7 @@ class Trainer:
         """Tell whether the limit of epochs, time or patience is reached."""
         progress, config = self.progress, self.config
         out_of_time = 0 < config.max_minutes * 60 <= progress.seconds
-        out_of_patience = 0 < config.early_stopping_patience <= progress.evals_since_best
+        out_of_patience = 0 < config.patience <= progress.evals_since_best
         return progress.epoch >= config.epochs or out_of_time or out_of_patience
 
     def is_due(self, every: int) -> bool:
