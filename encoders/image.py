@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn import functional
 
 from attention.memory import Memory
 from encoders.base import Encoder, Frontend, SequenceEncoder, SourceBatch
+from encoders.keys import scaled_keys
 from encoders.pooling import MeanPooling
 
 NUM_GROUPS = 8  # groups of channels in every group norm
@@ -116,10 +118,11 @@ class ImageEncoder(Encoder):
         states = self.projection(states)
         states = functional.relu(states if self.position_embedding is None else states + self.position_embedding)
         if self.sequence_encoder is None:
-            memory = Memory(states, mask, self.pooling(states, mask))
+            memory = Memory(states, mask, self.pooling(states, mask), keys=scaled_keys(states))
         else:
             memory = self.sequence_encoder(self.dropout(states), mask)
         rows = None
         if self.num_columns is not None:
             rows = (torch.arange(states.size(1), device=mask.device) // self.num_columns).expand_as(mask)
-        return Memory(self.dropout(memory.states), mask, self.dropout(memory.summary), segment_ids=rows)
+        memory = memory.map(self.dropout)
+        return replace(memory, summary=self.dropout(memory.summary), segment_ids=rows)
