@@ -23,7 +23,6 @@ from decoders.recurrent import RecurrentDecoder
 from decoders.s2vt import S2VT
 from decoders.transducer import Transducer
 from decoders.transformer import TransformerDecoder
-from encoders.embedding import TokenEmbedding
 
 
 def build_decoder(
@@ -50,7 +49,7 @@ def build_decoder(
     if isinstance(config, CTCDecoderConfig):
         return CTC(memory_dim, vocab_size, dropout=config.dropout)
     if embedding is None:
-        embedding = TokenEmbedding(vocab_size, config.embedding_dim, padding_idx=PAD)
+        embedding = nn.Embedding(vocab_size, config.embedding_dim, padding_idx=PAD)
     if isinstance(config, S2VTDecoderConfig):
         return S2VT(
             embedding, config.hidden_dim, memory_dim, tie_embeddings=config.tie_embeddings, dropout=config.dropout

@@ -17,7 +17,6 @@ from decoders.base import EOS, PAD, UNK
 from encoders.base import Encoder, SourceBatch
 from encoders.build import build_sequence_encoder
 from encoders.config import RecurrentEncoderConfig, SequenceEncoderConfig
-from encoders.embedding import TokenEmbedding
 from encoders.text import TextEncoder
 from tasks.common.analysis import plots
 from tasks.common.config import Config
@@ -116,7 +115,7 @@ class TextTask(Task[C]):
     def build_encoder(self) -> Encoder:
         config = self.config.encoder
         return TextEncoder(
-            TokenEmbedding(len(self.source_tokenizer), config.embedding_dim, padding_idx=PAD),
+            nn.Embedding(len(self.source_tokenizer), config.embedding_dim, padding_idx=PAD),
             build_sequence_encoder(config.embedding_dim, config.sequence),
             reverse=config.reverse,
             dropout=config.sequence.dropout,

@@ -18,7 +18,6 @@ from encoders.config import (
     SequenceEncoderConfig,
     TransformerEncoderConfig,
 )
-from encoders.embedding import TokenEmbedding
 from encoders.image import ImageEncoder, SmallResNet
 from encoders.speech import ConvSubsampling, SpeechEncoder
 from encoders.text import TextEncoder
@@ -41,7 +40,7 @@ def pixels(*shape: int) -> SourceBatch:
 
 
 def text(config: SequenceEncoderConfig) -> tuple[Encoder, SourceBatch]:
-    encoder = TextEncoder(TokenEmbedding(VOCAB_SIZE, 128, padding_idx=0), build_sequence_encoder(128, config))
+    encoder = TextEncoder(nn.Embedding(VOCAB_SIZE, 128, padding_idx=0), build_sequence_encoder(128, config))
     return encoder, SourceBatch(torch.randint(4, VOCAB_SIZE, MASK.shape), MASK)
 
 
@@ -85,7 +84,7 @@ ENCODERS: dict[str, Callable[[], tuple[Encoder, SourceBatch]]] = {
 
 @pytest.mark.parametrize("score", ["dot", "scaled_dot", "cosine", "general", "concat", "additive", "location"])
 @pytest.mark.parametrize("name", ENCODERS)
-def test_attention_starts_broad_and_keys_and_queries_start_alike(name, score):
+def test_attention_starts_broad_with_small_keys(name, score):
     torch.manual_seed(0)
     encoder, source = ENCODERS[name]()
     config = RecurrentDecoderConfig(hidden_dim=256, embedding_dim=128, dropout=0.0)
@@ -96,22 +95,9 @@ def test_attention_starts_broad_and_keys_and_queries_start_alike(name, score):
     with torch.no_grad():
         memory = encoder(source)
         weights = decoder.alignment(tokens, memory)
-        queries, _ = decoder.cell.run(decoder.embed(tokens), decoder.init_state(memory).hidden)
     entropy = torch.special.entr(weights).sum(dim=-1).mean() / math.log(memory.mask.size(1))
     assert entropy >= 0.8
-    assert 0.4 <= root_mean_square(memory.key_states) / root_mean_square(queries) <= 2.5
-    # Contexts are larger on purpose: see encoders/keys.py.
-    assert 0.2 <= root_mean_square(weights @ memory.states) / root_mean_square(queries) <= 5
-
-
-def test_embeddings_start_large_enough_as_inputs_and_give_logits_of_unit_variance_where_they_are_tied():
-    torch.manual_seed(0)
-    embedding = TokenEmbedding(VOCAB_SIZE, 256, padding_idx=0)
-    inputs = embedding(torch.arange(4, VOCAB_SIZE)).detach()
-    assert root_mean_square(inputs) == pytest.approx(TokenEmbedding.INPUT_STD, abs=0.01)
-    assert not embedding(torch.zeros(1, dtype=torch.long)).any()
-    features = torch.randn(100, 256)
-    assert root_mean_square(features @ embedding.weight.detach().T) == pytest.approx(1, abs=0.05)
+    assert 0.05 <= root_mean_square(memory.key_states) <= 0.3  # about the scale of a recurrent network's states
 
 
 def root_mean_square(values: Tensor) -> float:
