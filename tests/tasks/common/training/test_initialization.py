@@ -97,7 +97,7 @@ def test_attention_starts_broad_with_small_keys(name, score):
         weights = decoder.alignment(tokens, memory)
     entropy = torch.special.entr(weights).sum(dim=-1).mean() / math.log(memory.mask.size(1))
     assert entropy >= 0.8
-    assert 0.05 <= root_mean_square(memory.key_states) <= 0.3  # about the scale of a recurrent network's states
+    assert root_mean_square(memory.key_states) <= 0.3  # at most the scale of a recurrent network's states
 
 
 def root_mean_square(values: Tensor) -> float:
