@@ -44,8 +44,8 @@ class Attention(nn.Module, ABC):
         dim: Size of the context vector.
         has_state: A step depends on the state: on the step number, as in local-m attention (Luong et al. 2015), or on
             earlier weights.
-        is_sequential: A step depends on earlier weights, as in location-sensitive and monotonic attention, so the
-            target positions cannot be computed in parallel.
+        is_sequential: A step depends on earlier weights, as in location-sensitive, coverage and monotonic attention,
+            so the target positions cannot be computed in parallel.
         has_weights: Outputs have weights; False without attention, where the context is the memory's summary.
     """
 

@@ -14,8 +14,8 @@ class AttentionConfig:
 
     score: ScoreName | Literal["none"] = "additive"
     """Score of query q and key k: dot q·k, scaled_dot q·k/√d, cosine, general qWk, concat v·tanh(W[q;k]), additive
-    v·tanh(Wq+Uk); location is additive with the previous weights as a further input (Chorowski et al. 2015); none is a
-    fixed context vector without attention."""
+    v·tanh(Wq+Uk); location is additive with the previous weights as a further input (Chorowski et al. 2015); coverage
+    with the sum of all earlier weights (See et al. 2017); none is a fixed context vector without attention."""
     locality: LocalityName | Literal["global"] = "global"
     """Source positions that can be attended to: all (global); a window around the position of the target token
     (local_m) or around a predicted position (local_p, both Luong et al. 2015); a window that only moves forward
@@ -37,7 +37,7 @@ class AttentionConfig:
     has none."""
     num_heads: int = 1
     hidden_dim: int = 512
-    """Hidden units of the perceptron in additive, concat and location attention."""
+    """Hidden units of the perceptron in additive, concat, location and coverage attention."""
     guidance_weight: float = 0.0
     """Weight of the guided attention loss, which favors a diagonal alignment (Tachibana et al. 2018)."""
     doubly_stochastic_weight: float = 0.0

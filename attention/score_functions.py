@@ -8,6 +8,7 @@
 ``concat``            v . tanh(W [q; k])                       Luong et al. 2015
 ``additive``          v . tanh(W q + U k + b) (perceptron)     Bahdanau et al. 2015
 ``location``          v . tanh(W q + U k + V f + b)            Chorowski et al. 2015
+``coverage``          v . tanh(W q + U k + w c + b)            See et al. 2017
 ====================  =======================================  =============================
 
 Dot, scaled dot and cosine need vectors of the same size. Where query and memory differ, the memory is first projected
@@ -28,8 +29,8 @@ from torch.nn import functional
 from attention.scored import Score
 from attention.state import AttentionState
 
-ScoreName = Literal["dot", "scaled_dot", "cosine", "general", "concat", "additive", "location"]
-HIDDEN_LAYER_SCORES: tuple[ScoreName, ...] = ("concat", "additive", "location")  # those that use ``hidden_dim``
+ScoreName = Literal["dot", "scaled_dot", "cosine", "general", "concat", "additive", "location", "coverage"]
+HIDDEN_LAYER_SCORES: tuple[ScoreName, ...] = ("concat", "additive", "location", "coverage")  # with ``hidden_dim`` units
 
 Queries = Float[Tensor, "batch queries query_dim"]
 Keys = Float[Tensor, "batch source key_dim"]
@@ -129,6 +130,25 @@ class LocationSensitive(Additive):
         return self.v(torch.tanh(hidden + self.location(features))).squeeze(-1)
 
 
+class Coverage(Additive):
+    """v . tanh(W q + U k + w c + b), where c is the sum of all earlier weights of the state.
+
+    A score that knows how much a state has been attended to can turn to others, and need not repeat itself. The
+    coverage loss (losses.py) teaches it to: See et al. add it in a short second phase of training.
+    """
+
+    is_sequential = True
+
+    def __init__(self, query_dim: int, memory_dim: int, hidden_dim: int):
+        super().__init__(query_dim, memory_dim, hidden_dim)
+        self.coverage = nn.Linear(1, hidden_dim, bias=False)
+
+    def forward(self, queries: Queries, keys: Keys, state: AttentionState) -> Scores:
+        hidden = self.query(queries)[:, :, None] + keys[:, None]  # (batch, queries, source, hidden)
+        coverage = self.coverage(state.total_weights.to(keys.dtype)[..., None])
+        return self.v(torch.tanh(hidden + coverage)).squeeze(-1)
+
+
 class Concat(Score):
     """v . tanh(W [q; k]), without a bias.
 
@@ -175,11 +195,13 @@ def build_score(name: ScoreName, query_dim: int, memory_dim: int, hidden_dim: in
             return Additive(query_dim, memory_dim, hidden_dim)
         case "location":
             return LocationSensitive(query_dim, memory_dim, hidden_dim)
+        case "coverage":
+            return Coverage(query_dim, memory_dim, hidden_dim)
 
 
 def segment_score_name(name: ScoreName) -> ScoreName:
     """Return the score of segments where states have the score ``name``.
 
-    The location score needs the last weights, which segments do not have; without them it is additive.
+    The scores location and coverage need earlier weights, which segments do not have; without them they are additive.
     """
-    return "additive" if name == "location" else name
+    return "additive" if name in ("location", "coverage") else name

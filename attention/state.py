@@ -14,7 +14,7 @@ class AttentionState:
 
     Content-based attention depends on query and keys only, and its state is empty. Local-m attention, whose window is
     centered on source position t at step t, needs the step number. Attention that depends on earlier weights, called
-    sequential here (location-sensitive, monotonic), needs these, too.
+    sequential here (location-sensitive, coverage, monotonic), needs these, too.
 
     Attributes:
         step: The number of steps so far.

@@ -32,13 +32,15 @@ def demo() -> SpeechConfig:
     return SpeechConfig(
         vocabulary=VocabularyConfig(kind="word", size=400),
         features=FeatureConfig(num_mels=40),
+        # Masks, which are never the same twice, would take more epochs to learn from.
+        augment=SpeechAugmentConfig(num_frequency_masks=0, num_time_masks=0),
         encoder=SpeechEncoderConfig(
             RecurrentEncoderConfig(hidden_dim=128, num_layers=2, dropout=0.1), channels=16, pyramid_layers=1
         ),
         attention=AttentionConfig(score="location", hidden_dim=128),
         decoder=RecurrentDecoderConfig(hidden_dim=128, embedding_dim=64, dropout=0.1, ctc_weight=0.3),
         batch=BatchConfig(max_sources=32, max_source_size=16_000, max_source_length=1500),
-        train=TrainConfig(epochs=5, lr=3e-3, schedule="cosine", warmup_steps=100, average_checkpoints=0),
+        train=TrainConfig(epochs=4, lr=3e-3, schedule="cosine", warmup_steps=100, average_checkpoints=0),
         search=SearchConfig(max_length=40),
     )
 

@@ -82,10 +82,12 @@ def formula(
         case "concat":
             hidden = times(score.proj.weight, query + state)
             return dot(score.v.weight[0].tolist(), [math.tanh(unit) for unit in hidden])
-        case "additive" | "location":
+        case "additive" | "location" | "coverage":
             terms = [times(score.query.weight, query), times(score.key.weight, state), score.key.bias.tolist()]
             if name == "location":
                 terms.append(times(score.location.weight, location_features(score.filters.weight, weights, position)))
+            if name == "coverage":
+                terms.append(times(score.coverage.weight, [weights[1][position]]))
             return dot(score.v.weight[0].tolist(), [math.tanh(sum(unit)) for unit in zip(*terms, strict=True)])
     key = state if len(query) == len(state) else times(score.key.weight, state)
     match name:
