@@ -13,6 +13,7 @@ def scaled_keys(states: Float[Tensor, "batch source dim"]) -> Float[Tensor, "bat
     Scores that are sums of products, dot and general, grow with the scale of both sides. With keys several times as
     large as a recurrent encoder's the softmax is saturated before anything is learned: attention looks at one position,
     whatever the query. The states themselves, of which the context is a mean, keep their scale, since small ones slow
-    learning from pixels down (docs/log.md).
+    learning from pixels down. A Transformer's states are left alone: it is meant for scaled dot products, which do not
+    saturate, and which learn later with small keys (docs/log.md).
     """
     return SCALE * functional.layer_norm(states, states.shape[-1:])

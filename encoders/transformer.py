@@ -9,7 +9,6 @@ from attention.memory import Memory
 from attention.positions import PositionName, build_positions
 from attention.self_attention import FeedForward, SelfAttention
 from encoders.base import SequenceEncoder
-from encoders.keys import scaled_keys
 from encoders.pooling import MeanPooling
 
 
@@ -50,7 +49,7 @@ class TransformerEncoder(SequenceEncoder):
         for layer in cast("list[TransformerEncoderLayer]", self.layers):
             states = layer(states, mask)
         states = self.norm(states)
-        return Memory(states, mask, self.pooling(states, mask), keys=scaled_keys(states))
+        return Memory(states, mask, self.pooling(states, mask))
 
 
 class TransformerEncoderLayer(nn.Module):
