@@ -12,13 +12,12 @@ WARN_AFTER_EPOCHS = 10
 
 
 class AttentionMonitor(Protocol):
-    """Measures attention in every evaluation of the validation split.
+    """Measures attention in every evaluation of the validation split."""
 
-    Attributes:
-        names: The names of all possible measurements.
-    """
-
-    names: tuple[str, ...]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all possible measurements."""
+        ...
 
     def measure(self, model: Seq2Seq, batch: Batch) -> Mapping[str, Sequence[float]]:
         """Return named measurements of each sentence; none for a decoder without attention weights."""
