@@ -1,9 +1,12 @@
 """Batches: full, with little padding, and in an order that can be repeated."""
 
+from typing import Any
+
 import pytest
 import torch
+from datasets import Dataset
 
-from tasks.common.data.batching import BatchConfig, BatchSampler
+from tasks.common.data.batching import BatchConfig, BatchDataset, BatchSampler
 
 SIZES = BatchConfig(max_target_size=600, max_source_size=600, max_sources=32)
 
@@ -43,6 +46,36 @@ def test_the_order_depends_on_seed_and_epoch_alone():
     assert BatchSampler(lengths, SIZES, seed=1).epoch(3) == first
     assert BatchSampler(lengths, SIZES, seed=1).epoch(4) != first
     assert BatchSampler(lengths, SIZES, seed=2).epoch(3) != first
+
+
+def test_the_batches_of_a_small_corpus_differ_from_epoch_to_epoch():
+    """Sound and video: many rows of nearly the same length, all of them in one pool."""
+    lengths = [(int(length), 20) for length in 300 + 100 * torch.rand(800)]
+    sampler = BatchSampler(lengths, BatchConfig(max_sources=8, max_source_length=1000, max_source_size=20_000), seed=1)
+    epochs = [{frozenset(batch) for batch in sampler.epoch(number)} for number in range(8)]
+    recurring = [len(epochs[0] & later) / len(epochs[0]) for later in epochs[1:]]
+    assert max(recurring) < 0.15, recurring
+    assert padding(sampler.epoch(0), lengths) < padding(sampler.by_length(), lengths) + 0.03
+
+
+class Drawing:
+    """Collates a batch to random numbers."""
+
+    def collate(self, examples: Any, rows: list[int], training: bool = False) -> Any:
+        return torch.rand(3).tolist()
+
+
+def test_augmentation_differs_between_seeds_epochs_and_positions_and_can_be_repeated():
+    def draws(seed: int, epoch: int, batches: list[tuple[int, list[int]]]) -> list[Any]:
+        dataset = BatchDataset(Drawing(), Dataset.from_dict({}), batches, seed=seed, epoch=epoch)
+        return [dataset[index] for index in range(len(dataset))]
+
+    batches = [(0, [5, 6]), (1, [5, 6]), (2, [7])]
+    first = draws(1, 0, batches)
+    assert draws(1, 0, batches) == first
+    assert draws(1, 0, batches[1:]) == first[1:]  # after a resume, or as the share of another process
+    others = first + draws(1, 1, batches) + draws(2, 0, batches)
+    assert len({tuple(numbers) for numbers in others}) == 9
 
 
 def test_rows_of_similar_lengths_share_a_batch():
