@@ -74,6 +74,7 @@ def an4() -> SpeechConfig:
     return replace(
         grid(),
         data="espnet/an4",
+        features=FeatureConfig(num_mels=40, normalization="global", deltas=2),
         augment=SpeechAugmentConfig(stretch=0.15, num_frequency_masks=0, num_time_masks=3, time_width=0.05),
         encoder=SpeechEncoderConfig(
             RecurrentEncoderConfig(hidden_dim=256, num_layers=4, dropout=0.3), num_conv_layers=0, pyramid_layers=2
