@@ -48,8 +48,7 @@ class HierarchicalSoftmax(SegmentAttention):
         all_ids = torch.arange(int(segment_ids.max()) + 1, device=segment_ids.device)
         is_inside = (segment_ids[:, None] == all_ids[:, None]) & memory.mask[:, None]  # (batch, segments, source)
         sizes = is_inside.sum(dim=-1, keepdim=True)
-        states = memory.key_states.masked_fill(~memory.mask[..., None], 0.0)
-        sums = is_inside.to(states.dtype) @ states
+        sums = is_inside.to(memory.states.dtype) @ memory.states.masked_fill(~memory.mask[..., None], 0.0)
         return Segments(self.score.project_keys(sums / sizes.clamp(min=1)), sizes.squeeze(-1) > 0, segment_ids)
 
     def forward(

@@ -49,7 +49,7 @@ class MultiHeadAttention(Attention):
     def prepare(self, memory: Memory) -> KeyValues:
         segment_ids = memory.segment_ids
         subspaces = Memory(
-            self.split_heads(self.key_proj(memory.key_states)),
+            self.split_heads(self.key_proj(memory.states)),
             memory.mask.repeat_interleave(self.num_heads, dim=0),
             self.split_heads(memory.summary[:, None]).squeeze(1),
             None if segment_ids is None else segment_ids.repeat_interleave(self.num_heads, dim=0),

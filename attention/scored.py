@@ -122,7 +122,7 @@ class ScoredAttention(Attention):
 
     def prepare(self, memory: Memory) -> KeyValues:
         segments = None if self.segment_attention is None else self.segment_attention.prepare(memory)
-        return KeyValues(self.score.project_keys(memory.key_states), memory.states, memory.mask, segments=segments)
+        return KeyValues(self.score.project_keys(memory.states), memory.states, memory.mask, segments=segments)
 
     def init_state(self, key_values: KeyValues) -> AttentionState:
         if not self.has_state:

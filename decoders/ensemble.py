@@ -23,8 +23,7 @@ class EnsembleMemory(Memory):
     @classmethod
     def from_members(cls, members: Sequence[Memory]) -> "EnsembleMemory":
         first = members[0]
-        fields = first.states, first.mask, first.summary, first.segment_ids, first.token_ids, first.keys
-        return cls(*fields, members=tuple(members))
+        return cls(first.states, first.mask, first.summary, first.segment_ids, first.token_ids, tuple(members))
 
     def select(self, rows: Int[Tensor, " rows"]) -> "EnsembleMemory":
         return EnsembleMemory.from_members([member.select(rows) for member in self.members])

@@ -9,7 +9,6 @@ from torch.nn import functional
 from attention.memory import Memory
 from attention.positions import build_positions
 from encoders.base import SequenceEncoder
-from encoders.keys import scaled_keys
 from encoders.pooling import MeanPooling
 
 
@@ -45,5 +44,4 @@ class ConvS2SEncoder(SequenceEncoder):
         for layer in self.layers:
             update = functional.glu(layer(self.dropout(states) * mask[:, None]), dim=1)
             states = (states + update) * math.sqrt(0.5)
-        states = states.mT
-        return Memory(states, mask, self.pooling(states, mask), keys=scaled_keys(states))
+        return Memory(states.mT, mask, self.pooling(states.mT, mask))

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -12,7 +11,6 @@ from torch.nn import functional
 
 from attention.memory import Memory
 from encoders.base import Encoder, Frontend, SequenceEncoder, SourceBatch
-from encoders.keys import scaled_keys
 from encoders.pooling import MeanPooling
 
 NUM_GROUPS = 8  # groups of channels in every group norm
@@ -118,11 +116,10 @@ class ImageEncoder(Encoder):
         states = self.projection(states)
         states = functional.relu(states if self.position_embedding is None else states + self.position_embedding)
         if self.sequence_encoder is None:
-            memory = Memory(states, mask, self.pooling(states, mask), keys=scaled_keys(states))
+            memory = Memory(states, mask, self.pooling(states, mask))
         else:
             memory = self.sequence_encoder(self.dropout(states), mask)
         rows = None
         if self.num_columns is not None:
             rows = (torch.arange(states.size(1), device=mask.device) // self.num_columns).expand_as(mask)
-        memory = memory.map(self.dropout)
-        return replace(memory, summary=self.dropout(memory.summary), segment_ids=rows)
+        return Memory(self.dropout(memory.states), mask, self.dropout(memory.summary), segment_ids=rows)

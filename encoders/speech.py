@@ -1,7 +1,6 @@
 """The speech encoder: frames of audio features in, fewer states out."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -106,8 +105,7 @@ class SpeechEncoder(Encoder):
         memory = self.bottom(states, mask)
         for sequence_encoder in self.upper:
             memory = sequence_encoder(*stack_pairs(self.dropout(memory.states), memory.mask))
-        memory = memory.map(self.dropout)
-        return replace(memory, summary=self.dropout(memory.summary))
+        return Memory(self.dropout(memory.states), memory.mask, self.dropout(memory.summary))
 
     def output_lengths(self, num_frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         """Return the number of states of these numbers of frames, an upper bound for transcripts aligned by CTC."""

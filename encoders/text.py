@@ -1,7 +1,6 @@
 """The text encoder: token ids in, one state for each token out."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Int
@@ -58,12 +57,11 @@ class TextEncoder(Encoder):
         if self.reverse:
             inputs = reverse_padded(inputs, source.mask)
         memory = self.sequence_encoder(inputs, source.mask)
-        if self.reverse:
-            memory = memory.map(lambda states: reverse_padded(states, source.mask))
-        memory = memory.map(self.dropout)
-        return replace(
-            memory,
-            summary=self.dropout(memory.summary),
+        states = reverse_padded(memory.states, source.mask) if self.reverse else memory.states
+        return Memory(
+            self.dropout(states),
+            memory.mask,
+            self.dropout(memory.summary),
             segment_ids=self.segment_ids(source.values, source.mask),
             token_ids=source.values if self.target_vocab_ids is None else self.target_vocab_ids[source.values],
         )

@@ -1,6 +1,5 @@
 """The video encoder: frames in; a state for each frame, for each region of each frame, or one state for all out."""
 
-from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -10,7 +9,6 @@ from torch.nn import functional
 
 from attention.memory import Memory
 from encoders.base import Encoder, Frontend, SequenceEncoder, SourceBatch
-from encoders.keys import scaled_keys
 from encoders.pooling import MeanPooling
 from encoders.video_frontends import Conv3dFrontend, FrameCNN, TwoStream
 
@@ -87,11 +85,10 @@ class VideoEncoder(Encoder):
         if self.sequence_encoder is not None:
             memory = self.sequence_encoder(self.dropout(states), mask)
         else:
-            memory = Memory(states, mask, self.pooling(states, mask), keys=scaled_keys(states))
+            memory = Memory(states, mask, self.pooling(states, mask))
             if self.frame_aggregation == "mean":
                 memory = Memory(memory.summary[:, None], mask[:, :1], memory.summary)
-        memory = memory.map(self.dropout)
-        return replace(memory, summary=self.dropout(memory.summary), segment_ids=frame_ids)
+        return Memory(self.dropout(memory.states), memory.mask, self.dropout(memory.summary), segment_ids=frame_ids)
 
     def region_positions(self, mask: Bool[Tensor, "batch source"]) -> Float[Tensor, "batch source dim"]:
         """Return the embedding of each region's position in its frame and of its time, from 0 to 1, in the video."""

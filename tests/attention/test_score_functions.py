@@ -1,7 +1,6 @@
 """Score functions equal their formulas, weights sum to one over the real positions, and heads equal a plain loop."""
 
 import math
-from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -287,23 +286,6 @@ def test_selected_keys_are_the_keys_of_the_selected_sentences(name, num_heads, m
     assert selected.batch_size == 2
     for field in ("keys", "values", "mask", "num_heads"):
         assert_close(getattr(selected, field), getattr(expected, field))
-
-
-@every_score
-@one_or_two_heads
-def test_keys_of_the_encoder_choose_and_its_states_are_averaged(name, num_heads, make_memory):
-    attention, memory = build(name, num_heads, 6, 4), make_memory(LENGTHS, 4)
-    other = make_memory(LENGTHS, 4)
-    queries = torch.randn(4, 3, 6)
-    mixed = replace(memory, keys=other.states)
-    found = attention.attend_sequence(queries, attention.prepare(mixed))
-    weights = attention.attend_sequence(queries, attention.prepare(other)).weights
-    assert_close(found.weights, weights)
-    if num_heads == 1:
-        assert_close(found.context, weights @ memory.states)
-    else:
-        other_values = attention.attend_sequence(queries, attention.prepare(other)).context
-        assert not torch.allclose(found.context, other_values)
 
 
 def test_heads_that_do_not_divide_are_refused_in_one_line():
