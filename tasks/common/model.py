@@ -31,9 +31,13 @@ class Seq2Seq(nn.Module):
         return memory if batch.source_index is None else memory.select(batch.source_index)
 
     def align(
-        self, batch: Batch
+        self, batch: Batch, memory: Memory | None = None
     ) -> tuple[Float[Tensor, "batch target source"], Bool[Tensor, "batch target"], Bool[Tensor, "batch source"]] | None:
         """Compute the attention weights of the reference tokens.
+
+        Args:
+            batch: The batch.
+            memory: The result of ``encode``, if the batch has been encoded already.
 
         Returns:
             The weights, the mask of target tokens and the mask of source positions; None for a decoder without
@@ -41,7 +45,7 @@ class Seq2Seq(nn.Module):
         """
         if not (self.decoder.is_label_synchronous and self.decoder.has_alignment):
             return None
-        memory = self.encode(batch)
+        memory = self.encode(batch) if memory is None else memory
         weights = self.decoder.alignment(batch.tokens, memory)
         return None if weights is None else (weights, batch.tokens[:, 1:] > EOS, memory.mask)
 

@@ -38,12 +38,13 @@ class FocusMonitor:
     names = ("entropy", "gate")
 
     def measure(self, model: Seq2Seq, batch: Batch) -> dict[str, list[float]]:
-        aligned = model.align(batch)
+        memory = model.encode(batch)
+        aligned = model.align(batch, memory)
         if aligned is None:
             return {}
         weights, target_mask, _ = aligned
         measured = {"entropy": entropy(weights, target_mask).tolist()}
-        gates = model.decoder.context_gates(batch.tokens, model.encode(batch))
+        gates = model.decoder.context_gates(batch.tokens, memory)
         return measured if gates is None else measured | {"gate": masked_mean(gates, target_mask).tolist()}
 
     def warning(self, means: Mapping[str, float], epoch: int) -> None:
