@@ -42,14 +42,8 @@ def demo() -> DialogueConfig:
         attention=AttentionConfig(score="general"),
         decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=128, dropout=0.3),
         batch=BatchConfig(max_sources=16, max_target_length=60),
-        # The recorded run stopped early: so few conversations are learned by heart before the schedule ends.
-        train=TrainConfig(
-            epochs=40,
-            lr=1e-3,
-            schedule="cosine",
-            warmup_steps=200,
-            average_checkpoints=0,
-            early_stopping_patience=6,
+        train=TrainConfig(  # with the patience of the recorded run
+            epochs=40, lr=1e-3, schedule="cosine", warmup_steps=200, average_checkpoints=0, early_stopping_patience=6
         ),
         search=SearchConfig(max_length=50, no_repeat_ngram=3),
     )

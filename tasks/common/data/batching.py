@@ -112,9 +112,9 @@ class BatchSampler:
         generator = torch.Generator().manual_seed(self.seed * 100_003 + number)
         shuffled = self.rows[torch.randperm(len(self.rows), generator=generator)]
         pools = shuffled.split(self.BATCHES_PER_POOL * self.config.max_sources)
-        # A corpus that fits into one pool would have nearly the same batches in every epoch.
-        noise = 1 + self.LENGTH_NOISE * (2 * torch.rand(len(self.lengths), generator=generator) - 1)
-        noise = noise if len(pools) == 1 else None
+        noise = None
+        if len(pools) == 1:  # the corpus would have nearly the same batches in every epoch
+            noise = 1 + self.LENGTH_NOISE * (2 * torch.rand(len(self.lengths), generator=generator) - 1)
         batches = [batch for pool in pools for batch in self.make_batches(pool, noise)]
         return [batches[index] for index in torch.randperm(len(batches), generator=generator)]
 

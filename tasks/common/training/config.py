@@ -32,8 +32,8 @@ class TrainConfig:
     plateau_patience: int = 1
     """Evaluations without improvement before the learning rate is multiplied by ``plateau_factor``."""
     early_stopping_patience: int | None = None
-    """Evaluations without improvement before training stops (0: never); by default 6 with the schedule plateau, and
-    never with the others: the last part of a planned schedule is where a model improves most."""
+    """Evaluations without improvement before training stops (0: never); by default 6, and never with the schedule
+    cosine, whose last part is where a model improves most."""
     objective: Literal["likelihood", "scst"] = "likelihood"
     """Likelihood of the references; or, as a second phase after --init-from, self-critical sequence training on CIDEr
     (Rennie et al. 2017)."""
@@ -81,7 +81,7 @@ class TrainConfig:
     def patience(self) -> int:
         """Return the evaluations without improvement before training stops; 0 for no limit."""
         if self.early_stopping_patience is None:
-            return 6 if self.schedule == "plateau" else 0
+            return 0 if self.schedule == "cosine" else 6
         return self.early_stopping_patience
 
     def unused_settings(self) -> dict[str, str]:
