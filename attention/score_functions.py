@@ -101,8 +101,13 @@ class Additive(Score):
         return self.key(states)
 
     def forward(self, queries: Queries, keys: Keys, state: AttentionState) -> Scores:
-        hidden = torch.tanh(self.query(queries)[:, :, None] + keys[:, None])  # (batch, queries, source, hidden)
-        return self.v(hidden).squeeze(-1)
+        hidden = self.query(queries)[:, :, None] + keys[:, None]  # (batch, queries, source, hidden)
+        history = self.history(keys, state)
+        return self.v(torch.tanh(hidden if history is None else hidden + history)).squeeze(-1)
+
+    def history(self, keys: Keys, state: AttentionState) -> Float[Tensor, "batch queries source hidden"] | None:
+        """Return what earlier weights add to the hidden units, in the precision of the keys."""
+        return None
 
 
 class LocationSensitive(Additive):
@@ -123,11 +128,10 @@ class LocationSensitive(Additive):
         self.filters = nn.Conv1d(2, num_filters, kernel_size, padding=kernel_size // 2, bias=False)
         self.location = nn.Linear(num_filters, hidden_dim, bias=False)
 
-    def forward(self, queries: Queries, keys: Keys, state: AttentionState) -> Scores:
+    def history(self, keys: Keys, state: AttentionState) -> Float[Tensor, "batch queries source hidden"]:
         assert state.weights is not None
-        hidden = self.query(queries)[:, :, None] + keys[:, None]  # (batch, queries, source, hidden)
         features = self.filters(state.weights.flatten(0, 1).to(keys.dtype)).mT.unflatten(0, state.weights.shape[:2])
-        return self.v(torch.tanh(hidden + self.location(features))).squeeze(-1)
+        return self.location(features)
 
 
 class Coverage(Additive):
@@ -143,10 +147,8 @@ class Coverage(Additive):
         super().__init__(query_dim, memory_dim, hidden_dim)
         self.coverage = nn.Linear(1, hidden_dim, bias=False)
 
-    def forward(self, queries: Queries, keys: Keys, state: AttentionState) -> Scores:
-        hidden = self.query(queries)[:, :, None] + keys[:, None]  # (batch, queries, source, hidden)
-        coverage = self.coverage(state.total_weights.to(keys.dtype)[..., None])
-        return self.v(torch.tanh(hidden + coverage)).squeeze(-1)
+    def history(self, keys: Keys, state: AttentionState) -> Float[Tensor, "batch queries source hidden"]:
+        return self.coverage(state.total_weights.to(keys.dtype)[..., None])
 
 
 class Concat(Score):

@@ -127,12 +127,14 @@ class AutoregressiveDecoder(Decoder, Generic[S]):
     def alignment(
         self, tokens: Int[Tensor, "batch target"], memory: Memory
     ) -> Float[Tensor, "batch target-1 source"] | None:
-        return self(tokens[:, :-1], memory).weights
+        weights, _ = self.alignment_and_gates(tokens, memory)
+        return weights
 
-    def context_gates(
+    def alignment_and_gates(
         self, tokens: Int[Tensor, "batch target"], memory: Memory
-    ) -> Float[Tensor, "batch target-1"] | None:
-        return self(tokens[:, :-1], memory).gates
+    ) -> tuple[Float[Tensor, "batch target-1 source"] | None, Float[Tensor, "batch target-1"] | None]:
+        output = self(tokens[:, :-1], memory)
+        return output.weights, output.gates
 
     def unroll(
         self, tokens: Int[Tensor, "batch target"], memory: Memory, teacher_forcing: float = 1.0

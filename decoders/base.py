@@ -133,11 +133,11 @@ class Decoder(nn.Module, ABC):
         after BOS, so EOS included; frame-synchronous ones generate no EOS and return no row for it.
         """
 
-    def context_gates(
+    def alignment_and_gates(
         self, tokens: Int[Tensor, "batch target"], memory: Memory
-    ) -> Float[Tensor, "batch target-1"] | None:
-        """Return the gate, 0 to 1, of the context of each token after BOS, or None for a decoder without gates."""
-        return None
+    ) -> tuple[Float[Tensor, "batch positions source"] | None, Float[Tensor, "batch positions"] | None]:
+        """Return the alignment, and the gate, 0 to 1, of each context, or None for a decoder without gates."""
+        return self.alignment(tokens, memory), None
 
     def log_likelihood(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Float[Tensor, " batch"]:
         """Return log p of each sentence in nats, EOS included; ``tokens`` as in ``loss``.

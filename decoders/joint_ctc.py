@@ -193,16 +193,11 @@ class JointCTCAttention(AutoregressiveDecoder[JointCTCState]):
         reweighted = JointCTCAttention(self.attention, self.ctc, config.ctc_weight)
         return reweighted.search(memory, replace(config, ctc_weight=None), constraint)
 
-    def alignment(
+    def alignment_and_gates(
         self, tokens: Int[Tensor, "batch target"], memory: Memory
-    ) -> Float[Tensor, "batch target-1 source"] | None:
-        """Return the attention decoder's alignment."""
-        return self.attention.alignment(tokens, memory)
-
-    def context_gates(
-        self, tokens: Int[Tensor, "batch target"], memory: Memory
-    ) -> Float[Tensor, "batch target-1"] | None:
-        return self.attention.context_gates(tokens, memory)
+    ) -> tuple[Float[Tensor, "batch target-1 source"] | None, Float[Tensor, "batch target-1"] | None]:
+        """Return those of the attention decoder."""
+        return self.attention.alignment_and_gates(tokens, memory)
 
     def init_state(self, memory: Memory) -> JointCTCState:
         posteriors = CTCPosteriors.from_log_probs(self.ctc.log_probs(memory), memory.mask)

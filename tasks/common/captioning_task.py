@@ -29,7 +29,7 @@ from tasks.common.metrics.diversity import caption_diversity
 from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization
 from tasks.common.text.tokenizer import Tokenizer
-from tasks.common.training.alignment_monitor import FocusMonitor
+from tasks.common.training.attention_monitor import FocusMonitor
 
 VisionSequenceConfig = NoSequenceEncoderConfig | SequenceEncoderConfig
 

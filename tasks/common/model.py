@@ -1,5 +1,7 @@
 """An encoder and a decoder as one model, and the loss of a batch."""
 
+from dataclasses import dataclass
+
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -10,6 +12,23 @@ from encoders.base import Encoder
 from encoders.pooling import AttentivePooling
 from tasks.common.config import Config
 from tasks.common.data.batching import Batch
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What attention did for the reference tokens of a batch.
+
+    Attributes:
+        weights: The attention weights.
+        target_mask: True for real tokens.
+        source_mask: True for real source positions.
+        gates: The gates of the contexts, 0 to 1; None for a decoder without gates.
+    """
+
+    weights: Float[Tensor, "batch target source"]
+    target_mask: Bool[Tensor, "batch target"]
+    source_mask: Bool[Tensor, "batch source"]
+    gates: Float[Tensor, "batch target"] | None = None
 
 
 class Seq2Seq(nn.Module):
@@ -30,24 +49,13 @@ class Seq2Seq(nn.Module):
         memory = self.encoder(batch.source)
         return memory if batch.source_index is None else memory.select(batch.source_index)
 
-    def align(
-        self, batch: Batch, memory: Memory | None = None
-    ) -> tuple[Float[Tensor, "batch target source"], Bool[Tensor, "batch target"], Bool[Tensor, "batch source"]] | None:
-        """Compute the attention weights of the reference tokens.
-
-        Args:
-            batch: The batch.
-            memory: The result of ``encode``, if the batch has been encoded already.
-
-        Returns:
-            The weights, the mask of target tokens and the mask of source positions; None for a decoder without
-            attention weights.
-        """
+    def align(self, batch: Batch) -> Alignment | None:
+        """Compute the attention weights of the reference tokens; None for a decoder without attention weights."""
         if not (self.decoder.is_label_synchronous and self.decoder.has_alignment):
             return None
-        memory = self.encode(batch) if memory is None else memory
-        weights = self.decoder.alignment(batch.tokens, memory)
-        return None if weights is None else (weights, batch.tokens[:, 1:] > EOS, memory.mask)
+        memory = self.encode(batch)
+        weights, gates = self.decoder.alignment_and_gates(batch.tokens, memory)
+        return None if weights is None else Alignment(weights, batch.tokens[:, 1:] > EOS, memory.mask, gates)
 
 
 def build_model(encoder: Encoder, config: Config, *, vocab_size: int, embedding: nn.Embedding | None = None) -> Seq2Seq:

@@ -22,7 +22,7 @@ from tasks.common.inference.report import ReportExtras
 from tasks.common.metrics.base import Metric, SelectionMetric
 from tasks.common.model import Seq2Seq, build_model
 from tasks.common.text.tokenizer import Tokenizer, add_bos_eos, pad_ids, strip_newlines
-from tasks.common.training.alignment_monitor import AttentionMonitor
+from tasks.common.training.attention_monitor import AttentionMonitor
 
 C = TypeVar("C", bound=Config)
 

@@ -31,7 +31,7 @@ from tasks.common.metrics.speech import word_error_metrics
 from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization, normalize_text
 from tasks.common.text.tokenizer import Tokenizer
-from tasks.common.training.alignment_monitor import DiagonalityMonitor
+from tasks.common.training.attention_monitor import DiagonalityMonitor
 from tasks.speech_recognition.data import read_transcribed_speech
 from tasks.speech_recognition.extraction import SpeechPreprocessor, extract_features, read_feature_file
 from tasks.speech_recognition.features import (

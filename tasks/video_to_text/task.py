@@ -32,7 +32,7 @@ from tasks.common.inference.report import ReportExtras
 from tasks.common.metrics.captions import caption_metrics
 from tasks.common.metrics.speech import word_error_metrics
 from tasks.common.text.normalization import normalize_text
-from tasks.common.training.alignment_monitor import DiagonalityMonitor
+from tasks.common.training.attention_monitor import DiagonalityMonitor
 from tasks.toy_world.datasets import toy_captioned_videos
 from tasks.video_to_text.augmentation import VideoAugmentConfig, augment_frames
 from tasks.video_to_text.data import SUFFIXES, VideoProbe, read_captioned_videos

@@ -31,9 +31,9 @@ def measure_alignments(predictor: Predictor, examples: datasets.Dataset) -> dict
         alignment = model.align(task.collate(examples, rows).to(predictor.device))
         if alignment is None:
             return {}
-        weights, target_mask, source_mask = alignment
+        weights, target_mask = alignment.weights, alignment.target_mask
         values["entropy"] += entropy(weights, target_mask).tolist()
-        values["coverage"] += coverage(weights, target_mask, source_mask).tolist()
+        values["coverage"] += coverage(weights, target_mask, alignment.source_mask).tolist()
         values["diagonality"] += diagonality(weights, target_mask).tolist()
     return {name: statistics.fmean(per_sentence) for name, per_sentence in values.items()}
 

@@ -44,7 +44,7 @@ def evaluate(
     source_lengths = [source for source, _ in lengths]
     # A real-time factor is that of the whole model; otherwise the frozen part has been computed in training.
     encoded = examples if task.report.frame_duration_s else predictor.precompute_if_frozen(examples)
-    encoded_lengths = task.example_lengths(encoded)
+    encoded_lengths = lengths if encoded is examples else task.example_lengths(encoded)
     started = time.monotonic()
     hypotheses = generate_texts(predictor, encoded, encoded_lengths, config)
     seconds = time.monotonic() - started

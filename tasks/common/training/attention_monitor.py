@@ -38,14 +38,13 @@ class FocusMonitor:
     names = ("entropy", "gate")
 
     def measure(self, model: Seq2Seq, batch: Batch) -> dict[str, list[float]]:
-        memory = model.encode(batch)
-        aligned = model.align(batch, memory)
+        aligned = model.align(batch)
         if aligned is None:
             return {}
-        weights, target_mask, _ = aligned
-        measured = {"entropy": entropy(weights, target_mask).tolist()}
-        gates = model.decoder.context_gates(batch.tokens, memory)
-        return measured if gates is None else measured | {"gate": masked_mean(gates, target_mask).tolist()}
+        measured = {"entropy": entropy(aligned.weights, aligned.target_mask).tolist()}
+        if aligned.gates is not None:
+            measured["gate"] = masked_mean(aligned.gates, aligned.target_mask).tolist()
+        return measured
 
     def warning(self, means: Mapping[str, float], epoch: int) -> None:
         return None
@@ -61,7 +60,7 @@ class DiagonalityMonitor:
 
     def measure(self, model: Seq2Seq, batch: Batch) -> dict[str, list[float]]:
         aligned = model.align(batch)
-        return {} if aligned is None else {"diagonality": diagonality(*aligned[:2]).tolist()}
+        return {} if aligned is None else {"diagonality": diagonality(aligned.weights, aligned.target_mask).tolist()}
 
     def warning(self, means: Mapping[str, float], epoch: int) -> str | None:
         value = means.get("diagonality", MIN_DIAGONALITY)

@@ -16,7 +16,7 @@ from transformers import ResNetConfig, ResNetModel, ViTImageProcessor
 import run
 from encoders.config import NoSequenceEncoderConfig, RecurrentEncoderConfig
 from tasks.common.errors import UsageError
-from tasks.common.training.alignment_monitor import DiagonalityMonitor, FocusMonitor
+from tasks.common.training.attention_monitor import DiagonalityMonitor, FocusMonitor
 from tasks.common.training.precompute import precompute
 from tasks.toy_world.videos import write_video
 from tasks.video_to_text import Task

@@ -12,6 +12,7 @@ from torch.testing import assert_close
 from attention.alignment_metrics import coverage, entropy
 from tasks.common.analysis.measurements import SAMPLE_SIZE, activation_bytes, measure_alignments
 from tasks.common.config import Config
+from tasks.common.model import Alignment
 
 
 def test_entropy_is_in_bits_and_the_mean_over_real_words():
@@ -82,9 +83,9 @@ class AlignedModel:
     def __init__(self, has_alignment: bool):
         self.has_alignment = has_alignment
 
-    def align(self, batch: AlignedBatch) -> tuple[torch.Tensor, ...] | None:
+    def align(self, batch: AlignedBatch) -> Alignment | None:
         mask = torch.ones(batch.num_rows, 2, dtype=torch.bool)
-        return (torch.eye(2).expand(batch.num_rows, 2, 2), mask, mask) if self.has_alignment else None
+        return Alignment(torch.eye(2).expand(batch.num_rows, 2, 2), mask, mask) if self.has_alignment else None
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.common.cli.messages import with_flags
-from tasks.common.training.alignment_monitor import DiagonalityMonitor
+from tasks.common.training.attention_monitor import DiagonalityMonitor
 from tasks.dialogue import Config as DialogueConfig
 from tasks.translation import Config
 

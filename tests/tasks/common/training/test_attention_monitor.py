@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from tasks.common.training.alignment_monitor import DiagonalityMonitor, FocusMonitor
+from tasks.common.training.attention_monitor import DiagonalityMonitor, FocusMonitor
 from tasks.image_captioning import Task
 from tasks.image_captioning.presets import tiny
 
