@@ -59,8 +59,8 @@ class Trainer:
         self.config = task.config.train
         self.processes = Processes()
         self.device, self.is_main = self.processes.device, self.processes.is_main
-        if self.config.precision != "no" and self.device.type == "cpu":
-            raise UsageError(f"train.precision is {self.config.precision}, which needs a GPU; on a CPU set it to no")
+        if self.config.precision == "fp16" and self.device.type == "cpu":
+            raise UsageError("train.precision is fp16, which needs a GPU; on a CPU set it to bf16 or no")
         self.state_file = folder / "last" / "training.safetensors"
         resumed = resume and self.state_file.is_file()
 

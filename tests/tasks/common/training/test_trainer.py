@@ -232,9 +232,19 @@ def test_examples_beyond_the_limits_are_skipped_and_a_limit_that_skips_all_is_re
         Trainer(Task(nothing), tmp_path / "nothing", resume=False)
 
 
-def test_half_precision_on_a_cpu_is_refused(small_task: Callable[..., Task], tmp_path: Path):
-    with pytest.raises(UsageError, match=r"bf16, which needs a GPU"):
-        Trainer(small_task(precision="bf16"), tmp_path, resume=False)
+def test_fp16_on_a_cpu_is_refused(small_task: Callable[..., Task], tmp_path: Path):
+    with pytest.raises(UsageError, match=r"fp16, which needs a GPU"):
+        Trainer(small_task(precision="fp16"), tmp_path, resume=False)
+
+
+def test_bf16_on_a_cpu_trains_like_float32(small_task: Callable[..., Task], tmp_path: Path):
+    losses = {}
+    for precision in ("no", "bf16"):
+        folder = tmp_path / precision
+        Trainer(small_task(epochs=2, precision=precision), folder, resume=False).run()
+        losses[precision] = [record["loss"] for record in records(folder)]
+    assert losses["bf16"] != losses["no"]  # it did compute in bf16
+    assert losses["bf16"] == pytest.approx(losses["no"], rel=0.02)
 
 
 def test_scheduled_sampling_trains(small_task: Callable[..., Task], tmp_path: Path):
