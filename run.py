@@ -21,6 +21,7 @@ TASKS = {
     "speech_recognition": "transcribe speech",
     "image_captioning": "describe an image",
     "video_to_text": "describe a video, or read lips",
+    "audio_visual_speech": "transcribe speech that is seen and heard",
     "summarization": "summarize a text",
     "dialogue": "reply to the last turns of a conversation",
     "poetry": "continue a poem",

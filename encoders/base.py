@@ -19,16 +19,18 @@ class SourceBatch:
             encoder of the modality takes.
         mask: True where an input is real, False where it is padding.
         precomputed: Whether the values are outputs of the encoder's frozen frontend, computed before and cached.
+        others: Further inputs that belong to these, row by row, for encoders of several (encoders/multi_source.py).
     """
 
     values: Tensor
     mask: Bool[Tensor, "batch source"]
     precomputed: bool = False
+    others: "tuple[SourceBatch, ...]" = ()
 
     def to(self, device: torch.device) -> "SourceBatch":
         """Copy the batch to a device."""
         values, mask = (tensor.to(device, non_blocking=True) for tensor in (self.values, self.mask))
-        return SourceBatch(values, mask, self.precomputed)
+        return SourceBatch(values, mask, self.precomputed, tuple(other.to(device) for other in self.others))
 
 
 class Encoder(nn.Module, ABC):

@@ -9,12 +9,13 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from datasets import Dataset, Features, List, Value
+from datasets import Dataset, Features, List, Value, concatenate_datasets
 from jaxtyping import Float
 
 from tasks.common.data.cache import cache_dir, file_key, num_processes, pack_array
 from tasks.common.data.tables import report_invalid_rows
 from tasks.common.errors import UsageError
+from tasks.speech_recognition.babble import Babble
 from tasks.speech_recognition.features import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, change_speed
 from tasks.speech_recognition.sound import MIN_DURATION_S, SoundError, read_sound, sound_problem
 
@@ -42,24 +43,32 @@ class SpeechPreprocessor(Protocol):
 
 
 def extract_features(
-    table: Dataset, where: str, preprocessor: SpeechPreprocessor, speeds: tuple[float, ...], skip_invalid: bool
+    table: Dataset,
+    where: str,
+    preprocessor: SpeechPreprocessor,
+    *,
+    speeds: tuple[float, ...] = (1.0,),
+    babble_snrs: tuple[float, ...] = (),
+    skip_invalid: bool,
 ) -> Dataset:
     """Compute the features of all recordings, or read them from the cache, and check them.
 
     Args:
-        table: The columns audio (path or bytes) and text.
+        table: The columns audio (path or bytes) and text; others are kept.
         where: The name of the data in messages.
         preprocessor: Computes the features.
         speeds: Speeds at which each recording is played.
+        babble_snrs: Signal-to-noise ratios in dB at which babble of the other recordings is added to each.
         skip_invalid: Skip invalid rows.
 
     Returns:
-        The valid rows, with the columns source (packed features at each speed), length in frames, and text.
+        The valid rows, with the columns source (packed features: without noise at each speed, then with each noise at
+        each speed) and length, in frames, in place of audio.
 
     Raises:
         UsageError: rows are invalid and may not be skipped, or none is valid.
     """
-    examples = map_recordings(table, preprocessor, speeds)
+    examples = map_recordings(table, preprocessor, speeds, babble_snrs)
     expected_dim = next((dim for dim in examples["feature_dim"] if dim), 0)
     columns = zip(examples["problem"], examples["feature_dim"], examples["length"], table["text"], strict=True)
     problems = {
@@ -73,8 +82,8 @@ def extract_features(
     valid = [row for row in range(len(table)) if row not in problems]
     if not valid:
         raise UsageError(f"{where}: no valid row is left")
-    texts = table.select(valid)["text"]
-    return examples.select(valid).select_columns(["source", "length"]).add_column("text", list(texts))
+    extracted = examples.select(valid).select_columns(["source", "length"])
+    return concatenate_datasets([extracted, table.select(valid).remove_columns("audio")], axis=1)
 
 
 def row_problem(feature_dim: int, expected_dim: int, num_frames: int, text: object) -> str | None:
@@ -88,12 +97,17 @@ def row_problem(feature_dim: int, expected_dim: int, num_frames: int, text: obje
     return None
 
 
-def map_recordings(table: Dataset, preprocessor: SpeechPreprocessor, speeds: tuple[float, ...]) -> Dataset:
+def map_recordings(
+    table: Dataset, preprocessor: SpeechPreprocessor, speeds: tuple[float, ...], babble_snrs: tuple[float, ...]
+) -> Dataset:
     """Return the columns source, length, feature_dim and problem of each row; the results are cached."""
-    settings = json.dumps([VERSION, preprocessor.to_config(), speeds, audio_fingerprint(table)], sort_keys=True)
+    babble = Babble(table["audio"], babble_snrs) if babble_snrs else None
+    variants = [speeds, babble_snrs] if babble_snrs else [speeds]
+    settings = json.dumps([VERSION, preprocessor.to_config(), *variants, audio_fingerprint(table)], sort_keys=True)
     key = hashlib.sha256(settings.encode()).hexdigest()[:24]
     return table.map(
-        ExtractRow(preprocessor, speeds),
+        ExtractRow(preprocessor, speeds, babble),
+        with_indices=True,
         remove_columns=table.column_names,
         features=COLUMNS,
         cache_file_name=str(cache_dir() / f"sound-{key}.arrow"),
@@ -117,16 +131,16 @@ def audio_fingerprint(table: Dataset) -> str:
 class ExtractRow:
     """Computes a row's features, or describes what is wrong; an object, so that it can be sent to other processes."""
 
-    def __init__(self, preprocessor: SpeechPreprocessor, speeds: tuple[float, ...]):
-        self.preprocessor, self.speeds = preprocessor, speeds
+    def __init__(self, preprocessor: SpeechPreprocessor, speeds: tuple[float, ...], babble: Babble | None):
+        self.preprocessor, self.speeds, self.babble = preprocessor, speeds, babble
         self.main_process = os.getpid()
 
-    def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def __call__(self, row: Mapping[str, Any], index: int) -> dict[str, Any]:
         if os.getpid() != self.main_process:  # a forked process would wait for threads that it does not have
             torch.set_num_threads(1)
         audio = row["audio"]
         try:
-            variants = load_features(audio["bytes"] or audio["path"], self.preprocessor, self.speeds)
+            variants = self.load_variants(audio["bytes"] or audio["path"], index)
         except ValueError as error:  # SoundError, or a preprocessor's for sound that is too long
             return {"source": [], "length": 0, "feature_dim": 0, "problem": str(error)}
         return {
@@ -136,22 +150,37 @@ class ExtractRow:
             "problem": "",
         }
 
+    def load_variants(self, source: str | bytes, index: int) -> list[Float[np.ndarray, "_ features"]]:
+        """Compute the features of a recording, without and with noise, at each speed.
 
-def load_features(
-    source: str | bytes, preprocessor: SpeechPreprocessor, speeds: tuple[float, ...] = (1.0,)
-) -> list[Float[np.ndarray, "_ features"]]:
-    """Compute the features of a recording at each speed; a .npy file holds features, the same at any speed.
+        A .npy file holds features, which are the same in all variants.
+
+        Raises:
+            SoundError: it can't be read or used.
+        """
+        if isinstance(source, str) and source.endswith(".npy"):
+            num_noises = 0 if self.babble is None else len(self.babble.snrs_db)
+            return [read_feature_file(source)] * (len(self.speeds) * (1 + num_noises))
+        samples = read_speech(source)
+        sounds = [samples, *([] if self.babble is None else self.babble(samples, index))]
+        return [
+            self.preprocessor(sound if speed == 1.0 else change_speed(sound, speed))
+            for sound in sounds
+            for speed in self.speeds
+        ]
+
+
+def read_speech(source: str | bytes) -> Float[np.ndarray, " samples"]:
+    """Read a recording at the sample rate of the features.
 
     Raises:
         SoundError: it can't be read or used.
     """
-    if isinstance(source, str) and source.endswith(".npy"):
-        return [read_feature_file(source)] * len(speeds)
     samples = read_sound(source, SAMPLE_RATE_HZ)
     problem = sound_problem(samples, SAMPLE_RATE_HZ)
     if problem:
         raise SoundError(problem)
-    return [preprocessor(samples if speed == 1.0 else change_speed(samples, speed)) for speed in speeds]
+    return samples
 
 
 def read_feature_file(path: str) -> Float[np.ndarray, "frames features"]:

@@ -52,6 +52,9 @@ class SpeechAugmentConfig:
 
     speeds: tuple[float, ...] = (1.0,)
     """Speeds at which each utterance is played, 0.9 1.0 1.1 for instance (Ko et al. 2015); all of them are cached."""
+    babble_snrs: tuple[float, ...] = ()
+    """Signal-to-noise ratios in dB, 10 0 for instance, at which babble, other recordings all at once, is added to each
+    utterance (Snyder et al. 2015). It is read with one of them or without noise, at random; all are cached."""
     stretch: float = 0.0
     """Make utterances longer or shorter by up to this share, at random (after Nguyen et al. 2020)."""
     num_frequency_masks: int = 2
@@ -67,6 +70,7 @@ class SpeechAugmentConfig:
         allowed = at_least(0, self, "num_frequency_masks", "num_time_masks")
         are_valid_speeds = len(self.speeds) > 0 and all(0.5 <= speed <= 2 for speed in self.speeds)
         allowed["speeds"] = are_valid_speeds, "0.5 to 2 each"
+        allowed["babble_snrs"] = all(-30 <= snr_db <= 60 for snr_db in self.babble_snrs), "-30 to 60 each"
         for name in ("stretch", "frequency_width", "time_width"):
             allowed[name] = (0 <= getattr(self, name) <= 0.5, "0 to 0.5")
         check_settings("augment", self, allowed)

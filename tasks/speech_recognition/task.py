@@ -33,7 +33,7 @@ from tasks.common.text.normalization import TextNormalization, normalize_text
 from tasks.common.text.tokenizer import Tokenizer
 from tasks.common.training.attention_monitor import DiagonalityMonitor
 from tasks.speech_recognition.data import read_transcribed_speech
-from tasks.speech_recognition.extraction import SpeechPreprocessor, extract_features, read_feature_file
+from tasks.speech_recognition.extraction import SpeechPreprocessor, extract_features, read_feature_file, read_speech
 from tasks.speech_recognition.features import (
     FRAMES_PER_SECOND,
     SAMPLE_RATE_HZ,
@@ -45,7 +45,7 @@ from tasks.speech_recognition.features import (
     augment_frames,
 )
 from tasks.speech_recognition.report import SpeechReport
-from tasks.speech_recognition.sound import SoundError, read_sound, sound_problem, split_at_silence
+from tasks.speech_recognition.sound import SoundError, split_at_silence
 from tasks.toy_world.datasets import toy_transcribed_speech
 
 
@@ -111,15 +111,16 @@ class SpeechConfig(Config):
         if self.encoder.pretrained is None:
             return unused
         features = [f"features.{each.name}" for each in dataclasses.fields(self.features)]
-        augment = [f"augment.{each.name}" for each in dataclasses.fields(self.augment) if each.name != "speeds"]
+        variants = ("augment.speeds", "augment.babble_snrs")  # of the sound itself
+        augment = {f"augment.{each.name}" for each in dataclasses.fields(self.augment)}.difference(variants)
         unused |= dict.fromkeys([*features, *augment], "encoder.pretrained is set")
         if not self.train.encoder_lr:
-            unused["augment.speeds"] = "encoder.pretrained is frozen, since train.encoder_lr is 0"
+            unused |= dict.fromkeys(variants, "encoder.pretrained is frozen, since train.encoder_lr is 0")
         return unused
 
 
 class SpeechRecognition(Task[SpeechConfig]):
-    """A source is a list of packed feature matrices: the same utterance at each speed, in training.
+    """A source is a list of packed feature matrices: in training, the same utterance at each speed and with each noise.
 
     Attributes:
         feature_dim: Features of a frame. Set by ``fit``.
@@ -159,32 +160,48 @@ class SpeechRecognition(Task[SpeechConfig]):
 
     def load(self, split: str) -> datasets.Dataset:
         config = self.config
-        # A frozen encoder's outputs are computed once, so there is a single speed.
-        is_frozen = config.encoder.pretrained is not None and not config.train.encoder_lr
-        # The most natural speed is the first: that is read where nothing is random.
-        speeds = sorted(config.augment.speeds, key=lambda speed: abs(speed - 1))
-        speeds = tuple(speeds) if split == "train" and not is_frozen else (1.0,)
         if config.data is None:
             table = toy_transcribed_speech(split, config.num_scenes)
         else:
             table = read_transcribed_speech(config.data, split, config.text_column)
         if split == "train":
             self.has_feature_files = all(str(audio["path"]).endswith(".npy") for audio in table["audio"])
-        where = f"{config.data or 'toy world'}, {split}"
-        examples = extract_features(table, where, self.preprocessor, speeds, config.skip_invalid)
+        examples = self.extract(table, f"{config.data or 'toy world'}, {split}", split)
         texts = [normalize_text(text, config.text_normalization) for text in examples["text"]]
         examples = examples.remove_columns("text").add_column("target", texts)
         return examples.add_column("references", [[text] for text in texts])
 
+    def extract(self, table: datasets.Dataset, where: str, split: str) -> datasets.Dataset:
+        """Compute the features of a table's recordings: see ``extract_features``. Training has all their variants."""
+        config = self.config
+        # A frozen encoder's outputs are computed once, so there is a single variant.
+        is_frozen = config.encoder.pretrained is not None and not config.train.encoder_lr
+        varies = split == "train" and not is_frozen
+        # The most natural speed is the first: that is read where nothing is random.
+        speeds = sorted(config.augment.speeds, key=lambda speed: abs(speed - 1))
+        return extract_features(
+            table,
+            where,
+            self.preprocessor,
+            speeds=tuple(speeds) if varies else (1.0,),
+            babble_snrs=config.augment.babble_snrs if varies else (),
+            skip_invalid=config.skip_invalid,
+        )
+
     def fit(self, examples: datasets.Dataset) -> None:
         self.tokenizer = Tokenizer.train(examples["target"], self.config.vocabulary)
-        self.max_frames = max(examples["length"])
-        self.feature_dim = unpack_array(examples[0]["source"][0]).shape[1]
-        self.normalizer = FeatureNormalizer.fit(
-            self.config.features.normalization, (self.unpack_frames(source[0]) for source in examples["source"])
-        )
+        self.fit_features(examples["source"], max(examples["length"]))
         if self.has_feature_files:
-            report_settings_of_raw_data(self.config, ("features.num_mels", "features.window_s"))
+            settings = ("features.num_mels", "features.window_s", "augment.speeds", "augment.babble_snrs")
+            report_settings_of_raw_data(self.config, settings)
+
+    def fit_features(self, sources: Sequence[Sequence[bytes]], max_frames: int) -> None:
+        """Learn the size and the statistics of the features, without random changes, and keep their maximum length."""
+        self.max_frames = max_frames
+        self.feature_dim = unpack_array(sources[0][0]).shape[1]
+        self.normalizer = FeatureNormalizer.fit(
+            self.config.features.normalization, (self.unpack_frames(source[0]) for source in sources)
+        )
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -240,8 +257,8 @@ class SpeechRecognition(Task[SpeechConfig]):
         return [max(len(unpack_array(variant)) for variant in source) for source in sources]
 
     def collate_sources(self, sources: Sequence[Sequence[bytes]], training: bool) -> SourceBatch:
-        speeds = torch.randint(len(sources[0]), (len(sources),)).tolist() if training else [0] * len(sources)
-        frames = [self.unpack_frames(variants[speed]) for variants, speed in zip(sources, speeds, strict=True)]
+        drawn = torch.randint(len(sources[0]), (len(sources),)).tolist() if training else [0] * len(sources)
+        frames = [self.unpack_frames(variants[place]) for variants, place in zip(sources, drawn, strict=True)]
         source = pad_arrays(frames)
         if self.backbone is not None:  # it has a normalization of its own
             return source
@@ -275,10 +292,7 @@ class SpeechRecognition(Task[SpeechConfig]):
             if isinstance(sound, str) and sound.endswith(".npy"):
                 frames = self.check_features(read_feature_file(sound))
                 return [InputSegment([pack_array(frames)], (0.0, len(frames) / FRAMES_PER_SECOND))]
-            samples = read_sound(sound, SAMPLE_RATE_HZ)
-            problem = sound_problem(samples, SAMPLE_RATE_HZ)
-            if problem:
-                raise SoundError(problem)
+            samples = read_speech(sound)
             segments = []
             for start, end in split_at_silence(samples, SAMPLE_RATE_HZ, self.max_frames / FRAMES_PER_SECOND):
                 segment = samples[round(start * SAMPLE_RATE_HZ) : round(end * SAMPLE_RATE_HZ)]

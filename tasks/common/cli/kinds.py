@@ -23,12 +23,12 @@ def choose_kinds(config: Any, arguments: list[str]) -> Any:
     """
     for path, options in kinds_of(type(config)):
         current = get_setting(config, path)
-        chosen = flag_value(arguments, ".".join([path.split(".")[0], "kind"]))
+        chosen = flag_value(arguments, f"{group_of(path)}.kind")
         if chosen is None or chosen == current.kind:
             continue
         by_kind = {kind_of(option): option for option in options}
         if chosen not in by_kind:
-            raise unknown_name(f"{path.split('.')[0]}.kind", chosen, by_kind)
+            raise unknown_name(f"{group_of(path)}.kind", chosen, by_kind)
         config = replace_setting(config, path, convert(current, by_kind[chosen]))
     if hasattr(config, "attention"):
         has_attention = config.attention is not None
@@ -52,7 +52,7 @@ def settings_of_other_kinds(config: Any, arguments: list[str]) -> dict[str, str]
     found: dict[str, str] = {}
     typed = typed_settings(arguments, setting_types(type(config)))
     for path, options in kinds_of(type(config)):
-        group = path.split(".")[0]
+        group = group_of(path)
         current = get_setting(config, path)
         for name in typed:
             setting = name.removeprefix(f"{group}.")
@@ -74,7 +74,7 @@ def show_all_kinds(text: str, config: Any) -> str:
     A line of the help text, which has a frame, is broken after a comma where it becomes too long.
     """
     for path, options in kinds_of(type(config)):
-        flag = f"--{path.split('.')[0]}.kind"
+        flag = f"--{group_of(path)}.kind"
         choices = f"{flag} {{{','.join(map(kind_of, options))}}}"
 
         def frame(match: re.Match[str], choices: str = choices) -> str:
@@ -97,6 +97,11 @@ def kinds_of(config_class: Any, prefix: str = "") -> Iterator[tuple[str, list[An
             yield f"{prefix}{field.name}", options
         elif options:
             yield from kinds_of(options[0], f"{prefix}{field.name}.")
+
+
+def group_of(path: str) -> str:
+    """Return the group of flags of a part: decoder itself, and encoder for encoder.sequence, which has no prefix."""
+    return path.rpartition(".")[0] or path
 
 
 def kind_of(option: Any) -> str:

@@ -26,10 +26,12 @@ def with_flags(message: str, config_class: Any, typed: Iterable[str] = (), *, fl
     kept = "|".join([quoted, *(rf"(?<![\w.-]){re.escape(value)}(?![\w.-])" for value in sorted(values, key=len)[::-1])])
 
     def as_shown(match: re.Match[str]) -> str:
-        is_setting = match["setting"] in settings
-        return as_flag(match["setting"].removeprefix(f"{flat}.")) if is_setting else match[0]
+        name = match["setting"]
+        nested = [setting for setting in settings if setting.endswith(f".{name}")]  # sound.encoder.size as encoder.size
+        setting = nested[0] if name not in settings and len(nested) == 1 else name
+        return as_flag(setting.removeprefix(f"{flat}.")) if setting in settings else match[0]
 
-    message = re.sub(rf"{kept}|(?<![\w./-])(?P<setting>[a-z]\w*\.\w+)(?![\w/=-]|\.\w)", as_shown, message)
+    message = re.sub(rf"{kept}|(?<![\w./-])(?P<setting>[a-z]\w*(?:\.\w+)+)(?![\w/=-]|\.\w)", as_shown, message)
     first = re.match(r"(\w+)(?: and (\w+))?(?= (?:is|are)\b)", message)
     if flat is None and first and settings.union([None]).issuperset(first.groups()) and first[1] not in values:
         message = " and ".join(as_flag(name) for name in first.groups() if name) + message[first.end() :]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +20,14 @@ BATCH_SIZE = 32  # sources encoded together
 
 
 def precompute_if_frozen(task: Task, model: Seq2Seq, examples: Dataset) -> Dataset:
-    """Replace the sources by the outputs of the model's frontend if it is pretrained and not fine-tuned."""
-    if not pretrained_modules(model) or task.config.train.encoder_lr:
+    """Replace the sources by the outputs of the model's frontend if it is pretrained and not fine-tuned.
+
+    Only an encoder of one source has a frontend that says everything about it.
+    """
+    frontend = getattr(model.encoder, "frontend", None)
+    if frontend is None or not pretrained_modules(model) or task.config.train.encoder_lr:
         return examples
-    return precompute(task, cast(Any, model.encoder).frontend, examples)
+    return precompute(task, frontend, examples)
 
 
 def precompute(task: Task, frontend: Frontend, examples: Dataset) -> Dataset:

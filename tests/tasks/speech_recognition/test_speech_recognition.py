@@ -218,6 +218,23 @@ def test_all_speeds_are_cached_and_training_samples_one_of_them(folder):
     assert len(test_lengths) == 1
 
 
+def test_training_samples_recordings_with_and_without_babble_and_the_first_is_without(folder):
+    config = tiny_config(data=str(folder))
+    noisy = dataclasses.replace(
+        config.augment, speeds=(0.9, 1.0), babble_snrs=(10.0, -5.0), num_frequency_masks=0, num_time_masks=0
+    )
+    task = Task(dataclasses.replace(config, augment=noisy))
+    examples = task.load("train")
+    task.fit(examples)
+    natural = Task(config).load("train")["source"]
+    assert [source[0] for source in examples["source"]] == [source[0] for source in natural]
+    assert {len(set(source)) for source in examples["source"]} == {6}
+    assert {len(source) for source in task.load("validation")["source"]} == {1}
+    torch.manual_seed(0)
+    drawn = {task.collate_sources(examples["source"][:1], training=True).values.sum().item() for _ in range(60)}
+    assert len(drawn) == 6
+
+
 @pytest.mark.parametrize("num_conv_layers", [0, 2])
 def test_deltas_are_appended_and_normalized_over_the_corpus(folder, num_conv_layers):
     config = tiny_config(data=str(folder), features=FeatureConfig(num_mels=20, normalization="global", deltas=2))

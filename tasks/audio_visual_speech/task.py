@@ -1,0 +1,213 @@
+"""Audio-visual speech recognition: what is said is read from the lips and heard, by one decoder with two encoders.
+
+The task is composed of speech recognition and video to text: each reads, augments and encodes its part of a video as it
+does alone.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from torch import Tensor
+
+from encoders.base import Encoder, SourceBatch
+from encoders.multi_source import MultiSourceEncoder, order_by_time
+from tasks.audio_visual_speech.data import join_sources
+from tasks.common.config import Config
+from tasks.common.data.cache import pack_array, unpack_array
+from tasks.common.data.captioned_media import file_content, probe_media
+from tasks.common.data.inputs import InputSegment, parse_file_inputs
+from tasks.common.errors import UsageError
+from tasks.common.metrics.speech import word_error_metrics
+from tasks.common.task import Task
+from tasks.common.text.normalization import TextNormalization, normalize_text
+from tasks.common.text.tokenizer import Tokenizer
+from tasks.common.training.attention_monitor import DiagonalityMonitor
+from tasks.speech_recognition.data import read_transcribed_speech
+from tasks.speech_recognition.extraction import read_speech
+from tasks.speech_recognition.features import FeatureConfig, SpeechAugmentConfig
+from tasks.speech_recognition.sound import SoundError
+from tasks.speech_recognition.task import SpeechConfig, SpeechEncoderConfig, SpeechRecognition
+from tasks.video_to_text.augmentation import VideoAugmentConfig
+from tasks.video_to_text.frames import FrameConfig
+from tasks.video_to_text.task import VideoConfig, VideoEncoderConfig, VideoToText
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundConfig:
+    """Settings of the sound and of its encoder, as in speech recognition."""
+
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    augment: SpeechAugmentConfig = field(default_factory=SpeechAugmentConfig)
+    encoder: SpeechEncoderConfig = field(default_factory=SpeechEncoderConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LipsConfig:
+    """Settings of the frames and of their encoder, as in video to text."""
+
+    frames: FrameConfig = field(default_factory=FrameConfig)
+    augment: VideoAugmentConfig = field(default_factory=VideoAugmentConfig)
+    encoder: VideoEncoderConfig = field(default_factory=VideoEncoderConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioVisualConfig(Config):
+    """Settings of audio-visual speech recognition."""
+
+    text_column: str = "text"
+    """Column of the transcripts."""
+    text_normalization: TextNormalization = "no_punctuation"
+    """Normalization of the transcripts to train on and to score: none, lowercase, or no_punctuation, which also
+    lower-cases."""
+    memory_dim: int = 256
+    """Features of the states of both encoders, after a projection of each."""
+    sound: SoundConfig = field(default_factory=SoundConfig)
+    lips: LipsConfig = field(default_factory=LipsConfig)
+
+    def __post_init__(self):
+        if self.memory_dim < 1:
+            raise ValueError(f"memory_dim is {self.memory_dim}; allowed is 1 or more")
+
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect given those of other groups, each with the reason."""
+        unused = super().unused_settings() | {
+            "vocabulary.shared": "the source has no vocabulary",
+            "batch.targets_per_source": "a source has one target",
+        }
+        alone = {"sound": self.sound_config.unused_settings(), "lips": self.lips_config.unused_settings()}
+        groups = ("features.", "augment.", "encoder.")
+        for part, settings in alone.items():
+            unused |= {f"{part}.{name}": why for name, why in settings.items() if name.startswith(groups)}
+        if self.sound.encoder.pretrained or self.lips.encoder.pretrained:
+            unused = {
+                name: why for name, why in unused.items() if name not in ("train.encoder_lr", "train.unfreeze_at")
+            }
+        return unused
+
+    @property
+    def sound_config(self) -> SpeechConfig:
+        """The configuration of speech recognition with these settings."""
+        return SpeechConfig(**self.shared_settings, **vars(self.sound))
+
+    @property
+    def lips_config(self) -> VideoConfig:
+        """The configuration of video to text with these settings."""
+        return VideoConfig(**self.shared_settings, **vars(self.lips), metric_set="words")
+
+    @property
+    def shared_settings(self) -> dict[str, Any]:
+        names = [each.name for each in dataclasses.fields(Config)]
+        return {name: getattr(self, name) for name in [*names, "text_normalization"]}
+
+
+class AudioVisualSpeech(Task[AudioVisualConfig]):
+    """A source is a dictionary: ``video``, a file, and ``sound``, a list of packed feature matrices.
+
+    Attributes:
+        speech: Speech recognition, for the sound alone.
+        lips: Video to text, for the frames alone.
+    """
+
+    attention_monitor = DiagonalityMonitor()
+
+    def __init__(self, config: AudioVisualConfig):
+        """Raises UsageError without data: lips are not part of the toy world."""
+        super().__init__(config)
+        if config.data is None:
+            raise UsageError("data is None; allowed is a folder or a hub id, since there are no lips in the toy world")
+        self.speech = SpeechRecognition(config.sound_config)
+        self.lips = VideoToText(config.lips_config)
+        normalize = partial(normalize_text, kind=config.text_normalization)
+        self.metrics = word_error_metrics(normalize, config.text_normalization)
+
+    def load(self, split: str) -> datasets.Dataset:
+        config, where = self.config, f"{self.config.data}, {split}"
+        table = read_transcribed_speech(str(config.data), split, config.text_column)
+        table = table.add_column("row", list(range(len(table))))
+        if any(str(file["path"]).endswith(".npy") for file in table["audio"]):
+            raise UsageError(f"{where} holds .npy files; videos with a sound track are needed")
+        captioned = table.rename_column("audio", "source").add_column(
+            "captions", [[text or ""] for text in table["text"]]
+        )
+        videos = probe_media(captioned.remove_columns("text"), where, self.lips.probe, config.skip_invalid)
+        sound = self.speech.extract(table, where, split)
+        examples = join_sources(videos, sound)
+        if not len(examples):
+            raise UsageError(f"{where}: no valid row is left")
+        texts = [captions[0] for captions in examples["captions"]]
+        targets = [normalize_text(text, config.text_normalization) for text in texts]
+        examples = examples.remove_columns("captions").add_column("target", targets)
+        return examples.add_column("references", [[text] for text in targets])
+
+    def fit(self, examples: datasets.Dataset) -> None:
+        self.tokenizer = Tokenizer.train(examples["target"], self.config.vocabulary)
+        sound = examples.flatten()["source.sound"]
+        self.speech.fit_features(sound, max_frames=max(self.speech.source_lengths(sound)))
+        self.lips.feature_dim = 0  # pixels
+        self.speech.tokenizer = self.lips.tokenizer = self.tokenizer
+
+    def state_dict(self) -> dict[str, Any]:
+        parts = {"sound": self.speech.state_dict(), "lips": self.lips.state_dict()}
+        for state in parts.values():
+            del state["target"]
+        return {"target": self.tokenizer.state_dict(), **parts}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.tokenizer = Tokenizer.from_state_dict(state["target"])
+        self.speech.load_state_dict({"target": state["target"], **state["sound"]})
+        self.lips.load_state_dict({"target": state["target"], **state["lips"]})
+
+    def build_encoder(self) -> Encoder:
+        return MultiSourceEncoder([self.lips.build_encoder(), self.speech.build_encoder()], self.config.memory_dim)
+
+    def source_lengths(self, sources: Sequence[dict[str, Any]]) -> list[int]:
+        """Return the number of frames of each video."""
+        return self.lips.source_lengths([source["video"] for source in sources])
+
+    def source_key(self, source: dict[str, Any]) -> str:
+        return self.lips.source_key(source["video"])
+
+    def collate_sources(self, sources: Sequence[dict[str, Any]], training: bool) -> SourceBatch:
+        videos = self.lips.collate_sources([source["video"] for source in sources], training)
+        sound = self.speech.collate_sources([source["sound"] for source in sources], training)
+        return dataclasses.replace(videos, others=(sound,))
+
+    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
+        files = parse_file_inputs(arguments, self.find_problem)
+        return [
+            [dataclasses.replace(segment, source=self.read_source(segment.source)) for segment in segments]
+            for segments in files
+        ]
+
+    def find_problem(self, file: dict[str, Any]) -> str | None:
+        """Describe why the model can't use a file; None if it can."""
+        problem = self.lips.find_problem(file)
+        if problem:
+            return problem
+        try:
+            self.read_source(file)
+        except SoundError as error:
+            return str(error)
+        return None
+
+    def read_source(self, file: dict[str, Any]) -> dict[str, Any]:
+        """Read the sound of a video. Raises SoundError if it can't be used."""
+        frames = self.speech.check_features(self.speech.preprocessor(read_speech(file_content(file))))
+        return {"video": file, "sound": [pack_array(frames)]}
+
+    def plot_alignment(self, source: dict[str, Any], tokens: list[str], weights: Tensor, path: Path) -> None:
+        """Plot the attention to the frames, and in a second picture, NAME-sound, that to the sound."""
+        num_frames = torch.tensor([len(unpack_array(source["sound"][0]))])
+        num_sounds = int(self.speech.build_encoder().output_lengths(num_frames))
+        num_images = weights.size(1) - num_sounds
+        order, _ = order_by_time([torch.ones(1, count, dtype=torch.bool) for count in (num_images, num_sounds)])
+        is_sound = order[0] >= num_images
+        self.lips.plot_alignment(source["video"], tokens, weights[:, ~is_sound], path)
+        sound_path = path.with_stem(f"{path.stem}-sound")
+        self.speech.plot_alignment(source["sound"], tokens, weights[:, is_sound], sound_path)

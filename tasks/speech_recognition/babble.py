@@ -1,0 +1,66 @@
+"""Babble: other recordings of a dataset, all at once, as background noise."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from tasks.speech_recognition.features import SAMPLE_RATE_HZ
+from tasks.speech_recognition.sound import SoundError, read_sound, sound_problem
+
+NUM_TALKERS = 4
+
+Samples = Float[np.ndarray, " samples"]
+
+
+class Babble:
+    """Adds the sum of NUM_TALKERS equally loud recordings to another one, as noise (Snyder et al. 2015).
+
+    It consists of what is to be transcribed, which makes it the hardest of the usual noises.
+    """
+
+    def __init__(self, recordings: Sequence[Mapping[str, Any]], snrs_db: Sequence[float]):
+        """Set up the noise.
+
+        Args:
+            recordings: The path or the bytes of each recording; those that can't be read are passed over.
+            snrs_db: The signal-to-noise ratios in dB.
+        """
+        self.recordings, self.snrs_db = recordings, snrs_db
+
+    def __call__(self, samples: Samples, row: int) -> list[Samples]:
+        """Return the recording of a row with noise at each ratio, the same whenever it is called.
+
+        Raises:
+            SoundError: there is no other recording.
+        """
+        noisy = []
+        for level, snr_db in enumerate(self.snrs_db):
+            random = np.random.default_rng((row, level))
+            talkers: list[np.ndarray] = []
+            for other in random.permutation(len(self.recordings)).tolist():
+                if other != row and len(talkers) < NUM_TALKERS:
+                    talkers += self.read_talker(other, random, len(samples))
+            if not talkers:
+                raise SoundError("has no other recording beside it, of which babble could be made")
+            noisy.append(add_noise(samples, np.sum(talkers, axis=0), snr_db))
+        return noisy
+
+    def read_talker(self, row: int, random: np.random.Generator, length: int) -> list[Samples]:
+        """Read a recording from a random place on, in a loop, at an energy of 1; nothing if it can't be used."""
+        file = self.recordings[row]
+        try:
+            samples = read_sound(file["bytes"] or file["path"], SAMPLE_RATE_HZ)
+        except SoundError:  # reported with its own row
+            return []
+        if sound_problem(samples, SAMPLE_RATE_HZ):
+            return []
+        talker = np.resize(np.roll(samples, -int(random.integers(len(samples)))), length)
+        return [talker / np.sqrt(np.square(talker).mean() + np.finfo(np.float32).tiny)]
+
+
+def add_noise(samples: Samples, noise: Samples, snr_db: float) -> Samples:
+    """Add noise so loud that the mean energy of the signal is ``snr_db`` decibels above that of the noise."""
+    scale = np.sqrt(np.square(samples).mean() / np.square(noise).mean() / 10 ** (snr_db / 10))
+    return (samples + scale * noise).astype(np.float32)
