@@ -54,9 +54,16 @@ class Attention(nn.Module, ABC):
     is_sequential: bool = False
     has_weights: bool = True
 
-    @abstractmethod
     def prepare(self, memory: Memory) -> KeyValues:
-        """Compute all that does not depend on queries, once for each memory."""
+        """Compute all that does not depend on queries, once for each source, also if several rows have the same."""
+        if memory.repeated is None:
+            return self.project(memory)
+        sources, rows = memory.repeated
+        return self.project(sources).select(rows)
+
+    @abstractmethod
+    def project(self, memory: Memory) -> KeyValues:
+        """Make keys and values of a memory's states."""
 
     def init_state(self, key_values: KeyValues) -> AttentionState:
         """Return the state before the first step, of leading shape (batch, 1)."""

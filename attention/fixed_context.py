@@ -21,7 +21,7 @@ class FixedContext(Attention):
         super().__init__()
         self.dim = dim
 
-    def prepare(self, memory: Memory) -> KeyValues:
+    def project(self, memory: Memory) -> KeyValues:
         summary = memory.summary[:, None]
         return KeyValues(summary, summary, memory.mask[:, :1])
 
@@ -40,7 +40,7 @@ class NoContext(Attention):
     dim = 0
     has_weights = False
 
-    def prepare(self, memory: Memory) -> KeyValues:
+    def project(self, memory: Memory) -> KeyValues:
         empty = memory.states[:, :1, :0]
         return KeyValues(empty, empty, memory.mask[:, :1])
 

@@ -1,6 +1,6 @@
 """The memory: an encoded source, as attention and decoders receive it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -19,6 +19,7 @@ class Memory:
             segments. Hierarchical attention uses it.
         token_ids: The id in the target vocabulary of the token at each state, where the source is text. Decoders that
             copy use it.
+        repeated: The memory that this one repeats rows of, and which; see ``repeat``.
     """
 
     states: Float[Tensor, "batch source dim"]
@@ -26,8 +27,16 @@ class Memory:
     summary: Float[Tensor, "batch dim"]
     segment_ids: Int[Tensor, "batch source"] | None = None
     token_ids: Int[Tensor, "batch source"] | None = None
+    repeated: "tuple[Memory, Int[Tensor, ' batch']] | None" = None
 
     def select(self, rows: Int[Tensor, " rows"]) -> "Memory":
         """Return the memory of the given rows of the batch, in their order."""
         segment_ids, token_ids = (None if ids is None else ids[rows] for ids in (self.segment_ids, self.token_ids))
         return Memory(self.states[rows], self.mask[rows], self.summary[rows], segment_ids, token_ids)
+
+    def repeat(self, rows: Int[Tensor, " rows"]) -> "Memory":
+        """Return the same as ``select``, for rows that occur several times, as sources with several targets do.
+
+        Attention projects the states of this memory, and then repeats its keys and values.
+        """
+        return replace(self.select(rows), repeated=(self, rows))

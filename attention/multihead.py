@@ -46,7 +46,7 @@ class MultiHeadAttention(Attention):
         self.value_proj = nn.Linear(memory_dim, memory_dim, bias=False)
         self.out_proj = nn.Linear(memory_dim, memory_dim, bias=False)
 
-    def prepare(self, memory: Memory) -> KeyValues:
+    def project(self, memory: Memory) -> KeyValues:
         segment_ids = memory.segment_ids
         subspaces = Memory(
             self.split_heads(self.key_proj(memory.states)),

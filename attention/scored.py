@@ -120,7 +120,7 @@ class ScoredAttention(Attention):
         self.is_sequential = score.is_sequential or (locality is not None and locality.is_sequential)
         self.has_state = self.is_sequential or (locality is not None and locality.has_state)
 
-    def prepare(self, memory: Memory) -> KeyValues:
+    def project(self, memory: Memory) -> KeyValues:
         segments = None if self.segment_attention is None else self.segment_attention.prepare(memory)
         return KeyValues(self.score.project_keys(memory.states), memory.states, memory.mask, segments=segments)
 

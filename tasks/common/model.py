@@ -47,7 +47,7 @@ class Seq2Seq(nn.Module):
     def encode(self, batch: Batch) -> Memory:
         """Encode each source once, and return a memory with one row for each target sentence."""
         memory = self.encoder(batch.source)
-        return memory if batch.source_index is None else memory.select(batch.source_index)
+        return memory if batch.source_index is None else memory.repeat(batch.source_index)
 
     def align(self, batch: Batch) -> Alignment | None:
         """Compute the attention weights of the reference tokens; None for a decoder without attention weights."""

@@ -106,7 +106,7 @@ def compute_perplexity(predictor: Predictor, examples: datasets.Dataset, lengths
         decoder, memory = predictor.encode(batch.source)
         if not decoder.is_label_synchronous:
             return None
-        memory = memory if batch.source_index is None else memory.select(batch.source_index)
+        memory = memory if batch.source_index is None else memory.repeat(batch.source_index)
         total += float(decoder.log_likelihood(batch.tokens, memory).sum())
         tokens += batch.num_target_tokens
     return math.exp(-total / tokens)

@@ -97,7 +97,7 @@ class SelfCritical(nn.Module):
         tokens = tokens[:, : self.search.max_length + 1]
         source_index = torch.arange(len(samples), device=device).repeat_interleave(num_samples)
         targets = tokens[:, 1:]
-        output = self.decoder(tokens[:, :-1], memory.select(source_index))
+        output = self.decoder(tokens[:, :-1], memory.repeat(source_index))
         mask = targets != PAD
         scores = self.decoder.next_token_scores(output.features[mask])
         log_probs = scores.index_fill(1, self.never_sampled, float("-inf")).log_softmax(dim=1)
