@@ -14,6 +14,7 @@ from encoders.base import Encoder, Frontend, SequenceEncoder, SourceBatch
 from encoders.pooling import MeanPooling
 
 NUM_GROUPS = 8  # groups of channels in every group norm
+STATE_STD = 0.25  # of normalized states at first, about that of a recurrent layer's states
 
 
 def are_valid_channels(channels: Sequence[int]) -> bool:
@@ -87,6 +88,7 @@ class ImageEncoder(Encoder):
         dropout: float = 0.0,
         sequence_encoder: SequenceEncoder | None = None,
         pooling: nn.Module | None = None,
+        normalize: bool = False,
     ):
         """Build an image encoder.
 
@@ -98,10 +100,12 @@ class ImageEncoder(Encoder):
             dropout: Dropout rate of regions, states and summary.
             sequence_encoder: Encoder of the projected regions. Its summary is then the memory's.
             pooling: Computes the summary without a sequence encoder; the mean by default.
+            normalize: See ``build_activation``.
         """
         super().__init__()
         self.frontend = frontend
         self.projection = nn.Sequential(nn.LayerNorm(frontend.dim), nn.Dropout(dropout), nn.Linear(frontend.dim, dim))
+        self.activation = build_activation(dim, normalize)
         self.position_embedding = None if num_regions is None else nn.Parameter(0.02 * torch.randn(num_regions, dim))
         self.dropout = nn.Dropout(dropout)
         self.sequence_encoder = sequence_encoder
@@ -114,7 +118,7 @@ class ImageEncoder(Encoder):
         """Encode images; ``source.values``: what the frontend takes, or its precomputed states."""
         states, mask = (source.values, source.mask) if source.precomputed else self.frontend(source)
         states = self.projection(states)
-        states = functional.relu(states if self.position_embedding is None else states + self.position_embedding)
+        states = self.activation(states if self.position_embedding is None else states + self.position_embedding)
         if self.sequence_encoder is None:
             memory = Memory(states, mask, self.pooling(states, mask))
         else:
@@ -123,3 +127,17 @@ class ImageEncoder(Encoder):
         if self.num_columns is not None:
             rows = (torch.arange(states.size(1), device=mask.device) // self.num_columns).expand_as(mask)
         return Memory(self.dropout(memory.states), mask, self.dropout(memory.summary), segment_ids=rows)
+
+
+def build_activation(dim: int, normalize: bool) -> nn.Module:
+    """Build what follows the projection of a frontend's states.
+
+    ReLU for a network trained from scratch, which goes on with it. Projected features of a pretrained network would
+    have a large positive mean after ReLU, the same for all inputs, which hides what differs: the decoder learns to
+    ignore its contexts. With ``normalize`` each state has mean 0 and, at first, the standard deviation STATE_STD.
+    """
+    if not normalize:
+        return nn.ReLU()
+    norm = nn.LayerNorm(dim)
+    nn.init.constant_(norm.weight, STATE_STD)
+    return norm

@@ -5,10 +5,10 @@ from typing import Literal
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from attention.memory import Memory
 from encoders.base import Encoder, Frontend, SequenceEncoder, SourceBatch
+from encoders.image import build_activation
 from encoders.pooling import MeanPooling
 from encoders.video_frontends import Conv3dFrontend, FrameCNN, TwoStream
 
@@ -38,6 +38,7 @@ class VideoEncoder(Encoder):
         sequence_encoder: SequenceEncoder | None = None,
         dropout: float = 0.0,
         pooling: nn.Module | None = None,
+        normalize: bool = False,
     ):
         """Build a video encoder.
 
@@ -49,6 +50,7 @@ class VideoEncoder(Encoder):
             sequence_encoder: Encoder of the projected frames, for ``frames``. Its summary is then the memory's.
             dropout: Dropout rate of the frontend's states, of the memory's states and of the summary.
             pooling: Computes the summary without a sequence encoder; the mean by default.
+            normalize: See ``encoders.image.build_activation``.
 
         Raises:
             ValueError: There is a ``sequence_encoder``, and ``frame_aggregation`` is not ``frames``.
@@ -63,6 +65,7 @@ class VideoEncoder(Encoder):
         self.num_regions = num_regions if frame_aggregation == "regions" else 1
         input_dim = frontend.dim // self.num_regions
         self.projection = nn.Sequential(nn.LayerNorm(input_dim), nn.Dropout(dropout), nn.Linear(input_dim, hidden_dim))
+        self.activation = build_activation(hidden_dim, normalize)
         if frame_aggregation == "regions":
             self.position_embedding = nn.Parameter(0.02 * torch.randn(num_regions, hidden_dim))
             self.time_proj = nn.Linear(1, hidden_dim)
@@ -81,7 +84,7 @@ class VideoEncoder(Encoder):
         if self.frame_aggregation == "regions":
             states = states + self.region_positions(mask).to(states.dtype)
             frame_ids = (torch.arange(mask.size(1), device=mask.device) // self.num_regions).expand_as(mask)
-        states = functional.relu(states)
+        states = self.activation(states)
         if self.sequence_encoder is not None:
             memory = self.sequence_encoder(self.dropout(states), mask)
         else:

@@ -215,6 +215,12 @@ class CaptioningTask(Task[C]):
         self.feature_dim = state["feature_dim"]
         self.pretrained_config = state["pretrained"]
 
+    @property
+    def normalizes_states(self) -> bool:
+        """Whether the decoder attends to projected features of a pretrained network: see ``build_activation``."""
+        is_pretrained = bool(self.feature_dim) or self.backbone is not None
+        return is_pretrained and isinstance(self.config.encoder.sequence, NoSequenceEncoderConfig)
+
     def build_feature_frontend(self) -> IdentityFrontend:
         """Build the frontend of data that are features. Raises ValueError if a pretrained encoder is configured."""
         if self.backbone is not None:

@@ -54,8 +54,8 @@ def flickr8k() -> ImageConfig:
         encoder=ImageEncoderConfig(
             NoSequenceEncoderConfig(hidden_dim=512, dropout=0.3), pretrained="timm/tf_efficientnet_lite0.in1k"
         ),
-        attention=AttentionConfig(score="general"),
-        decoder=RecurrentDecoderConfig(hidden_dim=512, embedding_dim=256, context_gate=True, dropout=0.5),
+        attention=AttentionConfig(score="general", num_heads=4),
+        decoder=RecurrentDecoderConfig(hidden_dim=512, embedding_dim=256, dropout=0.5),
         batch=BatchConfig(max_sources=16, max_source_size=20_000),
         train=TrainConfig(epochs=12, lr=1e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4),
         search=SearchConfig(max_length=30),
@@ -83,7 +83,7 @@ def coco() -> ImageConfig:
             NoSequenceEncoderConfig(hidden_dim=512, dropout=0.3), pretrained="torchvision:resnet101"
         ),
         attention=AttentionConfig(score="additive", hidden_dim=512, doubly_stochastic_weight=1.0),
-        decoder=RecurrentDecoderConfig(hidden_dim=1024, embedding_dim=512, context_gate=True, dropout=0.5),
+        decoder=RecurrentDecoderConfig(hidden_dim=1024, embedding_dim=512, dropout=0.5),
         batch=BatchConfig(max_sources=32, max_source_size=20_000),
     )
 

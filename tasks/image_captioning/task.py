@@ -112,6 +112,7 @@ class ImageCaptioning(CaptioningTask[ImageConfig]):
             dropout=config.sequence.dropout,
             sequence_encoder=sequence_encoder,
             pooling=pooling,
+            normalize=self.normalizes_states,
         )
 
     def source_lengths(self, sources: Sequence[dict[str, Any]]) -> list[int]:

@@ -196,6 +196,7 @@ class VideoToText(CaptioningTask[VideoConfig]):
             sequence_encoder=sequence_encoder,
             dropout=config.sequence.dropout,
             pooling=pooling,
+            normalize=self.normalizes_states,
         )
 
     def build_frontend(self) -> Frontend:

@@ -1,5 +1,6 @@
 """The scales at the start of training: attention is broad, whatever the encoder and the score."""
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -46,12 +47,17 @@ def text(config: SequenceEncoderConfig) -> tuple[Encoder, SourceBatch]:
 
 def image_of(config: SequenceEncoderConfig | None) -> tuple[Encoder, SourceBatch]:
     layers = None if config is None else build_sequence_encoder(256, config)
-    return ImageEncoder(IdentityFrontend(1280), 256, num_regions=NUM_STATES, sequence_encoder=layers), region_features()
+    encoder = ImageEncoder(
+        IdentityFrontend(1280), 256, num_regions=NUM_STATES, sequence_encoder=layers, normalize=config is None
+    )
+    return encoder, region_features()
 
 
 def video_of(config: SequenceEncoderConfig | None) -> tuple[Encoder, SourceBatch]:
     layers = None if config is None else build_sequence_encoder(256, config)
-    encoder = VideoEncoder(IdentityFrontend(1280), 256, frame_aggregation="frames", sequence_encoder=layers)
+    encoder = VideoEncoder(
+        IdentityFrontend(1280), 256, frame_aggregation="frames", sequence_encoder=layers, normalize=config is None
+    )
     return encoder, region_features()
 
 
@@ -82,9 +88,17 @@ ENCODERS: dict[str, Callable[[], tuple[Encoder, SourceBatch]]] = {
 }
 
 
-@pytest.mark.parametrize("score", ["scaled_dot", "cosine", "concat", "additive", "location", "coverage"])
-@pytest.mark.parametrize("name", ENCODERS)
-def test_attention_starts_broad_unless_the_score_grows_with_the_states(name, score):
+SMALL_STATES = ["image, pretrained", "video, pretrained", "text, recurrent", "image, recurrent", "speech"]
+
+
+@pytest.mark.parametrize(
+    ("name", "score"),
+    [
+        *itertools.product(ENCODERS, ["scaled_dot", "cosine", "concat", "additive", "location", "coverage"]),
+        *itertools.product(SMALL_STATES, ["dot", "general"]),  # these scores grow with the states
+    ],
+)
+def test_attention_starts_broad(name, score):
     torch.manual_seed(0)
     encoder, source = ENCODERS[name]()
     config = RecurrentDecoderConfig(hidden_dim=256, embedding_dim=128, dropout=0.0)
