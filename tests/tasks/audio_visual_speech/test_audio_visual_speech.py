@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from safetensors.torch import load_file
+from transformers import ResNetConfig, ResNetModel, ViTImageProcessor
 
 import run
 from encoders.config import RecurrentEncoderConfig
@@ -21,9 +23,10 @@ from tasks.video_to_text.frames import FrameConfig
 from tasks.video_to_text.task import VideoEncoderConfig
 
 RATE = 16_000
+FROM_SCRATCH = ["--lips.encoder.size", "16", "--lips.encoder.channels", "8"]
 TEXTS = ["red two", "blue one", "green two", "red one"]
 TINY = [
-    *["--lips.frames.crop", "--lips.encoder.size", "16", "--lips.encoder.channels", "8", "--memory-dim", "16"],
+    *["--lips.frames.crop", "--memory-dim", "16"],
     *["--lips.encoder.hidden-dim", "16", "--sound.encoder.hidden-dim", "16", "--decoder.hidden-dim", "16"],
     *["--train.epochs", "1", "--train.average-checkpoints", "0", "--search.max-length", "8"],
 ]
@@ -123,7 +126,7 @@ def test_rows_without_sound_or_pictures_are_reported_and_may_be_skipped(folder):
 
 
 def test_a_model_is_trained_evaluated_and_used_with_plots_of_both_sources(folder, capsys):
-    run.main(["audio_visual_speech", "train", "grid", "--data", str(folder), "--run", "av", *TINY])
+    run.main(["audio_visual_speech", "train", "grid", "--data", str(folder), "--run", "av", *TINY, *FROM_SCRATCH])
     run.main(["audio_visual_speech", "evaluate", "av", "--split", "validation", "--beam", "2"])
     assert "jiwer" in capsys.readouterr().out
     clip, silent = folder / "val" / "0.mkv", folder / "silent.mkv"
@@ -133,6 +136,23 @@ def test_a_model_is_trained_evaluated_and_used_with_plots_of_both_sources(folder
     assert len(captured.out.split("\n")) == 3
     assert "silent.mkv has no sound track" in captured.err
     assert {path.name for path in Path("plots").iterdir()} == {"0001.png", "0001-sound.png"}
+
+
+@pytest.mark.parametrize("is_frozen", [True, False])
+def test_the_frames_may_have_a_pretrained_encoder(folder, tmp_path, is_frozen):
+    resnet = ResNetModel(ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1]))
+    resnet.save_pretrained(tmp_path / "resnet")
+    size = {"height": 32, "width": 32}
+    ViTImageProcessor(size=size, image_mean=[0.4] * 3, image_std=[0.2] * 3).save_pretrained(tmp_path / "resnet")
+    pretrained = ["--lips.encoder.pretrained", str(tmp_path / "resnet"), "--lips.encoder.size", "32"]
+    flags = ["--data", str(folder), "--run", "av", *pretrained]
+    fine_tuning = [] if is_frozen else ["--train.encoder-lr", "1e-3"]
+    run.main(["audio_visual_speech", "train", "grid", *flags, *TINY, *fine_tuning])
+    trained = load_file("av/best.safetensors")
+    weights = [name for name, tensor in resnet.named_parameters() if tensor.dim() == 4]
+    pairs = [(resnet.state_dict()[name], trained[key]) for name in weights for key in trained if key.endswith(name)]
+    assert len(pairs) == len(weights) > 0
+    assert all(torch.equal(*pair) == is_frozen for pair in pairs)
 
 
 def test_mistakes_get_one_line_with_the_flags_of_their_part(folder, capsys):
