@@ -6,7 +6,7 @@ from attention.fixed_context import FixedContext
 from attention.hard import CategoricalSelector, GumbelSelector, ReinforceLoss
 from attention.hierarchical import HierarchicalSoftmax
 from attention.locality import build_locality
-from attention.losses import AttentionLossWeights
+from attention.losses import NO_ATTENTION_LOSSES, AttentionLossWeights
 from attention.multihead import MultiHeadAttention
 from attention.score_functions import build_score, segment_score_name
 from attention.scored import ScoredAttention
@@ -45,10 +45,12 @@ def build_attention(config: AttentionConfig, query_dim: int, memory_dim: int) ->
 
 def build_reinforce_loss(config: AttentionConfig) -> ReinforceLoss | None:
     """Build the loss of sampled attention, or None if the attention does not need one."""
-    needed = config.selection == "hard" and config.estimator == "reinforce"
+    needed = config.score != "none" and config.selection == "hard" and config.estimator == "reinforce"
     return ReinforceLoss(entropy_weight=config.entropy_weight) if needed else None
 
 
 def build_attention_losses(config: AttentionConfig) -> AttentionLossWeights:
-    """Collect the weights of the auxiliary attention losses."""
+    """Collect the weights of the auxiliary attention losses; without attention there are none."""
+    if config.score == "none":
+        return NO_ATTENTION_LOSSES
     return AttentionLossWeights(config.guidance_weight, config.doubly_stochastic_weight, config.coverage_weight)

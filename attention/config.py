@@ -1,5 +1,6 @@
 """Settings of attention: score, locality, selection, hierarchy and heads are independent of each other."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,19 +53,12 @@ class AttentionConfig:
         allowed["window_size"] = (self.window_size > 0, "above 0")
         allowed["gumbel_temperature"] = (self.gumbel_temperature > 0, "above 0")
         check_settings("attention", self, allowed)
-        if self.score == "none":
-            only: dict[str, str | int] = {
-                "locality": "global",
-                "selection": "soft",
-                "hierarchy": "flat",
-                "num_heads": 1,
-            }
-            only |= dict.fromkeys(loss_weights, 0)
-            allowed = {name: (getattr(self, name) == value, f"{value} with score none") for name, value in only.items()}
-            check_settings("attention", self, allowed)
 
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect given the others, each with the reason."""
+        if self.score == "none":
+            others = (field.name for field in dataclasses.fields(self) if field.name != "score")
+            return dict.fromkeys(others, "attention.score is none")
         unused: dict[str, str] = {}
         if self.locality == "global":
             unused["window_size"] = "attention.locality is global"
