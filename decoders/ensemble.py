@@ -23,7 +23,8 @@ class EnsembleMemory(Memory):
     @classmethod
     def from_members(cls, members: Sequence[Memory]) -> "EnsembleMemory":
         first = members[0]
-        return cls(first.states, first.mask, first.summary, first.segment_ids, first.token_ids, tuple(members))
+        parts = first.states, first.mask, first.summary, first.segment_ids, first.token_ids
+        return cls(*parts, members=tuple(members))
 
     def select(self, rows: Int[Tensor, " rows"]) -> "EnsembleMemory":
         return EnsembleMemory.from_members([member.select(rows) for member in self.members])
