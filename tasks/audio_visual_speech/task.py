@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import datasets
 import torch
@@ -24,10 +24,12 @@ from tasks.common.data.captioned_media import file_content, probe_media
 from tasks.common.data.inputs import InputSegment, parse_file_inputs
 from tasks.common.errors import UsageError
 from tasks.common.metrics.speech import word_error_metrics
+from tasks.common.model import Seq2Seq
 from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization, normalize_text
 from tasks.common.text.tokenizer import Tokenizer
 from tasks.common.training.attention_monitor import DiagonalityMonitor
+from tasks.common.training.checkpoints import load_weights, read_weights
 from tasks.speech_recognition.data import read_transcribed_speech
 from tasks.speech_recognition.extraction import read_speech
 from tasks.speech_recognition.features import FeatureConfig, SpeechAugmentConfig
@@ -45,6 +47,8 @@ class SoundConfig:
     features: FeatureConfig = field(default_factory=FeatureConfig)
     augment: SpeechAugmentConfig = field(default_factory=SpeechAugmentConfig)
     encoder: SpeechEncoderConfig = field(default_factory=SpeechEncoderConfig)
+    encoder_from: str | None = None
+    """Run of speech recognition, with the same features and encoder, whose encoder is trained further."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,8 @@ class LipsConfig:
     frames: FrameConfig = field(default_factory=FrameConfig)
     augment: VideoAugmentConfig = field(default_factory=VideoAugmentConfig)
     encoder: VideoEncoderConfig = field(default_factory=VideoEncoderConfig)
+    encoder_from: str | None = None
+    """Run of video to text, with the same frames and encoder, whose encoder is trained further."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,17 +99,22 @@ class AudioVisualConfig(Config):
     @property
     def sound_config(self) -> SpeechConfig:
         """The configuration of speech recognition with these settings."""
-        return SpeechConfig(**self.shared_settings, **vars(self.sound))
+        return SpeechConfig(**self.shared_settings, **settings_of_part(self.sound))
 
     @property
     def lips_config(self) -> VideoConfig:
         """The configuration of video to text with these settings."""
-        return VideoConfig(**self.shared_settings, **vars(self.lips), metric_set="words")
+        return VideoConfig(**self.shared_settings, **settings_of_part(self.lips), metric_set="words")
 
     @property
     def shared_settings(self) -> dict[str, Any]:
         names = [each.name for each in dataclasses.fields(Config)]
         return {name: getattr(self, name) for name in [*names, "text_normalization"]}
+
+
+def settings_of_part(part: SoundConfig | LipsConfig) -> dict[str, Any]:
+    """Return the settings that the part's own task has as well."""
+    return {name: value for name, value in vars(part).items() if name != "encoder_from"}
 
 
 class AudioVisualSpeech(Task[AudioVisualConfig]):
@@ -165,6 +176,15 @@ class AudioVisualSpeech(Task[AudioVisualConfig]):
 
     def build_encoder(self) -> Encoder:
         return MultiSourceEncoder([self.lips.build_encoder(), self.speech.build_encoder()], self.config.memory_dim)
+
+    def warm_start(self, model: Seq2Seq) -> None:
+        encoders = cast(MultiSourceEncoder, model.encoder).encoders
+        for encoder, run in zip(encoders, (self.config.lips.encoder_from, self.config.sound.encoder_from), strict=True):
+            if run is not None:
+                path = Path(run) / "best.safetensors"
+                weights = read_weights(path)
+                own = {name.removeprefix("encoder."): weights[name] for name in weights if name.startswith("encoder.")}
+                load_weights(encoder, own, path)
 
     def source_lengths(self, sources: Sequence[dict[str, Any]]) -> list[int]:
         """Return the number of frames of each video."""

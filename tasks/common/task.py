@@ -181,6 +181,9 @@ class Task(ABC, Generic[C]):
         except ValueError as error:
             raise UsageError(str(error)) from error
 
+    def warm_start(self, model: Seq2Seq) -> None:
+        """Replace random weights by those of other runs, once before training. Raises UsageError if they don't fit."""
+
     def shared_embedding(self, encoder: Encoder) -> nn.Embedding | None:
         """Return the embedding that encoder and decoder share, if they do."""
         return None

@@ -82,6 +82,8 @@ class Trainer:
         if init_from is not None and not resumed:
             weights = init_from / "best.safetensors"
             checkpoints.load_weights(self.model, checkpoints.read_weights(weights), weights)
+        elif not resumed:
+            task.warm_start(self.model)
         self.model.to(self.device)
         self.examples, self.validation = (
             precompute_if_frozen(task, self.model, examples) for examples in (self.examples, self.validation)
