@@ -178,13 +178,20 @@ class AudioVisualSpeech(Task[AudioVisualConfig]):
         return MultiSourceEncoder([self.lips.build_encoder(), self.speech.build_encoder()], self.config.memory_dim)
 
     def warm_start(self, model: Seq2Seq) -> None:
-        encoders = cast(MultiSourceEncoder, model.encoder).encoders
-        for encoder, run in zip(encoders, (self.config.lips.encoder_from, self.config.sound.encoder_from), strict=True):
+        lips, sound = cast(MultiSourceEncoder, model.encoder).encoders
+        for part, encoder in (("lips", lips), ("sound", sound)):
+            run = getattr(self.config, part).encoder_from
             if run is not None:
                 path = Path(run) / "best.safetensors"
                 weights = read_weights(path)
                 own = {name.removeprefix("encoder."): weights[name] for name in weights if name.startswith("encoder.")}
-                load_weights(encoder, own, path)
+                try:
+                    load_weights(encoder, own, path)
+                except UsageError as error:
+                    raise UsageError(
+                        f"{part}.encoder_from is {run}, whose encoder has other settings than {part}.encoder; allowed "
+                        "is a run with the same"
+                    ) from error
 
     def source_lengths(self, sources: Sequence[dict[str, Any]]) -> list[int]:
         """Return the number of frames of each video."""

@@ -18,6 +18,7 @@ from encoders.config import RecurrentEncoderConfig
 from tasks.audio_visual_speech import Task
 from tasks.audio_visual_speech.presets import grid
 from tasks.common.errors import UsageError
+from tasks.common.training.trainer import Trainer
 from tasks.speech_recognition.task import SpeechEncoderConfig
 from tasks.video_to_text.frames import FrameConfig
 from tasks.video_to_text.task import VideoEncoderConfig
@@ -153,6 +154,48 @@ def test_the_frames_may_have_a_pretrained_encoder(folder, tmp_path, is_frozen):
     pairs = [(resnet.state_dict()[name], trained[key]) for name in weights for key in trained if key.endswith(name)]
     assert len(pairs) == len(weights) > 0
     assert all(torch.equal(*pair) == is_frozen for pair in pairs)
+
+
+def test_encoders_may_begin_with_those_of_models_of_one_source(folder, capsys):
+    common = ["--data", str(folder), "--train.epochs", "1", "--train.average-checkpoints", "0"]
+    sound = ["--encoder.hidden-dim", "16", "--encoder.channels", "8", "--encoder.num-layers", "1"]
+    run.main(["speech_recognition", "train", "grid", "--run", "sound", *common, *sound, "--augment.speeds", "1"])
+    frames = ["--frames.crop", "--encoder.size", "16", "--encoder.channels", "8", "--encoder.hidden-dim", "16"]
+    run.main(["video_to_text", "train", "grid", "--run", "lips", *common, *frames])
+    preset = grid()
+    config = dataclasses.replace(
+        preset,
+        data=str(folder),
+        sound=dataclasses.replace(
+            preset.sound,
+            encoder=SpeechEncoderConfig(RecurrentEncoderConfig(hidden_dim=16, dropout=0.3), channels=8),
+            encoder_from="sound",
+        ),
+        lips=dataclasses.replace(
+            preset.lips,
+            frames=FrameConfig(num_frames=0),
+            encoder=VideoEncoderConfig(
+                RecurrentEncoderConfig(hidden_dim=16, num_layers=2),
+                size=(16,),
+                frontend="spatiotemporal",
+                channels=(8,),
+            ),
+            encoder_from="lips",
+        ),
+    )
+    model = Trainer(Task(config), Path("av"), resume=False).model
+    weights = model.encoder.state_dict()
+    for place, other in enumerate(("lips", "sound")):
+        expected = load_file(f"{other}/best.safetensors")
+        own = [name for name in expected if name.startswith("encoder.")]
+        assert own
+        for name in own:
+            torch.testing.assert_close(weights[f"encoders.{place}.{name.removeprefix('encoder.')}"], expected[name])
+    train = ["train", "grid", "--data", str(folder), "--run", "bad", *TINY, *FROM_SCRATCH]
+    assert "--sound.encoder-from is sound, whose encoder has other" in error_of(
+        capsys, *train, "--sound.encoder-from", "sound"
+    )
+    assert "nowhere/best.safetensors is missing" in error_of(capsys, *train, "--lips.encoder-from", "nowhere")
 
 
 def test_mistakes_get_one_line_with_the_flags_of_their_part(folder, capsys):
