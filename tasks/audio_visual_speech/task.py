@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from encoders.base import Encoder, SourceBatch
-from encoders.multi_source import MultiSourceEncoder, order_by_time
+from encoders.multi_source import FusionName, MultiSourceEncoder, build_fusion, order_by_time
 from tasks.audio_visual_speech.data import join_sources
 from tasks.common.config import Config
 from tasks.common.data.cache import pack_array, unpack_array
@@ -71,8 +71,11 @@ class AudioVisualConfig(Config):
     text_normalization: TextNormalization = "no_punctuation"
     """Normalization of the transcripts to train on and to score: none, lowercase, or no_punctuation, which also
     lower-cases."""
+    fusion: FusionName = "features"
+    """States that the decoder attends to: one for each frame, made of what is seen and heard at that time (features,
+    after Petridis et al. 2018), or those of both encoders in the order of time (states, Libovický & Helcl 2017)."""
     memory_dim: int = 256
-    """Features of the states of both encoders, after a projection of each."""
+    """Features of these states, which are projected."""
     sound: SoundConfig = field(default_factory=SoundConfig)
     lips: LipsConfig = field(default_factory=LipsConfig)
 
@@ -175,7 +178,8 @@ class AudioVisualSpeech(Task[AudioVisualConfig]):
         self.lips.load_state_dict({"target": state["target"], **state["lips"]})
 
     def build_encoder(self) -> Encoder:
-        return MultiSourceEncoder([self.lips.build_encoder(), self.speech.build_encoder()], self.config.memory_dim)
+        encoders = [self.lips.build_encoder(), self.speech.build_encoder()]
+        return build_fusion(self.config.fusion, encoders, self.config.memory_dim)
 
     def warm_start(self, model: Seq2Seq) -> None:
         lips, sound = cast(MultiSourceEncoder, model.encoder).encoders
@@ -230,11 +234,12 @@ class AudioVisualSpeech(Task[AudioVisualConfig]):
 
     def plot_alignment(self, source: dict[str, Any], tokens: list[str], weights: Tensor, path: Path) -> None:
         """Plot the attention to the frames, and in a second picture, NAME-sound, that to the sound."""
-        num_frames = torch.tensor([len(unpack_array(source["sound"][0]))])
-        num_sounds = int(self.speech.build_encoder().output_lengths(num_frames))
-        num_images = weights.size(1) - num_sounds
-        order, _ = order_by_time([torch.ones(1, count, dtype=torch.bool) for count in (num_images, num_sounds)])
-        is_sound = order[0] >= num_images
-        self.lips.plot_alignment(source["video"], tokens, weights[:, ~is_sound], path)
-        sound_path = path.with_stem(f"{path.stem}-sound")
-        self.speech.plot_alignment(source["sound"], tokens, weights[:, is_sound], sound_path)
+        seen = heard = weights
+        if self.config.fusion == "states":
+            num_frames = torch.tensor([len(unpack_array(source["sound"][0]))])
+            num_heard = int(self.speech.build_encoder().output_lengths(num_frames))
+            num_seen = weights.size(1) - num_heard
+            order, _ = order_by_time([torch.ones(1, count, dtype=torch.bool) for count in (num_seen, num_heard)])
+            seen, heard = weights[:, order[0] < num_seen], weights[:, order[0] >= num_seen]
+        self.lips.plot_alignment(source["video"], tokens, seen, path)
+        self.speech.plot_alignment(source["sound"], tokens, heard, path.with_stem(f"{path.stem}-sound"))
