@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from attention.build import build_attention
 from attention.config import AttentionConfig
 from encoders.base import Encoder, IdentityFrontend, SourceBatch
-from encoders.multi_source import MultiSourceEncoder, order_by_time
+from encoders.multi_source import FeatureFusion, MultiSourceEncoder, StateFusion, build_fusion, order_by_time
 from encoders.recurrent import RecurrentEncoder
 from encoders.speech import SpeechEncoder
 
@@ -29,8 +29,8 @@ def encoder_of(dim: int) -> Encoder:
 
 
 @pytest.fixture
-def encoder() -> MultiSourceEncoder:
-    return MultiSourceEncoder([encoder_of(4), encoder_of(6)], 10).eval()
+def encoder() -> StateFusion:
+    return StateFusion([encoder_of(4), encoder_of(6)], 10).eval()
 
 
 def test_states_are_in_the_order_of_their_time_and_padding_is_last():
@@ -56,7 +56,9 @@ def test_the_memory_holds_the_projected_states_of_all_encoders(encoder):
             assert_close(own, project(states[row, : int(parts[place].mask[row].sum())]))
 
 
-def test_padding_changes_nothing(encoder):
+@pytest.mark.parametrize("fusion", ["features", "states"])
+def test_padding_changes_nothing(fusion):
+    encoder: MultiSourceEncoder = build_fusion(fusion, [encoder_of(4), encoder_of(6)], 10).eval()
     batch = sources([[3, 5, 1], [6, 2, 4]])
     memory = encoder(batch)
     for row in range(3):
@@ -70,6 +72,19 @@ def test_padding_changes_nothing(encoder):
         assert memory.mask[row].tolist() == [True] * length + [False] * (memory.states.size(1) - length)
         assert_close(memory.states[row, :length], alone.states[0])
         assert_close(memory.summary[row], alone.summary[0])
+
+
+@pytest.mark.parametrize(
+    ("num_seen", "num_heard", "places"), [(3, 6, [1, 3, 5]), (5, 2, [0, 0, 1, 1, 1]), (2, 2, [0, 1])]
+)
+def test_features_of_the_same_time_are_fused(num_seen, num_heard, places):
+    encoder = FeatureFusion([encoder_of(4), encoder_of(6)], 10).eval()
+    batch = sources([[num_seen, 7], [num_heard, 8]])
+    seen, heard = (own(part).states[0] for own, part in zip(encoder.encoders, (batch, *batch.others), strict=True))
+    memory = encoder(batch)
+    assert memory.segment_ids is None
+    expected = encoder.state_proj(torch.cat([seen[:num_seen], heard[places]], dim=1))
+    assert_close(memory.states[0, :num_seen], expected)
 
 
 def test_hierarchical_attention_chooses_a_source_first(encoder):
