@@ -1,11 +1,13 @@
 """Datasets of videos with their sound and transcripts: the rows of both checks, joined."""
 
+from typing import Any
+
 import pyarrow
 from datasets import Dataset
 
 
 def join_sources(videos: Dataset, sound: Dataset) -> Dataset:
-    """Join the rows of two tables that have the same value in the column row; nothing is copied.
+    """Join the rows of two tables that have the same value in the column row; nothing is copied if these are all rows.
 
     Args:
         videos: The columns row, source (the file of a video) and others, which are kept.
@@ -19,7 +21,7 @@ def join_sources(videos: Dataset, sound: Dataset) -> Dataset:
     if len(shared) < len(videos):
         videos = videos.select(shared)
     sound = sound.select([place_of[row] for row in videos["row"]])
-    columns = videos.with_format("arrow")[:]
+    columns: Any = videos.with_format("arrow")[:]
     parts = pyarrow.table({"video": columns["source"], "sound": sound.with_format("arrow")[:]["source"]})
     chunks = [pyarrow.StructArray.from_arrays(batch.columns, batch.schema.names) for batch in parts.to_batches()]
     return Dataset(columns.drop_columns(["source", "row"]).append_column("source", pyarrow.chunked_array(chunks)))

@@ -21,7 +21,7 @@ def grid() -> AudioVisualConfig:
         vocabulary=VocabularyConfig(kind="character", size=100),
         sound=SoundConfig(
             features=FeatureConfig(num_mels=40),
-            augment=SpeechAugmentConfig(babble_snrs=(10.0, 5.0, 0.0, -5.0, -10.0)),
+            augment=SpeechAugmentConfig(babble_snrs=(10.0, 0.0, -10.0)),
             encoder=SpeechEncoderConfig(RecurrentEncoderConfig(hidden_dim=192, num_layers=2, dropout=0.3), channels=16),
         ),
         lips=LipsConfig(
@@ -37,7 +37,7 @@ def grid() -> AudioVisualConfig:
         attention=AttentionConfig(score="location", hidden_dim=128, guidance_weight=1.0),
         decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=64, dropout=0.3, ctc_weight=0.3),
         batch=BatchConfig(max_sources=8, max_source_length=400),
-        train=TrainConfig(epochs=45, lr=1e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4),
+        train=TrainConfig(epochs=20, lr=1e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4),
         search=SearchConfig(max_length=60),
     )
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from encoders.base import Encoder, SourceBatch
 from encoders.multi_source import FusionName, MultiSourceEncoder, build_fusion, order_by_time
+from encoders.speech import SpeechEncoder
 from tasks.audio_visual_speech.data import join_sources
 from tasks.common.config import Config
 from tasks.common.data.cache import pack_array, unpack_array
@@ -237,7 +238,7 @@ class AudioVisualSpeech(Task[AudioVisualConfig]):
         seen = heard = weights
         if self.config.fusion == "states":
             num_frames = torch.tensor([len(unpack_array(source["sound"][0]))])
-            num_heard = int(self.speech.build_encoder().output_lengths(num_frames))
+            num_heard = int(cast(SpeechEncoder, self.speech.build_encoder()).output_lengths(num_frames))
             num_seen = weights.size(1) - num_heard
             order, _ = order_by_time([torch.ones(1, count, dtype=torch.bool) for count in (num_seen, num_heard)])
             seen, heard = weights[:, order[0] < num_seen], weights[:, order[0] >= num_seen]

@@ -20,7 +20,7 @@ from tasks.common.training.trainer import Trainer
 # Settings that may change when a run is resumed.
 RESUMABLE = ("epochs", "max_minutes", "early_stopping_patience", "save_steps", "num_workers", "tensorboard")
 # Groups of settings that a run started with --init-from takes from the other run.
-KEPT_GROUPS = ("vocabulary", "features", "frames")
+KEPT_GROUPS = {"vocabulary", "features", "frames"}
 
 C = TypeVar("C", bound=Config)
 
@@ -39,14 +39,15 @@ class TrainOptions(Generic[C]):
 
 
 def choose_preset(task: str, arguments: list[str]) -> tuple[str, list[str], Config]:
-    """Split the arguments into the preset (demo, if none is named) and the flags.
+    """Split the arguments into the preset and the flags. If none is named it is demo, or the task's first.
 
     Returns:
         The name of the preset, the flags, and the preset's configuration.
     """
     presets = tasks.package(task).PRESETS
     is_named = bool(arguments) and not arguments[0].startswith("-")
-    preset, flags = (arguments[0], arguments[1:]) if is_named else ("demo", arguments)
+    default = "demo" if "demo" in presets else next(iter(presets))
+    preset, flags = (arguments[0], arguments[1:]) if is_named else (default, arguments)
     if preset not in presets:
         raise unknown_name("preset", preset, presets)
     return preset, flags, presets[preset]()
@@ -95,7 +96,7 @@ def parse_train(task: str, arguments: list[str]) -> tuple[TrainOptions, Path]:
 def check_initialized(saved: Config, wanted: Config, flags: list[str]) -> None:
     """Raise UsageError for a flag that changes what a run started with --init-from takes from the other run."""
     for name in typed_settings(flags, setting_types(type(saved))):
-        is_kept = name.split(".")[0] in KEPT_GROUPS or name == "train.init"
+        is_kept = not KEPT_GROUPS.isdisjoint(name.split(".")[:-1]) or name == "train.init"
         if is_kept and get_setting(saved, name) != get_setting(wanted, name):
             raise UsageError(
                 f"{as_flag(name)}: with --init-from, the vocabulary, the features and the weights are those of that "
