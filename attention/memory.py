@@ -37,6 +37,6 @@ class Memory:
     def repeat(self, rows: Int[Tensor, " rows"]) -> "Memory":
         """Return the same as ``select``, for rows that occur several times, as sources with several targets do.
 
-        Attention projects the states of this memory, and then repeats its keys and values.
+        Attention projects the states of this memory, and then repeats its keys and values, which saves projections.
         """
         return replace(self.select(rows), repeated=(self, rows))

@@ -3,6 +3,7 @@
     python benchmarks/noise.py --data GRID --out FOLDER \\
         --run "sound" speech_recognition RUN --run "lips" video_to_text RUN --run "both" audio_visual_speech RUN
 
+The data are a folder with validation/metadata.jsonl, whose videos have different names and texts in the column text.
 For each signal-to-noise ratio the validation split is copied to FOLDER with babble of its other recordings in the
 sound tracks (tasks/speech_recognition/babble.py); the pictures are the same. Each model reads these files as it reads
 any others. FOLDER/noise.json holds the scores, and FOLDER/noise.png shows them.

@@ -55,5 +55,6 @@ def record_losses(name: str) -> list[float]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or run.TASKS:
+    with_tiny = [name for name in run.TASKS if "tiny" in tasks.package(name).PRESETS]
+    for name in sys.argv[1:] or with_tiny:
         print(name, *(loss.hex() for loss in record_losses(name)), flush=True)

@@ -24,6 +24,7 @@ from tasks.common.data.cache import pack_array, unpack_array
 from tasks.common.data.captioned_media import file_content, probe_media
 from tasks.common.data.inputs import InputSegment, parse_file_inputs
 from tasks.common.errors import UsageError
+from tasks.common.inference.loading import load_config
 from tasks.common.metrics.speech import word_error_metrics
 from tasks.common.model import Seq2Seq
 from tasks.common.task import Task
@@ -34,7 +35,6 @@ from tasks.common.training.checkpoints import load_weights, read_weights
 from tasks.speech_recognition.data import read_transcribed_speech
 from tasks.speech_recognition.extraction import read_speech
 from tasks.speech_recognition.features import FeatureConfig, SpeechAugmentConfig
-from tasks.speech_recognition.sound import SoundError
 from tasks.speech_recognition.task import SpeechConfig, SpeechEncoderConfig, SpeechRecognition
 from tasks.video_to_text.augmentation import VideoAugmentConfig
 from tasks.video_to_text.frames import FrameConfig
@@ -90,6 +90,7 @@ class AudioVisualConfig(Config):
             "vocabulary.shared": "the source has no vocabulary",
             "batch.targets_per_source": "a source has one target",
         }
+        # With a frozen encoder, each task alone computes its outputs once, and changes nothing at random.
         alone = {"sound": self.sound_config.unused_settings(), "lips": self.lips_config.unused_settings()}
         groups = ("features.", "augment.", "encoder.")
         for part, settings in alone.items():
@@ -148,7 +149,7 @@ class AudioVisualSpeech(Task[AudioVisualConfig]):
         if any(str(file["path"]).endswith(".npy") for file in table["audio"]):
             raise UsageError(f"{where} holds .npy files; videos with a sound track are needed")
         captioned = table.rename_column("audio", "source").add_column(
-            "captions", [[text or ""] for text in table["text"]]
+            "captions", [[text if isinstance(text, str) else ""] for text in table["text"]]
         )
         videos = probe_media(captioned.remove_columns("text"), where, self.lips.probe, config.skip_invalid)
         sound = self.speech.extract(table, where, split)
@@ -184,9 +185,15 @@ class AudioVisualSpeech(Task[AudioVisualConfig]):
 
     def warm_start(self, model: Seq2Seq) -> None:
         lips, sound = cast(MultiSourceEncoder, model.encoder).encoders
-        for part, encoder in (("lips", lips), ("sound", sound)):
-            run = getattr(self.config, part).encoder_from
+        for part, encoder, task, inputs in (
+            ("lips", lips, "video_to_text", "frames"),
+            ("sound", sound, "speech_recognition", "features"),
+        ):
+            config = getattr(self.config, part)
+            run = config.encoder_from
             if run is not None:
+                if getattr(load_config(task, Path(run)), inputs) != getattr(config, inputs):
+                    raise UsageError(f"{part}.encoder_from is {run}, whose {inputs} differ from {part}.{inputs}")
                 path = Path(run) / "best.safetensors"
                 weights = read_weights(path)
                 own = {name.removeprefix("encoder."): weights[name] for name in weights if name.startswith("encoder.")}
@@ -203,7 +210,7 @@ class AudioVisualSpeech(Task[AudioVisualConfig]):
         return self.lips.source_lengths([source["video"] for source in sources])
 
     def source_key(self, source: dict[str, Any]) -> str:
-        return self.lips.source_key(source["video"])
+        return f"{self.lips.source_key(source['video'])} {self.speech.source_key(source['sound'])}"
 
     def collate_sources(self, sources: Sequence[dict[str, Any]], training: bool) -> SourceBatch:
         videos = self.lips.collate_sources([source["video"] for source in sources], training)
@@ -224,12 +231,12 @@ class AudioVisualSpeech(Task[AudioVisualConfig]):
             return problem
         try:
             self.read_source(file)
-        except SoundError as error:
+        except ValueError as error:  # SoundError, or a preprocessor's for sound that is too long
             return str(error)
         return None
 
     def read_source(self, file: dict[str, Any]) -> dict[str, Any]:
-        """Read the sound of a video. Raises SoundError if it can't be used."""
+        """Read the sound of a video. Raises ValueError if it can't be used."""
         frames = self.speech.check_features(self.speech.preprocessor(read_speech(file_content(file))))
         return {"video": file, "sound": [pack_array(frames)]}
 

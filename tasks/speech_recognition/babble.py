@@ -48,7 +48,7 @@ class Babble:
         return noisy
 
     def read_talker(self, row: int, random: np.random.Generator, length: int) -> list[Samples]:
-        """Read a recording from a random place on, in a loop, at an energy of 1; nothing if it can't be used."""
+        """Read a recording, scaled to an energy of 1, from a random place on; nothing if it can't be used."""
         file = self.recordings[row]
         try:
             samples = read_sound(file["bytes"] or file["path"], SAMPLE_RATE_HZ)
@@ -56,11 +56,12 @@ class Babble:
             return []
         if sound_problem(samples, SAMPLE_RATE_HZ):
             return []
-        talker = np.resize(np.roll(samples, -int(random.integers(len(samples)))), length)
-        return [talker / np.sqrt(np.square(talker).mean() + np.finfo(np.float32).tiny)]
+        samples = samples / np.sqrt(np.square(samples).mean())
+        return [np.resize(np.roll(samples, -int(random.integers(len(samples)))), length)]
 
 
 def add_noise(samples: Samples, noise: Samples, snr_db: float) -> Samples:
     """Add noise so loud that the mean energy of the signal is ``snr_db`` decibels above that of the noise."""
-    scale = np.sqrt(np.square(samples).mean() / np.square(noise).mean() / 10 ** (snr_db / 10))
+    energy = np.square(noise).mean() + np.finfo(np.float32).tiny  # the noise may be silent where the signal is not
+    scale = np.sqrt(np.square(samples).mean() / energy / 10 ** (snr_db / 10))
     return (samples + scale * noise).astype(np.float32)

@@ -21,6 +21,7 @@ from tasks.common.training.trainer import Trainer
 RESUMABLE = ("epochs", "max_minutes", "early_stopping_patience", "save_steps", "num_workers", "tensorboard")
 # Groups of settings that a run started with --init-from takes from the other run.
 KEPT_GROUPS = {"vocabulary", "features", "frames"}
+KEPT_SETTINGS = {"init", "encoder_from"}  # of the weights
 
 C = TypeVar("C", bound=Config)
 
@@ -96,7 +97,8 @@ def parse_train(task: str, arguments: list[str]) -> tuple[TrainOptions, Path]:
 def check_initialized(saved: Config, wanted: Config, flags: list[str]) -> None:
     """Raise UsageError for a flag that changes what a run started with --init-from takes from the other run."""
     for name in typed_settings(flags, setting_types(type(saved))):
-        is_kept = not KEPT_GROUPS.isdisjoint(name.split(".")[:-1]) or name == "train.init"
+        *groups, last = name.split(".")
+        is_kept = not KEPT_GROUPS.isdisjoint(groups) or last in KEPT_SETTINGS
         if is_kept and get_setting(saved, name) != get_setting(wanted, name):
             raise UsageError(
                 f"{as_flag(name)}: with --init-from, the vocabulary, the features and the weights are those of that "

@@ -179,7 +179,7 @@ def test_encoders_may_begin_with_those_of_models_of_one_source(folder, capsys):
         ),
         lips=dataclasses.replace(
             preset.lips,
-            frames=FrameConfig(num_frames=0),
+            frames=FrameConfig(num_frames=0, cache_frames=True),
             encoder=VideoEncoderConfig(
                 RecurrentEncoderConfig(hidden_dim=16, num_layers=2),
                 size=(16,),
@@ -201,7 +201,9 @@ def test_encoders_may_begin_with_those_of_models_of_one_source(folder, capsys):
     assert "--sound.encoder-from is sound, whose encoder has other" in error_of(
         capsys, *train, "--sound.encoder-from", "sound"
     )
-    assert "nowhere/best.safetensors is missing" in error_of(capsys, *train, "--lips.encoder-from", "nowhere")
+    assert "nowhere" in error_of(capsys, *train, "--lips.encoder-from", "nowhere")
+    mels = ["--sound.features.num-mels", "20", "--sound.encoder-from", "sound"]
+    assert "--sound.encoder-from is sound, whose features differ" in error_of(capsys, *train, *mels)
 
 
 def test_mistakes_get_one_line_with_the_flags_of_their_part(folder, capsys):
