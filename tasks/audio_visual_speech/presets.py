@@ -15,7 +15,12 @@ from tasks.video_to_text.task import VideoEncoderConfig
 
 
 def grid() -> AudioVisualConfig:
-    """GRID: one speaker's commands (Cooke et al. 2006), seen and heard, with babble in training; --data FOLDER."""
+    """GRID: one speaker's commands (Cooke et al. 2006), seen and heard, with babble in training; --data FOLDER.
+
+    After twice 20 epochs, from encoders of sound and of lips: 4.50 % word errors on clean validation sound, 15.67 %
+    with babble at 0 dB, where sound alone has 40.50 % and lips alone 32.50 %; 21 minutes on one core
+    (benchmarks/README.md).
+    """
     return AudioVisualConfig(
         data="grid",
         vocabulary=VocabularyConfig(kind="character", size=100),
