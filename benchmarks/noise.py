@@ -46,7 +46,7 @@ def copy_with_noise(data: str, folder: Path, snr_db: float) -> None:
 
 
 def replace_sound(video: str, samples: np.ndarray, path: Path) -> None:
-    """Copy the pictures of a video as they are, with another sound, which is kept without loss but for clipping."""
+    """Copy the pictures of a video as they are, with another sound: 16 bits, quieter where it would be clipped."""
     with av.open(video) as source, av.open(str(path), "w") as target:
         pictures = target.add_stream_from_template(source.streams.video[0])
         sound = target.add_stream("flac", rate=SAMPLE_RATE_HZ, layout="mono")

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import datasets
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from encoders.base import Encoder, SourceBatch
 from encoders.multi_source import FusionName, MultiSourceEncoder, build_fusion, order_by_time
@@ -90,16 +90,20 @@ class AudioVisualConfig(Config):
             "vocabulary.shared": "the source has no vocabulary",
             "batch.targets_per_source": "a source has one target",
         }
-        # With a frozen encoder, each task alone computes its outputs once, and changes nothing at random.
-        alone = {"sound": self.sound_config.unused_settings(), "lips": self.lips_config.unused_settings()}
-        groups = ("features.", "augment.", "encoder.")
-        for part, settings in alone.items():
-            unused |= {f"{part}.{name}": why for name, why in settings.items() if name.startswith(groups)}
-        if self.sound.encoder.pretrained or self.lips.encoder.pretrained:
-            unused = {
-                name: why for name, why in unused.items() if name not in ("train.encoder_lr", "train.unfreeze_at")
+        # A frozen encoder has one variant of the sound; frames are changed at random all the same.
+        parts = (
+            ("sound", self.sound_config, ("features.", "augment.", "encoder.")),
+            ("lips", self.lips_config, ("frames.", "encoder.")),
+        )
+        for part, config, groups in parts:
+            unused |= {
+                f"{part}.{name}": why for name, why in config.unused_settings().items() if name.startswith(groups)
             }
         return unused
+
+    @property
+    def has_pretrained_encoder(self) -> bool:
+        return self.sound_config.has_pretrained_encoder or self.lips_config.has_pretrained_encoder
 
     @property
     def sound_config(self) -> SpeechConfig:
@@ -185,25 +189,14 @@ class AudioVisualSpeech(Task[AudioVisualConfig]):
 
     def warm_start(self, model: Seq2Seq) -> None:
         lips, sound = cast(MultiSourceEncoder, model.encoder).encoders
-        for part, encoder, task, inputs in (
-            ("lips", lips, "video_to_text", "frames"),
-            ("sound", sound, "speech_recognition", "features"),
-        ):
-            config = getattr(self.config, part)
-            run = config.encoder_from
-            if run is not None:
-                if getattr(load_config(task, Path(run)), inputs) != getattr(config, inputs):
-                    raise UsageError(f"{part}.encoder_from is {run}, whose {inputs} differ from {part}.{inputs}")
-                path = Path(run) / "best.safetensors"
-                weights = read_weights(path)
-                own = {name.removeprefix("encoder."): weights[name] for name in weights if name.startswith("encoder.")}
-                try:
-                    load_weights(encoder, own, path)
-                except UsageError as error:
-                    raise UsageError(
-                        f"{part}.encoder_from is {run}, whose encoder has other settings than {part}.encoder; allowed "
-                        "is a run with the same"
-                    ) from error
+        if self.config.lips.encoder_from is not None:
+            run = Path(self.config.lips.encoder_from)
+            other = cast(VideoConfig, load_config("video_to_text", run))
+            load_encoder(lips, run, "lips", other.frames == self.config.lips.frames)
+        if self.config.sound.encoder_from is not None:
+            run = Path(self.config.sound.encoder_from)
+            other = cast(SpeechConfig, load_config("speech_recognition", run))
+            load_encoder(sound, run, "sound", other.features == self.config.sound.features)
 
     def source_lengths(self, sources: Sequence[dict[str, Any]]) -> list[int]:
         """Return the number of frames of each video."""
@@ -251,3 +244,30 @@ class AudioVisualSpeech(Task[AudioVisualConfig]):
             seen, heard = weights[:, order[0] < num_seen], weights[:, order[0] >= num_seen]
         self.lips.plot_alignment(source["video"], tokens, seen, path)
         self.speech.plot_alignment(source["sound"], tokens, heard, path.with_stem(f"{path.stem}-sound"))
+
+
+def load_encoder(encoder: nn.Module, run: Path, part: str, has_same_inputs: bool) -> None:
+    """Load the weights of the encoder of a run.
+
+    Args:
+        encoder: The encoder whose weights are replaced.
+        run: The run folder.
+        part: lips or sound.
+        has_same_inputs: Whether the run's frames or features are those of the encoder.
+
+    Raises:
+        UsageError: the inputs or the encoder of the run are others.
+    """
+    if not has_same_inputs:
+        inputs = {"lips": "frames", "sound": "features"}[part]
+        raise UsageError(f"{part}.encoder_from is {run}, whose {inputs} differ from {part}.{inputs}")
+    path = run / "best.safetensors"
+    weights = read_weights(path)
+    own = {name.removeprefix("encoder."): weights[name] for name in weights if name.startswith("encoder.")}
+    try:
+        load_weights(encoder, own, path)
+    except UsageError as error:
+        raise UsageError(
+            f"{part}.encoder_from is {run}, whose encoder has other settings than {part}.encoder; allowed is a run "
+            "with the same"
+        ) from error

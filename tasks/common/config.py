@@ -35,6 +35,11 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
 
+    @property
+    def has_pretrained_encoder(self) -> bool:
+        """Whether there is a pretrained encoder, to be fine-tuned or not."""
+        return getattr(getattr(self, "encoder", None), "pretrained", None) is not None
+
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect given those of other groups, each with the reason."""
         unused: dict[str, str] = {}
@@ -50,7 +55,7 @@ class Config:
             unused["search.coverage_penalty"] = kind
         elif self.attention.score == "none":
             unused["search.coverage_penalty"] = "attention.score is none"
-        if getattr(getattr(self, "encoder", None), "pretrained", None) is None:
+        if not self.has_pretrained_encoder:
             unused |= dict.fromkeys(
                 ("train.encoder_lr", "train.unfreeze_at"), "there is no encoder.pretrained to fine-tune"
             )

@@ -39,9 +39,11 @@ class Babble:
         for level, snr_db in enumerate(self.snrs_db):
             random = np.random.default_rng((row, level))
             talkers: list[np.ndarray] = []
-            for other in random.permutation(len(self.recordings)).tolist():
-                if other != row and len(talkers) < NUM_TALKERS:
-                    talkers += self.read_talker(other, random, len(samples))
+            for other in random.permutation(len(self.recordings)):
+                if len(talkers) == NUM_TALKERS:
+                    break
+                if other != row:
+                    talkers += self.read_talker(int(other), random, len(samples))
             if not talkers:
                 raise SoundError("has no other recording beside it, of which babble could be made")
             noisy.append(add_noise(samples, np.sum(talkers, axis=0), snr_db))
