@@ -120,6 +120,7 @@ def build_recurrent(
         num_layers=config.num_layers,
         attention_order=config.attention_order,
         input_feeding=config.input_feeding,
+        readout=config.readout,
         init_state=config.init_state,
         tie_embeddings=config.tie_embeddings,
         dropout=config.dropout,

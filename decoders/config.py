@@ -13,6 +13,7 @@ from encoders.recurrent import CellName
 
 AttentionOrder = Literal["luong", "bahdanau"]
 InitStateName = Literal["projection", "zeros"]
+ReadoutName = Literal["feedforward", "recurrent"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,9 @@ class RecurrentDecoderConfig:
     """Attend after the recurrent update (Luong et al. 2015) or before it (Bahdanau et al. 2015)."""
     input_feeding: bool = False
     """Feed the previous output features to the cell."""
+    readout: ReadoutName = "feedforward"
+    """Predict from the state and the context, or from another recurrent layer over both, which remembers what was
+    attended to (Anderson et al. 2018)."""
     context_gate: bool = False
     """Scale the context by a learned scalar gate (Xu et al. 2015)."""
     init_state: InitStateName = "projection"
@@ -130,6 +134,9 @@ class AttentionTransducerDecoderConfig:
     """Attend after the recurrent update (Luong et al. 2015) or before it (Bahdanau et al. 2015)."""
     input_feeding: bool = False
     """Feed the previous output features to the cell."""
+    readout: ReadoutName = "feedforward"
+    """Predict from the state and the context, or from another recurrent layer over both, which remembers what was
+    attended to (Anderson et al. 2018)."""
     context_gate: bool = False
     """Scale the context by a learned scalar gate (Xu et al. 2015)."""
     init_state: InitStateName = "projection"

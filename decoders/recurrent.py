@@ -16,7 +16,7 @@ from attention.memory import Memory
 from attention.state import AttentionState
 from decoders.autoregressive import AutoregressiveDecoder, cat_outputs
 from decoders.base import DecoderOutput, DecoderState
-from decoders.config import AttentionOrder, InitStateName
+from decoders.config import AttentionOrder, InitStateName, ReadoutName
 from decoders.deferred_linear import DeferredGradLinear
 from decoders.recurrent_cell import Hidden, Linear, RecurrentCell
 from encoders.recurrent import CellName
@@ -29,12 +29,14 @@ class RecurrentDecoderState(DecoderState):
     Attributes:
         hidden: (h, c) of an LSTM, (h,) of a GRU or RNN, for all layers.
         features: The previous output features (Luong's attentional hidden state), for input feeding.
+        readout: The states of a recurrent readout, as ``hidden``; empty without one.
         key_values: Keys and values of the memory, one row for each source.
         attention_state: The state of the attention, one row for each hypothesis.
     """
 
     hidden: Hidden
     features: Float[Tensor, "rows features"]
+    readout: tuple[Float[Tensor, "1 rows dim"], ...]
     key_values: KeyValues
     attention_state: AttentionState
 
@@ -43,6 +45,7 @@ class RecurrentDecoderState(DecoderState):
         return RecurrentDecoderState(
             tuple(part[:, flat] for part in self.hidden),
             self.features[flat],
+            tuple(part[:, flat] for part in self.readout),
             self.key_values.reorder(rows, self.features.size(0)),
             self.attention_state.reorder(flat),
         )
@@ -52,6 +55,7 @@ class RecurrentDecoderState(DecoderState):
         return RecurrentDecoderState(
             tuple(torch.where(rows[:, None], *parts) for parts in zip(self.hidden, other.hidden, strict=True)),
             torch.where(rows[:, None], self.features, other.features),
+            tuple(torch.where(rows[:, None], *parts) for parts in zip(self.readout, other.readout, strict=True)),
             self.key_values,
             self.attention_state.where(rows, other.attention_state),
         )
@@ -68,15 +72,17 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
     2. With ``context_gate`` (the scalar of Xu et al. 2015) the context is scaled by sigmoid(v . q + b), q is the query,
        h' or h; so a token can be predicted mainly from the previous tokens.
     3. The features are r = tanh(W [h; c]), Luong's attentional hidden state; with tied embeddings they have the size of
-       an embedding.
+       an embedding. With ``readout="recurrent"`` (the language LSTM of Anderson et al. 2018, whose state is not fed
+       back here) another recurrent layer reads [h; c] at each step, and its state takes the place of h; so what was
+       attended to earlier is remembered.
     4. With ``input_feeding`` (Luong et al. 2015) the input of the cell is [y; r'] instead of y.
 
     The first hidden state is tanh(W summary), or zero with ``init_state="zeros"``. With ``tie_embeddings`` the output
     matrix is the embedding (Press & Wolf 2017).
 
     In the order "luong" without input feeding the recurrence does not depend on any context. The teacher-forced pass is
-    then one fused call of the RNN, one batched attention (unless it is sequential) and one matrix product, which is the
-    fastest way to train.
+    then one fused call of the RNN, one batched attention (unless it is sequential), one fused call of a recurrent
+    readout and one matrix product, which is the fastest way to train.
     """
 
     def __init__(
@@ -90,6 +96,7 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
         num_layers: int = 1,
         attention_order: AttentionOrder = "luong",
         input_feeding: bool = False,
+        readout: ReadoutName = "feedforward",
         init_state: InitStateName = "projection",
         tie_embeddings: bool = True,
         dropout: float = 0.0,
@@ -110,12 +117,16 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
         self.context_gate = nn.Linear(hidden_dim, 1) if context_gate else None
         self.attention_losses = attention_losses
         self.reinforce_loss = reinforce_loss
-        self.context_affects_future = input_feeding or attention_order == "bahdanau" or attention.is_sequential
+        self.context_affects_future = (
+            input_feeding or readout == "recurrent" or attention_order == "bahdanau" or attention.is_sequential
+        )
         fed_back_dim = feature_dim * input_feeding + attention.dim * (attention_order == "bahdanau")
         self.cell = RecurrentCell(cell, embedding_dim, fed_back_dim, hidden_dim, num_layers, dropout)
         self.hidden_shape = (self.cell.num_states, num_layers, hidden_dim)  # of one row
         self.bridge = nn.Linear(memory_dim, math.prod(self.hidden_shape)) if init_state == "projection" else None
-        self.combine = nn.Linear(hidden_dim + attention.dim, feature_dim)
+        combined_dim = hidden_dim + attention.dim
+        self.readout = RecurrentCell(cell, combined_dim, 0, hidden_dim, 1, dropout) if readout == "recurrent" else None
+        self.combine = nn.Linear(combined_dim, feature_dim)
         self.output = nn.Linear(feature_dim, embedding.num_embeddings)
         if tie_embeddings:
             self.output.weight = embedding.weight
@@ -128,9 +139,10 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
             hidden = torch.tanh(self.bridge(memory.summary)).unflatten(1, self.hidden_shape)
         hidden = hidden.permute(1, 2, 0, 3).contiguous()  # (states, layers, batch, dim)
         features = memory.summary.new_zeros(batch_size, self.feature_dim)
+        readout = () if self.readout is None else tuple(torch.zeros_like(part[-1:]) for part in hidden)
         key_values = self.attention.prepare(memory)
         return RecurrentDecoderState(
-            tuple(hidden.unbind(0)), features, key_values, self.attention.init_state(key_values)
+            tuple(hidden.unbind(0)), features, readout, key_values, self.attention.init_state(key_values)
         )
 
     def step(
@@ -154,8 +166,13 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
         top, hidden = self.cell.step(projected, fed_back, state.hidden, linear)
         if attended is None:
             attended, gates = self.attend(top, state)
-        features = self.output_features(top, attended.context.squeeze(1), linear)
-        next_state = RecurrentDecoderState(hidden, features, state.key_values, attended.state)
+        combined, readout = torch.cat([top, attended.context.squeeze(1)], dim=-1), state.readout
+        if self.readout is not None:
+            projected = self.readout.project_inputs(self.dropout(combined), linear)
+            top, readout = self.readout.step(projected, None, readout, linear)
+            combined = torch.cat([top, attended.context.squeeze(1)], dim=-1)
+        features = self.output_features(combined, linear)
+        next_state = RecurrentDecoderState(hidden, features, readout, state.key_values, attended.state)
         return DecoderOutput(features[:, None], attended.weights, attended.sample, gates), next_state
 
     def forward(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> DecoderOutput:
@@ -171,7 +188,11 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
         states, _ = self.cell.run(embedded, state.hidden)
         attended = self.attention.attend_sequence(states, state.key_values)
         context, gates = self.gate_context(attended.context, states)
-        return DecoderOutput(self.output_features(states, context), attended.weights, attended.sample, gates)
+        combined = torch.cat([states, context], dim=-1)
+        if self.readout is not None:
+            states, _ = self.readout.run(self.dropout(combined), state.readout)
+            combined = torch.cat([states, context], dim=-1)
+        return DecoderOutput(self.output_features(combined), attended.weights, attended.sample, gates)
 
     def logits(self, features: Float[Tensor, "*positions dim"]) -> Float[Tensor, "*positions vocab"]:
         return self.output(features)
@@ -198,11 +219,7 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
         return gates * context, gates.squeeze(-1)
 
     def output_features(
-        self,
-        states: Float[Tensor, "*positions dim"],
-        context: Float[Tensor, "*positions context"],
-        linear: Linear = functional.linear,
+        self, combined: Float[Tensor, "*positions combined"], linear: Linear = functional.linear
     ) -> Float[Tensor, "*positions features"]:
-        """Combine hidden states and contexts: tanh(W [h; c])."""
-        combined = torch.cat([states, context], dim=-1)
+        """Make the features of hidden states and contexts: tanh(W [h; c])."""
         return self.dropout(torch.tanh(linear(combined, self.combine.weight, self.combine.bias)))

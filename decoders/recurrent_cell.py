@@ -51,10 +51,12 @@ class RecurrentCell(nn.Module):
         states, last = self.rnn(inputs, hidden if self.num_states == 2 else hidden[0])
         return states, last if self.num_states == 2 else (last,)
 
-    def project_inputs(self, known: Float[Tensor, "*positions known"]) -> Float[Tensor, "*positions gates"]:
+    def project_inputs(
+        self, known: Float[Tensor, "*positions known"], linear: Linear = functional.linear
+    ) -> Float[Tensor, "*positions gates"]:
         """Return the part of the first layer's gates that comes from known inputs, including the input bias."""
         weight, _, bias, _ = self.weights(0)
-        return functional.linear(known, weight[:, : self.known_dim], bias)
+        return linear(known, weight[:, : self.known_dim], bias)
 
     def step(
         self,

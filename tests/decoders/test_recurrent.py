@@ -42,6 +42,7 @@ AXES = {
     "num_layers": (1, 2),
     "tie_embeddings": (True, False),
     "init_state": ("projection", "zeros"),
+    "readout": ("feedforward", "recurrent"),
 }
 
 
@@ -94,7 +95,9 @@ def replay(decoder: RecurrentDecoder, memory: Memory, histories: list[list[list[
 
 
 @combinations_of(
-    "cell attention_order input_feeding attention num_layers tie_embeddings", "attention_order attention init_state"
+    "cell attention_order input_feeding attention num_layers tie_embeddings",
+    "attention_order attention init_state",
+    "cell attention_order input_feeding attention readout",
 )
 def test_forward_equals_repeated_step(choices, make_memory):
     decoder, memory, tokens = build(**choices), make_memory(LENGTHS, MEMORY), torch.randint(VOCAB, (3, 3))
@@ -111,11 +114,13 @@ def test_forward_equals_repeated_step(choices, make_memory):
         assert_close(weights, at_once.weights, rtol=1e-5, atol=1e-5)
 
 
-@combinations_of("attention_order input_feeding attention", "cell attention_order num_layers")
+@combinations_of(
+    "attention_order input_feeding attention", "cell attention_order num_layers", "cell attention_order readout"
+)
 def test_forward_takes_the_steps_of_bahdanau_and_luong(choices, make_memory):
     decoder, memory, tokens = build(**choices), make_memory(LENGTHS, MEMORY), torch.randint(VOCAB, (3, 3))
     found, state = decoder(tokens, memory).features, decoder.init_state(memory)
-    hidden, output = state.hidden, torch.zeros(3, EMBEDDING)
+    hidden, output, readout = state.hidden, torch.zeros(3, EMBEDDING), None
     rnn = next(module for module in decoder.modules() if isinstance(module, nn.RNNBase))  # the module of torch
 
     attention_state = state.attention_state
@@ -137,11 +142,13 @@ def test_forward_takes_the_steps_of_bahdanau_and_luong(choices, make_memory):
         hidden = last if len(hidden) == 2 else (last,)
         if decoder.attention_order == "luong":
             context = attend(states[:, 0])
+        if decoder.readout is not None:
+            states, readout = decoder.readout.rnn(torch.cat([states[:, 0], context], dim=-1)[:, None], readout)
         output = torch.tanh(decoder.combine(torch.cat([states[:, 0], context], dim=-1)))
         assert_close(found[:, position], output)
 
 
-@combinations_of("attention_order input_feeding attention")
+@combinations_of("attention_order input_feeding attention", "attention_order readout")
 def test_padding_of_the_memory_changes_nothing(choices, make_memory, alone):
     decoder, memory, tokens = build(**choices), make_memory(LENGTHS, MEMORY), torch.randint(VOCAB, (3, 4))
     together = decoder(tokens, memory)
@@ -153,7 +160,7 @@ def test_padding_of_the_memory_changes_nothing(choices, make_memory, alone):
             assert (together.weights[row, :, length:] == 0).all()
 
 
-@combinations_of("attention_order input_feeding")
+@combinations_of("attention_order input_feeding readout")
 def test_without_attention_only_the_summary_matters(choices, make_memory):
     decoder, memory, tokens = build("none", **choices), make_memory(LENGTHS, MEMORY), torch.randint(VOCAB, (3, 4))
     other = Memory(torch.randn_like(memory.states), memory.mask, memory.summary)
@@ -163,7 +170,7 @@ def test_without_attention_only_the_summary_matters(choices, make_memory):
 # ── Beams ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@combinations_of("attention_order input_feeding attention", "cell num_layers")
+@combinations_of("attention_order input_feeding attention", "cell num_layers readout")
 def test_a_reordered_state_equals_the_one_computed_from_scratch(choices, make_memory):
     decoder, memory = build(**choices), make_memory(LENGTHS, MEMORY)
     state, histories = decoder.init_state(memory), [[[]], [[]], [[]]]
@@ -206,13 +213,13 @@ def test_no_memory_is_copied_for_a_beam(choices, make_memory):
 # ── Scheduled sampling ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@combinations_of("attention_order input_feeding attention", "cell num_layers")
+@combinations_of("attention_order input_feeding attention", "cell num_layers readout")
 def test_full_teacher_forcing_equals_the_fast_pass(choices, make_memory):
     decoder, memory, tokens = build(**choices), make_memory(LENGTHS, MEMORY), torch.randint(VOCAB, (3, 5))
     assert_close(decoder.unroll(tokens, memory, teacher_forcing=1.0).features, decoder(tokens, memory).features)
 
 
-@combinations_of("attention_order input_feeding attention", "cell num_layers")
+@combinations_of("attention_order input_feeding attention", "cell num_layers readout")
 def test_without_teacher_forcing_the_decoder_reads_its_own_predictions(choices, make_memory):
     decoder, memory, tokens = build(**choices), make_memory(LENGTHS, MEMORY), torch.randint(VOCAB, (3, 5))
     found = decoder.unroll(tokens, memory, teacher_forcing=0.0).features
@@ -239,7 +246,7 @@ def test_teacher_forcing_is_the_share_of_true_tokens(make_memory):
 # ── Parameters ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@combinations_of("attention_order input_feeding attention tie_embeddings init_state", "cell num_layers")
+@combinations_of("attention_order input_feeding attention tie_embeddings init_state", "cell num_layers readout")
 def test_gradients_reach_every_parameter(choices, make_memory):
     decoder, memory, tokens = build(**choices), make_memory(LENGTHS, MEMORY), torch.randint(VOCAB, (3, 4))
     memory = Memory(memory.states.clamp(-3, 3), memory.mask, memory.summary)  # large padding would saturate the tanh

@@ -17,7 +17,7 @@ from decoders import BOS, EOS, PAD, UNK, RecurrentDecoder, SearchConfig
 from decoders.transducer import Transducer
 
 DIM, HIDDEN, VOCAB = 5, 6, 7
-KINDS = ["plain", "luong", "bahdanau", "input feeding", "location"]
+KINDS = ["plain", "luong", "bahdanau", "input feeding", "readout", "location"]
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 every_beam = pytest.mark.parametrize("beam", [1, 2, 5])
@@ -38,6 +38,7 @@ def build(kind: str, vocab: int = VOCAB) -> Transducer:
         DIM,
         attention_order="bahdanau" if kind == "bahdanau" else "luong",
         input_feeding=kind == "input feeding",
+        readout="recurrent" if kind == "readout" else "feedforward",
         init_state="zeros" if kind == "plain" else "projection",
     )
     transducer = Transducer(predictor, DIM).eval()
@@ -232,7 +233,7 @@ def plain_beam(
     return sorted(finished.items(), key=lambda item: -item[1])
 
 
-@pytest.mark.parametrize("kind", ["plain", "input feeding"])
+@pytest.mark.parametrize("kind", ["plain", "input feeding", "readout"])
 @pytest.mark.parametrize("beam, n_best", [(2, 1), (3, 3), (6, 4)])
 def test_a_narrow_beam_equals_the_plain_loop(kind, beam, n_best, make_memory, alone):
     transducer, memory = build(kind, vocab=9), make_memory([7, 1, 5, 8], DIM)
