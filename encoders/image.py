@@ -26,7 +26,9 @@ class SmallResNet(Frontend):
     """A residual network (He et al. 2016) for uint8 pixels, small enough to train from scratch.
 
     The stem and each block halve the image's sides: with a side of 64 pixels and three ``channels`` there are 8 x 8
-    regions. Group norm (Wu & He 2018) makes an image's states independent of the other images in the batch.
+    regions. Group norm (Wu & He 2018) makes an image's states independent of the other images in the batch. The
+    activation is SiLU (Elfwing et al. 2018): what is easy is learned first, and units that ReLU has turned off by then
+    no longer learn what is hard.
     """
 
     def __init__(self, channels: Sequence[int], *, in_channels: int = 3):
@@ -43,15 +45,15 @@ class SmallResNet(Frontend):
 
         ``source.values``: UInt8[Tensor, "batch channels height width"], with one position per image in the mask.
         """
-        states = self.forward_features(source.values.float() / 127.5 - 1).flatten(2).transpose(1, 2)
+        states = self.forward_features(standardize(source.values.float())).flatten(2).transpose(1, 2)
         return states, source.mask.expand(-1, states.size(1))
 
     def forward_features(
         self, pixels: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch dim rows columns"]:
-        """Return the grid of regions of pixels between -1 and 1."""
+        """Return the grid of regions of standardized pixels."""
         pixels = pixels.to(memory_format=torch.channels_last)
-        return self.blocks(functional.relu(self.norm(self.stem(pixels))))
+        return self.blocks(functional.silu(self.norm(self.stem(pixels))))
 
 
 class ResidualBlock(nn.Module):
@@ -67,8 +69,18 @@ class ResidualBlock(nn.Module):
     def forward(
         self, grid: Float[Tensor, "batch in_channels height width"]
     ) -> Float[Tensor, "batch out_channels rows columns"]:
-        hidden = functional.relu(self.norms[0](self.conv1(grid)))
-        return functional.relu(self.norms[1](self.conv2(hidden)) + self.shortcut(grid))
+        hidden = functional.silu(self.norms[0](self.conv1(grid)))
+        return functional.silu(self.norms[1](self.conv2(hidden)) + self.shortcut(grid))
+
+
+def standardize(pixels: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
+    """Bring pixels between 0 and 255 to mean 0 and standard deviation 1 over each image.
+
+    A dark or bright image would otherwise reach the first layer mostly as a constant, and what is in it as little.
+    """
+    centered = pixels - pixels.mean(dim=(1, 2, 3), keepdim=True)
+    std = centered.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    return centered / std.clamp(min=1)  # at least one of 256 levels, for an image that shows nothing
 
 
 class ImageEncoder(Encoder):
@@ -132,12 +144,12 @@ class ImageEncoder(Encoder):
 def build_activation(dim: int, normalize: bool) -> nn.Module:
     """Build what follows the projection of a frontend's states.
 
-    ReLU for a network trained from scratch, which goes on with it. Projected features of a pretrained network would
-    have a large positive mean after ReLU, the same for all inputs, which hides what differs: the decoder learns to
+    SiLU for a network trained from scratch, which goes on with it. Projected features of a pretrained network would
+    have a large positive mean after it, the same for all inputs, which hides what differs: the decoder learns to
     ignore its contexts. With ``normalize`` each state has mean 0 and, at first, the standard deviation STATE_STD.
     """
     if not normalize:
-        return nn.ReLU()
+        return nn.SiLU()
     norm = nn.LayerNorm(dim)
     nn.init.constant_(norm.weight, STATE_STD)
     return norm

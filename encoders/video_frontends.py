@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from encoders.base import Frontend, SourceBatch
-from encoders.image import SmallResNet
+from encoders.image import SmallResNet, standardize
 
 
 class FrameCNN(Frontend):
@@ -67,7 +67,7 @@ class TwoStream(Frontend):
         real, frames = real[mask], frames[mask].float()  # (real windows, window), with (3, height, width) each
         brightness = frames.mean(dim=2)
         changes = (brightness[:, 1:] - brightness[:, :-1]) / 255 * real[:, 1:, None, None]
-        grids = [self.spatial.forward_features(frames[:, 0] / 127.5 - 1), self.temporal.forward_features(changes)]
+        grids = [self.spatial.forward_features(standardize(frames[:, 0])), self.temporal.forward_features(changes)]
         states = torch.cat(grids, dim=1).flatten(2).transpose(1, 2)  # (real windows, regions, features)
         return scatter_to_padded(states.flatten(1), mask), mask
 

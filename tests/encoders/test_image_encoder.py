@@ -46,3 +46,18 @@ def test_padding_of_region_features_changes_nothing():
         whole, alone = encoder(SourceBatch(values, mask)), encoder(SourceBatch(values[1:, :2], mask[1:, :2]))
         assert_close(whole.summary[1], alone.summary[0])
         assert_close(whole.states[1, :2], alone.states[0])
+
+
+def test_brightness_and_contrast_of_an_image_change_nothing():
+    network, dark = SmallResNet((8, 16)).eval(), images(2)
+    dark.values.div_(4, rounding_mode="floor")
+    bright = SourceBatch(dark.values * 3 + 60, dark.mask)
+    assert_close(network(bright)[0], network(dark)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_an_image_of_one_color_has_finite_states_and_gradients():
+    network = SmallResNet((8, 16))
+    states, _ = network(SourceBatch(torch.full((1, 3, 32, 32), 7, dtype=torch.uint8), torch.ones(1, 1).bool()))
+    states.square().sum().backward()
+    assert states.isfinite().all()
+    assert all(weight.grad.isfinite().all() for weight in network.parameters())
