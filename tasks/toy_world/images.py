@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from tasks.common.data import cache
 from tasks.toy_world.scenes import Scene, SceneObject, sample_scenes
 
-VERSION = 1  # of the cached images; increase it when rendering changes
+VERSION = 2  # of the cached images; increase it when rendering changes
 IMAGE_SIZE = 64  # pixels
 RGB = {
     "red": (230, 40, 40),
@@ -109,14 +109,14 @@ def toy_images(split: str, count: int, seed: int = 1) -> tuple[list[Scene], Data
     """Render ``count`` scenes of a split; the images are cached. No composition or handwriting is in two splits.
 
     Returns:
-        The scenes, and the columns path (a file name) and bytes (a PNG).
+        The scenes, and the column source: a PNG, as a dictionary of path (a file name) and bytes.
     """
     scenes = sample_scenes(split, count, seed)
     key = hashlib.sha256(f"{VERSION} {split} {seed} {scenes}".encode()).hexdigest()[:24]
     table = Dataset.from_dict({"number": range(count)}).map(
         RenderImage(scenes, split, seed),
         remove_columns=["number"],
-        features=Features({"path": Value("string"), "bytes": Value("binary")}),
+        features=Features({"source": {"path": Value("string"), "bytes": Value("binary")}}),
         cache_file_name=str(cache.cache_dir() / f"images-{key}.arrow"),
         new_fingerprint=key,
         num_proc=cache.num_processes(count),
@@ -136,4 +136,4 @@ class RenderImage:
         pixels = render_scene(self.scenes[number], self.split, generator)
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "png", compress_level=1)
-        return {"path": f"{self.split}-{number + 1:05}.png", "bytes": file.getvalue()}
+        return {"source": {"path": f"{self.split}-{number + 1:05}.png", "bytes": file.getvalue()}}

@@ -18,7 +18,7 @@ from scipy.signal import resample_poly
 from tasks.common.data import cache
 from tasks.toy_world.scenes import describe, sample_scenes
 
-VERSION = 1  # of the cached recordings; increase it when synthesis changes
+VERSION = 2  # of the cached recordings; increase it when synthesis changes
 SAMPLE_RATE_HZ = 16_000
 
 ACCENTS = ("en-US", "en", "en-GB-scotland", "en-GB-x-gbclan", "en-GB-x-gbcwmd", "en-GB-x-rp", "en-029", "en-US-nyc")
@@ -35,7 +35,7 @@ WORDS_PER_MINUTE = 140, 200  # minimum and maximum
 PITCH = 30, 70  # minimum and maximum, on espeak's scale from 0 to 100
 NOISE_DB = 20, 40  # minimum and maximum, below the speech
 
-COLUMNS = Features({"bytes": Value("binary"), "path": Value("string"), "text": Value("string")})
+COLUMNS = Features({"audio": {"path": Value("string"), "bytes": Value("binary")}, "text": Value("string")})
 SYNCHRONOUS, RATE_PARAMETER, PITCH_PARAMETER, UTF8 = 2, 1, 3, 1  # constants of espeak's C interface
 Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
@@ -46,7 +46,7 @@ def toy_recordings(split: str, count: int, seed: int = 1) -> Dataset:
     Each row's voice, rate, pitch and noise depend on split, seed and row alone.
 
     Returns:
-        The columns bytes (a .flac file), path (a file name) and text.
+        The columns audio (a dictionary of path, a file name, and bytes, a .flac file) and text.
     """
     generator = random.Random(f"paraphrases {split} {seed}")
     texts = [generator.choice(describe(scene, "en")) for scene in sample_scenes(split, count, seed)]
@@ -77,7 +77,7 @@ class Synthesize:
         noise = np.random.default_rng(generator.getrandbits(63)).standard_normal(len(samples), dtype=np.float32)
         file = io.BytesIO()
         soundfile.write(file, np.clip(samples + noise_level * noise, -1, 1), SAMPLE_RATE_HZ, format="flac")
-        return {"bytes": file.getvalue(), "path": f"{self.split}-{number + 1:04}.flac"}
+        return {"audio": {"path": f"{self.split}-{number + 1:04}.flac", "bytes": file.getvalue()}}
 
 
 def synthesize(text: str, voice: str, *, words_per_minute: int = 170, pitch: int = 50) -> Float[np.ndarray, " samples"]:

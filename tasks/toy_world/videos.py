@@ -19,7 +19,7 @@ from tasks.toy_world.grammar import GRAMMARS
 from tasks.toy_world.images import IMAGE_SIZE, RGB, arrange, render_background
 from tasks.toy_world.scenes import Scene, SceneObject, sample_scenes
 
-VERSION = 2  # of the cached videos; increase it when rendering changes
+VERSION = 3  # of the cached videos; increase it when rendering changes
 NUM_FRAMES = 8
 FRAME_RATE_HZ = 4  # of video files
 DIRECTIONS = {"left": (1, -1), "right": (1, 1), "up": (0, -1), "down": (0, 1)}  # axis (rows, columns) and sign
@@ -122,14 +122,16 @@ def toy_clips(split: str, count: int, seed: int = 1) -> Dataset:
     """Render ``count`` scenes of a split as videos; they are cached. The scenes are those of the other modalities.
 
     Returns:
-        The columns path (a file name), bytes (a .npy file of the frames) and captions.
+        The columns source (a dictionary of path, a file name, and bytes, a .npy file of the frames) and captions.
     """
     scenes = sample_scenes(split, count, seed)
     key = hashlib.sha256(f"{VERSION} {split} {seed} {scenes}".encode()).hexdigest()[:24]
     return Dataset.from_dict({"number": range(count)}).map(
         RenderClip(scenes, split, seed),
         remove_columns=["number"],
-        features=Features({"path": Value("string"), "bytes": Value("binary"), "captions": List(Value("string"))}),
+        features=Features(
+            {"source": {"path": Value("string"), "bytes": Value("binary")}, "captions": List(Value("string"))}
+        ),
         cache_file_name=str(cache.cache_dir() / f"videos-{key}.arrow"),
         new_fingerprint=key,
         num_proc=cache.num_processes(count),
@@ -148,8 +150,8 @@ class RenderClip:
         frames, motions = render_clip(scene, self.split, random.Random(f"filming {self.split} {self.seed} {number}"))
         file = io.BytesIO()
         np.save(file, frames, allow_pickle=False)
-        captions = describe_motions(scene.objects, motions)
-        return {"path": f"{self.split}-{number + 1:05}.mp4", "bytes": file.getvalue(), "captions": captions}
+        source = {"path": f"{self.split}-{number + 1:05}.mp4", "bytes": file.getvalue()}
+        return {"source": source, "captions": describe_motions(scene.objects, motions)}
 
 
 def write_video(frames: UInt8[np.ndarray, "frames height width 3"], path: Path) -> None:

@@ -65,5 +65,5 @@ def test_images_are_cached_and_can_be_read():
     scenes, table = toy_images("validation", 4)
     again = toy_images("validation", 4)[1]
     assert len(scenes) == len(table) == 4
-    assert table["bytes"][:] == again["bytes"][:]
-    assert Image.open(io.BytesIO(table[0]["bytes"])).size == (IMAGE_SIZE, IMAGE_SIZE)
+    assert table["source"][:] == again["source"][:]
+    assert Image.open(io.BytesIO(table[0]["source"]["bytes"])).size == (IMAGE_SIZE, IMAGE_SIZE)

@@ -60,24 +60,24 @@ def test_no_speaker_is_in_two_splits():
 
 
 def test_a_row_depends_on_split_seed_and_number_alone(monkeypatch, tmp_path):
-    first = list(toy_recordings("train", 6)["bytes"])
+    first = list(toy_recordings("train", 6)["audio"])
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
     monkeypatch.setattr(cache, "ROWS_PER_PROCESS", 2)  # three processes
-    assert list(toy_recordings("train", 6)["bytes"]) == first
-    assert list(toy_recordings("train", 4)["bytes"]) == first[:4]
-    assert list(toy_recordings("train", 4, seed=2)["bytes"]) != first[:4]
+    assert list(toy_recordings("train", 6)["audio"]) == first
+    assert list(toy_recordings("train", 4)["audio"]) == first[:4]
+    assert list(toy_recordings("train", 4, seed=2)["audio"]) != first[:4]
 
 
 def test_recordings_are_cached(monkeypatch):
-    first = list(toy_recordings("test", 3)["bytes"])
+    first = list(toy_recordings("test", 3)["audio"])
     monkeypatch.setattr(speech, "synthesize", None)
-    assert list(toy_recordings("test", 3)["bytes"]) == first
+    assert list(toy_recordings("test", 3)["audio"]) == first
 
 
 def test_texts_describe_the_scenes_of_the_split_and_samples_have_the_duration_of_speech():
     recordings = toy_recordings("validation", 5)
     for scene, row in zip(scenes.sample_scenes("validation", 5), recordings, strict=True):
         assert row["text"] in describe(scene, "en")
-        samples = sound(row["bytes"])
+        samples = sound(row["audio"]["bytes"])
         assert 0.3 < len(samples) / SAMPLE_RATE_HZ / len(row["text"].split()) * 2 < 2
         assert 0.05 < np.abs(samples).max() <= 1

@@ -85,11 +85,11 @@ def test_scenes_are_those_of_the_other_modalities_in_the_same_order(split):
             word for word in captions[0].replace(",", "").split() if word in {item.color for item in scene.objects}
         ]
         assert words == [item.color for item in scene.objects]
-    assert toy_clips(split, 6)["bytes"] == table["bytes"]
+    assert toy_clips(split, 6)["source"][:] == table["source"][:]
 
 
 def test_a_video_file_shows_what_was_rendered(tmp_path):
-    frames = np.load(io.BytesIO(toy_clips("test", 1)[0]["bytes"]))
+    frames = np.load(io.BytesIO(toy_clips("test", 1)[0]["source"]["bytes"]))
     write_video(frames, tmp_path / "inside" / "a.mp4")
     read = read_frames(str(tmp_path / "inside" / "a.mp4"), FrameConfig(num_frames=0), None)
     assert read.shape == frames.shape
