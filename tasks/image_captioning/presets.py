@@ -31,12 +31,14 @@ def demo() -> ImageConfig:
         num_scenes=16_000,
         vocabulary=VocabularyConfig(kind="word", size=400),
         encoder=ImageEncoderConfig(NoSequenceEncoderConfig(hidden_dim=128, dropout=0.0), channels=(16, 64, 128)),
-        # With location attention the digit is attended to where the color was; otherwise digits are learned slowly.
-        attention=AttentionConfig(score="location", hidden_dim=128),
-        decoder=RecurrentDecoderConfig(hidden_dim=192, embedding_dim=64, tie_embeddings=False, dropout=0.0),
+        attention=AttentionConfig(score="general"),
+        # The color is learned first. A recurrent readout remembers what was seen there, and so learns the digit too.
+        decoder=RecurrentDecoderConfig(
+            hidden_dim=192, embedding_dim=64, readout="recurrent", tie_embeddings=False, dropout=0.0
+        ),
         batch=BatchConfig(max_sources=32),
         train=TrainConfig(
-            epochs=6, lr=3e-3, schedule="cosine", warmup_steps=200, average_checkpoints=0, label_smoothing=0.0
+            epochs=5, lr=3e-3, schedule="cosine", warmup_steps=200, average_checkpoints=0, label_smoothing=0.0
         ),
         search=SearchConfig(max_length=40),
     )
