@@ -39,7 +39,7 @@ class RecurrentDecoderConfig:
     context_gate: bool = False
     """Scale the context by a learned scalar gate (Xu et al. 2015)."""
     init_state: InitStateName = "projection"
-    """First state: a projection of the encoder's summary, or zeros."""
+    """First state: a projection of the encoder's summary, or zeros; that of a recurrent readout is always zeros."""
     tie_embeddings: bool = True
     """Use the target embedding as the output matrix."""
     dropout: float = 0.3
@@ -140,7 +140,7 @@ class AttentionTransducerDecoderConfig:
     context_gate: bool = False
     """Scale the context by a learned scalar gate (Xu et al. 2015)."""
     init_state: InitStateName = "projection"
-    """First state: a projection of the encoder's summary, or zeros."""
+    """First state: a projection of the encoder's summary, or zeros; that of a recurrent readout is always zeros."""
     tie_embeddings: bool = True
     """Use the target embedding as the output matrix."""
     dropout: float = 0.3

@@ -29,7 +29,7 @@ class RecurrentDecoderState(DecoderState):
     Attributes:
         hidden: (h, c) of an LSTM, (h,) of a GRU or RNN, for all layers.
         features: The previous output features (Luong's attentional hidden state), for input feeding.
-        readout: The states of a recurrent readout, as ``hidden``; empty without one.
+        readout: The states of a recurrent readout's layer, first zero; empty without one.
         key_values: Keys and values of the memory, one row for each source.
         attention_state: The state of the attention, one row for each hypothesis.
     """
@@ -72,8 +72,8 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
     2. With ``context_gate`` (the scalar of Xu et al. 2015) the context is scaled by sigmoid(v . q + b), q is the query,
        h' or h; so a token can be predicted mainly from the previous tokens.
     3. The features are r = tanh(W [h; c]), Luong's attentional hidden state; with tied embeddings they have the size of
-       an embedding. With ``readout="recurrent"`` (the language LSTM of Anderson et al. 2018, whose state is not fed
-       back here) another recurrent layer reads [h; c] at each step, and its state takes the place of h; so what was
+       an embedding. With ``readout="recurrent"`` (the language LSTM of Anderson et al. 2018, without its feedback to
+       the attention) another recurrent layer reads [h; c] at each step, and its state takes the place of h; so what was
        attended to earlier is remembered.
     4. With ``input_feeding`` (Luong et al. 2015) the input of the cell is [y; r'] instead of y.
 

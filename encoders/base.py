@@ -51,9 +51,13 @@ class Frontend(nn.Module, ABC):
     """The first part of an encoder: audio, images, video or features in, states with ``dim`` features out.
 
     A frontend is trained from scratch or pretrained (encoders/pretrained/).
+
+    Attributes:
+        activation: The activation after the projection of its states, where they are not normalized.
     """
 
     dim: int
+    activation: type[nn.Module] = nn.ReLU
 
     @abstractmethod
     def forward(self, source: SourceBatch) -> tuple[Float[Tensor, "batch states dim"], Bool[Tensor, "batch states"]]:

@@ -27,9 +27,11 @@ class SmallResNet(Frontend):
 
     The stem and each block halve the image's sides: with a side of 64 pixels and three ``channels`` there are 8 x 8
     regions. Group norm (Wu & He 2018) makes an image's states independent of the other images in the batch. The
-    activation is SiLU (Elfwing et al. 2018): what is easy is learned first, and units that ReLU has turned off by then
-    no longer learn what is hard.
+    activation is SiLU (Elfwing et al. 2018): what is easy is learned first, and ReLU would by then have turned off
+    units that are needed for what is hard.
     """
+
+    activation = nn.SiLU
 
     def __init__(self, channels: Sequence[int], *, in_channels: int = 3):
         """``channels``: of the stem and of each block, see ``are_valid_channels``. ``in_channels``: of the images."""
@@ -51,7 +53,7 @@ class SmallResNet(Frontend):
     def forward_features(
         self, pixels: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch dim rows columns"]:
-        """Return the grid of regions of standardized pixels."""
+        """Return the grid of regions. ``pixels``: at a scale of about one, which is up to the caller."""
         pixels = pixels.to(memory_format=torch.channels_last)
         return self.blocks(functional.silu(self.norm(self.stem(pixels))))
 
@@ -117,7 +119,7 @@ class ImageEncoder(Encoder):
         super().__init__()
         self.frontend = frontend
         self.projection = nn.Sequential(nn.LayerNorm(frontend.dim), nn.Dropout(dropout), nn.Linear(frontend.dim, dim))
-        self.activation = build_activation(dim, normalize)
+        self.activation = build_activation(frontend, dim, normalize)
         self.position_embedding = None if num_regions is None else nn.Parameter(0.02 * torch.randn(num_regions, dim))
         self.dropout = nn.Dropout(dropout)
         self.sequence_encoder = sequence_encoder
@@ -141,15 +143,15 @@ class ImageEncoder(Encoder):
         return Memory(self.dropout(memory.states), mask, self.dropout(memory.summary), segment_ids=rows)
 
 
-def build_activation(dim: int, normalize: bool) -> nn.Module:
-    """Build what follows the projection of a frontend's states.
+def build_activation(frontend: Frontend, dim: int, normalize: bool) -> nn.Module:
+    """Build what follows the projection of a frontend's states to ``dim`` features.
 
-    SiLU for a network trained from scratch, which goes on with it. Projected features of a pretrained network would
-    have a large positive mean after it, the same for all inputs, which hides what differs: the decoder learns to
-    ignore its contexts. With ``normalize`` each state has mean 0 and, at first, the standard deviation STATE_STD.
+    Without ``normalize`` this is the frontend's own activation. Projected features of a pretrained network would have a
+    large positive mean after it, the same for all inputs, which hides what differs: the decoder learns to ignore its
+    contexts. With ``normalize`` each state has mean 0 and, at first, the standard deviation STATE_STD.
     """
     if not normalize:
-        return nn.SiLU()
+        return frontend.activation()
     norm = nn.LayerNorm(dim)
     nn.init.constant_(norm.weight, STATE_STD)
     return norm

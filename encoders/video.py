@@ -65,7 +65,7 @@ class VideoEncoder(Encoder):
         self.num_regions = num_regions if frame_aggregation == "regions" else 1
         input_dim = frontend.dim // self.num_regions
         self.projection = nn.Sequential(nn.LayerNorm(input_dim), nn.Dropout(dropout), nn.Linear(input_dim, hidden_dim))
-        self.activation = build_activation(hidden_dim, normalize)
+        self.activation = build_activation(frontend, hidden_dim, normalize)
         if frame_aggregation == "regions":
             self.position_embedding = nn.Parameter(0.02 * torch.randn(num_regions, hidden_dim))
             self.time_proj = nn.Linear(1, hidden_dim)

@@ -25,6 +25,7 @@ class FrameCNN(Frontend):
         self.frontend = frontend
         self.num_regions = num_regions
         self.dim = frontend.dim * (num_regions or 1)
+        self.activation = frontend.activation
 
     def forward(self, source: SourceBatch) -> tuple[Float[Tensor, "batch frames dim"], Bool[Tensor, "batch frames"]]:
         """``source.values``: UInt8[Tensor, "batch frames 3 height width"]."""
@@ -39,8 +40,11 @@ class TwoStream(Frontend):
 
     Each window of ``window_frames`` frames becomes one state. The spatial network gets the window's first frame; the
     temporal network gets the changes of brightness from each frame to the next, stacked as channels, in place of the
-    paper's optical flow (as in Wang et al. 2016). The features of both networks are concatenated for each region.
+    paper's optical flow (as in Wang et al. 2016). The features of both networks are concatenated for each region. The
+    frame is standardized. The changes are not, so that a video without motion stays without it.
     """
+
+    activation = nn.SiLU
 
     def __init__(self, spatial: SmallResNet, temporal: SmallResNet, *, num_regions: int, window_frames: int):
         """Build a two-stream frontend.

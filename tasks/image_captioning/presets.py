@@ -32,7 +32,7 @@ def demo() -> ImageConfig:
         vocabulary=VocabularyConfig(kind="word", size=400),
         encoder=ImageEncoderConfig(NoSequenceEncoderConfig(hidden_dim=128, dropout=0.0), channels=(16, 64, 128)),
         attention=AttentionConfig(score="general"),
-        # The color is learned first. A recurrent readout remembers what was seen there, and so learns the digit too.
+        # Attention finds the color first. At the digit a recurrent readout still knows what was attended to then.
         decoder=RecurrentDecoderConfig(
             hidden_dim=192, embedding_dim=64, readout="recurrent", tie_embeddings=False, dropout=0.0
         ),

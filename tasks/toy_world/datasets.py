@@ -21,7 +21,6 @@ def toy_captioned_images(split: str, num_train: int) -> Dataset:
     The validation split has 1/20, and the test split 1/16, of the ``num_train`` images of the training split.
     """
     scenes, images = toy_images(split, split_size(split, num_train, validation=20, test=16))
-    # The files stay in the cached table, which is memory-mapped: in Python they would take gigabytes.
     return images.add_column("captions", [describe(scene, "en") for scene in scenes])
 
 
@@ -35,7 +34,7 @@ def toy_transcribed_speech(split: str, num_train: int) -> Dataset:
 
     The validation split has 1/15, and the test split 1/10, of the ``num_train`` recordings of the training split.
     """
-    return toy_recordings(split, split_size(split, num_train, validation=15, test=10)).select_columns(["audio", "text"])
+    return toy_recordings(split, split_size(split, num_train, validation=15, test=10))
 
 
 def split_size(split: str, num_train: int, *, validation: int, test: int) -> int:

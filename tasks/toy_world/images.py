@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from tasks.common.data import cache
 from tasks.toy_world.scenes import Scene, SceneObject, sample_scenes
 
-VERSION = 2  # of the cached images; increase it when rendering changes
+VERSION = 2  # of the cached images; increase it when rendering or a column changes
 IMAGE_SIZE = 64  # pixels
 RGB = {
     "red": (230, 40, 40),

@@ -18,7 +18,7 @@ from scipy.signal import resample_poly
 from tasks.common.data import cache
 from tasks.toy_world.scenes import describe, sample_scenes
 
-VERSION = 2  # of the cached recordings; increase it when synthesis changes
+VERSION = 2  # of the cached recordings; increase it when synthesis or a column changes
 SAMPLE_RATE_HZ = 16_000
 
 ACCENTS = ("en-US", "en", "en-GB-scotland", "en-GB-x-gbclan", "en-GB-x-gbcwmd", "en-GB-x-rp", "en-029", "en-US-nyc")

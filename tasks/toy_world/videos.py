@@ -19,7 +19,7 @@ from tasks.toy_world.grammar import GRAMMARS
 from tasks.toy_world.images import IMAGE_SIZE, RGB, arrange, render_background
 from tasks.toy_world.scenes import Scene, SceneObject, sample_scenes
 
-VERSION = 3  # of the cached videos; increase it when rendering changes
+VERSION = 3  # of the cached videos; increase it when rendering or a column changes
 NUM_FRAMES = 8
 FRAME_RATE_HZ = 4  # of video files
 DIRECTIONS = {"left": (1, -1), "right": (1, 1), "up": (0, -1), "down": (0, 1)}  # axis (rows, columns) and sign

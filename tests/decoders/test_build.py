@@ -148,7 +148,7 @@ def test_a_given_embedding_is_used():
 def test_settings_are_passed_on():
     config = RecurrentDecoderConfig(
         **SMALL, cell="gru", num_layers=2, attention_order="bahdanau", input_feeding=True, init_state="zeros",
-        context_gate=True, tie_embeddings=False, dropout=0.1,
+        readout="recurrent", context_gate=True, tie_embeddings=False, dropout=0.1,
     )  # fmt: skip
     attention = AttentionConfig(score="dot", selection="hard", guidance_weight=0.5)
     decoder = build_decoder(config, attention, vocab_size=VOCAB, memory_dim=8)
@@ -156,6 +156,7 @@ def test_settings_are_passed_on():
     assert (decoder.cell.kind, decoder.cell.rnn.num_layers, decoder.cell.rnn.dropout) == ("gru", 2, 0.1)
     assert (decoder.attention_order, decoder.input_feeding, decoder.bridge) == ("bahdanau", True, None)
     assert decoder.context_gate is not None
+    assert decoder.readout is not None and decoder.readout.kind == "gru"
     assert decoder.output.weight is not decoder.embedding.weight
     assert decoder.attention_losses.guidance == 0.5
     assert decoder.reinforce_loss is not None

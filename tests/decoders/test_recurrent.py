@@ -1,6 +1,7 @@
 """The recurrent decoder: the fast pass equals the steps, beams move without copies, and padding changes nothing."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -217,6 +218,35 @@ def test_no_memory_is_copied_for_a_beam(choices, make_memory):
 def test_full_teacher_forcing_equals_the_fast_pass(choices, make_memory):
     decoder, memory, tokens = build(**choices), make_memory(LENGTHS, MEMORY), torch.randint(VOCAB, (3, 5))
     assert_close(decoder.unroll(tokens, memory, teacher_forcing=1.0).features, decoder(tokens, memory).features)
+
+
+@combinations_of("cell attention_order input_feeding readout")
+def test_gradients_of_the_fast_pass_equal_those_of_the_steps(choices, make_memory):
+    decoder, memory, tokens = build(**choices).double(), make_memory(LENGTHS, MEMORY), torch.randint(VOCAB, (3, 5))
+    memory = Memory(memory.states.double(), memory.mask, memory.summary.double())
+    weights = torch.randn(3, 5, EMBEDDING, dtype=torch.double)
+    gradients = []
+    for features in (decoder(tokens, memory).features, decoder.unroll(tokens, memory, teacher_forcing=1.0).features):
+        decoder.zero_grad()
+        (features * weights).sum().backward()
+        gradients.append({name: part.grad for name, part in decoder.named_parameters() if part.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        assert_close(gradient, gradients[1][name], msg=lambda message, name=name: f"{name}: {message}")
+
+
+@combinations_of("attention_order input_feeding readout", "attention_order attention")
+def test_whether_a_context_affects_later_tokens(choices, make_memory):
+    decoder, memory, tokens = build(**choices), make_memory(LENGTHS, MEMORY), torch.randint(VOCAB, (3, 2))
+    state = decoder.init_state(memory)
+    other = replace(state, key_values=replace(state.key_values, values=torch.randn_like(state.key_values.values)))
+    features = []
+    for first in (state, other):  # the first step has other contexts, the second one the same
+        _, second = decoder.step(tokens[:, 0], first)
+        output, _ = decoder.step(tokens[:, 1], replace(second, key_values=state.key_values))
+        features.append(output.features)
+    # Attention that depends on earlier weights affects later tokens as well, by its state.
+    assert decoder.context_affects_future == (not torch.equal(*features) or decoder.attention.is_sequential)
 
 
 @combinations_of("attention_order input_feeding attention", "cell num_layers readout")

@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from datasets.table import MemoryMappedTable
 from PIL import Image
 
 from tasks.toy_world.datasets import (
@@ -31,6 +32,14 @@ def test_recordings_have_one_text_each():
     assert recordings.column_names == ["audio", "text"]
     assert len(recordings) == 3
     assert all(audio["path"].endswith(".flac") and audio["bytes"] for audio in recordings["audio"])
+
+
+def test_files_are_memory_mapped():
+    images, videos = toy_captioned_images("test", 41), toy_captioned_videos("test", 41)
+    for table, column in ((images, "source"), (videos, "source"), (toy_transcribed_speech("test", 31), "audio")):
+        blocks = [block for row in getattr(table.data, "blocks", [[table.data]]) for block in row]
+        kinds = [type(block) for block in blocks if column in block.column_names]
+        assert kinds == [MemoryMappedTable]
 
 
 def test_split_sizes_are_rounded_up():
