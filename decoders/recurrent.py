@@ -166,12 +166,11 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
         top, hidden = self.cell.step(projected, fed_back, state.hidden, linear)
         if attended is None:
             attended, gates = self.attend(top, state)
-        combined, readout = torch.cat([top, attended.context.squeeze(1)], dim=-1), state.readout
+        context, readout = attended.context.squeeze(1), state.readout
         if self.readout is not None:
-            projected = self.readout.project_inputs(self.dropout(combined), linear)
+            projected = self.readout.project_inputs(self.dropout(torch.cat([top, context], dim=-1)), linear)
             top, readout = self.readout.step(projected, None, readout, linear)
-            combined = torch.cat([top, attended.context.squeeze(1)], dim=-1)
-        features = self.output_features(combined, linear)
+        features = self.output_features(top, context, linear)
         next_state = RecurrentDecoderState(hidden, features, readout, state.key_values, attended.state)
         return DecoderOutput(features[:, None], attended.weights, attended.sample, gates), next_state
 
@@ -188,11 +187,9 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
         states, _ = self.cell.run(embedded, state.hidden)
         attended = self.attention.attend_sequence(states, state.key_values)
         context, gates = self.gate_context(attended.context, states)
-        combined = torch.cat([states, context], dim=-1)
         if self.readout is not None:
-            states, _ = self.readout.run(self.dropout(combined), state.readout)
-            combined = torch.cat([states, context], dim=-1)
-        return DecoderOutput(self.output_features(combined), attended.weights, attended.sample, gates)
+            states, _ = self.readout.run(self.dropout(torch.cat([states, context], dim=-1)), state.readout)
+        return DecoderOutput(self.output_features(states, context), attended.weights, attended.sample, gates)
 
     def logits(self, features: Float[Tensor, "*positions dim"]) -> Float[Tensor, "*positions vocab"]:
         return self.output(features)
@@ -219,7 +216,11 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
         return gates * context, gates.squeeze(-1)
 
     def output_features(
-        self, combined: Float[Tensor, "*positions combined"], linear: Linear = functional.linear
+        self,
+        states: Float[Tensor, "*positions dim"],
+        context: Float[Tensor, "*positions context"],
+        linear: Linear = functional.linear,
     ) -> Float[Tensor, "*positions features"]:
-        """Make the features of hidden states and contexts: tanh(W [h; c])."""
+        """Combine hidden states and contexts: tanh(W [h; c])."""
+        combined = torch.cat([states, context], dim=-1)
         return self.dropout(torch.tanh(linear(combined, self.combine.weight, self.combine.bias)))

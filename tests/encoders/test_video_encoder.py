@@ -113,6 +113,22 @@ def test_a_region_of_3d_convolutions_depends_on_the_pixels_at_its_position():
     assert near > 10 * far  # distant regions change only through the variance of the video
 
 
+@pytest.mark.parametrize(
+    "frontend, activation",
+    [
+        (FrameCNN(SmallResNet((8, 8)), num_regions=16), nn.SiLU),
+        (TwoStream(SmallResNet((8,)), SmallResNet((8,), in_channels=1), num_regions=64, window_frames=2), nn.SiLU),
+        (Conv3dFrontend((8, 8), (16, 16)), nn.ReLU),
+        (FrameCNN(IdentityFrontend(8)), nn.ReLU),
+        (IdentityFrontend(8), nn.ReLU),
+    ],
+    ids=["frames", "two streams", "3-D convolutions", "frames of a pretrained network", "features"],
+)
+def test_projected_states_go_through_the_activation_of_the_frontend_or_are_normalized(frontend, activation):
+    assert type(VideoEncoder(frontend, 12).activation) is activation
+    assert type(VideoEncoder(frontend, 12, normalize=True).activation) is nn.LayerNorm
+
+
 def test_3d_convolutions_ignore_what_does_not_move():
     frontend = Conv3dFrontend((8,), (16, 16)).eval()
     source = clips([4])
