@@ -4,12 +4,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
-from torchaudio.functional import forced_align
 
 from attention.memory import Memory
 from decoders.base import BOS, EOS, NEG_INF, PAD, Constraint, Decoder, Hypothesis, Loss
 from decoders.config import SearchConfig
-from decoders.frame_synchronous import PREFIX_HASH_MULTIPLIER, check_frame_synchronous, is_label
+from decoders.forced_alignment import align_labels
+from decoders.frame_synchronous import PREFIX_HASH_MULTIPLIER, check_frame_synchronous, is_label, strip_bos_eos
 
 
 class CTC(Decoder):
@@ -76,18 +76,9 @@ class CTC(Decoder):
 
         Rows are the tokens between BOS and EOS. Those of padding, and of a sentence too long for its frames, are zero.
         """
-        log_probs = self.log_probs(memory)
-        weights = log_probs.new_zeros(tokens.size(0), tokens.size(1) - 2, memory.mask.size(1))
-        for row, (line, is_real, num_frames) in enumerate(
-            zip(tokens, is_label(tokens), memory.mask.sum(dim=1).tolist(), strict=True)
-        ):
-            labels = line[is_real]
-            num_repeats = int((labels[1:] == labels[:-1]).sum())
-            if 0 < len(labels) <= num_frames - num_repeats:
-                path, _ = forced_align(log_probs[row : row + 1, :num_frames], labels[None], blank=PAD)
-                position = label_onsets(path)[0].cumsum(dim=0) - 1  # in the sentence, of each frame's label
-                frames = (path[0] != PAD).nonzero().squeeze(1)
-                weights[row, position[frames], frames] = 1.0
+        labels, lengths = strip_bos_eos(tokens)
+        weights = align_labels(self.log_probs(memory), memory.mask, labels, lengths).float()
+        weights = functional.pad(weights, (0, 0, 0, tokens.size(1) - 2 - labels.size(1)))
         return weights / weights.sum(dim=-1, keepdim=True).clamp(min=1.0)
 
 

@@ -1,5 +1,6 @@
 """Parts shared by the decoders that read the source frame by frame, CTC and the transducer."""
 
+import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
@@ -15,6 +16,15 @@ DEFAULTS = SearchConfig()
 def is_label(tokens: Int[Tensor, "*positions"]) -> Bool[Tensor, "*positions"]:
     """Return which tokens a frame-synchronous decoder generates: all but padding, BOS and EOS."""
     return (tokens != PAD) & (tokens != BOS) & (tokens != EOS)
+
+
+def strip_bos_eos(
+    tokens: Int[Tensor, "batch target"],
+) -> tuple[Int[Tensor, "batch longest"], Int[Tensor, " batch"]]:
+    """Return sentences without BOS and EOS, padded to the longest of them, and their lengths."""
+    is_real = is_label(tokens)
+    lengths = is_real.sum(dim=1)
+    return torch.where(is_real, tokens, PAD)[:, 1 : 1 + int(lengths.max())], lengths
 
 
 def unsupported_settings(config: SearchConfig) -> list[str]:

@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
-from torchaudio.functional import rnnt_loss
 
 from attention.memory import Memory
 from decoders.base import BOS, EOS, NEG_INF, PAD, UNK, Constraint, Decoder, Hypothesis, Loss
 from decoders.config import SearchConfig
-from decoders.frame_synchronous import PREFIX_HASH_MULTIPLIER, check_frame_synchronous, is_label
+from decoders.frame_synchronous import PREFIX_HASH_MULTIPLIER, check_frame_synchronous, strip_bos_eos
 from decoders.recurrent import RecurrentDecoder
+from decoders.transducer_lattice import LABEL, forward_backward, path_log_probs
 
 
 class Transducer(Decoder):
@@ -80,9 +80,10 @@ class Transducer(Decoder):
     ) -> Loss:
         """Return -log p(sentence | memory), summed. Sentences may be empty or longer than their frames."""
         labels, lengths = strip_bos_eos(tokens)
-        loss = transducer_losses(self.lattice(labels, memory), lengths, memory.mask.sum(dim=1)).sum()
+        loss = -path_log_probs(self.lattice(labels, memory), memory.mask.sum(dim=1), lengths).sum()
         return Loss(loss, loss.detach())
 
+    @torch.no_grad()
     def alignment(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Float[Tensor, "batch target-2 source"]:
         """Return, for each token between BOS and EOS, the probability that it is emitted at each frame.
 
@@ -90,18 +91,9 @@ class Transducer(Decoder):
         sums to one; those of padding are zero.
         """
         labels, lengths = strip_bos_eos(tokens)
-        with torch.no_grad():
-            lattice = self.lattice(labels, memory)
-        # The derivative of the sentence's log-probability with respect to that of a label in a cell is the probability
-        # that the label is emitted there.
-        with torch.inference_mode(False), torch.enable_grad():
-            lattice = lattice.clone().requires_grad_()
-            losses = transducer_losses(lattice, lengths, memory.mask.sum(dim=1))
-            (gradient,) = torch.autograd.grad(losses.sum(), lattice)
-        weights = -gradient[:, :, :-1, 1].transpose(1, 2)  # (batch, longest, source)
-        weights = functional.pad(weights, (0, 0, 0, tokens.size(1) - 2 - labels.size(1)))
-        # In float32 the sums of long sentences are one only to about a thousandth.
-        return weights / weights.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
+        _, posteriors = forward_backward(self.lattice(labels, memory), memory.mask.sum(dim=1), lengths)
+        weights = posteriors[:, :, :-1, LABEL].transpose(1, 2)  # (batch, longest, source)
+        return functional.pad(weights, (0, 0, 0, tokens.size(1) - 2 - labels.size(1)))
 
     @torch.inference_mode()
     def search(
@@ -229,33 +221,3 @@ class Beam:
             torch.cat([self.path.take_along_dim(origin[..., None], dim=1), token[..., None]], dim=-1),
         )
         return extended, origin
-
-
-def strip_bos_eos(
-    tokens: Int[Tensor, "batch target"],
-) -> tuple[Int[Tensor, "batch longest"], Int[Tensor, " batch"]]:
-    """Return sentences without BOS and EOS, padded to the longest of them, and their lengths."""
-    is_real = is_label(tokens)
-    lengths = is_real.sum(dim=1)
-    return torch.where(is_real, tokens, PAD)[:, 1 : 1 + int(lengths.max())], lengths
-
-
-def transducer_losses(
-    lattice: Float[Tensor, "batch source positions 2"],
-    lengths: Int[Tensor, " batch"],
-    num_frames: Int[Tensor, " batch"],
-) -> Float[Tensor, " batch"]:
-    """Return -log of the sum over all paths through the lattice's first ``num_frames`` and ``lengths``.
-
-    To torchaudio this is a vocabulary of a blank and one label: a whole vocabulary would take most of its time.
-    """
-    labels = torch.ones(lattice.size(0), lattice.size(2) - 1, dtype=torch.int32, device=lattice.device)
-    return rnnt_loss(
-        lattice[:, : int(num_frames.max())].contiguous(),
-        labels,
-        num_frames.int(),
-        lengths.int(),
-        blank=0,
-        reduction="none",
-        fused_log_softmax=False,
-    )

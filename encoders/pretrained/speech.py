@@ -1,8 +1,6 @@
 """Pretrained speech models as frontends: wav2vec 2.0, HuBERT, WavLM and Whisper's encoder."""
 
-import contextlib
 import json
-import sys
 import warnings
 from abc import abstractmethod
 from typing import Any
@@ -148,29 +146,6 @@ class TransformersWaveform(WaveformFrontend):
         return transformers_settings(self.backbone)
 
 
-class TorchaudioWaveform(WaveformFrontend):
-    """wav2vec 2.0 or HuBERT, by torchaudio."""
-
-    library = "torchaudio"
-
-    def __init__(self, backbone: Any, preprocessor: WaveformFrames, settings: dict[str, Any]):
-        """``settings``: arguments of torchaudio's ``wav2vec2_model``."""
-        convolutions = [(kernel_size, stride) for _, kernel_size, stride in settings["extractor_conv_layer_config"]]
-        super().__init__(backbone, preprocessor, dim=settings["encoder_embed_dim"], convolutions=convolutions)
-        self.settings = settings
-
-    def convolve(self, samples: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch states channels"]:
-        return self.backbone.feature_extractor(samples, None)[0]
-
-    def encode_context(
-        self, states: Float[Tensor, "batch states channels"], mask: Bool[Tensor, "batch states"]
-    ) -> Float[Tensor, "batch states dim"]:
-        return self.backbone.encoder(states, mask.sum(dim=1))
-
-    def backbone_settings(self) -> dict[str, Any]:
-        return self.settings
-
-
 # ── Loading ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -178,14 +153,13 @@ def load_speech_model(name: str) -> PretrainedSpeech:
     """Load a model with its weights.
 
     Args:
-        name: Id on the Hugging Face hub, a folder, or ``torchaudio:BUNDLE``, such as ``torchaudio:WAV2VEC2_BASE``.
+        name: Id on the Hugging Face hub, such as ``facebook/wav2vec2-base``, or a folder.
 
     Raises:
         ValueError: The model can't be loaded; the message has one line.
     """
-    library, _, bundle_name = name.rpartition(":")
     try:
-        return load_torchaudio_model(bundle_name) if library == "torchaudio" else load_transformers_model(name)
+        return load_transformers_model(name)
     except Exception as error:  # files, the network and other libraries raise all kinds
         raise loading_error("speech", name, error) from error
 
@@ -193,10 +167,6 @@ def load_speech_model(name: str) -> PretrainedSpeech:
 def speech_model_from_config(config: dict[str, Any]) -> PretrainedSpeech:
     """Build a model from ``PretrainedFrontend.to_config``, with random weights, which a checkpoint then replaces."""
     model, preprocessor = config["model"], config["preprocessor"]
-    if config["library"] == "torchaudio":
-        from torchaudio.models import wav2vec2_model
-
-        return TorchaudioWaveform(wav2vec2_model(**model), WaveformFrames(**preprocessor), model)
     transformers = import_transformers()
     backbone_config = transformers.AutoConfig.for_model(**model)
     if backbone_config.model_type == "whisper":
@@ -226,27 +196,3 @@ def load_transformers_model(name: str) -> PretrainedSpeech:
         preprocessor = WhisperLogMel(settings, max_frames=2 * config.max_source_positions)
         return WhisperFrontend(backbone.get_encoder(), preprocessor)
     return TransformersWaveform(backbone, WaveformFrames(extractor.do_normalize))
-
-
-def load_torchaudio_model(name: str) -> PretrainedSpeech:
-    """Load a bundle of torchaudio, except its WavLM, which has no mask for padding as transformers' has.
-
-    Raises ValueError for any other name.
-    """
-    from torchaudio import pipelines
-
-    bundles = {
-        key: bundle
-        for key, bundle in vars(pipelines).items()
-        if isinstance(bundle, pipelines.Wav2Vec2Bundle) and bundle._model_type == "Wav2Vec2"
-    }
-    if name not in bundles:
-        raise ValueError(f"{name} is not among torchaudio's models; allowed are {', '.join(sorted(bundles))}")
-    with contextlib.redirect_stdout(sys.stderr):  # torchaudio prints its downloads
-        backbone: Any = bundles[name].get_model(dl_kwargs={"progress": False})
-    normalize = getattr(backbone, "normalize_waveform", False)  # its wrapper normalizes over the whole batch
-    backbone = getattr(backbone, "model", backbone)
-    backbone.aux = None  # the output layer of a fine-tuned recognizer
-    backbone.encoder.transformer.layer_drop = 0.0  # see load_transformers_model
-    settings = bundles[name]._params | {"encoder_layer_drop": 0.0, "aux_num_out": None}
-    return TorchaudioWaveform(backbone, WaveformFrames(normalize, epsilon=1e-5), settings)

@@ -19,7 +19,7 @@ from tasks.speech_recognition.babble import Babble
 from tasks.speech_recognition.features import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, change_speed
 from tasks.speech_recognition.sound import MIN_DURATION_S, SoundError, read_sound, sound_problem
 
-VERSION = 1  # of the cached features; increase it when their computation changes
+VERSION = 2  # of the cached features; increase it when their computation changes
 MAX_CHARACTERS_PER_SECOND = 40  # nobody speaks faster
 COLUMNS = Features(
     {

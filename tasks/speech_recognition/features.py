@@ -1,5 +1,6 @@
 """Features of speech: log-mel frames, their normalization, and random changes in training."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -8,15 +9,15 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from scipy.signal import resample_poly
 from torch import Tensor
-from torchaudio.functional import resample
-from torchaudio.transforms import MelSpectrogram
 
 from attention.validation import at_least, check_settings
 from encoders.pretrained.speech_features import SAMPLE_RATE_HZ
 
 FRAMES_PER_SECOND = 100
 MIN_STD = 1e-3  # lower bound of standard deviations, so that a nearly constant feature is not amplified
+MIN_FREQUENCY_HZ = 20.0
 MIN_ENERGY = 1e-6  # lower bound of energies, so that digital silence has a logarithm
 
 FeatureNormalization = Literal["none", "utterance", "global", "both"]
@@ -90,24 +91,29 @@ class LogMel:
 
     def __init__(self, config: FeatureConfig):
         self.config = config
+        self.window_length = round(config.window_s * SAMPLE_RATE_HZ)
+        # A power of two, and fine enough for a hundred bands.
+        self.fft_length = max(512, 1 << (self.window_length - 1).bit_length())
 
     @cached_property
-    def transform(self) -> MelSpectrogram:
-        window_length = round(self.config.window_s * SAMPLE_RATE_HZ)
-        # A power of two, and fine enough for a hundred bands.
-        n_fft = max(512, 1 << (window_length - 1).bit_length())
-        return MelSpectrogram(
-            SAMPLE_RATE_HZ,
-            n_fft=n_fft,
-            win_length=window_length,
-            hop_length=SAMPLE_RATE_HZ // FRAMES_PER_SECOND,
-            f_min=20.0,
-            n_mels=self.config.num_mels,
-        )
+    def window(self) -> Float[Tensor, " samples"]:
+        return torch.hann_window(self.window_length)
+
+    @cached_property
+    def bands(self) -> Float[Tensor, "mels frequencies"]:
+        return mel_bands(self.config.num_mels, self.fft_length)
 
     def __call__(self, samples: Float[np.ndarray, " samples"]) -> Float[np.ndarray, "frames mels"]:
-        """Compute the features of sound at SAMPLE_RATE_HZ."""
-        energies = self.transform(torch.from_numpy(samples))  # (mels, frames)
+        """Compute the features of sound at SAMPLE_RATE_HZ. Frames are centered, the first one on the first sample."""
+        spectrum = torch.stft(
+            torch.from_numpy(samples),
+            self.fft_length,
+            hop_length=SAMPLE_RATE_HZ // FRAMES_PER_SECOND,
+            win_length=self.window_length,
+            window=self.window,
+            return_complex=True,
+        )
+        energies = self.bands @ spectrum.abs().square()  # (mels, frames)
         return energies.clamp(min=MIN_ENERGY).log().T.contiguous().numpy()
 
     def to_config(self) -> dict[str, Any]:
@@ -117,9 +123,23 @@ class LogMel:
         return {"preprocessor": "log-mel", "min_energy": MIN_ENERGY, **settings}
 
 
+def mel_bands(num_mels: int, fft_length: int) -> Float[Tensor, "mels frequencies"]:
+    """Return triangles, equally wide on the mel scale, each half over the next one (Davis & Mermelstein 1980).
+
+    The scale is m(f) = 2595 log10(1 + f / 700); the filters lie between MIN_FREQUENCY_HZ and half of the sample rate.
+    """
+    frequencies = torch.linspace(0, SAMPLE_RATE_HZ / 2, fft_length // 2 + 1, dtype=torch.float64)
+    low, high = (2595 * math.log10(1 + frequency / 700) for frequency in (MIN_FREQUENCY_HZ, SAMPLE_RATE_HZ / 2))
+    corners = 700 * (10 ** (torch.linspace(low, high, num_mels + 2, dtype=torch.float64) / 2595) - 1)
+    widths = corners.diff()[:, None]
+    rising = (frequencies - corners[:-2, None]) / widths[:-1]
+    falling = (corners[2:, None] - frequencies) / widths[1:]
+    return torch.minimum(rising, falling).clamp(min=0).float()
+
+
 def change_speed(samples: Float[np.ndarray, " samples"], factor: float) -> Float[np.ndarray, " changed"]:
     """Play a sound ``factor`` times as fast, which also raises its pitch (Ko et al. 2015)."""
-    return resample(torch.from_numpy(samples), round(factor * 100), 100).numpy()
+    return resample_poly(samples, 100, round(factor * 100)).astype(np.float32)
 
 
 def append_deltas(frames: Float[np.ndarray, "frames features"], num_orders: int) -> Float[np.ndarray, "frames inputs"]:

@@ -63,8 +63,8 @@ class SpeechEncoderConfig:
     sequence: Annotated[SequenceEncoderConfig, tyro.conf.arg(name="")] = field(default_factory=three_recurrent_layers)
     _: KW_ONLY
     pretrained: str | None = None
-    """Folder or hub id of a wav2vec 2.0, HuBERT, WavLM or Whisper, or torchaudio:BUNDLE, in place of the convolutions;
-    it is frozen unless train.encoder_lr is set."""
+    """Folder or hub id of a wav2vec 2.0, HuBERT, WavLM or Whisper, in place of the convolutions; it is frozen unless
+    train.encoder_lr is set."""
     num_conv_layers: int = 2
     """Layers of 3 x 3 convolutions over time and frequency, each of which halves both (0: none)."""
     channels: int = 32

@@ -12,6 +12,7 @@ from torch.testing import assert_close
 from attention.memory import Memory
 from decoders import BOS, EOS, PAD, UNK, SearchConfig
 from decoders.ctc import CTC
+from decoders.forced_alignment import align_labels
 
 DIM, VOCAB = 5, 6
 WRITABLE = (PAD, UNK, 4, 5)
@@ -191,3 +192,20 @@ def test_alignment_follows_the_best_path_of_the_sentence(ctc, memory):
 def test_alignment_rows_sum_to_one_or_to_zero_if_the_sentence_is_too_long(ctc, memory):
     sums = ctc.alignment(add_bos_eos([4, 5, 4], [5, 5], []), memory).sum(dim=-1)
     assert_close(sums, torch.tensor([[1.0, 1, 1], [0, 0, 0], [0, 0, 0]]))
+
+
+@pytest.mark.parametrize(
+    "sentence, path",
+    [([4, 4, 5], [4, 4, 4, 0, 0, 0, 4, 0, 5]), ([5], [0, 0, 0, 0, 0, 0, 0, 0, 5]), ([3, 4, 5, 3], [3, 4, 5, *[3] * 6])],
+    ids=str,
+)
+def test_the_best_path_equals_that_of_torchaudio(sentence, path):
+    frame, entry = torch.meshgrid(torch.arange(9), torch.arange(6), indexing="ij")
+    log_probs = torch.sin(3.0 * frame + 5 * entry + frame * entry)[None].log_softmax(dim=-1)
+    # Another sentence and padded frames in the same batch.
+    batch = torch.cat([log_probs, log_probs.roll(1, dims=1)])
+    batch = torch.nn.functional.pad(batch, (0, 0, 0, 3), value=50.0)
+    labels = torch.tensor([sentence + [PAD] * (5 - len(sentence)), [5, 4, 3, 4, 5]])
+    mask = torch.arange(12).expand(2, -1) < torch.tensor([[9], [12]])
+    found = align_labels(batch, mask, labels, torch.tensor([len(sentence), 5]))[0]
+    assert (found * labels[0, :, None]).sum(dim=0).tolist() == path + [PAD] * 3

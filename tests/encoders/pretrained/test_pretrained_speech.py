@@ -3,13 +3,11 @@
 import json
 import pickle
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torchaudio
 import transformers
 from torch.nn.utils.rnn import pad_sequence
 from torch.testing import assert_close
@@ -29,24 +27,6 @@ from tasks.common.training.precompute import fingerprint
 DIM = 16
 NUM_MELS, NUM_POSITIONS = 8, 30
 SAMPLES = [25 * HOP_LENGTH, 9 * HOP_LENGTH, 14 * HOP_LENGTH]
-TORCHAUDIO = torchaudio.pipelines.WAV2VEC2_BASE._params | {
-    "extractor_conv_layer_config": [
-        (DIM, 10, 5),
-        (DIM, 3, 2),
-        (DIM, 3, 2),
-        (DIM, 3, 2),
-        (DIM, 3, 2),
-        (DIM, 2, 2),
-        (DIM, 2, 2),
-    ],
-    "encoder_embed_dim": DIM,
-    "encoder_pos_conv_kernel": 4,
-    "encoder_pos_conv_groups": 2,
-    "encoder_num_layers": 2,
-    "encoder_num_heads": 2,
-    "encoder_ff_interm_features": DIM,
-    "aux_num_out": 5,
-}
 
 
 def waveform_config(kind: str, norm: str):
@@ -102,27 +82,14 @@ def save_whisper(folder: Path) -> str:
     return str(folder)
 
 
-@dataclass
-class TinyBundle(torchaudio.pipelines.Wav2Vec2Bundle):
-    """A bundle with random weights instead of downloaded ones."""
-
-    def _get_state_dict(self, dl_kwargs):
-        return torchaudio.models.wav2vec2_model(**self._params).state_dict()
-
-
 @pytest.fixture
-def make_model(tmp_path, monkeypatch):
+def make_model(tmp_path):
     """Save a tiny random model and load it."""
 
     def make(kind: str) -> PretrainedSpeech:
         family, _, norm = kind.partition("-")
         if family == "whisper":
             return load_speech_model(save_whisper(tmp_path))
-        if family == "torchaudio":
-            parameters = TORCHAUDIO | {"extractor_mode": f"{norm}_norm", "encoder_layer_norm_first": norm == "layer"}
-            bundle = TinyBundle("no path", parameters, SAMPLE_RATE_HZ, norm == "layer", "Wav2Vec2")
-            monkeypatch.setattr(torchaudio.pipelines, "TINY", bundle, raising=False)
-            return load_speech_model("torchaudio:TINY")
         return load_speech_model(save_waveform(tmp_path, family, norm))
 
     return make
@@ -130,7 +97,7 @@ def make_model(tmp_path, monkeypatch):
 
 KINDS = [
     "whisper",
-    *(f"{family}-{norm}" for family in ("wav2vec2", "hubert", "wavlm", "torchaudio") for norm in ("group", "layer")),
+    *(f"{family}-{norm}" for family in ("wav2vec2", "hubert", "wavlm") for norm in ("group", "layer")),
 ]
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -202,17 +169,6 @@ def test_whisper_equals_transformers_on_sound_that_needs_no_padding(make_model, 
     )
     assert_close(torch.from_numpy(model.preprocessor(wave)).T[None], features.input_features)
     assert_close(model(batch(model, [wave]))[0], reference(features.input_features).last_hidden_state)
-
-
-@pytest.mark.parametrize("norm", ["group", "layer"])
-def test_a_bundle_equals_torchaudio(norm, make_model, monkeypatch):
-    torch.manual_seed(1)
-    model = make_model(f"torchaudio-{norm}")
-    torch.manual_seed(1)
-    reference = torchaudio.pipelines.TINY.get_model()
-    wave = sound(SAMPLES[0])
-    getattr(reference, "model", reference).aux = None
-    assert_close(model(batch(model, [wave]))[0], reference(torch.from_numpy(wave)[None])[0])
 
 
 def test_samples_are_not_normalized_for_a_model_trained_without_normalization(tmp_path):
@@ -302,11 +258,6 @@ def test_other_models_are_refused_in_one_line(tmp_path):
     for name, reason in (
         (str(tmp_path), "its type is bert; allowed are wav2vec2, hubert, wavlm and whisper"),
         (str(tmp_path / "nothing"), ""),
-        (
-            "torchaudio:NOTHING",
-            "NOTHING is not among torchaudio's models; allowed are HUBERT_ASR_LARGE, .*WAV2VEC2_BASE",
-        ),
-        ("torchaudio:WAVLM_BASE", "WAVLM_BASE is not among torchaudio's models"),
     ):
         with pytest.raises(ValueError, match=f"the speech model {name} can't be loaded: {reason}") as caught:
             load_speech_model(name)

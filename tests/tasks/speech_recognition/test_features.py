@@ -70,6 +70,28 @@ def test_a_tone_is_in_the_band_of_its_frequency():
         assert log_mel(tone(frequency))[50].argmax() == nearest
 
 
+def test_features_equal_those_of_torchaudio():
+    rising = (0.3 * np.sin(np.cumsum(np.linspace(0, 2, 4800)))).astype(np.float32)
+    expected = {  # of its MelSpectrogram with f_min 20, for four frames and bands
+        20: [
+            [6.001283, -9.564820, -13.815511, -13.815511],
+            [-13.646483, -2.556652, -9.155783, -13.815511],
+            [-13.815511, -13.815511, -3.907515, -13.815511],
+            [-6.902449, -6.238782, -5.260119, -2.550818],
+        ],
+        80: [
+            [4.814973, -10.192443, -13.815511, -13.815511],
+            [-13.815511, -8.653569, -10.112358, -13.815511],
+            [-13.815511, -13.815511, -10.830690, -13.815511],
+            [-8.474602, -7.745388, -6.689404, -4.116622],
+        ],
+    }
+    for num_mels, values in expected.items():
+        frames = LogMel(FeatureConfig(num_mels=num_mels))(rising)
+        bands = [0, num_mels // 4, num_mels // 2, num_mels - 1]
+        assert np.allclose(frames[np.ix_([0, 7, 15, 29], bands)], values, atol=1e-4)
+
+
 def test_features_are_logarithms_of_energy_and_silence_is_finite():
     log_mel = LogMel(FeatureConfig())
     assert np.allclose(log_mel(noise(1)) - log_mel(noise(1) / 2), np.log(4), atol=1e-3)
