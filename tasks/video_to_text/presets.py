@@ -46,7 +46,7 @@ def demo() -> VideoConfig:
         decoder=RecurrentDecoderConfig(hidden_dim=192, embedding_dim=64, tie_embeddings=False, dropout=0.0),
         batch=BatchConfig(max_sources=32),
         train=TrainConfig(
-            epochs=5,
+            epochs=4,
             lr=3e-3,
             schedule="cosine",
             warmup_steps=200,

@@ -75,6 +75,13 @@ def plot_examples(
     )
 
 
+def read_along(example: Example) -> str:
+    """Write each word of a translation with the source token it attended to most: "seven←Sieben"."""
+    panel = text_panel(example)
+    most = panel.weights.argmax(dim=1).tolist()
+    return " ".join(f"{word}←{panel.source[index]}" for word, index in zip(panel.words, most, strict=True))
+
+
 def text_panel(example: Example) -> TextPanel:
     """Show a translation: the source tokens that each word attended to."""
     task = example.task

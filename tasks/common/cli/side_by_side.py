@@ -1,0 +1,78 @@
+"""Independent work in several processes at once, each with its share of the cores, and its console lines labeled."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from typing import IO, Any, TypeVar
+
+import torch
+
+from tasks.common.console import console
+
+R = TypeVar("R")
+
+
+class LabeledLines:
+    """A text stream that writes a label before each line. It is no terminal, so there are no progress bars on it."""
+
+    def __init__(self, stream: IO[str], label: str):
+        self.stream, self.label = stream, label
+        self.begins_line = True
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines(keepends=True):
+            self.stream.write(f"{self.label}  {line}" if self.begins_line else line)
+            self.begins_line = line.endswith("\n")
+        return len(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+
+def run_side_by_side(
+    function: Callable[..., R], names: Sequence[str], *arguments: Any, cores: int | None = None
+) -> Iterator[tuple[str, R]]:
+    """Call ``function(name, *arguments)`` for each name, as many at once as there are cores.
+
+    A small model gains little from a second core; two models, one on each, take half of the time.
+
+    Args:
+        function: A function of a module, which another process can import; its results can be pickled.
+        names: Labels of the console lines, and first arguments. The calls begin in this order.
+        arguments: The other arguments.
+        cores: The number of cores (default: those of this machine).
+
+    Yields:
+        A name and its result, in the order in which they are finished.
+    """
+    cores = cores or os.cpu_count() or 1
+    num_processes = min(cores, len(names))
+    width = max(map(len, names))
+    if num_processes == 1:
+        for name in names:
+            yield name, call_labeled(name.ljust(width), function, name, *arguments)
+        return
+    # CUDA and thread pools do not survive a fork.
+    with ProcessPoolExecutor(
+        num_processes, get_context("spawn"), torch.set_num_threads, (cores // num_processes,)
+    ) as pool:
+        futures: dict[Future[R], str] = {
+            pool.submit(call_labeled, name.ljust(width), function, name, *arguments): name for name in names
+        }
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def call_labeled(label: str, function: Callable[..., R], *arguments: Any) -> R:
+    """Call a function whose lines on the console begin with a label."""
+    stream = console.file
+    console.file = LabeledLines(stream, label)  # type: ignore[assignment]
+    try:
+        return function(*arguments)
+    finally:
+        console.file = stream
