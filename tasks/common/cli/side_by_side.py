@@ -1,10 +1,12 @@
 """Independent work in several processes at once, each with its share of the cores, and its console lines labeled."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from io import TextIOBase
 from multiprocessing import get_context
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -13,21 +15,21 @@ from tasks.common.console import console
 R = TypeVar("R")
 
 
-class LabeledLines:
-    """A text stream that writes a label before each line. It is no terminal, so there are no progress bars on it."""
+class LabeledLines(TextIOBase):
+    """Standard error, with a label before each line. It is no terminal, so there are no progress bars on it."""
 
-    def __init__(self, stream: IO[str], label: str):
-        self.stream, self.label = stream, label
+    def __init__(self, label: str):
+        self.label = label
         self.begins_line = True
 
     def write(self, text: str) -> int:
         for line in text.splitlines(keepends=True):
-            self.stream.write(f"{self.label}  {line}" if self.begins_line else line)
+            sys.stderr.write(f"{self.label}  {line}" if self.begins_line else line)
             self.begins_line = line.endswith("\n")
         return len(text)
 
     def flush(self) -> None:
-        self.stream.flush()
+        sys.stderr.flush()
 
 
 def run_side_by_side(
@@ -70,9 +72,8 @@ def run_side_by_side(
 
 def call_labeled(label: str, function: Callable[..., R], *arguments: Any) -> R:
     """Call a function whose lines on the console begin with a label."""
-    stream = console.file
-    console.file = LabeledLines(stream, label)  # type: ignore[assignment]
+    console.file = LabeledLines(label)  # type: ignore[assignment]
     try:
         return function(*arguments)
     finally:
-        console.file = stream
+        console.file = None  # type: ignore[assignment]  # standard error itself
