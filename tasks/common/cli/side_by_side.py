@@ -1,11 +1,13 @@
 """Independent work in several processes at once, each with its share of the cores, and its console lines labeled."""
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from io import TextIOBase
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
 from typing import Any, TypeVar
 
 import torch
@@ -56,9 +58,7 @@ def run_side_by_side(
             yield name, call_labeled(name.ljust(width), function, name, *arguments)
         return
     # CUDA and thread pools do not survive a fork.
-    with ProcessPoolExecutor(
-        num_processes, get_context("spawn"), torch.set_num_threads, (cores // num_processes,)
-    ) as pool:
+    with ProcessPoolExecutor(num_processes, get_context("spawn"), prepare_process, (cores // num_processes,)) as pool:
         futures: dict[Future[R], str] = {
             pool.submit(call_labeled, name.ljust(width), function, name, *arguments): name for name in names
         }
@@ -68,6 +68,19 @@ def run_side_by_side(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def prepare_process(num_threads: int) -> None:
+    """Limit this process to its share of the cores, and end it as Ctrl-C would if its parent is killed."""
+    torch.set_num_threads(num_threads)
+    parent = parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def call_labeled(label: str, function: Callable[..., R], *arguments: Any) -> R:

@@ -1,6 +1,11 @@
 """Work in several processes: results as they are finished, labels on the console, and errors."""
 
+import os
 import time
+from collections.abc import Callable
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +35,42 @@ def test_results_come_as_they_are_finished_and_console_lines_have_labels(cores, 
     lines = capfd.readouterr().err.splitlines()
     assert [line for line in lines if line.startswith("slow ")] == ["slow   hello from [slow]", "slow   and goodbye"]
     assert [line for line in lines if line.startswith("quick")] == ["quick  hello from [quick]", "quick  and goodbye"]
+
+
+def write_id_and_wait(name: str, folder: Path) -> None:
+    (folder / name).write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+def is_running(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_processes_end_with_their_parent(tmp_path):
+    names = ["one", "two"]
+    parent = get_context("spawn").Process(
+        target=collect, args=(run_side_by_side, write_id_and_wait, names, tmp_path), kwargs={"cores": 2}
+    )
+    parent.start()
+    wait_until(lambda: all((tmp_path / name).is_file() and (tmp_path / name).read_text() for name in names))
+    parent.kill()
+    parent.join()
+    wait_until(lambda: not any(is_running(int((tmp_path / name).read_text())) for name in names))
+
+
+def collect(function: Callable, *arguments: Any, **settings: Any) -> None:
+    list(function(*arguments, **settings))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @every_number_of_cores
