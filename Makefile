@@ -18,7 +18,7 @@ lint: .venv/dev.stamp
 
 .venv/demo.stamp: pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --editable .
+	$(BIN)/pip install --editable '.[demo]'
 	touch $@
 
 .venv/dev.stamp: pyproject.toml

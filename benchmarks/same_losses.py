@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-import run
 import tasks
+from tasks import run
 from tasks.common.data.batching import Batch
 from tasks.common.task import Task
 from tasks.common.training.trainer import Trainer

@@ -14,8 +14,8 @@ from types import ModuleType
 
 import pytest
 
-import run
 import tasks
+from tasks import run
 from tasks.common.data.inputs import InputSegment
 from tasks.common.files import load_json_lines, save_json
 from tasks.common.inference.loading import load_runs
@@ -67,8 +67,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("extended")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("run.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, root)
+    shutil.copy(ROOT / "pyproject.toml", root)
     apply_guide(root)
     (root / "tasks" / TASK / "README.md").write_text("# Series to text\n", encoding="utf-8")
     return root
@@ -113,9 +112,8 @@ def report(extended: Path) -> str:
     options = "--import-mode=importlib --jaxtyping-packages=attention,decoders,encoders,beartype.beartype"
     arguments = ["-p", "no:cacheprovider", "-o", f"addopts={options}", "-v", "-k", chosen, *TESTS]
     flags = [*command[1].split(), "--train.epochs", "1"]
-    return execute(
-        extended, f"import pytest, run; code = pytest.main({arguments}); run.main({flags}); raise SystemExit(code)"
-    )
+    run_both = f"code = pytest.main({arguments}); run.main({flags}); raise SystemExit(code)"
+    return execute(extended, f"import pytest; from tasks import run; {run_both}")
 
 
 @pytest.mark.parametrize("name", ["distance", "dilated", "window", TASK])

@@ -1,6 +1,5 @@
 """The base of all pretrained frontends: freezing, and a configuration to build them from again."""
 
-import importlib
 import json
 import logging
 from abc import ABC, abstractmethod
@@ -68,20 +67,10 @@ def check_complete(missing_keys: list[str]) -> None:
         raise ValueError(f"it has no weights for {missing_keys[0]}{others}")
 
 
-def import_optional(name: str) -> ModuleType:
-    """Import a library of the extra ``pretrained``. Raises ValueError with the pip command if it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ValueError(f"{name} is not installed: pip install 'multimodal-seq2seq[pretrained]'") from error
-
-
 def import_transformers() -> ModuleType:
-    """Import transformers and silence its logs and progress bars, which would break up the training log.
+    """Import transformers and silence its logs and progress bars, which would break up the training log."""
+    import transformers
 
-    Raises ValueError if it is not installed.
-    """
-    transformers = import_optional("transformers")
     transformers.logging.set_verbosity(logging.CRITICAL)
     transformers.logging.disable_progress_bar()
     logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)

@@ -89,6 +89,8 @@ def load_image_model(name: str, size: int | None = None, *, grad_checkpointing: 
             return TorchvisionImage(torchvision_name, backbone, preprocessor, grad_checkpointing=grad_checkpointing)
         backbone, preprocessor = load_transformers_backbone(name), load_preprocessing(name, size)
         return TransformersImage(without_pooler(backbone), preprocessor, grad_checkpointing=grad_checkpointing)
+    except ModuleNotFoundError:  # of an extra
+        raise
     except Exception as error:  # files, the network and other libraries raise all kinds
         raise loading_error("image", name, error) from error
 

@@ -160,6 +160,8 @@ def load_speech_model(name: str) -> PretrainedSpeech:
     """
     try:
         return load_transformers_model(name)
+    except ModuleNotFoundError:  # of an extra
+        raise
     except Exception as error:  # files, the network and other libraries raise all kinds
         raise loading_error("speech", name, error) from error
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from encoders.base import SourceBatch
-from encoders.pretrained.base import import_optional, import_transformers, loading_error, transformers_settings
+from encoders.pretrained.base import import_transformers, loading_error, transformers_settings
 from encoders.pretrained.vision import (
     ImagePreprocessing,
     PretrainedVision,
@@ -99,9 +99,12 @@ def is_video_model(name: str) -> bool:
     library, _, torchvision_name = name.rpartition(":")
     try:
         if library == "torchvision":
-            models = import_optional("torchvision").models
+            from torchvision import models
+
             return torchvision_name in models.list_models(module=models.video)
         return import_transformers().AutoConfig.from_pretrained(name).model_type == "videomae"
+    except ModuleNotFoundError:  # of an extra
+        raise
     except Exception as error:  # files, the network and other libraries raise all kinds
         raise loading_error("video", name, error) from error
 
@@ -125,6 +128,8 @@ def load_video_model(name: str, size: int | None = None, *, grad_checkpointing: 
             return TorchvisionVideo(torchvision_name, backbone, preprocessor, grad_checkpointing=grad_checkpointing)
         backbone, preprocessor = load_transformers_backbone(name), load_preprocessing(name, size)
         return VideoMAEFrontend(backbone, preprocessor, grad_checkpointing=grad_checkpointing)
+    except ModuleNotFoundError:  # of an extra
+        raise
     except Exception as error:  # files, the network and other libraries raise all kinds
         raise loading_error("video", name, error) from error
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from encoders.pretrained.base import PretrainedFrontend, check_complete, import_optional, import_transformers
+from encoders.pretrained.base import PretrainedFrontend, check_complete, import_transformers
 
 DEFAULT_SIZE = 224  # pixels a side, for processors that do not say
 
@@ -112,7 +112,9 @@ def training_size(settings: dict[str, Any]) -> int:
 
 def load_torchvision_backbone(name: str, size: int | None) -> tuple[nn.Module, ImagePreprocessing]:
     """Load the convolutional part of a torchvision model with its default weights; ``size`` replaces its size."""
-    weights = import_optional("torchvision").models.get_model_weights(name).DEFAULT
+    from torchvision import models
+
+    weights: Any = models.get_model_weights(name).DEFAULT
     settings = weights.transforms()
     preprocessor = ImagePreprocessing(size or settings.crop_size[0], tuple(settings.mean), tuple(settings.std))
     return torchvision_backbone(name, weights), preprocessor
@@ -123,7 +125,9 @@ def torchvision_backbone(name: str, weights: Any = None) -> nn.Module:
 
     Raises ValueError if it is not a convolutional network.
     """
-    model: Any = import_optional("torchvision").models.get_model(name, weights=weights)
+    from torchvision import models
+
+    model: Any = models.get_model(name, weights=weights)
     if hasattr(model, "features"):  # VGG, DenseNet, EfficientNet, ConvNeXt, MobileNet
         return model.features
     parts = dict(model.named_children())

@@ -15,6 +15,7 @@ from tasks.common.console import console
 from tasks.common.data.parallel_text import text_problem
 from tasks.common.inference.loading import load_config
 from tasks.common.inference.predictor import Predictor
+from tasks.common.program import program
 from tasks.dialogue.task import Dialogue
 
 QUIT_WORDS = ("quit", "exit", "bye")
@@ -45,7 +46,7 @@ class ChatOptions:
 def chat(task: str, arguments: list[str]) -> None:
     """Run ``run.py dialogue chat RUN [--flags]``."""
     run, flags = parse_run_argument("chat", arguments, ChatOptions, ChatOptions(SearchConfig()))
-    options = parse(ChatOptions, flags, f"run.py {task} chat RUN", ChatOptions(load_config(task, run).search))
+    options = parse(ChatOptions, flags, f"{program()} {task} chat RUN", ChatOptions(load_config(task, run).search))
     predictor = load_predictor(task, run, options.rerank, options.rerank_weight)
     torch.manual_seed(options.seed)
     quit_words = ", ".join(QUIT_WORDS)

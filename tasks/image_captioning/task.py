@@ -22,7 +22,7 @@ from tasks.common.analysis.plots import plot_image_attention
 from tasks.common.captioning_task import CaptioningConfig, CaptioningTask, VisionEncoderConfig
 from tasks.common.data.captioned_media import file_content, read_feature_array
 from tasks.common.data.images import load_pixels, open_image
-from tasks.common.metrics.captions import caption_metrics
+from tasks.common.metrics.base import Metric
 from tasks.image_captioning.data import ImageProbe, read_captioned_images
 from tasks.toy_world.datasets import toy_captioned_images
 
@@ -56,9 +56,11 @@ class ImageCaptioning(CaptioningTask[ImageConfig]):
 
     feature_unit = "regions"
 
-    def __init__(self, config: ImageConfig):
-        super().__init__(config)
-        self.metrics = caption_metrics(exact_match=config.data is None)
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        from tasks.common.metrics.captions import caption_metrics  # of an extra, which prediction does not need
+
+        return caption_metrics(exact_match=self.config.data is None)
 
     @property
     def probe(self) -> ImageProbe:

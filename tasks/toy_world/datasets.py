@@ -1,4 +1,7 @@
-"""The toy world's data in the form of files and their texts, in which the tasks read all data."""
+"""The toy world's data in the form of files and their texts, in which the tasks read all data.
+
+Digits and voices come with an extra, so the modules that need them are imported where their data are made.
+"""
 
 import io
 from pathlib import Path
@@ -7,10 +10,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from tasks.toy_world.images import toy_images
 from tasks.toy_world.scenes import describe
-from tasks.toy_world.speech import toy_recordings
-from tasks.toy_world.videos import toy_clips, write_video
 
 PNG_SIGNATURE, NPY_SIGNATURE = b"\x89PNG", b"\x93NUMPY"
 
@@ -20,12 +20,16 @@ def toy_captioned_images(split: str, num_train: int) -> Dataset:
 
     The validation split has 1/20, and the test split 1/16, of the ``num_train`` images of the training split.
     """
+    from tasks.toy_world.images import toy_images
+
     scenes, images = toy_images(split, split_size(split, num_train, validation=20, test=16))
     return images.add_column("captions", [describe(scene, "en") for scene in scenes])
 
 
 def toy_captioned_videos(split: str, num_train: int) -> Dataset:
     """Return the videos of a split, in the form and number of ``toy_captioned_images``."""
+    from tasks.toy_world.videos import toy_clips
+
     return toy_clips(split, split_size(split, num_train, validation=20, test=16))
 
 
@@ -34,6 +38,8 @@ def toy_transcribed_speech(split: str, num_train: int) -> Dataset:
 
     The validation split has 1/15, and the test split 1/10, of the ``num_train`` recordings of the training split.
     """
+    from tasks.toy_world.speech import toy_recordings
+
     return toy_recordings(split, split_size(split, num_train, validation=15, test=10))
 
 
@@ -60,4 +66,6 @@ def export_source(source: Any, path: Path) -> None:
     if content.startswith(PNG_SIGNATURE):
         path.with_suffix(".png").write_bytes(content)
     elif content.startswith(NPY_SIGNATURE):
+        from tasks.toy_world.videos import write_video
+
         write_video(np.load(io.BytesIO(content), allow_pickle=False), path.with_suffix(".mp4"))

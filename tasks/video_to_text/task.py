@@ -29,7 +29,7 @@ from tasks.common.captioning_task import CaptioningConfig, CaptioningTask, Visio
 from tasks.common.data.captioned_media import file_content, media_key
 from tasks.common.errors import UsageError
 from tasks.common.inference.report import ReportExtras
-from tasks.common.metrics.captions import caption_metrics
+from tasks.common.metrics.base import Metric
 from tasks.common.metrics.speech import word_error_metrics
 from tasks.common.text.normalization import normalize_text
 from tasks.common.training.attention_monitor import DiagonalityMonitor
@@ -120,12 +120,19 @@ class VideoToText(CaptioningTask[VideoConfig]):
                 "allowed is frames, or encoder.kind none"
             )
         if config.metric_set == "words":
-            normalize = partial(normalize_text, kind=config.text_normalization)
-            self.metrics = word_error_metrics(normalize, config.text_normalization)
             self.attention_monitor = DiagonalityMonitor()
             self.report = ReportExtras()
-        else:
-            self.metrics = caption_metrics(exact_match=config.data is None)
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        config = self.config
+        if config.metric_set == "words":
+            return word_error_metrics(
+                partial(normalize_text, kind=config.text_normalization), config.text_normalization
+            )
+        from tasks.common.metrics.captions import caption_metrics  # of an extra, which prediction does not need
+
+        return caption_metrics(exact_match=config.data is None)
 
     @property
     def probe(self) -> VideoProbe:

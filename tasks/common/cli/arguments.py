@@ -18,6 +18,7 @@ from tasks.common.cli.flags import as_flag, unused_flags
 from tasks.common.cli.kinds import choose_kinds, settings_of_other_kinds, show_all_kinds
 from tasks.common.cli.messages import with_flags
 from tasks.common.errors import UsageError
+from tasks.common.program import program
 
 
 class HelpText(io.StringIO):
@@ -84,7 +85,7 @@ def no_effect(setting: str, reason: str, options: Any, where: str = "") -> Usage
 def parse_run_argument(command: str, arguments: list[str], options: Any, default: Any) -> tuple[Path, list[str]]:
     """Split the arguments of a command into the run folder and the flags, which are those of ``options``."""
     if not arguments:
-        raise UsageError(f"{command} needs a run folder: run.py TASK {command} RUN")
+        raise UsageError(f"{command} needs a run folder: {program()} TASK {command} RUN")
     if arguments[0] in ("-h", "--help"):
-        parse(options, ["--help"], f"run.py TASK {command} RUN", default)
+        parse(options, ["--help"], f"{program()} TASK {command} RUN", default)
     return Path(arguments[0]), arguments[1:]

@@ -31,6 +31,7 @@ from tasks.common.files import load_json_lines, save_atomically
 from tasks.common.inference import evaluation
 from tasks.common.inference.loading import load_runs
 from tasks.common.model import count_parameters
+from tasks.common.program import program
 
 C = TypeVar("C", bound=Config)
 
@@ -97,7 +98,7 @@ def parse_compare(task: str, arguments: list[str]) -> tuple[str, CompareOptions,
     """
     preset, flags, config = choose_preset(task, arguments)
     options_class = CompareOptions[tasks.package(task).Config]
-    parser = VariantParser(options_class, flags, f"run.py {task} compare {preset}", CompareOptions(config))
+    parser = VariantParser(options_class, flags, f"{program()} {task} compare {preset}", CompareOptions(config))
     options, _ = parser.parse()
     if not options.vary:
         raise UsageError("--vary is missing: name a setting and its values, as in --vary attention=dot,general")

@@ -17,6 +17,7 @@ from tasks.common.errors import unknown_name
 from tasks.common.files import load_json_lines, save_atomically
 from tasks.common.inference import evaluation
 from tasks.common.inference.loading import load_runs
+from tasks.common.program import program
 from tasks.toy_world.datasets import export_source
 from tasks.toy_world.scenes import describe, sample_scenes
 
@@ -38,7 +39,7 @@ class DemoOptions:
 
 def demo(flags: list[str]) -> None:
     """Run ``run.py demo``."""
-    options = parse(DemoOptions, flags, "run.py demo", DemoOptions())
+    options = parse(DemoOptions, flags, f"{program()} demo", DemoOptions())
     if options.preset not in ("demo", "tiny"):
         raise unknown_name("preset", options.preset, ("demo", "tiny"))
     folder = Path(options.run)

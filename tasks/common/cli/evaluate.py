@@ -14,6 +14,7 @@ from tasks.common.data.tables import SPLITS
 from tasks.common.errors import unknown_name
 from tasks.common.inference import evaluation
 from tasks.common.inference.loading import load_config
+from tasks.common.program import program
 
 S = TypeVar("S", bound=SearchConfig)
 
@@ -51,7 +52,7 @@ def evaluate(task: str, arguments: list[str]) -> None:
     options_class = EvaluateOptions[search_class]
     run, flags = parse_run_argument("evaluate", arguments, options_class, EvaluateOptions(search_class()))
     default = EvaluateOptions(load_config(task, run).search)
-    options = parse(options_class, flags, f"run.py {task} evaluate RUN", default)
+    options = parse(options_class, flags, f"{program()} {task} evaluate RUN", default)
     if options.split not in SPLITS:
         raise unknown_name("split", options.split, SPLITS)
     changes = {"data": options.data, "skip_invalid": options.skip_invalid}

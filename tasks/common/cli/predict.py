@@ -20,6 +20,7 @@ from tasks.common.errors import UsageError
 from tasks.common.inference.loading import load_config
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.subtitles import format_subtitles
+from tasks.common.program import program
 from tasks.common.task import Task
 
 CHUNK_SIZE = 2048  # inputs that are generated together
@@ -66,7 +67,7 @@ def predict(task: str, arguments: list[str]) -> None:
     options_class = PredictOptions[search_class]
     run, flags = parse_run_argument("predict", arguments, options_class, PredictOptions(search_class()))
     default = PredictOptions(load_config(task, run).search)
-    options = parse(options_class, flags, f"run.py {task} predict RUN", default)
+    options = parse(options_class, flags, f"{program()} {task} predict RUN", default)
     if not options.inputs:
         raise UsageError("there are no inputs: name texts, files, or - for standard input after the run")
     predictor = load_predictor(task, run, options.rerank, options.rerank_weight, options.ensemble)

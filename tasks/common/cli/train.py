@@ -15,6 +15,7 @@ from tasks.common.config import Config
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.files import save_json
 from tasks.common.inference.loading import load_config
+from tasks.common.program import program
 from tasks.common.training.trainer import Trainer
 
 # Settings that may change when a run is resumed.
@@ -84,7 +85,7 @@ def parse_train(task: str, arguments: list[str]) -> tuple[TrainOptions, Path]:
     elif init_from and not wants_help:
         config = load_config(task, Path(init_from))
     options_class = TrainOptions[tasks.package(task).Config]
-    options = parse(options_class, flags, f"run.py {task} train {preset}", TrainOptions(config))
+    options = parse(options_class, flags, f"{program()} {task} train {preset}", TrainOptions(config))
     if exists and not resume:
         raise UsageError(f"{folder} holds a run already: continue it with --resume, or name another folder with --run")
     if resume:

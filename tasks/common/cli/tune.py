@@ -18,6 +18,7 @@ from tasks.common.config import Config
 from tasks.common.console import console
 from tasks.common.errors import UsageError
 from tasks.common.files import load_json_lines, save_atomically
+from tasks.common.program import program
 
 if TYPE_CHECKING:
     import optuna
@@ -98,7 +99,7 @@ def parse_tune(task: str, arguments: list[str]) -> tuple[str, VariantParser, lis
     """
     preset, flags, config = choose_preset(task, arguments)
     options_class = TuneOptions[tasks.package(task).Config]
-    parser = VariantParser(options_class, flags, f"run.py {task} tune {preset}", TuneOptions(config))
+    parser = VariantParser(options_class, flags, f"{program()} {task} tune {preset}", TuneOptions(config))
     options, _ = parser.parse()
     if not options.space:
         raise UsageError("--space is missing: name a setting and its values, as in --space train.lr=1e-4..1e-2")
@@ -115,15 +116,9 @@ def parse_tune(task: str, arguments: list[str]) -> tuple[str, VariantParser, lis
 
 
 def import_optuna() -> Any:
-    """Import Optuna, which is an extra.
+    """Import Optuna, which is an extra, and silence its logs."""
+    import optuna
 
-    Raises:
-        UsageError: if it is not installed.
-    """
-    try:
-        import optuna
-    except ImportError as error:
-        raise UsageError("tune needs Optuna: pip install -e '.[tune]'") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

@@ -13,6 +13,7 @@ from tasks.common.files import load_json
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.reranking import Reranker, is_reverse_of
 from tasks.common.model import Seq2Seq
+from tasks.common.program import program
 from tasks.common.task import Task
 from tasks.common.training.checkpoints import load_weights, read_weights
 
@@ -27,7 +28,7 @@ def load_config(task: str, run: Path) -> Config:
         runs = [str(folder.parent) for folder in Path("runs").glob("*/config.json")]
         if runs:
             raise unknown_name("run", str(run), runs)
-        raise UsageError(f"there is no run in {run}: train one first, with run.py {task} train")
+        raise UsageError(f"there is no run in {run}: train one first, with {program()} {task} train")
     saved = load_json(run / "config.json")
     if not isinstance(saved, dict) or "config" not in saved:
         raise UsageError(f"{run / 'config.json'} is not the configuration of a run; restore it or train again")

@@ -10,7 +10,6 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tasks.common.console import console
-from tasks.common.errors import UsageError
 
 
 class ProgressBar:
@@ -39,10 +38,8 @@ class TensorBoardLogger:
     def __init__(self, folder: Path, is_enabled: bool):
         self.writer = None
         if is_enabled:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError as error:
-                raise UsageError("train.tensorboard needs TensorBoard: pip install tensorboard") from error
+            from torch.utils.tensorboard import SummaryWriter
+
             self.writer = SummaryWriter(str(folder))
 
     def add(self, record: dict[str, Any], step: int) -> None:

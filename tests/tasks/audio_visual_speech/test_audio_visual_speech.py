@@ -13,8 +13,8 @@ from datasets import Dataset
 from safetensors.torch import load_file
 from transformers import ResNetConfig, ResNetModel, ViTImageProcessor
 
-import run
 from encoders.config import RecurrentEncoderConfig
+from tasks import run
 from tasks.audio_visual_speech import Task
 from tasks.audio_visual_speech.presets import grid
 from tasks.common.errors import UsageError

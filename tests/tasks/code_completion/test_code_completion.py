@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import run
 from decoders.base import Hypothesis
 from decoders.config import SearchConfig
+from tasks import run
 from tasks.code_completion import Config, Task
 from tasks.code_completion.data import MAX_EVAL_EXAMPLES, load_code
 from tasks.code_completion.examples import make_examples, token_columns

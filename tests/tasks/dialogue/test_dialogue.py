@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import run
+from tasks import run
 from tasks.common.errors import UsageError
 from tasks.common.inference.loading import load_runs
 from tasks.common.inference.predictor import Predictor

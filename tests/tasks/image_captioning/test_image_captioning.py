@@ -17,9 +17,9 @@ from matplotlib.image import imread
 from PIL import Image as Pillow
 from torch.testing import assert_close
 
-import run
 from attention.memory import Memory
 from encoders.config import RecurrentEncoderConfig
+from tasks import run
 from tasks.common.data.batching import BatchConfig
 from tasks.common.data.captioned_media import MediaError
 from tasks.common.data.images import ImageAugmentConfig, image_problem, load_pixels, open_image

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-import run
 from decoders.base import NEG_INF
 from decoders.config import CTCDecoderConfig, SearchConfig
 from decoders.search import mask_invalid
+from tasks import run
 from tasks.common.errors import UsageError
 from tasks.common.metrics.base import SelectionMetric
 from tasks.common.text.tokenizer import Tokenizer, VocabularyConfig

@@ -17,9 +17,9 @@ import torch
 from datasets import Audio, Dataset
 from matplotlib.image import imread
 
-import run
 from encoders.config import RecurrentEncoderConfig
 from encoders.pretrained.speech import WaveformFrames
+from tasks import run
 from tasks.common.errors import UsageError
 from tasks.speech_recognition import Task, extraction
 from tasks.speech_recognition.features import FeatureConfig

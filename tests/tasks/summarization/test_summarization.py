@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-import run
+from tasks import run
 from tasks.common.errors import UsageError
 from tasks.common.text.words import split_words
 from tasks.summarization import PRESETS, Config, Task

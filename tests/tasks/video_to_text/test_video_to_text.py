@@ -13,8 +13,8 @@ from PIL import Image
 from torch.testing import assert_close
 from transformers import ResNetConfig, ResNetModel, ViTImageProcessor
 
-import run
 from encoders.config import NoSequenceEncoderConfig, RecurrentEncoderConfig
+from tasks import run
 from tasks.common.errors import UsageError
 from tasks.common.training.attention_monitor import DiagonalityMonitor, FocusMonitor
 from tasks.common.training.precompute import precompute

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tasks.common.console import console
+from tasks.common.extras import install_command
 from tasks.common.files import save_atomically
 
 # matplotlib brings the first font, which has no Chinese characters; of the others, the first one installed is used.
@@ -38,7 +39,7 @@ def save_figure(figure: Figure, path: Path, dpi: int = 120) -> None:
         warnings.simplefilter("always")
         save_atomically(path, lambda file: figure.savefig(file, format="png", dpi=dpi, bbox_inches="tight"))
     if any("missing from font" in str(warning.message) for warning in caught):
-        hint = "pip install -e '.[chinese]' installs one"
+        hint = f"{install_command('chinese')} installs one"
         console.print(f"{path} has characters that no font on this computer contains: {hint}", markup=False)
 
 

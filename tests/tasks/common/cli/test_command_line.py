@@ -17,8 +17,8 @@ import pytest
 import sacrebleu
 from matplotlib.image import imread
 
-import run
 from decoders.config import SearchConfig, TransformerDecoderConfig
+from tasks import run
 from tasks.common.cli import train as train_module
 from tasks.common.cli.arguments import parse
 from tasks.common.cli.compare import parse_compare

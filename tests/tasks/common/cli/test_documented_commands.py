@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import run
+from tasks import run
 from tasks.common.cli import train as train_module
 from tasks.common.cli.compare import parse_compare
 from tasks.common.cli.train import parse_train

@@ -9,8 +9,8 @@ import torch
 from torch.testing import assert_close
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
-import run
 from encoders.pretrained.base import PretrainedFrontend
+from tasks import run
 from tasks.common.data import cache
 from tasks.common.inference.predictor import Predictor
 from tasks.common.training.config import TrainConfig

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-import run
 from attention.config import AttentionConfig
 from attention.memory import Memory
 from decoders.base import BOS, EOS, PAD, UNK, Hypothesis
@@ -17,6 +16,7 @@ from decoders.build import build_decoder
 from decoders.config import RecurrentDecoderConfig, S2VTDecoderConfig, SearchConfig, TransformerDecoderConfig
 from decoders.ctc import CTC
 from encoders.base import Encoder, SourceBatch
+from tasks import run
 from tasks.common.data.batching import Batch
 from tasks.common.errors import UsageError
 from tasks.common.model import Seq2Seq

