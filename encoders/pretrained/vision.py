@@ -114,7 +114,8 @@ def load_torchvision_backbone(name: str, size: int | None) -> tuple[nn.Module, I
     """Load the convolutional part of a torchvision model with its default weights; ``size`` replaces its size."""
     from torchvision import models
 
-    weights: Any = models.get_model_weights(name).DEFAULT
+    available: Any = models.get_model_weights(name)
+    weights = available.DEFAULT
     settings = weights.transforms()
     preprocessor = ImagePreprocessing(size or settings.crop_size[0], tuple(settings.mean), tuple(settings.std))
     return torchvision_backbone(name, weights), preprocessor

@@ -17,7 +17,8 @@ def install_command(extra: str) -> str:
 
 def missing_extra(error: ModuleNotFoundError) -> str | None:
     """Say which library is missing and how it is installed; None if no extra brings it."""
+    module = (error.name or "").partition(".")[0]
     for extra, modules in EXTRAS.items():
-        if error.name in modules:
-            return f"{error.name} is not installed: {install_command(extra)}"
+        if module in modules:
+            return f"{module} is not installed: {install_command(extra)}"
     return None

@@ -57,7 +57,7 @@ class ImageCaptioning(CaptioningTask[ImageConfig]):
     feature_unit = "regions"
 
     @cached_property
-    def metrics(self) -> tuple[Metric, ...]:
+    def metrics(self) -> tuple[Metric, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         from tasks.common.metrics.captions import caption_metrics  # of an extra, which prediction does not need
 
         return caption_metrics(exact_match=self.config.data is None)

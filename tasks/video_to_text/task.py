@@ -124,12 +124,11 @@ class VideoToText(CaptioningTask[VideoConfig]):
             self.report = ReportExtras()
 
     @cached_property
-    def metrics(self) -> tuple[Metric, ...]:
+    def metrics(self) -> tuple[Metric, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         config = self.config
         if config.metric_set == "words":
-            return word_error_metrics(
-                partial(normalize_text, kind=config.text_normalization), config.text_normalization
-            )
+            normalize = partial(normalize_text, kind=config.text_normalization)
+            return word_error_metrics(normalize, config.text_normalization)
         from tasks.common.metrics.captions import caption_metrics  # of an extra, which prediction does not need
 
         return caption_metrics(exact_match=config.data is None)

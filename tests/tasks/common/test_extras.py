@@ -15,6 +15,11 @@ from tasks.common.program import program
 
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+IMPORTERS = (  # imported again in a test, as if for the first time
+    *(f"tasks.toy_world.{name}" for name in ("images", "videos", "speech")),
+    "tasks.common.metrics.captions",
+    "torch.utils.tensorboard",
+)
 IMAGES = ["image_captioning", "train", "tiny", "--num-scenes", "8", "--run", "run"]
 
 
@@ -45,11 +50,8 @@ def test_a_command_that_needs_a_missing_extra_names_the_pip_command(
     monkeypatch.chdir(tmp_path)
     for name in [name for name in sys.modules if name.partition(".")[0] == module]:
         monkeypatch.delitem(sys.modules, name)
-    for name in [
-        name for name in sys.modules if name.startswith(("tasks.toy_world.", "tasks.common.metrics.captions"))
-    ]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    for name in IMPORTERS:
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(SystemExit) as exited:
         run.main(arguments)
