@@ -30,8 +30,8 @@ def tiny() -> CodeCompletionConfig:
 def demo() -> CodeCompletionConfig:
     """Python's standard library: the rest of a line, or the next line.
 
-    python run.py code_completion train
-    19 minutes on two cores, shared with two other runs; edit similarity 43.37, exact match 16.60 (README.md).
+    python run.py code_completion train --train.precision bf16
+    5.2 minutes on one core with AVX-512 BF16; edit similarity 42.97, exact match 15.70 (README.md).
     """
     return CodeCompletionConfig(
         vocabulary=VocabularyConfig(kind="byte", size=5000),

@@ -31,8 +31,8 @@ def tiny() -> DialogueConfig:
 def demo() -> DialogueConfig:
     """The conversations of chatterbot-corpus, in English or --language.
 
-    python run.py dialogue train
-    Two or three minutes on two cores, shared with two other runs; perplexity 125.96, BLEU 1.56 (README.md).
+    python run.py dialogue train --train.precision bf16
+    0.6 minutes on one core with AVX-512 BF16; perplexity 131.70, BLEU 1.68 (README.md).
     """
     return DialogueConfig(
         vocabulary=VocabularyConfig(size=3000),

@@ -41,8 +41,8 @@ def tiny() -> SummarizationConfig:
 def demo() -> SummarizationConfig:
     """Docstrings of the installed packages: the first line from the rest.
 
-    python run.py summarization train --train.epochs 2
-    16 minutes on two cores, shared with two other runs; ROUGE-L 18.07 (README.md). Its 4 epochs are not yet run.
+    python run.py summarization train --train.precision bf16
+    8.3 minutes on one core with AVX-512 BF16; ROUGE-L 18.43 (README.md).
     """
     return SummarizationConfig(
         vocabulary=VocabularyConfig(size=8000),
