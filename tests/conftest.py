@@ -75,6 +75,12 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _nothing_said_yet(monkeypatch) -> None:
+    """Let a warning that is said once in a process be said once in each test."""
+    monkeypatch.setattr("tasks.common.console._said", set())
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _temporary_cache(tmp_path_factory) -> Iterator[None]:
     """Keep what is cached between runs in a folder of this session."""

@@ -12,7 +12,7 @@ import torch
 from datasets import Dataset, Features, List, Value, concatenate_datasets
 from jaxtyping import Float
 
-from tasks.common.data.cache import cache_dir, file_key, num_processes, pack_array
+from tasks.common.data.cache import file_key, map_cached, num_processes, pack_array
 from tasks.common.data.tables import report_invalid_rows
 from tasks.common.errors import UsageError
 from tasks.speech_recognition.babble import Babble
@@ -105,15 +105,16 @@ def map_recordings(
     variants = [speeds, babble_snrs] if babble_snrs else [speeds]
     settings = json.dumps([VERSION, preprocessor.to_config(), *variants, audio_fingerprint(table)], sort_keys=True)
     key = hashlib.sha256(settings.encode()).hexdigest()[:24]
-    return table.map(
+    return map_cached(
+        table,
         ExtractRow(preprocessor, speeds, babble),
+        f"sound-{key}",
+        "extracting features of recordings",
+        num_processes(len(table)),
         with_indices=True,
         remove_columns=table.column_names,
         features=COLUMNS,
-        cache_file_name=str(cache_dir() / f"sound-{key}.arrow"),
-        new_fingerprint=key,
         writer_batch_size=100,
-        num_proc=num_processes(len(table)),
     )
 
 

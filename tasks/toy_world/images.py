@@ -113,13 +113,14 @@ def toy_images(split: str, count: int, seed: int = 1) -> tuple[list[Scene], Data
     """
     scenes = sample_scenes(split, count, seed)
     key = hashlib.sha256(f"{VERSION} {split} {seed} {scenes}".encode()).hexdigest()[:24]
-    table = Dataset.from_dict({"number": range(count)}).map(
+    table = cache.map_cached(
+        Dataset.from_dict({"number": range(count)}),
         RenderImage(scenes, split, seed),
+        f"images-{key}",
+        "rendering images of the toy world",
+        cache.num_processes(count),
         remove_columns=["number"],
         features=Features({"source": {"path": Value("string"), "bytes": Value("binary")}}),
-        cache_file_name=str(cache.cache_dir() / f"images-{key}.arrow"),
-        new_fingerprint=key,
-        num_proc=cache.num_processes(count),
     )
     return scenes, table
 

@@ -51,13 +51,14 @@ def toy_recordings(split: str, count: int, seed: int = 1) -> Dataset:
     generator = random.Random(f"paraphrases {split} {seed}")
     texts = [generator.choice(describe(scene, "en")) for scene in sample_scenes(split, count, seed)]
     key = f"voices-{VERSION}-{split}-{count}-{seed}"
-    return Dataset.from_dict({"text": texts}).map(
+    return cache.map_cached(
+        Dataset.from_dict({"text": texts}),
         Synthesize(split, seed),
+        key,
+        "synthesizing speech of the toy world",
+        cache.num_processes(count),
         with_indices=True,
         features=COLUMNS,
-        cache_file_name=str(cache.cache_dir() / f"{key}.arrow"),
-        new_fingerprint=key,
-        num_proc=cache.num_processes(count),
     )
 
 

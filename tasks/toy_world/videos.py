@@ -126,15 +126,16 @@ def toy_clips(split: str, count: int, seed: int = 1) -> Dataset:
     """
     scenes = sample_scenes(split, count, seed)
     key = hashlib.sha256(f"{VERSION} {split} {seed} {scenes}".encode()).hexdigest()[:24]
-    return Dataset.from_dict({"number": range(count)}).map(
+    return cache.map_cached(
+        Dataset.from_dict({"number": range(count)}),
         RenderClip(scenes, split, seed),
+        f"videos-{key}",
+        "rendering videos of the toy world",
+        cache.num_processes(count),
         remove_columns=["number"],
         features=Features(
             {"source": {"path": Value("string"), "bytes": Value("binary")}, "captions": List(Value("string"))}
         ),
-        cache_file_name=str(cache.cache_dir() / f"videos-{key}.arrow"),
-        new_fingerprint=key,
-        num_proc=cache.num_processes(count),
     )
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from attention.alignment_metrics import coverage, diagonality, entropy
+from tasks.common.console import stage
 from tasks.common.data.batching import BatchSampler
 from tasks.common.inference.predictor import Predictor
 from tasks.common.model import Seq2Seq
@@ -27,14 +28,16 @@ def measure_alignments(predictor: Predictor, examples: datasets.Dataset) -> dict
     task, model = predictor.task, predictor.models[0]
     values: dict[str, list[float]] = {"entropy": [], "coverage": [], "diagonality": []}
     lengths, num_targets = task.example_lengths(examples), task.num_targets(examples)
-    for rows in BatchSampler(lengths, task.config.batch, seed=0, num_targets=num_targets).by_length():
-        alignment = model.align(task.collate(examples, rows).to(predictor.device))
-        if alignment is None:
-            return {}
-        weights, target_mask = alignment.weights, alignment.target_mask
-        values["entropy"] += entropy(weights, target_mask).tolist()
-        values["coverage"] += coverage(weights, target_mask, alignment.source_mask).tolist()
-        values["diagonality"] += diagonality(weights, target_mask).tolist()
+    with stage("measuring alignments", len(lengths)) as advance:
+        for rows in BatchSampler(lengths, task.config.batch, seed=0, num_targets=num_targets).by_length():
+            alignment = model.align(task.collate(examples, rows).to(predictor.device))
+            if alignment is None:
+                return {}
+            weights, target_mask = alignment.weights, alignment.target_mask
+            values["entropy"] += entropy(weights, target_mask).tolist()
+            values["coverage"] += coverage(weights, target_mask, alignment.source_mask).tolist()
+            values["diagonality"] += diagonality(weights, target_mask).tolist()
+            advance(len(rows))
     return {name: statistics.fmean(per_sentence) for name, per_sentence in values.items()}
 
 

@@ -3,8 +3,12 @@
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterable, Sequence
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +17,10 @@ from jaxtyping import Float
 from torch.nn.utils.rnn import pad_sequence
 
 from encoders.base import SourceBatch
+from tasks.common.console import Advance, stage
 
 ROWS_PER_PROCESS = 400  # with fewer rows another process is not worth starting
+POLL_S = 0.2  # between two looks at the progress of other processes
 
 
 def cache_dir() -> Path:
@@ -34,6 +40,67 @@ def file_key(path: Path) -> str:
     return f"{path.resolve()} {status and (status.st_size, status.st_mtime_ns)}"
 
 
+def map_cached(
+    table: Dataset, function: Callable, name: str, title: str, num_proc: int | None = None, **options: Any
+) -> Dataset:
+    """Map a function over a table with a progress bar, in several processes; the result is cached under ``name``.
+
+    Args:
+        table: The table.
+        function: As ``Dataset.map`` takes it.
+        name: The name of the cached file, which must change with everything that the result depends on.
+        title: What is done, for the progress bar.
+        num_proc: The number of processes; None for one.
+        **options: More arguments of ``Dataset.map``.
+    """
+    file = cache_dir() / f"{name}.arrow"
+    with stage(title, len(table)) as advance, count_appended(advance) as counter:
+        return table.map(
+            CountRows(function, counter, bool(options.get("batched"))),
+            cache_file_name=str(file),
+            new_fingerprint=hashlib.sha256(name.encode()).hexdigest()[:24],
+            num_proc=num_proc,
+            **options,
+        )
+
+
+@contextmanager
+def count_appended(advance: Advance) -> Iterator[Path]:
+    """Yield an empty file, and call ``advance`` with the number of bytes that any process has appended to it."""
+    is_done = threading.Event()
+    with tempfile.TemporaryDirectory() as folder:
+        counter = Path(folder) / "rows"
+        counter.touch()
+
+        def watch() -> None:
+            size, is_last = 0, False
+            while not is_last:
+                is_last = is_done.wait(POLL_S)
+                previous, size = size, counter.stat().st_size
+                advance(size - previous)
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield counter
+        finally:
+            is_done.set()
+            thread.join()
+
+
+class CountRows:
+    """Calls a function of ``Dataset.map``, and appends a byte for each row to a file; it can be sent to processes."""
+
+    def __init__(self, function: Callable, counter: Path, batched: bool):
+        self.function, self.counter, self.batched = function, counter, batched
+
+    def __call__(self, row: Any, *others: Any) -> Any:
+        result = self.function(row, *others)
+        with self.counter.open("ab") as file:
+            file.write(b"." * (len(next(iter(row.values()))) if self.batched else 1))
+        return result
+
+
 def map_files(table: Dataset, function: Callable, files: Iterable[Path], kind: str, salt: bytes) -> Dataset:
     """Map a function over batches of a table made from files; the result is cached until one of the files changes.
 
@@ -45,13 +112,15 @@ def map_files(table: Dataset, function: Callable, files: Iterable[Path], kind: s
         salt: Everything else that the result depends on.
     """
     key = hashlib.sha256(salt + "\n".join(map(file_key, files)).encode())
-    return table.map(
+    return map_cached(
+        table,
         function,
+        f"{kind}-{key.hexdigest()[:24]}",
+        f"reading {kind}",
+        num_processes(len(table)),
         batched=True,
         batch_size=50,
         remove_columns=table.column_names,
-        num_proc=num_processes(len(table)),
-        cache_file_name=str(cache_dir() / f"{kind}-{key.hexdigest()[:24]}.arrow"),
     )
 
 

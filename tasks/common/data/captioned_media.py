@@ -158,14 +158,15 @@ def probe_media(table: Dataset, where: str, probe: MediaProbe, skip_invalid: boo
     keys = [media_key(file) for file in table["source"]]
     key = hashlib.sha256(f"{VERSION} {probe.cache_key()} {keys}".encode()).hexdigest()[:24]
     columns = {"problem": Value("string"), "length": Value("int32"), "feature_dim": Value("int32")}
-    results = table.select_columns(["source"]).map(
+    results = cache.map_cached(
+        table.select_columns(["source"]),
         ProbeRow(probe),
+        f"probed-{key}",
+        "checking media files",
+        cache.num_processes(len(table)),
         remove_columns=["source"],
         features=Features(columns | ({"source": FILE_FEATURES} if probe.keeps else {})),
-        cache_file_name=str(cache.cache_dir() / f"probed-{key}.arrow"),
-        new_fingerprint=key,
         writer_batch_size=100,
-        num_proc=cache.num_processes(len(table)),
     )
     dims = zip(results["feature_dim"], results["problem"], strict=True)
     expected_dim = next((dim for dim, problem in dims if not problem), 0)

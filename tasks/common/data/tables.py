@@ -2,12 +2,12 @@
 
 import hashlib
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
 import datasets
 
+from tasks.common.console import stage, warn_once
 from tasks.common.errors import UsageError
 
 SPLITS = {"train": ("train", "train.100"), "validation": ("validation", "val", "valid", "dev"), "test": ("test",)}
@@ -96,7 +96,8 @@ def _load(path: str, *arguments: Any, **options: Any) -> Any:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each attempt; the last one is enough
     logging.getLogger("datasets").setLevel(logging.CRITICAL)  # it would repeat the error below
     try:
-        return datasets.load_dataset(*arguments, **options)
+        with stage(f"reading {path}"):
+            return datasets.load_dataset(*arguments, **options)
     except Exception as error:  # datasets raises a different kind for each format and each network fault
         cause = error.__cause__ or error  # the outer one may only say that there is an inner one
         reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
@@ -126,4 +127,4 @@ def report_invalid_rows(problems: dict[int, str], total: int, where: str, skip: 
     listing = f"{where}: {len(problems)} of {total} rows are invalid: {'; '.join(shown)}{more}"
     if not skip:
         raise UsageError(f"{listing}. Fix them or skip them with --skip-invalid")
-    print(f"{listing}. They are skipped.", file=sys.stderr)
+    warn_once(f"{listing}. They are skipped.")

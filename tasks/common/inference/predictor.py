@@ -16,6 +16,7 @@ from decoders.base import EOS, Decoder, Hypothesis
 from decoders.config import SearchConfig
 from decoders.ensemble import Ensemble, EnsembleMemory
 from encoders.base import SourceBatch
+from tasks.common.console import stage
 from tasks.common.data.batching import BatchSampler
 from tasks.common.errors import UsageError
 from tasks.common.inference.reranking import Reranker
@@ -97,9 +98,12 @@ class Predictor:
     ) -> list[list[Hypothesis]]:
         """Generate for any number of sources, in batches of similar lengths; results keep the order."""
         results: list[list[Hypothesis]] = [[] for _ in lengths]
-        for rows in BatchSampler([(length, 1) for length in lengths], self.task.config.batch, seed=0).by_length():
-            for row, ranked in zip(rows, self.generate([sources[row] for row in rows], config), strict=True):
-                results[row] = ranked
+        batches = BatchSampler([(length, 1) for length in lengths], self.task.config.batch, seed=0).by_length()
+        with stage("generating sentences", len(lengths)) as advance:
+            for rows in batches:
+                for row, ranked in zip(rows, self.generate([sources[row] for row in rows], config), strict=True):
+                    results[row] = ranked
+                advance(len(rows))
         return results
 
     @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""Progress bars and TensorBoard for training, and its reaction to signals."""
+"""TensorBoard for training, and its reaction to signals."""
 
 import os
 import signal
@@ -7,29 +7,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from tasks.common.console import console
-
-
-class ProgressBar:
-    """A progress bar on a terminal and nothing elsewhere, so that a log file contains lines only."""
-
-    def __init__(self, title: str, total: int, is_shown: bool):
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        disable = not (is_shown and console.is_terminal)
-        self.progress = Progress(*columns, console=console, transient=True, disable=disable)
-        self.task = self.progress.add_task(title, total=total)
-
-    def __enter__(self) -> "ProgressBar":
-        self.progress.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.progress.stop()
-
-    def advance(self) -> None:
-        self.progress.advance(self.task)
 
 
 class TensorBoardLogger:

@@ -56,14 +56,15 @@ def precompute(task: Task, frontend: Frontend, examples: Dataset) -> Dataset:
     # Sorted by length, so that little of a batch is padding; the order is restored afterwards.
     order = np.argsort([source for source, _ in task.example_lengths(examples)], kind="stable")
     others = [name for name in examples.column_names if name not in ("source", "length")]
-    encoded = examples.select(order).map(
+    encoded = cache.map_cached(
+        examples.select(order),
         states_of,
+        f"encoded-{key.hexdigest()[:24]}",
+        "computing the outputs of the frozen encoder",
         batched=True,
         batch_size=BATCH_SIZE,
         remove_columns=examples.column_names,
         features=Features({"source": Value("binary"), "length": Value("int32")}),
-        cache_file_name=str(cache.cache_dir() / f"encoded-{key.hexdigest()[:24]}.arrow"),
-        new_fingerprint=key.hexdigest()[:24],
     )
     if (order[1:] < order[:-1]).any():  # selecting would copy everything to disk once more
         encoded = encoded.select(np.argsort(order))

@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from decoders.config import SearchConfig
-from tasks.common.console import console
+from tasks.common.console import console, stage
 from tasks.common.data.batching import Batch, BatchDataset, BatchSampler
 from tasks.common.errors import UsageError
 from tasks.common.files import load_json, save_json
@@ -27,7 +27,7 @@ from tasks.common.task import Task
 from tasks.common.training import checkpoints
 from tasks.common.training.criterion import build_criterion
 from tasks.common.training.initialization import init_weights
-from tasks.common.training.logging import ProgressBar, StopSignal, TensorBoardLogger, init_worker
+from tasks.common.training.logging import StopSignal, TensorBoardLogger, init_worker
 from tasks.common.training.optimization import build_optimizer, set_learning_rates
 from tasks.common.training.precision import autocast
 from tasks.common.training.precompute import precompute_if_frozen
@@ -65,10 +65,12 @@ class Trainer:
         resumed = resume and self.state_file.is_file()
 
         # Load the data, and fit the task: build its vocabularies and statistics.
-        self.examples, self.validation = task.load("train"), task.load("validation")
+        with stage("reading the training and validation data"):
+            self.examples, self.validation = task.load("train"), task.load("validation")
         if self.is_main and not resumed:
             if init_from is None:
-                task.fit(self.examples)
+                with stage("learning the vocabulary and the statistics of the training data"):
+                    task.fit(self.examples)
             else:
                 task.load_state_dict(load_json(init_from / "vocabulary.json"))
             save_json(folder / "vocabulary.json", task.state_dict())
@@ -147,7 +149,7 @@ class Trainer:
             while not self.should_stop():
                 signal_number = 0
                 num_batches, steps = self.plan_epoch()
-                with ProgressBar(f"epoch {self.progress.epoch + 1}", len(steps), self.is_main) as bar:
+                with stage(f"epoch {self.progress.epoch + 1}", len(steps), announce=False) as advance:
                     for step in self.load_batches(steps):
                         self.set_learning_rates(num_batches)
                         loss, nll, tokens = self.forward_backward(step)
@@ -158,7 +160,7 @@ class Trainer:
                         self.progress.tokens += tokens
                         self.progress.loss += loss
                         self.progress.nll += nll
-                        bar.advance()
+                        advance(1)
 
                         self.progress.seconds = self.processes.broadcast_main(time.monotonic() - started)
                         # All processes stop at the same step.

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional
 
-from tasks.common.console import console
+from tasks.common.console import warn_once
 from tasks.common.extras import install_command
 from tasks.common.files import save_atomically
 
@@ -33,14 +33,14 @@ TOKEN_STYLE: dict[str, Any] = {
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = 120) -> None:
-    """Save the figure as PNG, atomically; print a hint if it has characters that no installed font contains."""
+    """Save the figure as PNG, atomically; print a hint, once, if it has characters that no installed font contains."""
     FigureCanvasAgg(figure)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         save_atomically(path, lambda file: figure.savefig(file, format="png", dpi=dpi, bbox_inches="tight"))
     if any("missing from font" in str(warning.message) for warning in caught):
         hint = f"{install_command('chinese')} installs one"
-        console.print(f"{path} has characters that no font on this computer contains: {hint}", markup=False)
+        warn_once(f"a plot has characters that no font on this computer contains: {hint}")
 
 
 def remove_ticks(axes: Axes) -> None:
