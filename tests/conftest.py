@@ -76,9 +76,10 @@ def _seed() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_said_yet(monkeypatch) -> None:
-    """Let a warning that is said once in a process be said once in each test."""
+def _quiet_console(monkeypatch) -> None:
+    """Say a warning once in each test, not once for all of them, and announce no stage, however slow the machine."""
     monkeypatch.setattr("tasks.common.console._said", set())
+    monkeypatch.setattr("tasks.common.console.DELAY_S", 3600.0)
 
 
 @pytest.fixture(scope="session", autouse=True)
