@@ -48,6 +48,7 @@ class CodeCompletion(TextTask[CodeCompletionConfig]):
     those that can be Python are ranked first.
     """
 
+    builtin_data = "Python's standard library"
     truncation_side = "left"
     one_input_per_file = True
     report = CodeCompletionReport()

@@ -6,9 +6,11 @@ best.safetensors      the weights with the best validation score
 last/                 the state of training: weights, optimizer and progress, in one file
 checkpoints/          the weights of the best evaluations, during training
 metrics.jsonl         one line per evaluation
+domain.json           likelihoods of the validation split, by which inputs of other kinds are recognized
 evaluation/ plots/
 """
 
+import itertools
 import json
 import os
 from collections.abc import Callable
@@ -29,6 +31,12 @@ def save_atomically(path: Path, content: Callable[[Path], None] | str) -> None:
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def new_path(folder: Path, stem: str, suffix: str) -> Path:
+    """Return a path that does not exist: STEM.SUFFIX, or else STEM (2).SUFFIX and so on."""
+    names = itertools.chain([f"{stem}{suffix}"], (f"{stem} ({count}){suffix}" for count in itertools.count(2)))
+    return next(folder / name for name in names if not (folder / name).exists())
 
 
 def save_json(path: Path, value: Any) -> None:

@@ -37,6 +37,7 @@ class Task(ABC, Generic[C]):
 
     Attributes:
         metrics: The metrics, the most important one first; set by the subclass.
+        builtin_data: The name of the data that the task uses where ``data`` is not set.
         report: Additions to the evaluation report: baselines, diversity, perplexity.
         constrain: Builds a constraint on the search for a batch of sources; may raise UsageError.
         postprocess: Reranks or filters the hypotheses of a source.
@@ -47,6 +48,7 @@ class Task(ABC, Generic[C]):
 
     metrics: tuple[Metric, ...]
     tokenizer: Tokenizer
+    builtin_data: str = "the toy world"
     report: ReportExtras = ReportExtras()
     constrain: Callable[[Sequence[Any], SearchConfig, torch.device], Constraint | None] | None = None
     postprocess: Callable[[Any, list[Hypothesis]], list[Hypothesis]] | None = None
@@ -124,6 +126,10 @@ class Task(ABC, Generic[C]):
     def source_key(self, source: Any) -> str:
         """Return a text that changes whenever the collated source could change; part of cache keys."""
         return repr(source)
+
+    def unknown_shares(self, sources: Sequence[Any]) -> list[float]:
+        """Return the share of each source's tokens, 0 to 1, that its vocabulary lacks; 0 for media."""
+        return [0.0] * len(sources)
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         """Turn the tokens of a hypothesis into one line of text."""

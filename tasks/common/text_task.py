@@ -148,6 +148,11 @@ class TextTask(Task[C]):
         values = pad_ids([[*ids, EOS] for ids in self.source_token_ids(sources, dropout)])
         return SourceBatch(values, values != PAD)
 
+    def unknown_shares(self, sources: Sequence[str]) -> list[float]:
+        # The first token is known in any text if the vocabulary marks the beginning of words by one of its own.
+        counted = [ids[1:] or ids for ids in self.source_token_ids(sources)]
+        return [ids.count(UNK) / len(ids) if ids else 0.0 for ids in counted]
+
     def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
         """Read the inputs of ``predict``: files, - for standard input, or the texts themselves."""
         texts: list[str] = []
@@ -165,7 +170,8 @@ class TextTask(Task[C]):
                 texts.append(argument)
         sources = [self.parse_source(text) for text in texts]
         return [
-            [InputSegment(source)] if self.is_usable(number, source) else [] for number, source in enumerate(sources, 1)
+            [InputSegment(source, name=source)] if self.is_usable(number, source) else []
+            for number, source in enumerate(sources, 1)
         ]
 
     def split_file(self, content: bytes) -> list[str]:
@@ -190,7 +196,7 @@ class TextTask(Task[C]):
                 f"input {number} has {len(tokens)} tokens, and sources in training had at most {limit}: divide it "
                 "into parts"
             )
-        if all(token == UNK for token in tokens[1:] or tokens):
+        if self.unknown_shares([source]) == [1.0]:
             console.print(f"input {number} has no word of the vocabulary: its output is meaningless")
         return True
 

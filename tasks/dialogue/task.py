@@ -59,6 +59,7 @@ class Dialogue(TextTask[DialogueConfig]):
     checkpoint, since a good reply may share no n-gram with the references.
     """
 
+    builtin_data = "chatterbot-corpus"
     truncation_side = "left"
     one_input_per_file = True
     report = DialogueReport()

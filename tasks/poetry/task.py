@@ -90,6 +90,8 @@ class Poetry(TextTask[PoetryConfig]):
     The validation loss selects the checkpoint, since good verse may share no n-gram with the reference.
     """
 
+    builtin_data = "Chinese idioms"
+
     def __init__(self, config: PoetryConfig):
         super().__init__(config)
         self.metrics = (form_metric(), tones_metric())

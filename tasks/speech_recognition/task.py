@@ -291,13 +291,13 @@ class SpeechRecognition(Task[SpeechConfig]):
         try:
             if isinstance(sound, str) and sound.endswith(".npy"):
                 frames = self.check_features(read_feature_file(sound))
-                return [InputSegment([pack_array(frames)], (0.0, len(frames) / FRAMES_PER_SECOND))]
+                return [InputSegment([pack_array(frames)], (0.0, len(frames) / FRAMES_PER_SECOND), name)]
             samples = read_speech(sound)
             segments = []
             for start, end in split_at_silence(samples, SAMPLE_RATE_HZ, self.max_frames / FRAMES_PER_SECOND):
                 segment = samples[round(start * SAMPLE_RATE_HZ) : round(end * SAMPLE_RATE_HZ)]
                 frames = self.check_features(self.preprocessor(segment))
-                segments.append(InputSegment([pack_array(frames)], (start, end)))
+                segments.append(InputSegment([pack_array(frames)], (start, end), name))
             return segments
         except ValueError as error:
             console.print(f"{name} {error}: its line stays empty", markup=False)

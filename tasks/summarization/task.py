@@ -46,6 +46,7 @@ class SummarizationReport(TextReport):
 class Summarization(TextTask[SummarizationConfig]):
     """Summarize docstrings of installed packages, or documents of tables, files or the hub."""
 
+    builtin_data = "docstrings of Python packages"
     one_input_per_file = True
     report = SummarizationReport()
 

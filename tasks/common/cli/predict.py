@@ -1,7 +1,10 @@
 """The command ``predict``."""
 
+import json
+import re
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Generic, Literal, TypeVar
@@ -15,8 +18,10 @@ from decoders.config import SearchConfig
 from tasks.common.cli.arguments import parse, parse_run_argument
 from tasks.common.cli.models import load_predictor
 from tasks.common.console import console
-from tasks.common.data.inputs import InputSegment
+from tasks.common.data.inputs import URL_SCHEMES, InputSegment
 from tasks.common.errors import UsageError
+from tasks.common.files import new_path
+from tasks.common.inference.domain import Domain, Familiarity, measure
 from tasks.common.inference.loading import load_config
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.subtitles import format_subtitles
@@ -24,6 +29,9 @@ from tasks.common.program import program
 from tasks.common.task import Task
 
 CHUNK_SIZE = 2048  # inputs that are generated together
+SUBTITLES = ("srt", "vtt")
+MAX_LISTED = 4  # inputs that a warning names
+MAX_NAME = 40  # characters of an input's name in a warning and in the name of a plot
 
 S = TypeVar("S", bound=SearchConfig)
 
@@ -37,10 +45,12 @@ class PredictOptions(Generic[S]):
     """The inputs: texts, files or folders, addresses, or - for standard input."""
     plot_dir: str | None = None
     """Folder for plots of the alignment."""
-    format: Literal["text", "srt", "vtt"] = "text"
-    """text: one line for each input, or for each of the n best hypotheses; srt and vtt: subtitles of one recording."""
+    format: Literal["text", "json", "srt", "vtt"] = "text"
+    """text: one line for each input, or for each of the n best hypotheses, which then begins with the number of the
+    input and the rank, separated by tabs; json: one object per line for each input; srt and vtt: subtitles of one
+    recording."""
     scores: bool = False
-    """Print the rank and the score in front of each hypothesis, separated by tabs."""
+    """Print the number of the input, the rank and the score in front of each hypothesis, separated by tabs."""
     ensemble: tuple[str, ...] = ()
     """Further runs that form an ensemble with this one."""
     rerank: str | None = None
@@ -57,7 +67,9 @@ class PredictOptions(Generic[S]):
         if not self.search.sample:
             unused["seed"] = "--sample is not set"
         if self.format != "text":
-            unused |= dict.fromkeys(("scores", "n_best"), f"--format is {self.format}")
+            unused["scores"] = f"--format is {self.format}"
+        if self.format in SUBTITLES:
+            unused["n_best"] = f"--format is {self.format}"
         return unused
 
 
@@ -73,22 +85,32 @@ def predict(task: str, arguments: list[str]) -> None:
     predictor = load_predictor(task, run, options.rerank, options.rerank_weight, options.ensemble)
     if options.plot_dir and not predictor.models[0].decoder.has_alignment:
         raise UsageError("--plot-dir: the decoder of this run has no alignment to plot; leave the flag out")
+    domain = Domain.load(run)
     torch.manual_seed(options.seed)
     started = time.monotonic()
     inputs = predictor.task.parse_inputs(options.inputs)
-    if options.format != "text" and (len(inputs) != 1 or any(segment.span is None for segment in inputs[0])):
+    if options.format in SUBTITLES and (len(inputs) != 1 or any(segment.span is None for segment in inputs[0])):
         raise UsageError(f"--format {options.format} makes the subtitles of one recording: name one, or leave it out")
+    problems: dict[int, str] = {}  # of the inputs that are far from the training data, by their numbers
     # Some thousand inputs at a time: batches have similar lengths, and the first lines are printed early.
     for start in range(0, len(inputs), CHUNK_SIZE):
         chunk = inputs[start : start + CHUNK_SIZE]
         sources = [segment.source for segments in chunk for segment in segments]
-        generated = iter(predictor.generate_all(sources, predictor.task.source_lengths(sources), options.search))
+        lengths = predictor.task.source_lengths(sources)
+        generated = iter(predictor.generate_all(sources, lengths, options.search))
+        measured = iter(measure(predictor, sources, lengths) if domain else [])
         for number, segments in enumerate(chunk, start + 1):
             ranked = [next(generated) for _ in segments]
-            print(format_output(predictor.task, segments, ranked, options))
+            if domain and segments:
+                problem = domain.problem(Familiarity.mean([next(measured) for _ in segments]))
+                if problem:
+                    problems[number] = problem
+            print(format_output(predictor.task, number, segments, ranked, options, problems.get(number)))
             if options.plot_dir:
-                plot_segments(predictor, segments, ranked, Path(options.plot_dir), f"{number:04d}")
+                plot_segments(predictor, segments, ranked, Path(options.plot_dir))
         sys.stdout.flush()
+    if problems:
+        console.print(describe_unfamiliar(problems, inputs, predictor.task), markup=False)
     seconds = sum(segment.span[1] - segment.span[0] for segments in inputs for segment in segments if segment.span)
     if seconds:
         taken = time.monotonic() - started
@@ -96,29 +118,81 @@ def predict(task: str, arguments: list[str]) -> None:
 
 
 def format_output(
-    task: Task, segments: list[InputSegment], ranked: list[list[Hypothesis]], options: PredictOptions
+    task: Task,
+    number: int,
+    segments: list[InputSegment],
+    ranked: list[list[Hypothesis]],
+    options: PredictOptions,
+    problem: str | None,
 ) -> str:
-    """Format the output for one input; an empty line if it has no segments, so that lines stay parallel to inputs."""
+    """Format the output for one input; an empty line if it has no segments, so that lines stay parallel to inputs.
+
+    Args:
+        task: The task.
+        number: The number of the input, from 1.
+        segments: The segments of the input.
+        ranked: The hypotheses for each segment.
+        options: The options of the command.
+        problem: Why the input is far from the training data; None if it is not.
+    """
     texts = [[task.detokenize(hypothesis.tokens) for hypothesis in hypotheses] for hypotheses in ranked]
-    if options.format != "text":
+    if options.format in SUBTITLES:
         timed = [
             (*segment.span, best[0]) for segment, best in zip(segments, texts, strict=True) if segment.span and best
         ]
         return format_subtitles(timed, options.format)
+    best_text = " ".join(best[0] for best in texts if best and best[0])
+    if options.format == "json":
+        parts = [
+            {
+                "seconds": segment.span,
+                "hypotheses": [
+                    {"text": text, "score": hypothesis.score} for text, hypothesis in zip(best, hypotheses, strict=True)
+                ],
+            }
+            for segment, best, hypotheses in zip(segments, texts, ranked, strict=True)
+        ]
+        name = segments[0].name if segments else None
+        line = {"input": number, "name": name, "text": best_text, "segments": parts, "out_of_domain": problem}
+        return json.dumps(line, ensure_ascii=False)
     if options.search.n_best == 1 and not options.scores:
-        return " ".join(best[0] for best in texts if best and best[0])
+        return best_text
     lines = []
     for hypotheses, best in zip(ranked, texts, strict=True):
         for rank, (hypothesis, text) in enumerate(zip(hypotheses, best, strict=True), start=1):
-            lines.append((f"{rank}\t{hypothesis.score:.4f}\t" if options.scores else "") + text)
+            score = f"{hypothesis.score:.4f}\t" if options.scores else ""
+            lines.append(f"{number}\t{rank}\t{score}{text}")
     return "\n".join(lines)
 
 
+def describe_unfamiliar(problems: Mapping[int, str], inputs: list[list[InputSegment]], task: Task) -> str:
+    """Describe in one line the inputs that are far from the training data, of which ``problems`` has the numbers."""
+    listed = [f"{number} ({short_name(inputs[number - 1][0].name)}): {text}" for number, text in problems.items()]
+    more = [f"and {len(listed) - MAX_LISTED} more"] if len(listed) > MAX_LISTED else []
+    data = task.config.data or task.builtin_data
+    return (
+        f"warning: {len(listed)} of {len(inputs)} inputs are far from what this model was trained on, {data}; do not "
+        f"trust their sentences: input {'; '.join(listed[:MAX_LISTED] + more)}"
+    )
+
+
 def plot_segments(
-    predictor: Predictor, segments: list[InputSegment], ranked: list[list[Hypothesis]], folder: Path, name: str
+    predictor: Predictor, segments: list[InputSegment], ranked: list[list[Hypothesis]], folder: Path
 ) -> None:
-    """Plot the alignment of the best hypothesis of each segment of an input."""
+    """Plot the alignment of the best hypothesis of each segment of an input, and print the names of the files."""
     for part, (segment, hypotheses) in enumerate(zip(segments, ranked, strict=True), start=1):
-        path = folder / (f"{name}.png" if len(segments) == 1 else f"{name}-{part}.png")
+        words = re.findall(r"\w+", re.sub(r"\.\w{1,5}$", "", short_name(segment.name)))  # without the file's suffix
+        stem = ("-".join(words) or "input") + (f"-{part}" if len(segments) > 1 else "")
+        path = new_path(folder, stem, ".png")
         if hypotheses and predictor.plot_alignment(segment.source, hypotheses[0], path) is not None:
-            console.print(f"{path}")
+            console.print(f"plot: {path}", markup=False)
+
+
+def short_name(name: str) -> str:
+    """Shorten the name of an input: to that of its file, without its folder, or to its first characters."""
+    try:
+        is_path = name.startswith(URL_SCHEMES) or Path(name).exists()
+    except (OSError, ValueError):  # too long for a name, or with characters that no name has
+        is_path = False
+    name = Path(name).name if is_path else name
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"

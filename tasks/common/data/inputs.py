@@ -25,10 +25,12 @@ class InputSegment:
     Attributes:
         source: The source, in the form that the task's ``collate_sources`` reads.
         span: Its begin and end in seconds, where sources have a duration.
+        name: The input as the user named it: a file, an address, or a text itself.
     """
 
     source: Any
     span: tuple[float, float] | None = None
+    name: str = ""
 
 
 def parse_file_inputs(
@@ -42,7 +44,7 @@ def parse_file_inputs(
         is_single_input: Tells whether a path, also that of a folder, is a single input.
     """
     files = list_files(arguments, is_single_input)
-    return [[InputSegment(file)] if is_usable(name, file, find_problem) else [] for name, file in files]
+    return [[InputSegment(file, name=name)] if is_usable(name, file, find_problem) else [] for name, file in files]
 
 
 def list_files(arguments: Sequence[str], is_single_input: Callable[[Path], bool]) -> list[tuple[str, dict[str, Any]]]:

@@ -21,6 +21,7 @@ from tasks.common.console import console, stage
 from tasks.common.data.batching import Batch, BatchDataset, BatchSampler
 from tasks.common.errors import UsageError
 from tasks.common.files import load_json, save_json
+from tasks.common.inference.domain import Domain
 from tasks.common.inference.predictor import Predictor, generate_texts
 from tasks.common.model import count_parameters
 from tasks.common.task import Task
@@ -367,7 +368,16 @@ class Trainer:
         self.processes.wait()
         if self.is_main:
             self.best_checkpoints.clear()
+            self.measure_domain()
         self.log(f"finished after {self.progress.seconds / 60:.1f} minutes; the model is in {self.folder}")
+
+    def measure_domain(self) -> None:
+        """Save the statistics by which prediction recognizes sources that are far from the training data."""
+        weights = self.folder / "best.safetensors"
+        checkpoints.load_weights(self.model, checkpoints.read_weights(weights), weights)
+        lengths = [source for source, _ in self.validation_lengths]
+        predictor = Predictor(self.task, [self.model.eval()])
+        Domain.measure(predictor, self.validation["source"], lengths).save(self.folder)
 
     def save(self) -> None:
         """Save all that a resumed run needs."""

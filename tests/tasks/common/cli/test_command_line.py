@@ -120,17 +120,46 @@ def test_predict_takes_a_sentence_that_is_longer_than_a_files_name_can_be(train,
 
 def test_predict_writes_the_n_best_of_each_input_best_first_with_ranks_and_scores(train, capsys):
     lines = call(capsys, "predict", train(), *SENTENCES, "--n-best", "3", "--scores")
-    ranks, scores, texts = zip(*(line.split("\t") for line in lines), strict=True)
-    assert ranks == ("1", "2", "3") * 2
+    inputs, ranks, scores, texts = zip(*(line.split("\t") for line in lines), strict=True)
+    assert inputs == ("1",) * 3 + ("2",) * 3 and ranks == ("1", "2", "3") * 2
+    without_scores = [f"{number}\t{rank}\t{text}" for number, rank, text in zip(inputs, ranks, texts, strict=True)]
+    assert call(capsys, "predict", train(), *SENTENCES, "--n-best", "3") == without_scores
     for three in (slice(0, 3), slice(3, 6)):
         assert list(scores[three]) == sorted(scores[three], key=float, reverse=True)
         assert len(set(texts[three])) == 3
     assert list(texts[::3]) == call(capsys, "predict", train(), *SENTENCES)
 
 
-def test_predict_plots_each_input(train, capsys):
+def test_predict_names_plots_by_their_inputs_and_overwrites_none(train, capsys):
     assert len(call(capsys, "predict", train(), *SENTENCES, "--plot-dir", "plots")) == 2
-    assert sorted(path.name for path in Path("plots").iterdir() if is_image(path)) == ["0001.png", "0002.png"]
+    names = {"eine-rote-Sieben-über-einer-blauen-Zwei.png", "hier-ist-eine-kleine-Vier.png"}
+    assert {path.name for path in Path("plots").iterdir() if is_image(path)} == names
+    run.main(["translation", "predict", train(), SENTENCES[1], "--plot-dir", "plots"])
+    assert "plot: plots/hier-ist-eine-kleine-Vier (2).png" in capsys.readouterr().err
+    assert len(list(Path("plots").iterdir())) == 3
+
+
+def test_inputs_far_from_the_training_data_are_named_in_one_line_and_in_json(train, capsys):
+    known, unknown = SENTENCES[0], "Ṫḥẹ q̇ụịḳ ḅṛọẉṇ ḟọẋ"
+    run.main(["translation", "predict", train(), known, unknown, "", "--format", "json"])
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [(line["input"], line["name"]) for line in lines] == [(1, known), (2, unknown), (3, None)]
+    assert [bool(line["out_of_domain"]) for line in lines] == [False, True, False]
+    assert "tokens are unknown" in lines[1]["out_of_domain"]
+    assert lines[0]["text"] == lines[0]["segments"][0]["hypotheses"][0]["text"]
+    (warning,) = (line for line in err.splitlines() if line.startswith("warning"))
+    assert "1 of 3 inputs are far from what this model was trained on, the toy world" in warning
+    assert f"input 2 ({unknown})" in warning
+
+
+def test_a_run_without_statistics_of_its_domain_predicts_without_a_warning(train, capsys):
+    shutil.copytree(train(), "old")
+    Path("old/domain.json").unlink()
+    run.main(["translation", "predict", "old", "zwei Ꙁ"])
+    assert "warning" not in capsys.readouterr().err
+    Path("old/domain.json").write_text('{"quantiles": 1}')
+    assert "domain.json" in refused(capsys, "translation", "predict", "old", "zwei")
 
 
 def test_samples_depend_on_their_seed(train, capsys):

@@ -1,0 +1,40 @@
+"""A source is out of the domain if the model is less sure of its sentence than of nearly all of validation."""
+
+import pytest
+
+from tasks.common.inference.domain import Domain, Familiarity
+from tasks.common.inference.predictor import Predictor
+from tasks.translation import PRESETS, Task
+
+
+def make_domain(num_sources: int) -> Domain:
+    quantiles = {"0.0": -1.0, "0.01": -0.8, "0.05": -0.5, "0.25": -0.3, "0.5": -0.2}
+    return Domain(num_sources, quantiles, max_unknown=0.25)
+
+
+@pytest.mark.parametrize(("num_sources", "limit"), [(500, -0.8), (20, -1.8)])
+def test_the_limit_is_the_first_percentile_or_with_few_sources_a_value_below_the_lowest(num_sources, limit):
+    domain = make_domain(num_sources)
+    assert domain.problem(Familiarity(limit + 0.01, 0.25)) is None
+    assert "nats per token" in (domain.problem(Familiarity(limit - 0.01, 0.25)) or "")
+    assert "26 % of its tokens are unknown" in (domain.problem(Familiarity(0.0, 0.26)) or "")
+
+
+def test_an_input_of_several_segments_has_their_mean():
+    parts = [Familiarity(-1.0, 0.0), Familiarity(-3.0, 0.5)]
+    assert Familiarity.mean(parts) == Familiarity(-2.0, 0.25)
+
+
+def test_statistics_are_measured_saved_and_loaded_and_flag_a_hundredth_of_their_own_split(tmp_path):
+    task = Task(PRESETS["tiny"]())
+    examples = task.load("validation").select(range(200))
+    task.fit(examples)
+    predictor = Predictor(task, [task.build_model().eval()])
+    lengths = task.source_lengths(examples["source"])
+    domain = Domain.measure(predictor, examples["source"], lengths)
+    assert Domain.load(tmp_path) is None
+    domain.save(tmp_path)
+    assert Domain.load(tmp_path) == domain
+    assert domain.num_sources == 200 and domain.max_unknown == 0.0
+    values = list(domain.log_prob.values())
+    assert values == sorted(values) and values[-1] < 0
