@@ -19,9 +19,9 @@ NAME = re.compile(r"[^\W\d]\w*")
 def completion_metrics() -> tuple[Metric, ...]:
     """Make the metrics edit similarity, exact match and F1 of identifiers."""
     return (
-        Metric("edit_similarity", edit_similarity_stats, mean_percent),
-        Metric("exact_match", exact_match_stats, mean_percent),
-        Metric("identifiers", identifier_stats, f1_percent),
+        Metric("edit_similarity", edit_similarity_stats, mean_percent, unit="%"),
+        Metric("exact_match", exact_match_stats, mean_percent, unit="%"),
+        Metric("identifiers", identifier_stats, f1_percent, unit="%"),
     )
 
 
@@ -38,7 +38,7 @@ def parses_metric(examples: datasets.Dataset) -> Metric:
             float(parses(f"{head}{text}\n{tail}")) for text, (head, tail) in zip(hypotheses, around, strict=True)
         )
 
-    return Metric("parses", sufficient_stats, mean_percent)
+    return Metric("parses", sufficient_stats, mean_percent, unit="%")
 
 
 def exact_match_stats(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:

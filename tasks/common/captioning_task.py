@@ -216,6 +216,10 @@ class CaptioningTask(Task[C]):
         self.pretrained_config = state["pretrained"]
 
     @property
+    def source_unit(self) -> str:
+        return self.feature_unit
+
+    @property
     def normalizes_states(self) -> bool:
         """Whether projected features of a pretrained network are the memory's states: see ``build_activation``."""
         is_pretrained = bool(self.feature_dim) or self.backbone is not None

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import datasets
 import torch
@@ -38,6 +38,8 @@ class Task(ABC, Generic[C]):
     Attributes:
         metrics: The metrics, the most important one first; set by the subclass.
         builtin_data: The name of the data that the task uses where ``data`` is not set.
+        source_unit: What ``source_lengths`` counts, in the plural.
+        truncation_side: The side on which long sources are cut.
         report: Additions to the evaluation report: baselines, diversity, perplexity.
         constrain: Builds a constraint on the search for a batch of sources; may raise UsageError.
         postprocess: Reranks or filters the hypotheses of a source.
@@ -49,6 +51,8 @@ class Task(ABC, Generic[C]):
     metrics: tuple[Metric, ...]
     tokenizer: Tokenizer
     builtin_data: str = "the toy world"
+    source_unit: str = "tokens"
+    truncation_side: Literal["left", "right"] = "right"
     report: ReportExtras = ReportExtras()
     constrain: Callable[[Sequence[Any], SearchConfig, torch.device], Constraint | None] | None = None
     postprocess: Callable[[Any, list[Hypothesis]], list[Hypothesis]] | None = None
@@ -126,6 +130,12 @@ class Task(ABC, Generic[C]):
     def source_key(self, source: Any) -> str:
         """Return a text that changes whenever the collated source could change; part of cache keys."""
         return repr(source)
+
+    def describe_source(self, source: Any) -> str:
+        """Return the text of a source, or the name of its file; an empty text if it has neither."""
+        if isinstance(source, dict):
+            return Path(source.get("path") or "").name
+        return source if isinstance(source, str) else ""
 
     def unknown_shares(self, sources: Sequence[Any]) -> list[float]:
         """Return the share of each source's tokens, 0 to 1, that its vocabulary lacks; 0 for media."""

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import datasets
 import tyro
@@ -86,12 +86,10 @@ class TextTask(Task[C]):
 
     Attributes:
         source_tokenizer: The tokenizer of the sources; with ``vocabulary.shared`` the same as ``tokenizer``.
-        truncation_side: The side on which sources with too many tokens are cut.
         one_input_per_file: Whether a file given to ``predict`` is one source, or has one source per line.
     """
 
     source_tokenizer: Tokenizer
-    truncation_side: Literal["left", "right"] = "right"
     one_input_per_file: bool = False
     report: ReportExtras = TextReport()
 

@@ -12,12 +12,12 @@ MIN_TONAL_LENGTH = 4  # characters; tones cannot alternate in shorter lines
 
 def form_metric() -> Metric:
     """Make the metric of the share of texts with the reference's number of lines and length of each line."""
-    return Metric("form", form_stats, mean_percent)
+    return Metric("form", form_stats, mean_percent, unit="%")
 
 
 def tones_metric() -> Metric:
     """Make the metric of the share of lines whose tones alternate, among those long enough."""
-    return Metric("tones", tone_stats, ratio_percent)
+    return Metric("tones", tone_stats, ratio_percent, unit="%")
 
 
 def rhyme_metric(given_lines: Sequence[Sequence[str]]) -> Metric:
@@ -30,7 +30,7 @@ def rhyme_metric(given_lines: Sequence[Sequence[str]]) -> Metric:
     def sufficient_stats(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
         return np.array([count_rhymes(*pair) for pair in zip(given_lines, hypotheses, strict=True)], dtype=float)
 
-    return Metric("rhyme", sufficient_stats, ratio_percent)
+    return Metric("rhyme", sufficient_stats, ratio_percent, unit="%")
 
 
 def form_stats(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
-from scipy import stats
 
 import tasks
 from tasks.common.analysis.measurements import SAMPLE_SIZE, activation_bytes, measure_alignments
@@ -83,7 +82,9 @@ def compare(task: str, arguments: list[str]) -> None:
     rows = make_table(reports, metric, second)
     save_atomically(folder / "compare.md", to_markdown(rows))
     save_atomically(folder / "compare.csv", to_csv(rows))
-    plot_by_length({name: runs[0]["by_length"] for name, runs in reports.items()}, metric, folder / "by_length.png")
+    by_length = {name: runs[0]["by_length"] for name, runs in reports.items()}
+    length_axis = next(iter(reports.values()))[0]["length_axis"]
+    plot_by_length(by_length, length_axis, example_task.metrics[0].label, folder / "by_length.png")
     curves = {name: runs[0]["curve"] for name, runs in reports.items()}
     plot_curves(curves, f"validation {example_task.selection_metric.name}", folder / "curves.png")
     print(to_markdown(rows), end="")
@@ -143,18 +144,17 @@ def run_variant(
 def make_table(reports: dict[str, list[dict[str, Any]]], metric: str, second: str) -> list[dict[str, str]]:
     """Make one row for each variant: the first metric with interval and test, the second one, and the costs.
 
-    The interval is over seeds if there are several (Student's t), else over sentences.
+    For one seed, the interval is the 95 % interval over sentences; for several, the lowest and the highest score:
+    a few seeds do not determine an interval, and that of Student's t reaches beyond 100 %.
     """
     rows = []
     for name, runs in reports.items():
         scores = [run["metrics"][metric] for run in runs]
         mean = statistics.fmean(scores)
-        if len(scores) > 1:
-            margin = stats.t.ppf(0.975, len(scores) - 1) * statistics.stdev(scores) / len(scores) ** 0.5
-            low, high = mean - margin, mean + margin
-        else:
-            low, high = runs[0]["intervals"][metric]
-        row = {"variant": name, metric: f"{mean:.2f}", "95 % interval": f"{low:.2f} to {high:.2f}"}
+        is_repeated = len(scores) > 1
+        low, high = (min(scores), max(scores)) if is_repeated else runs[0]["intervals"][metric]
+        spread = f"range of {len(scores)} seeds" if is_repeated else "95 % interval"
+        row = {"variant": name, metric: f"{mean:.2f}", spread: f"{low:.2f} to {high:.2f}"}
         tests = [run["baseline"][metric] for run in runs if "baseline" in run]
         difference = statistics.fmean(test["difference"] for test in tests) if tests else 0.0
         row["against the first"] = f"{difference:+.2f}, p {max(test['p'] for test in tests):.3f}" if tests else ""

@@ -3,30 +3,42 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 import torch
+from rich.console import Console
 
 from decoders.config import SearchConfig
 from tasks.common.analysis.plots import plot_by_length
+from tasks.common.console import console, stage
 from tasks.common.data.batching import BatchSampler
 from tasks.common.errors import UsageError
 from tasks.common.files import save_atomically, save_json
+from tasks.common.inference.examples import (
+    cut,
+    make_examples_csv,
+    rank_sentences,
+    score_sentences,
+    select_examples,
+    show_examples,
+)
 from tasks.common.inference.predictor import Lengths, Predictor, generate_texts
 from tasks.common.metrics.base import Metric, SentenceStats
 from tasks.common.metrics.bootstrap import Bootstrap
+from tasks.common.task import Task
 
+WIDTH_IN_FILES = 160  # characters of the table of examples where standard output is not a terminal
 NUM_LENGTH_GROUPS = 6  # groups of about the same number of examples, from short sources to long ones
 
 
 def evaluate(
     predictor: Predictor, split: str, config: SearchConfig, run: Path, baseline: Path | None = None
 ) -> dict[str, Any]:
-    """Generate for a split and score it. SPLIT.json, SPLIT.txt and SPLIT.png are saved in ``run``/evaluation.
+    """Generate for a split and score it. SPLIT.json, .txt, .examples.csv and .png are saved in ``run``/evaluation.
 
     Args:
         predictor: The model or ensemble.
@@ -39,7 +51,8 @@ def evaluate(
         The report, as saved in SPLIT.json.
     """
     task = predictor.task
-    examples = task.load(split)
+    with stage(f"reading the {split} data"):
+        examples = task.load(split)
     lengths = task.example_lengths(examples)
     source_lengths = [source for source, _ in lengths]
     # A real-time factor is that of the whole model; otherwise the frozen part has been computed in training.
@@ -50,9 +63,17 @@ def evaluate(
     seconds = time.monotonic() - started
     references = [list(given) for given in examples["references"]]
     metrics = task.metrics_for(examples)
-    stats = [metric.sufficient_stats(hypotheses, references) for metric in metrics]
-    scored = list(zip(metrics, stats, strict=True))
     bootstrap = Bootstrap(len(examples))
+    stats, intervals = [], {}
+    with stage("computing metrics and their intervals", len(metrics)) as advance:
+        for metric in metrics:
+            stats.append(metric.sufficient_stats(hypotheses, references))
+            intervals[metric.name] = bootstrap.interval(metric, stats[-1])
+            advance(1)
+    scored = list(zip(metrics, stats, strict=True))
+    length_axis = LengthAxis.choose(task, source_lengths, references)
+    scores = score_sentences(metrics, stats)
+    sources = [task.describe_source(source) for source in examples["source"]]
     duration_s = sum(source_lengths) * (task.report.frame_duration_s or 0.0)
     report: dict[str, Any] = {
         "split": split,
@@ -60,10 +81,12 @@ def evaluate(
         "models": len(predictor.models),
         "examples": len(examples),
         "metrics": {metric.name: metric.aggregate(own.sum(axis=0)) for metric, own in scored},
-        "intervals": {metric.name: bootstrap.interval(metric, own) for metric, own in scored},
+        "units": {metric.name: metric.unit for metric in metrics},
+        "intervals": intervals,
         "signature": {metric.name: metric.signature(references) for metric in metrics},
         "perplexity": compute_perplexity(predictor, encoded, encoded_lengths) if task.report.perplexity else None,
-        "by_length": score_by_length(*scored[0], source_lengths),
+        "length_axis": length_axis.title,
+        "by_length": score_by_length(*scored[0], length_axis),
         "baselines": {
             rule: {metric.name: metric(outputs, references) for metric in metrics if metric.fast}
             for rule, outputs in task.report.baselines(examples).items()
@@ -74,6 +97,17 @@ def evaluate(
         "sentences_per_second": round(len(examples) / seconds, 1),
         "real_time_factor": seconds / duration_s if duration_s else None,
         "hypotheses": f"{split}.txt",
+        "selected": [
+            {
+                "group": group,
+                "example": row + 1,
+                "score": scores[metrics[0].name][row],
+                "source": cut(sources[row] or f"example {row + 1}", task.truncation_side),
+                "reference": cut(references[row][0]),
+                "hypothesis": cut(hypotheses[row]),
+            }
+            for group, row in select_examples(rank_sentences(metrics, scores))
+        ],
     }
     systems = {str(run): report["by_length"]}
     if baseline is not None:
@@ -83,14 +117,17 @@ def evaluate(
             metric.name: bootstrap.compare(metric, own, other)
             for (metric, own), other in zip(scored, others, strict=True)
         }
-        systems[str(baseline)] = score_by_length(task.metrics[0], others[0], source_lengths)
+        systems[str(baseline)] = score_by_length(task.metrics[0], others[0], length_axis)
     folder = run / "evaluation"
     save_atomically(folder / f"{split}.txt", "".join(f"{text}\n" for text in hypotheses))
     listing = task.report.listing(hypotheses, references)
     if listing:
         save_atomically(folder / f"{split}.listing.txt", listing)
-    plot_by_length(systems, task.metrics[0].name, folder / f"{split}.png")
+    save_atomically(folder / f"{split}.examples.csv", make_examples_csv(sources, references, hypotheses, scores))
+    plot_by_length(systems, length_axis.title, metrics[0].label, folder / f"{split}.png")
     save_json(folder / f"{split}.json", report)
+    names = f"{split}.json, {split}.txt, {split}.examples.csv, {split}.png{f', {split}.listing.txt' if listing else ''}"
+    console.print(f"{folder}: {names}", markup=False)
     return report
 
 
@@ -101,19 +138,52 @@ def compute_perplexity(predictor: Predictor, examples: datasets.Dataset, lengths
     Only models with the same vocabulary can be compared by it. None for decoders that are not label-synchronous.
     """
     total, tokens = 0.0, 0
-    for rows in BatchSampler(lengths, predictor.task.config.batch, seed=0).by_length():
-        batch = predictor.task.collate(examples, rows).to(predictor.device)
-        decoder, memory = predictor.encode(batch.source)
-        if not decoder.is_label_synchronous:
-            return None
-        memory = memory if batch.source_index is None else memory.repeat(batch.source_index)
-        total += float(decoder.log_likelihood(batch.tokens, memory).sum())
-        tokens += batch.num_target_tokens
+    with stage("computing perplexity", len(lengths)) as advance:
+        for rows in BatchSampler(lengths, predictor.task.config.batch, seed=0).by_length():
+            batch = predictor.task.collate(examples, rows).to(predictor.device)
+            decoder, memory = predictor.encode(batch.source)
+            if not decoder.is_label_synchronous:
+                return None
+            memory = memory if batch.source_index is None else memory.repeat(batch.source_index)
+            total += float(decoder.log_likelihood(batch.tokens, memory).sum())
+            tokens += batch.num_target_tokens
+            advance(len(rows))
     return math.exp(-total / tokens)
 
 
-def score_by_length(metric: Metric, stats: SentenceStats, lengths: Sequence[int]) -> list[dict[str, Any]]:
-    """Score groups of sources of similar length, from short to long."""
+@dataclass(frozen=True)
+class LengthAxis:
+    """What a table by length is ordered by.
+
+    Attributes:
+        title: The quantity with its unit, as "source length (tokens)".
+        lengths: The length of each example.
+        step: The unit of the title that one unit of ``lengths`` is, if that is not 1: a frame's seconds.
+    """
+
+    title: str
+    lengths: Sequence[int]
+    step: float = 1.0
+
+    @classmethod
+    def choose(cls, task: Task, source_lengths: Sequence[int], references: Sequence[Sequence[str]]) -> "LengthAxis":
+        """Choose the lengths of the sources, or where all are equal, as those of images, of the first references."""
+        if len(set(source_lengths)) <= 1:
+            return cls("reference length (words)", [len(given[0].split()) for given in references])
+        if task.report.frame_duration_s:
+            return cls("source length (seconds)", source_lengths, task.report.frame_duration_s)
+        return cls(f"source length ({task.source_unit})", source_lengths)
+
+    def describe(self, lower: int, upper: int) -> str:
+        """Describe a range of lengths."""
+        form = "d" if self.step == 1.0 else ".2f"
+        ends = [format(end if self.step == 1.0 else end * self.step, form) for end in (lower, upper)]
+        return "-".join(dict.fromkeys(ends))
+
+
+def score_by_length(metric: Metric, stats: SentenceStats, axis: LengthAxis) -> list[dict[str, Any]]:
+    """Score groups of examples of similar length, from short to long."""
+    lengths = axis.lengths
     quantiles = np.quantile(lengths, np.linspace(0, 1, NUM_LENGTH_GROUPS + 1)[1:])
     uppers = np.unique(quantiles.round().astype(int)).tolist()
     lowers = [min(lengths), *(upper + 1 for upper in uppers[:-1])]
@@ -122,7 +192,7 @@ def score_by_length(metric: Metric, stats: SentenceStats, lengths: Sequence[int]
         rows = [row for row, length in enumerate(lengths) if lower <= length <= upper]
         if rows:
             score = metric.aggregate(stats[rows].sum(axis=0))
-            groups.append({"length": f"{lower}-{upper}", "examples": len(rows), "score": score})
+            groups.append({"length": axis.describe(lower, upper), "examples": len(rows), "score": score})
     return groups
 
 
@@ -142,11 +212,12 @@ def load_hypotheses(folder: Path, split: str, count: int) -> list[str]:
 
 
 def print_report(report: dict[str, Any]) -> None:
-    """Print the scores with their intervals and signatures."""
+    """Print the scores with their units, intervals and signatures, and the selected examples."""
     print(f"{report['split']}: {report['examples']} examples, beam {report['search']['beam']}")
     for name, value in report["metrics"].items():
         low, high = report["intervals"][name]
-        line = f"{name:16} {value:7.2f}  95 % interval {low:.2f} to {high:.2f}  {report['signature'][name]}"
+        unit = report["units"][name]
+        line = f"{name:16} {value:7.2f} {unit:1}  95 % interval {low:.2f} to {high:.2f}  {report['signature'][name]}"
         if "baseline" in report:
             other = report["baseline"][name]
             line += f"  {other['difference']:+.2f} against {report['baseline']['run']}, p = {other['p']:.3f}"
@@ -154,10 +225,15 @@ def print_report(report: dict[str, Any]) -> None:
     for rule, values in report["baselines"].items():
         print(f"{rule}: " + ", ".join(f"{name} {value:.2f}" for name, value in values.items()))
     if report["perplexity"] is not None:
-        print(f"{'perplexity':16} {report['perplexity']:7.2f}")
+        print(f"{'perplexity':16} {report['perplexity']:7.2f}    per token of the references")
     for name, value in report["diversity"].items():
         print(f"{name:16} {value:7.2f}")
     if report["real_time_factor"] is not None:
-        print(f"real-time factor {report['real_time_factor']:.4f}")
+        print(f"real-time factor {report['real_time_factor']:.4f} seconds for a second of input")
+    metric = next(iter(report["metrics"]))
+    print(f"{metric} by {report['length_axis']}")
     for group in report["by_length"]:
-        print(f"  source length {group['length']:>9}   {group['examples']:6} examples   {group['score']:7.2f}")
+        print(f"  {group['length']:>11}   {group['examples']:6} examples   {group['score']:7.2f}")
+    print(f"examples by their own {metric}")
+    output = Console(width=None if Console().is_terminal else WIDTH_IN_FILES)
+    output.print(show_examples(report["selected"], metric))

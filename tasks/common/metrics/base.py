@@ -35,6 +35,8 @@ class Metric:
         higher_is_better: Whether a higher value is better.
         signature: Returns the signature to quote with the value, given the references it was computed on.
         fast: Whether training computes it at each evaluation; otherwise only the command evaluate does.
+        aggregate_sentence: Computes the metric from the statistics of one sentence, if not as from a sum.
+        unit: "%" or empty, for a metric that is a number of points.
     """
 
     name: str
@@ -43,10 +45,17 @@ class Metric:
     higher_is_better: bool = True
     signature: Callable[[Sequence[Sequence[str]]], str] = lambda references: ""
     fast: bool = True
+    aggregate_sentence: Callable[[np.ndarray], float] | None = None
+    unit: str = ""
 
     def __call__(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
         """Compute the metric of a corpus; ``references[i]`` are all references for ``hypotheses[i]``."""
         return self.aggregate(self.sufficient_stats(hypotheses, references).sum(axis=0))
+
+    @property
+    def label(self) -> str:
+        """The name with the unit, for an axis."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
 
     @property
     def selection_metric(self) -> SelectionMetric:

@@ -87,8 +87,8 @@ def caption_metrics(exact_match: bool) -> tuple[Metric, ...]:
         num_references = counts.pop() if len(counts) == 1 else "var"
         return f"pycocoevalcap:{version('pycocoevalcap')}|tok:ptb|refs:{num_references}"
 
-    def metric(name, sufficient_stats, aggregate, fast=True) -> Metric:
-        return Metric(name, sufficient_stats, aggregate, signature=signature, fast=fast)
+    def metric(name, sufficient_stats, aggregate, fast=True, unit="") -> Metric:
+        return Metric(name, sufficient_stats, aggregate, signature=signature, fast=fast, unit=unit)
 
     coco = (
         metric("cider", cider_stats, mean_percent),
@@ -96,7 +96,7 @@ def caption_metrics(exact_match: bool) -> tuple[Metric, ...]:
         metric("meteor", meteor_stats, meteor_aggregate, fast=False),
         metric("rouge_l", rouge_stats, mean_percent),
     )
-    return (metric("exact_match", exact_stats, mean_percent), *coco) if exact_match else coco
+    return (metric("exact_match", exact_stats, mean_percent, unit="%"), *coco) if exact_match else coco
 
 
 def exact_stats(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:

@@ -51,7 +51,7 @@ def word_error_metrics(normalize: Callable[[str], str], normalization_name: str)
     characters = stats_of_errors(jiwer.process_characters, "characters")
     in_reference, in_alignment, errors = [1, 1, 0, 1], [1, 1, 1, 1], [1, 1, 1, 0]
     return tuple(
-        Metric(name, stats, rate(numerator, denominator), higher_is_better=False, signature=signature)
+        Metric(name, stats, rate(numerator, denominator), higher_is_better=False, signature=signature, unit="%")
         for name, stats, numerator, denominator in (
             ("wer", words, errors, in_reference),
             ("cer", characters, errors, in_reference),

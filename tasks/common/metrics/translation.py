@@ -1,5 +1,6 @@
 """Metrics of translation, by sacreBLEU (Post 2018)."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,7 +31,15 @@ def sacrebleu_metric(name: str, scorer: Any, higher_is_better: bool = True, fast
         scorer.num_refs = counts.pop() if len(counts) == 1 else -1  # sacreBLEU's own value for "it varies"
         return str(scorer.get_signature())
 
-    return Metric(name, sufficient_stats, aggregate, higher_is_better, signature, fast)
+    sentence_scorer = copy.copy(scorer)
+    sentence_scorer.effective_order = True  # of BLEU: a sentence of three words has no 4-grams, and scores 100 without
+
+    def aggregate_sentence(stats: np.ndarray) -> float:
+        return float(sentence_scorer._compute_score_from_stats(stats.tolist()).score)
+
+    return Metric(
+        name, sufficient_stats, aggregate, higher_is_better, signature, fast, aggregate_sentence=aggregate_sentence
+    )
 
 
 def translation_metrics(language: str) -> tuple[Metric, ...]:

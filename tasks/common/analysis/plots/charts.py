@@ -38,16 +38,19 @@ def show_alignment(
     return image
 
 
-def plot_by_length(systems: Mapping[str, Sequence[Mapping[str, Any]]], metric: str, path: Path) -> None:
-    """Plot a metric against the length of the source, one line for each system.
+def plot_by_length(
+    systems: Mapping[str, Sequence[Mapping[str, Any]]], length_axis: str, metric: str, path: Path
+) -> None:
+    """Plot a metric against the length of the examples, one line for each system.
 
     Args:
         systems: By name, the ``by_length`` groups of an evaluation report: dicts with ``length`` and ``score``.
-        metric: Name of the metric.
+        length_axis: What the length is, with its unit.
+        metric: Name of the metric, with its unit.
         path: The PNG file.
     """
     curves = {name: [(group["length"], group["score"]) for group in groups] for name, groups in systems.items()}
-    plot_lines(curves, "source length (tokens, frames or regions)", metric, path, marker="o")
+    plot_lines(curves, length_axis, metric, path, marker="o")
 
 
 def plot_curves(systems: Mapping[str, Sequence[tuple[int, float]]], metric: str, path: Path) -> None:

@@ -52,14 +52,14 @@ def test_the_scale_of_an_alignment_is_from_zero_to_one_and_labeled(saved, tmp_pa
 )
 def test_axes_end_where_a_percentage_ends_but_not_below_larger_values(values, low, high, saved, tmp_path):
     groups = [{"length": f"{index}-{index}", "score": value} for index, value in enumerate(values)]
-    plots.plot_by_length({"run": groups}, "bleu", tmp_path / "length.png")
+    plots.plot_by_length({"run": groups}, "source length (tokens)", "bleu", tmp_path / "length.png")
     plots.plot_curves({"run": list(enumerate(values))}, "validation bleu", tmp_path / "curves.png")
     for shown in saved:
         bottom, top = shown.axes[0].get_ylim()
         assert bottom == low if low is not None else bottom < min(values)
         assert top == high if high is not None else top > max(values)
     assert [labels(shown) for shown in saved] == [
-        {"source length (tokens, frames or regions)", "bleu"},
+        {"source length (tokens)", "bleu"},
         {"training steps", "validation bleu"},
     ]
 

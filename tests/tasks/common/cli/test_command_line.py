@@ -179,6 +179,11 @@ def test_evaluate_leaves_scores_hypotheses_and_a_plot(train, capsys):
     assert report["metrics"]["bleu"] == pytest.approx(sacrebleu.corpus_bleu(outputs, [*streams]).score)
     assert any(f"{report['metrics']['bleu']:.2f}" in line and report["signature"]["bleu"] in line for line in printed)
     assert is_image(folder / "test.png")
+    rows = list(csv.DictReader((folder / "test.examples.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["hypothesis"] for row in rows] == outputs
+    assert rows[0].keys() == {"example", "source", "reference", "hypothesis", "bleu", "bleu_lowercase", "chrf"}
+    assert "bleu by source length (tokens)" in printed
+    assert len(report["selected"]) == 12 and sum("median" in line for line in printed) == 1
 
 
 def test_evaluate_against_another_run_needs_its_hypotheses_and_tests_the_difference(train, capsys):
