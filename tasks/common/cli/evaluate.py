@@ -10,6 +10,7 @@ import tasks
 from decoders.config import SearchConfig
 from tasks.common.cli.arguments import parse, parse_run_argument
 from tasks.common.cli.models import load_predictor
+from tasks.common.console import console
 from tasks.common.data.tables import SPLITS
 from tasks.common.errors import unknown_name
 from tasks.common.inference import evaluation
@@ -59,3 +60,9 @@ def evaluate(task: str, arguments: list[str]) -> None:
     predictor = load_predictor(task, run, options.rerank, options.rerank_weight, options.ensemble, **changes)
     baseline = Path(options.baseline) if options.baseline else None
     evaluation.print_report(evaluation.evaluate(predictor, options.split, options.search, run, baseline))
+    split = options.split
+    console.print(
+        f"{run / 'evaluation'}: all examples in {split}.examples.csv, scores in {split}.json, the plot by length in "
+        f"{split}.png",
+        markup=False,
+    )

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from decoders.config import SearchConfig
 from tasks.common.analysis.plots import plot_by_length
-from tasks.common.console import console, stage
+from tasks.common.console import stage
 from tasks.common.data.batching import BatchSampler
 from tasks.common.errors import UsageError
 from tasks.common.files import save_atomically, save_json
@@ -126,8 +126,6 @@ def evaluate(
     save_atomically(folder / f"{split}.examples.csv", make_examples_csv(sources, references, hypotheses, scores))
     plot_by_length(systems, length_axis.title, metrics[0].label, folder / f"{split}.png")
     save_json(folder / f"{split}.json", report)
-    names = f"{split}.json, {split}.txt, {split}.examples.csv, {split}.png{f', {split}.listing.txt' if listing else ''}"
-    console.print(f"{folder}: {names}", markup=False)
     return report
 
 
