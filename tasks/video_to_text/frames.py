@@ -184,6 +184,18 @@ def open_video(source: str | bytes) -> Iterator[tuple[InputContainer, VideoStrea
         yield container, stream
 
 
+def video_duration(source: str | bytes) -> float | None:
+    """Return the seconds that a video lasts; None for anything that does not say when its frames are shown."""
+    try:
+        timestamps, _, time_base = frame_timestamps(source)
+    except (MediaError, OSError, ValueError):  # a folder of images, an array, or what PyAV can't open
+        return None
+    if timestamps is None or len(timestamps) < 2:
+        return None
+    count = len(timestamps)
+    return (timestamps[-1] - timestamps[0]) * time_base * count / (count - 1)
+
+
 def frame_timestamps(source: str | bytes) -> tuple[list[int] | None, list[int], float]:
     """Read when each frame is shown, without decoding any.
 

@@ -34,9 +34,10 @@ from tasks.common.metrics.speech import word_error_metrics
 from tasks.common.text.normalization import normalize_text
 from tasks.common.training.attention_monitor import DiagonalityMonitor
 from tasks.toy_world.datasets import toy_captioned_videos
+from tasks.toy_world.videos import FRAME_RATE_HZ
 from tasks.video_to_text.augmentation import VideoAugmentConfig, augment_frames
 from tasks.video_to_text.data import SUFFIXES, VideoProbe, read_captioned_videos
-from tasks.video_to_text.frames import FrameConfig, read_frames
+from tasks.video_to_text.frames import FrameConfig, read_frames, video_duration
 
 DEFAULT_SIZE = 64  # pixels a side, of frames for a network from scratch
 
@@ -247,9 +248,12 @@ class VideoToText(CaptioningTask[VideoConfig]):
 
     def plot_media_attention(self, source: dict[str, Any], tokens: list[str], weights: Tensor, path: Path) -> None:
         frames = read_frames(file_content(source), self.config.frames, None)
+        duration_s = video_duration(file_content(source))
+        if duration_s is None and self.config.data is None:  # the toy world's own clips are arrays
+            duration_s = len(frames) / FRAME_RATE_HZ
         if self.config.encoder.frame_aggregation != "regions":
-            return plot_frame_attention(frames, weights, tokens, path)
-        plot_region_attention(frames, weights.unflatten(1, (-1, *self.region_grid)), tokens, path)
+            return plot_frame_attention(frames, weights, tokens, path, duration_s)
+        plot_region_attention(frames, weights.unflatten(1, (-1, *self.region_grid)), tokens, path, duration_s)
 
 
 def is_folder_of_frames(path: Path) -> bool:

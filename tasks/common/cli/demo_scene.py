@@ -17,6 +17,7 @@ from decoders.base import EOS
 from tasks.common.analysis.plots import AudioPanel, ImagePanel, TextPanel, VideoPanel, plot_scene
 from tasks.common.data.cache import unpack_array
 from tasks.toy_world.grammar import COLORS
+from tasks.toy_world.videos import FRAME_RATE_HZ
 
 # Words whose attention is not shown on images; and on videos, where each word takes more space.
 FUNCTION_WORDS = frozenset(("a", "an", "and", "are", "is", "of", "the", "there", "to", "while", ".", ","))
@@ -45,6 +46,11 @@ class Example:
     def sentence(self) -> str:
         return self.task.detokenize(self.tokens)
 
+    @property
+    def reference(self) -> str:
+        """The reference that equals the sentence, or else the first one."""
+        return self.sentence if self.sentence in self.references else self.references[0]
+
     def words(self) -> tuple[list[str], Float[Tensor, "words source"]]:
         """Return the words of the sentence and their weights; the end of the sentence only if there are no words."""
         count = max(1, len(self.tokens))
@@ -66,7 +72,6 @@ def plot_examples(
     """
     plot_scene(
         description,
-        video.references[0],
         text_panel(text),
         audio_panel(audio),
         image_panel(image),
@@ -87,7 +92,11 @@ def text_panel(example: Example) -> TextPanel:
     task = example.task
     source = task.source_tokenizer.display_tokens([*task.source_token_ids([example.source])[0], EOS])
     return TextPanel(
-        "Read (German text)", example.sentence, *example.words(), [token.removeprefix("·") for token in source]
+        "Read (German text)",
+        example.sentence,
+        example.reference,
+        *example.words(),
+        [token.removeprefix("·") for token in source],
     )
 
 
@@ -95,7 +104,7 @@ def audio_panel(example: Example) -> AudioPanel:
     """Show a transcript: the audio frames that each word attended to, over a spectrogram."""
     features = unpack_array(example.source[0])
     duration_s = len(features) * example.task.report.frame_duration_s
-    return AudioPanel("Heard (audio)", example.sentence, *example.words(), features, duration_s)
+    return AudioPanel("Heard (audio)", example.sentence, example.reference, *example.words(), features, duration_s)
 
 
 def image_panel(example: Example) -> ImagePanel:
@@ -103,7 +112,7 @@ def image_panel(example: Example) -> ImagePanel:
     words, weights = without(FUNCTION_WORDS, *example.words())
     regions = weights.unflatten(1, (math.isqrt(weights.size(1)), -1))
     image = np.asarray(Image.open(io.BytesIO(example.source["bytes"])).convert("RGB"))
-    return ImagePanel("Seen (image)", example.sentence, words, regions, image)
+    return ImagePanel("Seen (image)", example.sentence, example.reference, words, regions, image)
 
 
 def video_panel(example: Example) -> VideoPanel:
@@ -112,7 +121,8 @@ def video_panel(example: Example) -> VideoPanel:
     task = example.task
     grid = task.region_grid if task.config.encoder.frame_aggregation == "regions" else (1, 1)
     frames = np.load(io.BytesIO(example.source["bytes"]), allow_pickle=False)
-    return VideoPanel("Watched (video)", example.sentence, words, weights.unflatten(1, (-1, *grid)), frames)
+    regions, duration_s = weights.unflatten(1, (-1, *grid)), len(frames) / FRAME_RATE_HZ
+    return VideoPanel("Watched (video)", example.sentence, example.reference, words, regions, frames, duration_s)
 
 
 def without(

@@ -11,17 +11,19 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from torch import Tensor
 
-from tasks.common.analysis.plots.figure import TOKEN_STYLE, save_figure
+from tasks.common.analysis.plots.figure import TOKEN_STYLE, save_figure, show_sentence
 
 
 def plot_alignment(
     weights: Float[Tensor, "target source"], target: Sequence[str], source: Sequence[str], path: Path
 ) -> None:
     """Plot the attention weights of each target token (rows) over the source tokens (columns), darker for larger."""
-    figure = Figure(figsize=(2 + 0.42 * len(source), 1.2 + 0.34 * len(target)))
+    width = 2 + 0.42 * len(source)
+    figure = Figure(figsize=(width, 1.6 + 0.34 * len(target)), layout="constrained")
     axes = figure.add_subplot()
     image = show_alignment(axes, weights, target, source)
     figure.colorbar(image, ax=axes, fraction=0.03, pad=0.02, label="attention weight")
+    show_sentence(figure, target, width)
     save_figure(figure, path)
 
 

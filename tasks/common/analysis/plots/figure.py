@@ -1,6 +1,8 @@
 """Shared parts of all plots: fonts for any script, saving, and frames darkened where they are not attended to."""
 
+import textwrap
 import warnings
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,10 +28,17 @@ if MPLFONTS is not None and MPLFONTS.origin:
     font_manager.fontManager.addfont(Path(MPLFONTS.origin).parent / "fonts" / "NotoSansCJKsc-Regular.otf")
 FONTS = ["DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC"]
 INSTALLED_FONTS = [font for font in FONTS if font in font_manager.get_font_names()]
+CHARACTERS_PER_INCH = 10  # of titles
 TOKEN_STYLE: dict[str, Any] = {
     "fontfamily": INSTALLED_FONTS,
     "parse_math": False,
 }  # "$" in a token is a plain character
+
+
+def show_sentence(figure: Figure, tokens: Sequence[str], width: float) -> None:
+    """Show the sentence of display tokens as the title of a figure of so many inches."""
+    text = "".join(tokens).replace("·", " ").removesuffix("</s>").strip()
+    figure.suptitle(textwrap.fill(text, round(CHARACTERS_PER_INCH * width)), fontsize=11, **TOKEN_STYLE)
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = 120) -> None:
@@ -48,6 +57,15 @@ def remove_ticks(axes: Axes) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
+
+
+def show_times(
+    axes: Axes, indices: np.ndarray, num_frames: int, duration_s: float, frame_width: int, gap: int = 0
+) -> None:
+    """Label frames that ``join_frames`` joined with the seconds at which they begin."""
+    centers = [position * (frame_width + gap) + (frame_width - 1) / 2 for position in range(len(indices))]
+    axes.set_xticks(centers, [f"{index * duration_s / num_frames:.2f} s" for index in indices], fontsize=8)
+    axes.tick_params(length=0)
 
 
 def pick_frames(num_frames: int, max_frames: int) -> np.ndarray:

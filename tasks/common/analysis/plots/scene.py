@@ -15,12 +15,14 @@ from torch import Tensor
 
 from tasks.common.analysis.plots.charts import show_alignment
 from tasks.common.analysis.plots.figure import (
+    CHARACTERS_PER_INCH,
     TOKEN_STYLE,
     darken,
     join_frames,
     pick_frames,
     remove_ticks,
     save_figure,
+    show_times,
     upsample_weights,
 )
 from tasks.common.analysis.plots.media import show_audio
@@ -30,11 +32,10 @@ DPI = 150
 FONT_SIZE = 10
 TITLE_HEIGHT = 0.45  # inches of a panel's title
 LABEL_HEIGHT = 0.2  # inches of a word above its image
-CHARACTERS_PER_INCH = 10  # of bold titles
 CLIP_FRAMES = 8  # of the video without highlights
 WORD_FRAMES = 4  # of the video for each word
-WORDS_PER_ROW = 3  # of the video panel
-MAX_WORDS = 9  # of the image and the video panel
+WORDS_PER_ROW = 2  # of the video panel
+MAX_WORDS = 8  # of the image and the video panel
 MIN_CELLS = 6  # of the image panel: limits the size of its images
 
 
@@ -45,19 +46,24 @@ class Panel:
     Attributes:
         title: The modality of the source.
         sentence: The generated sentence.
+        reference: A correct sentence.
         words: Words of the sentence.
         weights: The attention weights of the words, (words, ...).
     """
 
     title: str
     sentence: str
+    reference: str
     words: Sequence[str]
     weights: Tensor
 
-    def show_title(self, figure: SubFigure, width: float) -> None:
-        """Show the title on a panel of so many inches."""
-        text = textwrap.fill(f"{self.title}: {self.sentence}", round(CHARACTERS_PER_INCH * width))
+    def show_sentences(self, figure: SubFigure, width: float, note: str = "") -> None:
+        """Show the sentence above a panel of so many inches, and the reference, with a note, below it."""
+        characters = round(CHARACTERS_PER_INCH * width)
+        text = textwrap.fill(f"{self.title}: {self.sentence}", characters)
         figure.suptitle(text, fontsize=FONT_SIZE + 1, fontweight="bold", **TOKEN_STYLE)
+        below = textwrap.fill(f"Reference: {self.reference}", characters) + note
+        figure.supxlabel(below, fontsize=FONT_SIZE, color="tab:blue", **TOKEN_STYLE)
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class TextPanel(Panel):
         image = show_alignment(axes, self.weights, self.words, self.source)
         colorbar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, label="attention weight")
         colorbar.ax.tick_params(labelsize=FONT_SIZE - 2)
-        self.show_title(figure, WIDTH / 2)
+        self.show_sentences(figure, WIDTH / 2)
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ class AudioPanel(Panel):
         top.set_ylabel("mel band")
         top.tick_params(labelsize=FONT_SIZE - 2)
         bottom.tick_params(labelsize=FONT_SIZE)
-        self.show_title(figure, WIDTH / 2)
+        self.show_sentences(figure, WIDTH / 2)
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ class ImagePanel(Panel):
         for cell, word, regions in zip(cells[1:], self.words, self.weights, strict=False):
             show_regions(cell, self.image[None], regions[None], np.zeros(1, dtype=int))
             cell.set_title(word, **TOKEN_STYLE, fontsize=FONT_SIZE)
-        self.show_title(figure, WIDTH)
+        self.show_sentences(figure, WIDTH)
 
     @property
     def num_cells(self) -> int:
@@ -117,7 +123,7 @@ class ImagePanel(Panel):
     @property
     def height(self) -> float:
         """Height in inches."""
-        return TITLE_HEIGHT + LABEL_HEIGHT + WIDTH / self.num_cells
+        return TITLE_HEIGHT + 2 * LABEL_HEIGHT + WIDTH / self.num_cells
 
 
 @dataclass(frozen=True)
@@ -125,24 +131,29 @@ class VideoPanel(Panel):
     """The frames of a video, and for each word its attended regions: ``weights`` is (words, states, rows, columns)."""
 
     frames: UInt8[np.ndarray, "frames height width 3"]
+    duration_s: float
 
-    word_height: ClassVar[float] = LABEL_HEIGHT + WIDTH / WORDS_PER_ROW / WORD_FRAMES  # inches
+    word_height: ClassVar[float] = 2 * LABEL_HEIGHT + WIDTH / WORDS_PER_ROW / WORD_FRAMES  # inches
 
     def show(self, figure: SubFigure) -> None:
         heights = [WIDTH / CLIP_FRAMES, *[self.word_height] * self.num_rows]
         grid = figure.add_gridspec(self.num_rows + 1, WORDS_PER_ROW, height_ratios=heights)
         clip = figure.add_subplot(grid[0, :])
         remove_ticks(clip)
-        frames = self.frames[pick_frames(len(self.frames), CLIP_FRAMES)]
-        clip.imshow(join_frames(frames, gap=1), interpolation="nearest")
+        indices = pick_frames(len(self.frames), CLIP_FRAMES)
+        clip.imshow(join_frames(self.frames[indices], gap=1), interpolation="nearest")
+        self.show_times(clip, indices)
         indices = pick_frames(len(self.frames), WORD_FRAMES)
         for number, (word, regions) in enumerate(zip(self.words[:MAX_WORDS], self.weights, strict=False)):
             cell = figure.add_subplot(grid[1 + number // WORDS_PER_ROW, number % WORDS_PER_ROW])
             show_regions(cell, self.frames, regions, indices)
+            self.show_times(cell, indices)
             cell.set_title(word, **TOKEN_STYLE, fontsize=FONT_SIZE, pad=3)
-        note = "cyan lines: regions with at least half of the word's largest attention weight"
-        figure.supxlabel(note, fontsize=FONT_SIZE - 1, color="dimgray")
-        self.show_title(figure, WIDTH)
+        note = "\n(cyan lines: regions with at least half of the word's largest attention weight)"
+        self.show_sentences(figure, WIDTH, note)
+
+    def show_times(self, axes: Axes, indices: np.ndarray) -> None:
+        show_times(axes, indices, len(self.frames), self.duration_s, self.frames.shape[2], gap=1)
 
     @property
     def num_rows(self) -> int:
@@ -152,12 +163,11 @@ class VideoPanel(Panel):
     @property
     def height(self) -> float:
         """Height in inches."""
-        return TITLE_HEIGHT + LABEL_HEIGHT + WIDTH / CLIP_FRAMES + self.num_rows * self.word_height
+        return TITLE_HEIGHT + 3 * LABEL_HEIGHT + WIDTH / CLIP_FRAMES + self.num_rows * self.word_height
 
 
 def plot_scene(
-    reference: str,
-    video_reference: str,
+    description: str,
     text: TextPanel,
     audio: AudioPanel,
     image: ImagePanel,
@@ -167,19 +177,16 @@ def plot_scene(
     """Plot one scene in four modalities, each with the sentence generated from it and the attention of its words.
 
     Args:
-        reference: A correct description of the scene.
-        video_reference: A correct description of what happens in the video.
+        description: A correct description of the scene.
         text: The scene described in another language.
         audio: The scene described in a recording.
         image: The scene as an image.
         video: The scene as a video.
         path: The PNG file.
     """
-    heights = [2.0 + 0.19 * max(len(text.words), len(audio.words)), image.height, video.height]
+    heights = [2.4 + 0.19 * max(len(text.words), len(audio.words)), image.height, video.height]
     figure = Figure(figsize=(WIDTH, 0.6 + sum(heights)), layout=ConstrainedLayoutEngine(hspace=0.0, h_pad=0.04))
-    lines = [f"Reference: {reference}", f"In the video: {video_reference}"]
-    characters = round(CHARACTERS_PER_INCH * WIDTH)
-    title = "\n".join(textwrap.fill(line, characters) for line in lines)
+    title = textwrap.fill(f"One scene: {description}", round(CHARACTERS_PER_INCH * WIDTH))
     figure.suptitle(title, fontsize=FONT_SIZE + 2, color="tab:blue", **TOKEN_STYLE)
     rows: Any = figure.subfigures(3, 1, height_ratios=heights)
     halves = rows[0].subfigures(1, 2)

@@ -69,12 +69,28 @@ def test_audio_and_frame_attention_have_an_axis_of_time(saved, tmp_path):
     plots.plot_audio_attention(features, random_weights(2, 12), ["a", "b"], 0.5, tmp_path / "audio.png")
     frames = np.random.default_rng(0).integers(0, 256, (20, 8, 6, 3), dtype=np.uint8)
     plots.plot_frame_attention(frames, random_weights(2, 5), ["a", "b"], tmp_path / "frames.png")
+    plots.plot_frame_attention(frames, random_weights(2, 5), ["a", "b"], tmp_path / "frames.png", duration_s=0.8)
+    plots.plot_region_attention(frames, random_weights(2, 5, 2, 2), ["a", "b"], tmp_path / "regions.png", 0.8)
     assert [labels(shown) for shown in saved] == [
         {"feature", "seconds", "attention weight"},
         {"time (frames)", "attention weight"},
+        {"time (seconds)", "attention weight"},
+        {"a", "b"},
     ]
     assert saved[0].axes[1].get_xlim() == (0, 0.5)
-    assert saved[1].axes[1].get_xlim() == (0, 20)
+    assert [shown.axes[1].get_xlim() for shown in saved[1:3]] == [(0, 20), (0, 0.8)]
+    assert saved[3].axes[-1].get_xticklabels()[-1].get_text() == "0.76 s"
+
+
+def test_every_plot_of_attention_has_the_sentence_as_its_title(saved, tmp_path):
+    tokens = ["·a", "·re", "d", "·seven", ".", "</s>"]
+    frames = np.zeros((4, 8, 8, 3), dtype=np.uint8)
+    plots.plot_alignment(random_weights(6, 3), tokens, ["a", "b", "</s>"], tmp_path / "text.png")
+    plots.plot_audio_attention(np.zeros((50, 8)), random_weights(6, 12), tokens, 0.5, tmp_path / "audio.png")
+    plots.plot_image_attention(Image.fromarray(frames[0]), random_weights(6, 2, 2), tokens, tmp_path / "image.png")
+    plots.plot_frame_attention(frames, random_weights(6, 4), tokens, tmp_path / "frames.png")
+    plots.plot_region_attention(frames, random_weights(6, 4, 2, 2), tokens, tmp_path / "regions.png")
+    assert [" ".join(shown.get_suptitle().split()) for shown in saved] == ["a red seven."] * 5
 
 
 def test_each_token_has_its_own_copy_of_an_image_and_of_a_video(saved, tmp_path):
@@ -111,20 +127,25 @@ def test_the_scene_has_all_generated_sentences_and_the_references(saved, tmp_pat
     frames = rng.integers(0, 256, (8, 64, 64, 3), dtype=np.uint8)
     words = ["a", "red", "seven"]
     path = tmp_path / "scene.png"
+    right, source = "a red seven", ["eine", "rote", "Sieben", "</s>"]
     plots.plot_scene(
-        "a red seven",
-        "a red seven stays",
-        plots.TextPanel("Read", "one red seven", words, random_weights(3, 4), ["eine", "rote", "Sieben", "</s>"]),
-        plots.AudioPanel("Heard", "a dead heaven", words, random_weights(3, 10), rng.normal(size=(99, 8)), 0.99),
-        plots.ImagePanel("Seen", "a red one", words, random_weights(3, 4, 4), frames[0]),
-        plots.VideoPanel("Watched", "a red nine", words, random_weights(3, 8, 1, 1), frames),
+        right,
+        plots.TextPanel("Read", "one red seven", right, words, random_weights(3, 4), source),
+        plots.AudioPanel("Heard", "a dead heaven", right, words, random_weights(3, 10), rng.normal(size=(99, 8)), 0.99),
+        plots.ImagePanel("Seen", "a red one", right, words, random_weights(3, 4, 4), frames[0]),
+        plots.VideoPanel("Watched", "a red nine", "a red seven stays", words, random_weights(3, 8, 1, 1), frames, 2.0),
         path,
     )
     (shown,) = saved
     rows = shown.subfigs
     titles = [part.get_suptitle() for part in [*rows[0].subfigs, *rows[1:]]]
     assert titles == ["Read: one red seven", "Heard: a dead heaven", "Seen: a red one", "Watched: a red nine"]
-    assert shown.get_suptitle() == "Reference: a red seven\nIn the video: a red seven stays"
+    assert shown.get_suptitle() == "One scene: a red seven"
+    panels = [*rows[0].subfigs, *rows[1:]]
+    references = [part.get_supxlabel().split("\n")[0] for part in panels]
+    assert references == ["Reference: a red seven"] * 3 + ["Reference: a red seven stays"]
+    times = [tick.get_text() for tick in rows[2].axes[0].get_xticklabels()]
+    assert times[:2] == ["0.00 s", "0.25 s"] and times[-1] == "1.75 s"
     with Image.open(path) as image:
         assert 1000 < image.width < 2000
     (first, *_) = rows[2].subfigs or [rows[2]]
