@@ -77,7 +77,7 @@ def report_settings_of_raw_data(config: Config, settings: Iterable[str]) -> None
             changed.append(setting)
     if changed:
         have = "has" if len(changed) == 1 else "have"
-        console.print(f"the data are features: {', '.join(changed)} {have} no effect", markup=False)
+        console.print(f"the data are features: {', '.join(changed)} {have} no effect")
 
 
 def config_from_dict(cls: type[T], values: Any, path: Path) -> T:

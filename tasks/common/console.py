@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+# What is printed contains names of files, in which [b] and :smile: are no markup.
+console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 DELAY_S = 2.0  # a stage that takes less time is not announced
 
@@ -72,7 +73,7 @@ def stage(title: str, total: int | None = None, *, announce: bool = True) -> Ite
             yield advance
     else:
         count = "" if total is None else f" ({total:,})"
-        timer = threading.Timer(DELAY_S, console.print, [f"{title}{count} ..."], {"markup": False})
+        timer = threading.Timer(DELAY_S, console.print, [f"{title}{count} ..."])
         timer.daemon = True
         if announce:
             timer.start()
@@ -86,4 +87,4 @@ def warn_once(text: str) -> None:
     """Print a warning, unless this process has printed the same one before."""
     if text not in _said:
         _said.add(text)
-        console.print(text, markup=False)
+        console.print(text)

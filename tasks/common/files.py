@@ -10,27 +10,64 @@ domain.json           likelihoods of the validation split, by which inputs of ot
 evaluation/ plots/
 """
 
+import contextlib
 import itertools
 import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from tasks.common.errors import UsageError
 
 
 def save_atomically(path: Path, content: Callable[[Path], None] | str) -> None:
-    """Write a temporary file, flush it to disk and rename it: a reader gets the old file or the new one."""
+    """Write a temporary file, flush it to disk and rename it: a reader gets the old file or the new one.
+
+    The file has the mode of any other new file, whatever the writer chose: safetensors would keep it from all others.
+
+    Raises:
+        OSError: if it can't be written; then nothing is left of the temporary file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    if isinstance(content, str):
-        temporary.write_text(content, encoding="utf-8")
-    else:
-        content(temporary)
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        if isinstance(content, str):
+            temporary.write_text(content, encoding="utf-8")
+        else:
+            content(temporary)
+        with temporary.open("rb+") as file:  # Windows flushes only what is open for writing
+            os.fsync(file.fileno())
+        temporary.chmod(mode)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def lock_run(folder: Path) -> Iterator[None]:
+    """Keep the run folder for this process; the operating system ends that with the process, however it ends.
+
+    Raises:
+        UsageError: if another process is training in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            try:
+                yield
+            finally:
+                if os.listdir(folder) == [".lock"]:  # nothing was written: leave no folder without a run
+                    shutil.rmtree(folder, ignore_errors=True)
+    except Timeout:
+        raise UsageError(
+            f"another process is training in {folder}: wait until it has ended, or name another folder with --run"
+        ) from None
 
 
 def new_path(folder: Path, stem: str, suffix: str) -> Path:

@@ -81,6 +81,12 @@ class Synthesize:
         return {"audio": {"path": f"{self.split}-{number + 1:04}.flac", "bytes": file.getvalue()}}
 
 
+def unload(library: ctypes.CDLL) -> None:
+    """Unload a library, so that loading it again begins with fresh state."""
+    release = _ctypes.FreeLibrary if os.name == "nt" else _ctypes.dlclose  # each exists on its own system only
+    release(library._handle)
+
+
 def synthesize(text: str, voice: str, *, words_per_minute: int = 170, pitch: int = 50) -> Float[np.ndarray, " samples"]:
     """Synthesize a text with espeak-ng.
 
@@ -120,7 +126,7 @@ def synthesize(text: str, voice: str, *, words_per_minute: int = 170, pitch: int
         engine.espeak_Synchronize()
         engine.espeak_Terminate()
     finally:
-        _ctypes.dlclose(engine._handle)
+        unload(engine)
     samples = np.concatenate(blocks).astype(np.float32) / 32768
     return np.clip(resample_poly(samples, SAMPLE_RATE_HZ, engine_rate_hz), -1, 1).astype(
         np.float32

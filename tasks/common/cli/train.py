@@ -1,6 +1,8 @@
 """The command ``train``."""
 
+import contextlib
 import dataclasses
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Generic, TypeVar
@@ -13,7 +15,7 @@ from tasks.common.cli.flags import as_flag, flag_value, setting_types, typed_set
 from tasks.common.cli.kinds import get_setting
 from tasks.common.config import Config
 from tasks.common.errors import UsageError, unknown_name
-from tasks.common.files import save_json
+from tasks.common.files import lock_run, save_json
 from tasks.common.inference.loading import load_config
 from tasks.common.program import program
 from tasks.common.training.trainer import Trainer
@@ -86,13 +88,19 @@ def parse_train(task: str, arguments: list[str]) -> tuple[TrainOptions, Path]:
         config = load_config(task, Path(init_from))
     options_class = TrainOptions[tasks.package(task).Config]
     options = parse(options_class, flags, f"{program()} {task} train {preset}", TrainOptions(config))
-    if exists and not resume:
-        raise UsageError(f"{folder} holds a run already: continue it with --resume, or name another folder with --run")
+    if not resume:
+        check_unused(folder)
     if resume:
         check_resumable(config, options.config)
     elif init_from:
         check_initialized(config, options.config, flags)
     return options, folder
+
+
+def check_unused(folder: Path) -> None:
+    """Raise UsageError if the folder holds a run."""
+    if (folder / "config.json").is_file():
+        raise UsageError(f"{folder} holds a run already: continue it with --resume, or name another folder with --run")
 
 
 def check_initialized(saved: Config, wanted: Config, flags: list[str]) -> None:
@@ -117,10 +125,14 @@ def check_resumable(saved: Config, wanted: Config) -> None:
 
 def start_training(task: str, config: Config, folder: Path, *, resume: bool, init_from: Path | None = None) -> None:
     """Train a run. Its configuration is saved once the data have been found valid."""
-    trainer = Trainer(tasks.package(task).Task(config), folder, resume=resume, init_from=init_from)
-    if trainer.is_main:
-        save_json(folder / "config.json", {"task": task, "config": dataclasses.asdict(config)})
-    trainer.run()
+    is_main = os.environ.get("RANK", "0") == "0"  # of several processes one holds the folder for all
+    with lock_run(folder) if is_main else contextlib.nullcontext():
+        if is_main and not resume:
+            check_unused(folder)  # again: another process may just have finished there
+        trainer = Trainer(tasks.package(task).Task(config), folder, resume=resume, init_from=init_from)
+        if trainer.is_main:
+            save_json(folder / "config.json", {"task": task, "config": dataclasses.asdict(config)})
+        trainer.run()
 
 
 def train_if_needed(task: str, config: Config, folder: Path) -> None:

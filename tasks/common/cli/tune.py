@@ -71,11 +71,11 @@ def tune(task: str, arguments: list[str]) -> None:
         run = folder / f"trial-{trial.number}"
         try:
             variant_config = parser.parse(variant)[0].config
-            console.print(f"trial {trial.number}: {' '.join(variant)}", markup=False)
+            console.print(f"trial {trial.number}: {' '.join(variant)}")
             start_training(task, variant_config, run, resume=False)
         except UsageError as error:  # sizes that do not go together; the next trial may be better
             message = with_flags(str(error), type(options.config), arguments)
-            console.print(f"trial {trial.number}: {message}", markup=False)
+            console.print(f"trial {trial.number}: {message}")
             raise optuna.TrialPruned from error
         return best_score(run, metric.name, metric.higher_is_better)
 
@@ -156,4 +156,4 @@ def save_results(study: "optuna.Study", folder: Path, metric: str, config: Confi
     save_atomically(folder / "tune.csv", to_csv(rows))
     print(to_markdown(rows), end="")
     best = " ".join(as_flags(tuple(f"{name}={value}" for name, value in trials[0].params.items()), config))
-    console.print(f"best: {best} ({folder / f'trial-{trials[0].number}'}); {folder}: tune.md, tune.csv", markup=False)
+    console.print(f"best: {best} ({folder / f'trial-{trials[0].number}'}); {folder}: tune.md, tune.csv")

