@@ -12,9 +12,13 @@
 --help after any of them lists its flags.
 """
 
+import contextlib
 import os
+import signal
 import sys
 from importlib import import_module
+from types import ModuleType
+from typing import NoReturn
 
 from tasks.common.program import program
 
@@ -43,15 +47,17 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     # Before tokenizers is imported; otherwise it warns whenever a process that prepares batches is forked.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    from tasks.common.errors import UsageError, unknown_name
+    from tasks.common.errors import UsageError, describe_outside_error, unknown_name
     from tasks.common.extras import missing_extra
+    from tasks.common.streams import prepare_streams
 
     try:
+        prepare_streams()
         match arguments:
             case [] | ["-h" | "--help" | "help"] | [_, "-h" | "--help"] if arguments[:1] != ["demo"]:
                 print_overview()
             case ["demo", *flags]:
-                import_module("tasks.common.cli.demo").demo(flags)
+                load("tasks.common.cli.demo").demo(flags)
             case [task, *_] if task not in TASKS:
                 raise unknown_name("task", task, [*TASKS, "demo"])
             case [task]:
@@ -59,23 +65,42 @@ def main(arguments: list[str] | None = None) -> None:
             case [task, command, *_] if command not in commands_of(task):
                 raise unknown_name("command", command, commands_of(task))
             case [task, command, *rest]:
-                getattr(import_module(commands_of(task)[command]), command)(task, rest)
+                getattr(load(commands_of(task)[command]), command)(task, rest)
+        sys.stdout.flush()
     except UsageError as error:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # one of several processes prints it
-            print(f"error: {describe_error(error, arguments)}", file=sys.stderr)
-        sys.exit(2)
-    except ModuleNotFoundError as error:
-        problem = missing_extra(error)
-        if problem is None:
-            raise
-        if os.environ.get("LOCAL_RANK", "0") == "0":
-            print(f"error: {problem}", file=sys.stderr)
-        sys.exit(2)
+        fail(describe_error(error, arguments))
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output has stopped reading
         sys.stdout = None
         sys.exit(141)
+    except Exception as error:
+        is_missing = isinstance(error, ModuleNotFoundError)
+        message = missing_extra(error) if is_missing else describe_outside_error(error)
+        if message is None:
+            raise
+        fail(message)
+
+
+def fail(message: str) -> NoReturn:
+    """Print an error and exit."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # one of several processes prints it
+        print(f"error: {message}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # what was printed before; it may be what failed
+        if sys.stdout is not None:
+            sys.stdout.flush()
+            sys.exit(2)
+    sys.stdout = None  # Python would try again at its end
+    sys.exit(2)
+
+
+def load(name: str) -> ModuleType:
+    """Import the module of a command; Ctrl-C ends the program at once, since libraries are half imported then."""
+    previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        return import_module(name)
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def commands_of(task: str) -> dict[str, str]:

@@ -1,11 +1,41 @@
 """Errors that a user can fix: shown as one line, without a traceback, with exit code 2."""
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
+
+ADVICE = {  # by the number of an operating system's error
+    errno.ENOSPC: "; free some space, then continue a training with --resume",
+    errno.EACCES: "; change its permissions, or name another folder",
+    errno.EROFS: "; name a folder that can be written",
+}
+
+# Packages that read and write files and the network, whose errors are about these, not about the code.
+OUTSIDE = {"av", "httpcore", "httpx", "huggingface_hub", "PIL", "pyarrow", "requests", "safetensors", "soundfile"}
 
 
 class UsageError(ValueError):
     """A user's mistake. The message says what was got, what is allowed, and which flag or file to change."""
+
+
+def describe_outside_error(error: BaseException) -> str | None:
+    """Describe in one line an error of files, the network, an encoding or memory; None for an error of the code."""
+    chain = [error]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    for each in reversed(chain):  # the innermost says what happened
+        packages = {kind.__module__.partition(".")[0] for kind in type(each).__mro__}
+        if isinstance(each, OSError) and each.strerror:
+            where = f"{each.filename}: " if each.filename is not None else ""
+            return f"{where}{each.strerror}{ADVICE.get(each.errno, '')}"
+        if isinstance(each, OSError | UnicodeError | MemoryError) or not OUTSIDE.isdisjoint(packages):
+            lines = str(each).strip().splitlines() or ["out of memory" if isinstance(each, MemoryError) else ""]
+            # An error of a process that prepares batches comes with that process's traceback, and ends with the error.
+            line = lines[-1 if lines[0].startswith("Caught ") else 0]
+            advice = next((text for number, text in ADVICE.items() if os.strerror(number) in line), "")
+            return f"{type(each).__name__}: {line}{advice}"
+    return None
 
 
 def unknown_name(kind: str, got: str, allowed: Iterable[str], hint: str = "") -> UsageError:

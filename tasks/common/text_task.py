@@ -1,7 +1,6 @@
 """The base of all tasks from text to text. Such a task adds its data, its presets and its metrics."""
 
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from tasks.common.data.inputs import InputSegment
 from tasks.common.data.parallel_text import read_lines, text_problem
 from tasks.common.errors import UsageError
 from tasks.common.inference.report import ReportExtras
+from tasks.common.streams import read_standard_input
 from tasks.common.task import Task
 from tasks.common.text.tokenizer import Tokenizer, pad_ids
 
@@ -156,15 +156,17 @@ class TextTask(Task[C]):
         texts: list[str] = []
         for argument in arguments:
             if argument == "-":
-                texts += self.split_file(sys.stdin.buffer.read())
-            elif is_file(argument):
+                texts += self.split_file(read_standard_input())
+            elif exists(argument):
+                if Path(argument).is_dir():
+                    raise UsageError(f"{argument} is a folder: name the files in it")
                 try:
                     texts += self.split_file(Path(argument).read_bytes())
                 except OSError as error:
                     raise UsageError(f"{argument} can't be read ({error.strerror})") from error
             else:
                 if LOOKS_LIKE_FILE.fullmatch(argument):
-                    console.print(f"there is no file {argument}; its name is used as the input text", markup=False)
+                    console.print(f"there is no file {argument}; its name is used as the input text")
                 texts.append(argument)
         sources = [self.parse_source(text) for text in texts]
         return [
@@ -205,9 +207,9 @@ class TextTask(Task[C]):
         plots.plot_alignment(weights, tokens, source_tokens, path)
 
 
-def is_file(name: str) -> bool:
-    """Tell whether a file has this name, also for texts too long for a name, where ``Path.is_file`` raises."""
+def exists(name: str) -> bool:
+    """Tell whether a file, a pipe or a folder has this name; "." and texts too long for a name are texts."""
     try:
-        return Path(name).is_file()
+        return any(map(str.isalnum, name)) and Path(name).exists()
     except OSError:
         return False

@@ -1,7 +1,6 @@
 """Speech recognition: sound in, its words out."""
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property, partial
@@ -28,6 +27,7 @@ from tasks.common.data.cache import pack_array, pad_arrays, unpack_array
 from tasks.common.data.inputs import InputSegment
 from tasks.common.errors import UsageError
 from tasks.common.metrics.speech import word_error_metrics
+from tasks.common.streams import read_standard_input
 from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization, normalize_text
 from tasks.common.text.tokenizer import Tokenizer
@@ -271,7 +271,7 @@ class SpeechRecognition(Task[SpeechConfig]):
         inputs: list[tuple[str, str | bytes]] = []
         for argument in arguments:
             if argument == "-":
-                inputs.append(("standard input", sys.stdin.buffer.read()))
+                inputs.append(("standard input", read_standard_input()))
             elif Path(argument).is_dir():
                 inputs += [(str(file), str(file)) for file in sorted(Path(argument).iterdir()) if file.is_file()]
             else:
@@ -300,7 +300,7 @@ class SpeechRecognition(Task[SpeechConfig]):
                 segments.append(InputSegment([pack_array(frames)], (start, end), name))
             return segments
         except ValueError as error:
-            console.print(f"{name} {error}: its line stays empty", markup=False)
+            console.print(f"{name} {error}: its line stays empty")
             return []
 
     def check_features(self, frames: Float[np.ndarray, "frames features"]) -> Float[np.ndarray, "frames features"]:

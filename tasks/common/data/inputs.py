@@ -1,7 +1,6 @@
 """Inputs of ``predict`` that are files: given by names, folders, web addresses, or - for standard input."""
 
 import hashlib
-import sys
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from tasks.common.console import console
 from tasks.common.data import cache
 from tasks.common.data.captioned_media import MediaError
+from tasks.common.streams import read_standard_input
 
 URL_SCHEMES = ("http://", "https://")
 TIMEOUT_S = 30
@@ -52,7 +52,7 @@ def list_files(arguments: Sequence[str], is_single_input: Callable[[Path], bool]
     files: list[tuple[str, dict[str, Any]]] = []
     for argument in arguments:
         if argument == "-":
-            files.append(("standard input", {"path": None, "bytes": sys.stdin.buffer.read()}))
+            files.append(("standard input", {"path": None, "bytes": read_standard_input()}))
         elif Path(argument).is_dir() and not is_single_input(Path(argument)):
             inside = sorted(path for path in Path(argument).iterdir() if path.is_file() or is_single_input(path))
             files += [(str(path), {"path": str(path), "bytes": None}) for path in inside]
@@ -70,7 +70,7 @@ def is_usable(name: str, file: dict[str, Any], find_problem: FindProblem) -> boo
     except MediaError as error:
         problem = str(error)
     if problem:
-        console.print(f"{name} {problem}: its line stays empty", markup=False)
+        console.print(f"{name} {problem}: its line stays empty")
     return not problem
 
 

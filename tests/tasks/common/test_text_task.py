@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 
 import pytest
 
@@ -10,7 +11,7 @@ from encoders.config import RecurrentEncoderConfig, TransformerEncoderConfig
 from tasks.common.config import config_from_dict
 from tasks.common.data.batching import BatchConfig
 from tasks.common.text.tokenizer import VocabularyConfig
-from tasks.common.text_task import TextEncoderConfig, TextTaskConfig
+from tasks.common.text_task import TextEncoderConfig, TextTaskConfig, exists
 from tasks.translation import Config, Task
 
 SENTENCES = ["ein Hund", "zwei kleine Hunde"]
@@ -83,3 +84,9 @@ def test_unusable_inputs_have_no_segments_and_odd_ones_are_mentioned(capsys):
     assert "input 2 is empty: its line stays empty" in printed
     assert "input 3 has no word of the vocabulary" in printed
     assert "input 4 has 300 tokens, and sources in training had at most 256" in printed
+
+
+def test_a_pipe_is_a_file_and_a_folder_is_not_taken_for_a_text(tmp_path):
+    assert exists(str(tmp_path))
+    assert exists(os.devnull) or os.name == "nt"
+    assert not exists(".") and not exists("a b" * 5000)
