@@ -19,7 +19,7 @@ from tasks.code_completion.examples import (
 )
 from tasks.common.data import cache
 from tasks.common.data.parallel_text import find_pairs, load_pairs, read_lines
-from tasks.common.data.tables import SPLITS, split_by_hash
+from tasks.common.data.splits import SPLITS, split_by_hash
 from tasks.common.errors import UsageError
 
 MAX_EVAL_EXAMPLES = 1000  # of validation and of test

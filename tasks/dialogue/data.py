@@ -9,7 +9,8 @@ import yaml
 from datasets import Dataset
 
 from tasks.common.data.parallel_text import read_lines, text_problem
-from tasks.common.data.tables import SPLITS, read_table, report_invalid_rows, split_by_hash
+from tasks.common.data.splits import SPLITS, split_by_hash
+from tasks.common.data.tables import read_table, report_invalid_rows
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.tokenizer import strip_newlines
 

@@ -17,7 +17,8 @@ from tasks.common.data.captioned_media import (
     read_listing,
 )
 from tasks.common.data.images import image_problem
-from tasks.common.data.tables import SPLITS, read_table
+from tasks.common.data.splits import SPLITS
+from tasks.common.data.tables import read_table
 from tasks.common.errors import UsageError
 
 KARPATHY_IMAGE_FOLDERS = ("images", "Images", "imgs", "Flicker8k_Dataset")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from datasets import Audio, Dataset
 
-from tasks.common.data.tables import SPLITS, read_metadata, read_table
+from tasks.common.data.splits import SPLITS
+from tasks.common.data.tables import read_metadata, read_table
 from tasks.common.errors import UsageError, unknown_name
 
 TEXT_COLUMNS = ("text", "sentence", "transcription", "transcript")  # the usual names

@@ -17,7 +17,8 @@ from tasks.common.data.captioned_media import (
     read_captioned_table,
     read_feature_array,
 )
-from tasks.common.data.tables import SPLITS, read_table
+from tasks.common.data.splits import SPLITS
+from tasks.common.data.tables import read_table
 from tasks.common.errors import UsageError
 from tasks.video_to_text.frames import FrameConfig, pack_frames, read_frames
 

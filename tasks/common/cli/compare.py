@@ -24,7 +24,7 @@ from tasks.common.cli.variants import (
 )
 from tasks.common.config import Config
 from tasks.common.console import console
-from tasks.common.data.tables import SPLITS
+from tasks.common.data.splits import SPLITS
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.files import load_json_lines, save_atomically
 from tasks.common.inference import evaluation

@@ -11,7 +11,7 @@ from decoders.config import SearchConfig
 from tasks.common.cli.arguments import parse, parse_run_argument
 from tasks.common.cli.models import load_predictor
 from tasks.common.console import console
-from tasks.common.data.tables import SPLITS
+from tasks.common.data.splits import SPLITS
 from tasks.common.errors import unknown_name
 from tasks.common.inference import evaluation
 from tasks.common.inference.loading import load_config

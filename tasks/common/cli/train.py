@@ -14,6 +14,8 @@ from tasks.common.cli.arguments import parse
 from tasks.common.cli.flags import as_flag, flag_value, setting_types, typed_settings
 from tasks.common.cli.kinds import get_setting
 from tasks.common.config import Config
+from tasks.common.console import console
+from tasks.common.data.parallel_text import guess_pair, pair_names
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.files import lock_run, save_json
 from tasks.common.inference.loading import load_config
@@ -43,18 +45,50 @@ class TrainOptions(Generic[C]):
 
 
 def choose_preset(task: str, arguments: list[str]) -> tuple[str, list[str], Config]:
-    """Split the arguments into the preset and the flags. If none is named it is demo, or the task's first.
+    """Split the arguments into the preset and the flags, and tell what is chosen for data of the user's own.
+
+    If no preset is named it is small where --data is given, and otherwise demo, or the task's first.
 
     Returns:
-        The name of the preset, the flags, and the preset's configuration.
+        The name of the preset, the flags, and the preset's configuration, with the columns of the data.
     """
     presets = tasks.package(task).PRESETS
     is_named = bool(arguments) and not arguments[0].startswith("-")
-    default = "demo" if "demo" in presets else next(iter(presets))
-    preset, flags = (arguments[0], arguments[1:]) if is_named else (default, arguments)
+    flags = arguments[1:] if is_named else arguments
+    data = flag_value(flags, "data")
+    usual = ("demo",) if data is None else ("small", "demo")
+    preset = arguments[0] if is_named else next((name for name in usual if name in presets), next(iter(presets)))
     if preset not in presets:
         raise unknown_name("preset", preset, presets)
-    return preset, flags, presets[preset]()
+    config = presets[preset]()
+    continues = "--resume" in flags or flag_value(flags, "init-from") is not None
+    if data is not None and not continues and {"-h", "--help"}.isdisjoint(flags):
+        config, direction = choose_columns(config, data, flags)
+        told = (
+            [] if is_named else [f"preset {preset} (others: {', '.join(name for name in presets if name != preset)})"]
+        )
+        if told or config != presets[preset]():
+            console.print("; ".join(told + direction), markup=False)
+    return preset, flags, config
+
+
+def choose_columns(config: Config, data: str, flags: list[str]) -> tuple[Config, list[str]]:
+    """Guess source and target of data on this machine by the names there, where they are settings and not typed.
+
+    Returns:
+        The configuration, and what to tell about the direction.
+    """
+    if not {"source", "target"} <= {field.name for field in dataclasses.fields(config)}:
+        return config, []
+    given = {name: flag_value(flags, name) or getattr(config, name) for name in ("source", "target")}
+    is_typed = [flag_value(flags, name) is not None for name in given]
+    names = [] if all(is_typed) else pair_names(data)  # none for a hub dataset
+    guess = guess_pair(names, **given) if names else None
+    if guess is None or guess == tuple(given.values()):
+        is_known = guess is not None or not names
+        return config, [" -> ".join(given.values())] if is_known else []
+    told = f"{' -> '.join(guess)}, by the names in {data} (--source and --target choose others)"
+    return dataclasses.replace(config, source=guess[0], target=guess[1]), [told]
 
 
 def train(task: str, arguments: list[str]) -> None:

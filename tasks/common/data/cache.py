@@ -1,5 +1,6 @@
 """The cache folder: results computed once and kept between runs, such as features, rendered scenes, encoder outputs."""
 
+import glob
 import hashlib
 import io
 import os
@@ -18,9 +19,11 @@ from torch.nn.utils.rnn import pad_sequence
 
 from encoders.base import SourceBatch
 from tasks.common.console import Advance, stage
+from tasks.common.data.folders import visible_files
 
 ROWS_PER_PROCESS = 400  # with fewer rows another process is not worth starting
 POLL_S = 0.2  # between two looks at the progress of other processes
+END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"  # the last bytes of Arrow's streaming format
 
 
 def cache_dir() -> Path:
@@ -35,9 +38,30 @@ def cache_dir() -> Path:
 
 
 def file_key(path: Path) -> str:
-    """Return a text that changes with a file's path, size or modification time."""
+    """Return a text that changes with the path and content of a file, or of the files in a folder.
+
+    The content is not read: its size and times stand for it. The time of the last change of status can't be set by
+    programs that preserve the time of modification, such as ``cp -p``, tar or rsync.
+    """
+    if path.is_dir():
+        return "\n".join(map(file_key, visible_files(path)))
     status = path.stat() if path.exists() else None
-    return f"{path.resolve()} {status and (status.st_size, status.st_mtime_ns)}"
+    return f"{path.resolve()} {status and (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)}"
+
+
+def cached_file(name: str) -> str:
+    """Return the path of a cached table, as ``Dataset.map`` takes it, after removing what is left of broken ones.
+
+    Args:
+        name: The file's name without its ending.
+    """
+    for file in cache_dir().glob(f"{glob.escape(name)}*.arrow"):  # several processes write a part each
+        with file.open("rb") as opened:
+            opened.seek(max(0, file.stat().st_size - len(END_OF_STREAM)))
+            is_complete = opened.read() == END_OF_STREAM
+        if not is_complete:
+            file.unlink()
+    return str(cache_dir() / f"{name}.arrow")
 
 
 def map_cached(
@@ -53,11 +77,11 @@ def map_cached(
         num_proc: The number of processes; None for one.
         **options: More arguments of ``Dataset.map``.
     """
-    file = cache_dir() / f"{name}.arrow"
+    file = cached_file(name)
     with stage(title, len(table)) as advance, count_appended(advance) as counter:
         return table.map(
             CountRows(function, counter, bool(options.get("batched"))),
-            cache_file_name=str(file),
+            cache_file_name=file,
             new_fingerprint=hashlib.sha256(name.encode()).hexdigest()[:24],
             num_proc=num_proc,
             **options,

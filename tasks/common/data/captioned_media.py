@@ -13,7 +13,8 @@ from datasets import Dataset, Features, Image, Value, Video, concatenate_dataset
 from jaxtyping import Float
 
 from tasks.common.data import cache
-from tasks.common.data.tables import SPLITS, read_metadata, report_invalid_rows
+from tasks.common.data.splits import SPLITS
+from tasks.common.data.tables import read_metadata, report_invalid_rows
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.normalization import TextNormalization, normalize_text
 

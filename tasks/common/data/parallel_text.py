@@ -5,9 +5,17 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from tasks.common.data.tables import SPLITS, read_table, report_invalid_rows
+from tasks.common.data.folders import visible_paths
+from tasks.common.data.splits import SPLITS, divide, has_splits
+from tasks.common.data.tables import TABLES, local_columns, read_table, report_invalid_rows
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.tokenizer import strip_newlines
+
+SOURCE_NAMES = {"source", "src", "input", "question", "prompt", "document", "article", "text", "body", "original"}
+TARGET_NAMES = {"target", "tgt", "output", "answer", "response", "reply", "summary", "highlights", "headline", "title"}
+TARGET_NAMES |= {"translation", "reference"}
+NO_TEXT = {"id", "idx", "index", "no", "nr", "number", "split", "score", "license"}  # columns beside the texts
+DOCUMENTS, NOTICES = (".md", ".pdf", ".html", ".zip", ".gz", ".py"), {"README", "LICENSE", "LICENCE"}
 
 
 def load_pairs(
@@ -16,7 +24,7 @@ def load_pairs(
     """Load the pairs of a split.
 
     Args:
-        data: A folder or a hub id.
+        data: A table, a folder, the beginning of the names of two files, or a hub id.
         split: train, validation or test.
         source: The ending of the source file, or the column of the sources.
         target: The same for the targets.
@@ -32,16 +40,27 @@ def load_pairs(
     pairs = find_pairs(data, split, source, target)
     if pairs is None:
         names = " or ".join(f"{name}.{source} and {name}.{target}" for name in SPLITS[split])
-        raise UsageError(f"--data {data} has no {split} split: neither {names}, nor a table like {split}.jsonl")
+        raise UsageError(
+            f"--data {data} has no {split} split: neither {names}, nor a table like {split}.jsonl, nor two files or a "
+            f"table without splits{endings_hint(data)}"
+        )
     return check_pairs(*pairs, f"{data}, {split}", source, target, skip_invalid, clean)
+
+
+def endings_hint(data: str) -> str:
+    """List the endings of text files in a folder, for an error message."""
+    endings = unsplit_files(data)
+    return f"; the endings there are {', '.join(endings)}: name two with --source and --target" if endings else ""
 
 
 def find_pairs(data: str, split: str, source: str, target: str) -> tuple[list, list] | None:
     """Return the sources and the targets of a split, unchanged and unchecked; None if there is no such split."""
     pairs = read_parallel(Path(data), split, source, target)
+    if pairs is None:
+        pairs = read_unsplit_parallel(data, split, source, target)
     if pairs is not None:
         return pairs
-    table = read_table(data, split)
+    table = read_table(data, split, by=source)
     if table is None:
         return None
     try:
@@ -59,15 +78,85 @@ def read_parallel(folder: Path, split: str, source: str, target: str) -> tuple[l
             missing, other = files if exist[1] else files[::-1]
             raise UsageError(f"{missing} is missing, while {other} exists; --source and --target name the two endings")
         if all(exist):
-            left, right = (read_lines(file.read_bytes()) for file in files)
-            if not left or not right:
-                raise UsageError(f"{files[0] if not left else files[1]} is empty; one sentence per line is expected")
-            if len(left) != len(right):
-                raise UsageError(
-                    f"{files[0]} has {len(left)} lines and {files[1]} has {len(right)}: they must be parallel"
-                )
-            return left, right
+            return read_parallel_files(*files)
     return None
+
+
+def read_parallel_files(source: Path, target: Path) -> tuple[list[str], list[str]]:
+    """Read two files with one sentence per line. Raises UsageError if one is empty or longer than the other."""
+    left, right = (read_lines(file.read_bytes()) for file in (source, target))
+    if not left or not right:
+        raise UsageError(f"{source if not left else target} is empty; one sentence per line is expected")
+    if len(left) != len(right):
+        raise UsageError(f"{source} has {len(left)} lines and {target} has {len(right)}: they must be parallel")
+    return left, right
+
+
+def read_unsplit_parallel(data: str, split: str, source: str, target: str) -> tuple[list, list] | None:
+    """Read a split of two files that are not named after splits, see ``unsplit_files``; None if there are none."""
+    files = unsplit_files(data)
+    if source not in files or target not in files:
+        return None
+    left, right = read_parallel_files(files[source], files[target])
+    rows = divide(left, split, f"{files[source]}, {files[target].name}")
+    return [left[row] for row in rows], [right[row] for row in rows]
+
+
+def unsplit_files(data: str) -> dict[str, Path]:
+    """Find the text files of data without splits: ``corpus.de``, ``corpus.de.txt`` or ``de.txt`` is the file of de.
+
+    Args:
+        data: Their folder, or the beginning of their names, like ``FOLDER/corpus``.
+
+    Returns:
+        The file of each ending; nothing if a file is named after a split. Endings of several files are left out.
+    """
+    place = Path(data)
+    if place.is_dir():
+        paths = [] if has_splits(place) else visible_paths(place)
+    elif place.parent.is_dir() and not place.exists():
+        paths = [path for path in visible_paths(place.parent) if path.name.startswith(f"{place.name}.")]
+    else:
+        paths = []
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        if path.is_file() and path.suffix.lower() not in (*TABLES, *DOCUMENTS) and path.stem not in NOTICES:
+            found.setdefault(path.name.removesuffix(".txt").rpartition(".")[2], []).append(path)
+    return {ending: files[0] for ending, files in found.items() if len(files) == 1}
+
+
+def pair_names(data: str) -> list[str]:
+    """List the names that source and target can have in data on this machine: columns, or endings of files."""
+    place = Path(data)
+    for name in SPLITS["train"] if place.is_dir() else ():
+        endings = [path.name.removeprefix(f"{name}.") for path in visible_paths(place) if path.stem == name]
+        endings = [
+            ending for ending in endings if f".{ending}" not in TABLES and (place / f"{name}.{ending}").is_file()
+        ]
+        if len(endings) > 1:
+            return endings
+    files = unsplit_files(data)
+    return list(files) if len(files) > 1 else local_columns(place)
+
+
+def guess_pair(names: list[str], source: str, target: str) -> tuple[str, str] | None:
+    """Choose the names of source and target among those that data have; None if they can't be guessed.
+
+    Args:
+        names: The columns, or the endings of files, in their order.
+        source: The name of the source, taken if it exists.
+        target: The same for the target, if it is another one.
+    """
+    if "translation" in names or (source != target and {source, target} <= {*names}):
+        return source, target
+    names = [name for name in names if name.lower() not in NO_TEXT]
+    target = "" if source == target else target
+    sources = [source] if source in names else [name for name in names if name.lower() in SOURCE_NAMES]
+    targets = [target] if target in names else [name for name in names if name.lower() in TARGET_NAMES]
+    if len(names) == 2:
+        sources = sources or [name for name in names if name not in targets][:1]
+        targets = targets or [name for name in names if name not in sources][:1]
+    return (sources[0], targets[0]) if len(sources) == len(targets) == 1 and sources != targets else None
 
 
 def read_lines(content: bytes) -> list[str]:

@@ -1,29 +1,123 @@
-"""The rows of a split: from a folder of tables, a folder of media files, or the hub; and the report of invalid rows."""
+"""The rows of a split: from a table, a folder of tables, or the hub; and the report of invalid rows.
 
+Tables in text form are read here, without guesses: every column of a CSV is text, also "null", "007" and "2020-01-01".
+"""
+
+import csv
 import hashlib
+import io
+import json
 import logging
 from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow
+import pyarrow.parquet
 
 from tasks.common.console import stage, warn_once
+from tasks.common.data import cache
+from tasks.common.data.folders import read_text, visible_files, visible_paths
+from tasks.common.data.splits import SPLITS, divide, has_splits
 from tasks.common.errors import UsageError
 
-SPLITS = {"train": ("train", "train.100"), "validation": ("validation", "val", "valid", "dev"), "test": ("test",)}
-TABLES = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+DELIMITERS = (",", ";", "\t")  # of .csv: some spreadsheets write another than a comma
+MAX_FIELD_SIZE = 2**31 - 1
 
 datasets.disable_progress_bars()
 datasets.logging.set_verbosity_error()
 
 
-def split_by_hash(name: str) -> str:
-    """Choose the split of data that has none, by a hash of its name: a tenth each is validation and test.
+def read_file(file: Path) -> datasets.Dataset:
+    """Read all rows of one table: .jsonl, .json, .csv, .tsv or .parquet.
 
-    Give the same name to rows that must be in the same split, such as all parts of one document.
+    Raises:
+        UsageError: it is no such table, or is broken or empty.
     """
-    tenth = int(hashlib.sha256(name.strip().lower().encode()).hexdigest(), 16) % 10
-    return {0: "test", 1: "validation"}.get(tenth, "train")
+    match file.suffix.lower():
+        case ".csv" | ".tsv":
+            table = datasets.Dataset.from_dict(read_csv(file))
+        case ".jsonl" | ".json":
+            table = columns_to_table(read_json(file), file)
+        case ".parquet":
+            try:
+                table = datasets.Dataset(datasets.table.InMemoryTable(pyarrow.parquet.read_table(file)))
+            except (pyarrow.ArrowException, OSError, ValueError) as error:
+                raise UsageError(f"{file} is not a readable Parquet file ({first_line(error)})") from error
+        case _:
+            raise UsageError(f"{file} is no table; allowed are {', '.join(TABLES)}, or a folder")
+    if not len(table):
+        raise UsageError(f"{file} is empty: it has no rows")
+    return table
+
+
+def read_csv(file: Path) -> dict[str, list[str]]:
+    """Read the columns of a table with a header, all as text; columns without a name are left out.
+
+    Raises:
+        UsageError: a row has more fields than the header, or a quotation mark is not closed.
+    """
+    text = read_text(file)
+    is_tsv = file.suffix.lower() == ".tsv"
+    header_line = text.partition("\n")[0]
+    delimiter = "\t" if is_tsv else max(DELIMITERS, key=header_line.count)
+    csv.field_size_limit(MAX_FIELD_SIZE)
+    quoting = csv.QUOTE_NONE if is_tsv else csv.QUOTE_MINIMAL
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
+    try:
+        header = [name.strip() for name in next(rows, [])]
+        columns: list[list[str]] = [[] for _ in header]
+        for row in rows:
+            if any(row[len(header) :]):  # empty ones are written by some programs
+                raise UsageError(
+                    f"{file}, line {rows.line_num}: {len(row)} fields where the header has {len(header)}; write text "
+                    f"with {delimiter!r} in quotation marks"
+                )
+            if row:
+                for number, column in enumerate(columns):
+                    column.append(row[number] if number < len(row) else "")
+    except csv.Error as error:
+        raise UsageError(f"{file}, line {rows.line_num}: not valid CSV ({error})") from error
+    named = [name for name in header if name]
+    if len(set(named)) < len(named):
+        raise UsageError(f"{file} has two columns of the same name; its header is {', '.join(header)}")
+    return {name: column for name, column in zip(header, columns, strict=True) if name}
+
+
+def read_json(file: Path) -> dict[str, list[Any]]:
+    """Read the columns of a file with one JSON object per line, or a list of objects.
+
+    Raises:
+        UsageError: it is broken, or holds anything else.
+    """
+    text = read_text(file)
+    number = 0
+    try:
+        if text.lstrip().startswith("["):
+            rows = json.loads(text)
+        else:
+            rows = []
+            for number, line in enumerate(text.split("\n"), 1):
+                if line.strip():
+                    rows.append(json.loads(line))
+    except (ValueError, RecursionError) as error:
+        place = f", line {number}" if number else ""
+        raise UsageError(f"{file}{place}: not valid JSON ({error}); one object per line is expected") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise UsageError(f"{file} holds other JSON than objects; one object per line, or a list of them, is expected")
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def columns_to_table(columns: dict[str, list[Any]], file: Path) -> datasets.Dataset:
+    """Make a table of columns. Raises UsageError if the values of a column are of several types."""
+    for name, values in columns.items():
+        try:
+            pyarrow.array(values)
+        except (pyarrow.ArrowException, OverflowError, UnicodeError) as error:
+            raise UsageError(f"{file}: the column {name} can't be read ({first_line(error)})") from error
+    return datasets.Dataset.from_dict(columns)
 
 
 def read_metadata(folder: Path) -> datasets.Dataset | None:
@@ -35,25 +129,31 @@ def read_metadata(folder: Path) -> datasets.Dataset | None:
     Raises:
         UsageError: there is no column file_name.
     """
-    for name in ("metadata.jsonl", "metadata.csv"):
-        file = folder / name
+    for file in (folder / "metadata.jsonl", folder / "metadata.csv"):
         if file.is_file():
-            read = datasets.Dataset.from_json if name.endswith("jsonl") else datasets.Dataset.from_csv
-            table = read(str(file))
+            table = read_file(file)
             if "file_name" not in table.column_names:
                 raise UsageError(f"{file} has no column file_name; it has {', '.join(table.column_names)}")
-            paths = [str(folder / str(inner)) for inner in table["file_name"]]
+            paths = [str(join_path(folder, inner)) for inner in table["file_name"]]
             return table.remove_columns("file_name").add_column("file_name", paths)
     return None
 
 
-def read_table(path: str, split: str) -> datasets.Dataset | None:
+def join_path(folder: Path, inner: object) -> Path:
+    """Return the path of a file that a table names, also in the way of Windows: ``images\\0.png``."""
+    path = folder / str(inner)
+    return path if path.exists() else folder / str(inner).replace("\\", "/")
+
+
+def read_table(path: str, split: str, by: str | None = None) -> datasets.Dataset | None:
     """Read the rows of a split, unchanged.
 
     Args:
-        path: A folder with ``train.jsonl`` (.csv, .tsv, .parquet), a folder that ``save_to_disk`` wrote or that has
-            the form of a hub repository, or a hub id with an optional configuration: ``Helsinki-NLP/opus-100:de-en``.
+        path: A table, a folder with ``train.jsonl`` (.csv, .tsv, .parquet) or with one table of another name, a folder
+            that ``save_to_disk`` wrote or that has the form of a hub repository, or a hub id with an optional
+            configuration: ``Helsinki-NLP/opus-100:de-en``.
         split: train, validation or test.
+        by: The column whose equal values stay in one split, where the table has no splits and has this column.
 
     Returns:
         The rows; None if there is no such split.
@@ -61,38 +161,93 @@ def read_table(path: str, split: str) -> datasets.Dataset | None:
     Raises:
         UsageError: nothing can be read there.
     """
-    names = SPLITS[split]
-    repository, _, config_name = path.partition(":")
+    repository, _, config_name = (path, "", "") if Path(path).exists() else path.partition(":")
     folder = Path(repository)
-    if not folder.exists() and (folder.is_absolute() or path.startswith(".")):
-        raise UsageError(f"--data {path}: there is no such folder")
-    for name in names:
-        for suffix, builder in TABLES.items():
-            file = folder / f"{name}{suffix}"
-            if file.is_file():
-                if not file.stat().st_size:
-                    raise UsageError(f"{file} is empty; one row per line is expected")
-                options = {"keep_default_na": False} if builder == "csv" else {}  # "NA" and "null" are words
-                options |= {"sep": "\t", "quoting": 3} if suffix == ".tsv" else {}
-                table = _load(path, builder, data_files={"train": str(file)}, **options)
-                if "train" not in table or not len(table["train"]):
-                    raise UsageError(f"{file} is empty: it has no rows")
-                return table["train"]
-    if (folder / "dataset_dict.json").is_file():
-        saved = datasets.load_from_disk(path)
-        return next((saved[name] for name in names if name in saved), None)
-    if folder.is_dir() and not any((folder / inside).exists() for inside in ("README.md", "data")):
-        return None
+    if not folder.exists() and (folder.is_absolute() or path.startswith(".") or folder.suffix.lower() in TABLES):
+        raise UsageError(f"--data {path}: there is no such file or folder")
+    if folder.is_dir() and not any(visible_paths(folder)):
+        raise UsageError(f"--data {path}: the folder is empty")
+    table = read_local_table(folder, split, by)
+    is_repository = any((folder / inside).exists() for inside in ("README.md", "data"))
+    if table is not None or (folder.is_dir() and (is_saved(folder) or not is_repository)):
+        return table
+    options = {"cache_dir": str(repository_cache(folder))} if folder.is_dir() else {}
     try:
-        available = _load(path, repository, config_name or None)
+        available = load_hub(path, repository, config_name or None, **options)
     except UsageError as error:
         if folder.is_dir() and isinstance(error.__cause__, FileNotFoundError):
             return None
         raise
-    return next((available[name] for name in names if name in available), None)
+    return next((available[name] for name in SPLITS[split] if name in available), None)
 
 
-def _load(path: str, *arguments: Any, **options: Any) -> Any:
+def read_local_table(place: Path, split: str, by: str | None = None) -> datasets.Dataset | None:
+    """Read the rows of a split of a table, or of a folder of tables or of ``save_to_disk``: see ``read_table``."""
+    if place.is_file():
+        return select_split(read_file(place), split, by, str(place))
+    if not place.is_dir():
+        return None
+    for name in SPLITS[split]:
+        for file in (place / f"{name}{suffix}" for suffix in TABLES):
+            if file.is_file():
+                return read_file(file)
+    unsplit = single_table(place)
+    if unsplit is not None:
+        return select_split(read_file(unsplit), split, by, str(unsplit))
+    if not is_saved(place):
+        return None
+    saved = load_saved(place)
+    if isinstance(saved, datasets.Dataset):
+        return select_split(saved, split, by, str(place))
+    return next((saved[name] for name in SPLITS[split] if name in saved), None)
+
+
+def local_columns(place: Path) -> list[str]:
+    """Return the names of the columns of what ``read_local_table`` reads for training, before it is divided."""
+    if is_saved(place):
+        saved = load_saved(place)
+        return (saved if isinstance(saved, datasets.Dataset) else next(iter(saved.values()))).column_names
+    named = [place / f"{name}{suffix}" for name in SPLITS["train"] for suffix in TABLES]
+    file = next((file for file in (place, *named) if file.is_file()), None)
+    file = single_table(place) if file is None and place.is_dir() else file
+    return [] if file is None else read_file(file).column_names
+
+
+def single_table(folder: Path) -> Path | None:
+    """Return the table in a folder that holds just one, and nothing that is named after a split."""
+    tables = [path for path in visible_paths(folder) if path.suffix.lower() in TABLES and path.is_file()]
+    return tables[0] if len(tables) == 1 and not is_saved(folder) and not has_splits(folder) else None
+
+
+def is_saved(folder: Path) -> bool:
+    """Tell whether a folder was written by ``save_to_disk``."""
+    return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
+
+
+def select_split(table: datasets.Dataset, split: str, by: str | None, data: str) -> datasets.Dataset:
+    """Select the rows of a split of a table that has none; see ``divide``."""
+    columns = table.select_columns([by]) if by in table.column_names else table
+    batches = columns.with_format("arrow").iter(batch_size=1000)
+    groups = [repr(list(row.values())) for batch in batches for row in batch.to_pylist()]
+    return table.select(divide(groups, split, data))
+
+
+def load_saved(folder: Path) -> Any:
+    """Load the Dataset or DatasetDict that ``save_to_disk`` wrote. Raises UsageError if it is broken."""
+    try:
+        return datasets.load_from_disk(str(folder))
+    except Exception as error:  # Arrow, JSON and the file system each raise their own
+        raise UsageError(f"--data {folder}: it can't be read ({first_line(error)}); save it again") from error
+
+
+def repository_cache(folder: Path) -> Path:
+    """Return a folder for the tables of a repository on disk, another one whenever a file in it changes."""
+    key = hashlib.sha256("\n".join(map(cache.file_key, visible_files(folder))).encode())
+    return cache.cache_dir() / f"tables-{key.hexdigest()[:24]}"
+
+
+def load_hub(path: str, *arguments: Any, **options: Any) -> Any:
+    """Load all splits of a repository. Raises UsageError if they can't be read or reached."""
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each attempt; the last one is enough
     logging.getLogger("datasets").setLevel(logging.CRITICAL)  # it would repeat the error below
     try:
@@ -100,12 +255,18 @@ def _load(path: str, *arguments: Any, **options: Any) -> Any:
             return datasets.load_dataset(*arguments, **options)
     except Exception as error:  # datasets raises a different kind for each format and each network fault
         cause = error.__cause__ or error  # the outer one may only say that there is an inner one
-        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+        reason = first_line(cause)
         if "no data" in reason:
             raise UsageError(f"--data {path}: a table is empty: it has no rows") from error
         raise UsageError(
-            f"--data {path}: neither a folder with readable data nor a hub dataset that can be reached ({reason})"
+            f"--data {path}: neither a table or folder with readable data nor a hub dataset that can be reached "
+            f"({reason})"
         ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its kind where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def report_invalid_rows(problems: dict[int, str], total: int, where: str, skip: bool) -> None:
