@@ -18,6 +18,7 @@ from tasks.code_completion.examples import (
     make_masked_examples,
 )
 from tasks.common.data import cache
+from tasks.common.data.folders import visible_files
 from tasks.common.data.parallel_text import find_pairs, load_pairs, read_lines
 from tasks.common.data.splits import SPLITS, split_by_hash
 from tasks.common.errors import UsageError
@@ -88,8 +89,7 @@ def load_code_pairs(data: str, split: str, source: str, target: str, skip_invali
 
 def python_files(folder: Path) -> list[Path]:
     """List the Python files of a folder, except in hidden folders, where tools keep copies of other code."""
-    files = sorted(folder.rglob("*.py"))
-    return [file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
+    return visible_files(folder, ".py") if folder.is_dir() else []
 
 
 def load_files(files: Sequence[Path], completion: Completion, split: str, where: str) -> Dataset:

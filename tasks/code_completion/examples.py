@@ -40,7 +40,7 @@ def make_examples(code: str, completion: Completion, split: str) -> Iterator[Exa
             warnings.simplefilter("ignore")
             statements = ast.parse(code).body
             columns_by_row = token_columns(code)
-    except (SyntaxError, ValueError, RecursionError, tokenize.TokenError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError):
         return
     generator = seeded_generator(code)
     for statement in statements:

@@ -137,14 +137,30 @@ def read_chatterbot(language: str) -> list[Conversation]:
 def read_cornell(folder: Path, split: str) -> list[Conversation]:
     """Read Cornell Movie-Dialogs (Danescu-Niculescu-Mizil & Lee 2011); all dialogues of a movie are in one split."""
     lines: dict[str, str] = {}
-    for row in (folder / "movie_lines.txt").read_text(encoding="latin-1").splitlines():
+    for row in cornell_lines(folder / "movie_lines.txt"):
         fields = row.split(FIELD_SEPARATOR)
         if len(fields) == 5 and fields[4].strip():
             lines[fields[0]] = fields[4]
     conversations = []
-    for row in (folder / "movie_conversations.txt").read_text(encoding="latin-1").splitlines():
-        *_, movie, line_ids = row.split(FIELD_SEPARATOR)
-        if split_by_hash(movie) == split:
+    for row in cornell_lines(folder / "movie_conversations.txt"):
+        *_, movie, line_ids = ["", *row.split(FIELD_SEPARATOR)]
+        if line_ids and split_by_hash(movie) == split:
             ids = line_ids.strip("[] ").replace("'", "").split(", ")
             conversations.append([lines[line_id] for line_id in ids if line_id in lines])
     return conversations
+
+
+def cornell_lines(file: Path) -> list[str]:
+    """Read the lines of a file in Windows' Latin 1, where the byte 0x85 is an ellipsis and no line break, or in UTF-8.
+
+    Raises:
+        UsageError: it can't be read.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file} can't be read ({error.strerror}); both files of Cornell are needed") from error
+    try:
+        return content.decode("utf-8").split("\n")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="ignore").split("\n")

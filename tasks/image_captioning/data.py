@@ -15,12 +15,15 @@ from tasks.common.data.captioned_media import (
     read_captioned_table,
     read_feature_array,
     read_listing,
+    read_unsplit_folder,
 )
 from tasks.common.data.images import image_problem
+from tasks.common.data.media_folders import FILE_COLUMNS
 from tasks.common.data.splits import SPLITS
 from tasks.common.data.tables import read_table
 from tasks.common.errors import UsageError
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".npy")
 KARPATHY_IMAGE_FOLDERS = ("images", "Images", "imgs", "Flicker8k_Dataset")
 
 
@@ -39,7 +42,7 @@ def read_captioned_images(data: str, split: str, column: str) -> Dataset:
         UsageError: there is no such split.
     """
     folder = Path(data)
-    table = read_captioned_folder(data, split, column)
+    table = read_captioned_folder(data, split, column, SUFFIXES)
     if table is not None:
         return table
     for listing in [folder, folder / "dataset.json", *sorted(folder.glob("dataset_*.json"))]:
@@ -49,13 +52,17 @@ def read_captioned_images(data: str, split: str, column: str) -> Dataset:
     for name in SPLITS[split]:
         for listing in sorted((folder / "annotations").glob(f"captions_{name}*.json")):
             return read_coco(listing)
-    table = read_table(data, split)
+    table = read_unsplit_folder(data, split, column, SUFFIXES)
+    if table is not None:
+        return table
+    table = read_table(data, split, by=FILE_COLUMNS)
     if table is None:
         raise UsageError(
             f"--data {data} has no {split} split: neither {split}/metadata.jsonl or .csv with a column file_name, nor "
-            f"dataset.json (Karpathy's), nor annotations/captions_{split}*.json (COCO's), nor a table"
+            f"dataset.json (Karpathy's), nor annotations/captions_{split}*.json (COCO's), nor a table, nor "
+            "images with captions.txt or a .txt beside each"
         )
-    return read_captioned_table(table, Image, "images", column, data)
+    return read_captioned_table(table, Image, "images", column, data, SUFFIXES)
 
 
 def read_karpathy(listing: Path, split: str) -> Dataset:

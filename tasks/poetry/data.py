@@ -8,6 +8,7 @@ from typing import Any, Literal
 from datasets import Dataset
 from pypinyin.phrases_dict import phrases_dict
 
+from tasks.common.data.folders import visible_files
 from tasks.common.data.parallel_text import text_problem
 from tasks.common.data.splits import SPLITS, split_by_hash
 from tasks.common.data.tables import read_table, report_invalid_rows
@@ -77,7 +78,7 @@ def read_poems(data: str | None, split: str) -> Iterable[Poem]:
 def read_collection(folder: Path) -> list[Poem]:
     """Read a folder of the chinese-poetry collection: JSON files, each a list of poems."""
     poems: list[Poem] = []
-    for file in sorted(folder.rglob("*.json")):
+    for file in visible_files(folder, ".json"):
         try:
             content = json.loads(file.read_bytes())
         except ValueError as error:

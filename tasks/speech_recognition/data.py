@@ -4,10 +4,13 @@ from pathlib import Path
 
 from datasets import Audio, Dataset
 
-from tasks.common.data.splits import SPLITS
+from tasks.common.data.folders import read_text_lines, visible_files
+from tasks.common.data.media_folders import FILE_COLUMNS, locate_files, read_texts
+from tasks.common.data.splits import SPLITS, divide, has_splits
 from tasks.common.data.tables import read_metadata, read_table
 from tasks.common.errors import UsageError, unknown_name
 
+SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".npy")
 TEXT_COLUMNS = ("text", "sentence", "transcription", "transcript")  # the usual names
 
 
@@ -34,20 +37,32 @@ def read_transcribed_speech(data: str, split: str, column: str) -> Dataset:
     librispeech = sorted(part for name in SPLITS[split] for part in folder.glob(f"{name}-*") if part.is_dir())
     if librispeech:
         return read_librispeech(librispeech)
-    table = read_table(data, split)
+    if folder.is_dir() and not has_splits(folder):
+        table = read_audiofolder(folder, column)
+        if table is not None:
+            return table.select(divide([Path(audio["path"]).name for audio in table["audio"]], split, data))
+    table = read_table(data, split, by=FILE_COLUMNS)
     if table is None:
         raise UsageError(
             f"--data {data} has no {split} split: neither {split}/metadata.jsonl or .csv with a column file_name, "
-            f"nor LibriSpeech's {split}-* folders, nor a table like {split}.parquet"
+            f"nor LibriSpeech's {split}-* folders, nor a table like {split}.parquet, nor recordings with "
+            "transcripts.txt or a .txt beside each"
         )
     return read_audio_table(table, column, data)
 
 
 def read_audiofolder(folder: Path, column: str) -> Dataset | None:
-    """Read the audiofolder convention: metadata.jsonl or .csv, whose column file_name names the other files."""
+    """Read the audiofolder convention: metadata.jsonl or .csv, whose column file_name names the other files.
+
+    Without such a table, recordings with plain texts are read, see ``read_texts``; None if there are none.
+    """
     table = read_metadata(folder)
     if table is None:
-        return None
+        found = read_texts(folder, SUFFIXES)
+        if found is None:
+            return None
+        audio = [{"path": path, "bytes": None} for path in found[0]]
+        return Dataset.from_dict({"audio": audio, "text": [" ".join(lines) for lines in found[1]]})
     text_column = find_text_column(table, column, str(folder))
     audio = [{"path": path, "bytes": None} for path in table["file_name"]]
     return Dataset.from_dict({"audio": audio, "text": list(table[text_column])})
@@ -56,8 +71,9 @@ def read_audiofolder(folder: Path, column: str) -> Dataset | None:
 def read_librispeech(folders: list[Path]) -> Dataset:
     """Read LibriSpeech's layout: SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt and the .flac files it transcribes."""
     rows: dict[str, list] = {"audio": [], "text": []}
-    for listing in sorted(file for folder in folders for file in folder.rglob("*.trans.txt")):
-        for line in listing.read_text(encoding="utf-8").splitlines():
+    texts = [file for folder in folders for file in visible_files(folder, ".txt")]
+    for listing in (file for file in texts if file.name.endswith(".trans.txt")):
+        for line in read_text_lines(listing):
             name, _, text = line.partition(" ")
             rows["audio"].append({"path": str(listing.parent / f"{name}.flac"), "bytes": None})
             rows["text"].append(text)
@@ -67,15 +83,17 @@ def read_librispeech(folders: list[Path]) -> Dataset:
 
 
 def read_audio_table(table: Dataset, column: str, data: str) -> Dataset:
-    """Read a table with a column of the type Audio, or with paths in the column file_name."""
+    """Read a table with a column of the type Audio, or with paths in a column such as file_name."""
     text_column = find_text_column(table, column, data)
     audio_column = next((name for name, feature in table.features.items() if isinstance(feature, Audio)), None)
     if audio_column is not None:
         table = table.cast_column(audio_column, Audio(decode=False)).select_columns([audio_column, text_column])
         return table.rename_columns({audio_column: "audio", text_column: "text"})
-    if "file_name" not in table.column_names:
+    file_column = next((name for name in FILE_COLUMNS if name in table.column_names), None)
+    if file_column is None:
         raise UsageError(f"--data {data} has no column of sound; it has {', '.join(table.column_names)}")
-    audio = [{"path": str(Path(data) / str(file)), "bytes": None} for file in table["file_name"]]
+    folder = Path(data).parent if Path(data).is_file() else Path(data)
+    audio = [{"path": path, "bytes": None} for path in locate_files(folder, table[file_column], SUFFIXES)]
     return Dataset.from_dict({"audio": audio, "text": list(table[text_column])})
 
 

@@ -24,6 +24,7 @@ from tasks.common.analysis.plots import plot_audio_attention
 from tasks.common.config import Config, report_settings_of_raw_data
 from tasks.common.console import console
 from tasks.common.data.cache import pack_array, pad_arrays, unpack_array
+from tasks.common.data.folders import visible_paths
 from tasks.common.data.inputs import InputSegment
 from tasks.common.errors import UsageError
 from tasks.common.metrics.speech import word_error_metrics
@@ -273,7 +274,10 @@ class SpeechRecognition(Task[SpeechConfig]):
             if argument == "-":
                 inputs.append(("standard input", read_standard_input()))
             elif Path(argument).is_dir():
-                inputs += [(str(file), str(file)) for file in sorted(Path(argument).iterdir()) if file.is_file()]
+                inside = [str(file) for file in visible_paths(Path(argument)) if file.is_file()]
+                if not inside:
+                    console.print(f"{argument} is a folder without files", markup=False)
+                inputs += [(file, file) for file in inside]
             else:
                 inputs.append((argument, argument))
         return [self.parse_recording(name, sound) for name, sound in inputs]

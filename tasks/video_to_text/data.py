@@ -1,7 +1,7 @@
 """Datasets of videos with captions, in their published forms, and the check of each video."""
 
-import csv
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,20 @@ from tasks.common.data.captioned_media import (
     read_captioned_folder,
     read_captioned_table,
     read_feature_array,
+    read_unsplit_folder,
 )
+from tasks.common.data.folders import read_text, read_text_lines
+from tasks.common.data.media_folders import FILE_COLUMNS
 from tasks.common.data.splits import SPLITS
-from tasks.common.data.tables import read_table
+from tasks.common.data.tables import read_csv, read_table
 from tasks.common.errors import UsageError
 from tasks.video_to_text.frames import FrameConfig, pack_frames, read_frames
 
-SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mpg", ".mov")
+SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mpg", ".mov", ".m4v", ".gif")
+MEDIA_SUFFIXES = (*SUFFIXES, ".npy")
 VIDEO_FOLDERS = (".", "videos", "videos/all", "TrainValVideo", "TestVideo", "YouTubeClips", "train", "val", "test")
 MSVD_LISTINGS = ("AllVideoDescriptions.txt", "video_corpus.csv")
+MSVD_COLUMNS = ("VideoID", "Start", "End", "Language", "Description")
 MSVD_SPLIT = {"train": (1, 1200), "validation": (1201, 1300), "test": (1301, 1970)}  # Venugopalan et al. 2015
 
 
@@ -43,7 +48,7 @@ def read_captioned_videos(data: str, split: str, column: str) -> Dataset:
         UsageError: there is no such split.
     """
     folder = Path(data)
-    table = read_captioned_folder(data, split, column)
+    table = read_captioned_folder(data, split, column, MEDIA_SUFFIXES)
     if table is not None:
         return table
     for annotation_folder in (folder, folder / "annotation", folder / "annotations"):
@@ -53,13 +58,17 @@ def read_captioned_videos(data: str, split: str, column: str) -> Dataset:
     descriptions = next((folder / name for name in MSVD_LISTINGS if (folder / name).is_file()), None)
     if descriptions is not None:
         return read_msvd(descriptions, split)
-    table = read_table(data, split)
+    table = read_unsplit_folder(data, split, column, MEDIA_SUFFIXES)
+    if table is not None:
+        return table
+    table = read_table(data, split, by=FILE_COLUMNS)
     if table is None:
         raise UsageError(
             f"--data {data} has no {split} split: neither {split}/metadata.jsonl or .csv with a column file_name, nor "
-            f"MSR-VTT's JSON with videos and sentences, nor {' or '.join(MSVD_LISTINGS)} (MSVD's), nor a table"
+            f"MSR-VTT's JSON with videos and sentences, nor {' or '.join(MSVD_LISTINGS)} (MSVD's), nor a table, "
+            "nor videos with captions.txt or a .txt beside each"
         )
-    return read_captioned_table(table, Video, "videos", column, data)
+    return read_captioned_table(table, Video, "videos", column, data, MEDIA_SUFFIXES)
 
 
 def read_msrvtt(listings: Iterable[Path], folder: Path, split: str) -> Dataset | None:
@@ -77,14 +86,16 @@ def read_msrvtt(listings: Iterable[Path], folder: Path, split: str) -> Dataset |
     is_msrvtt = False
     for listing in listings:
         try:
-            content = json.loads(listing.read_text(encoding="utf-8"))
+            content = json.loads(read_text(listing))
             if not isinstance(content, dict) or not {"videos", "sentences"} <= content.keys():
                 continue
             is_msrvtt = True
             names += [video["video_id"] for video in content["videos"] if video["split"] in splits]
             for sentence in content["sentences"]:
                 captions.setdefault(sentence["video_id"], []).append(sentence["caption"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except UsageError:
+            raise
+        except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{listing} is not a caption file of MSR-VTT ({error!r})") from error
     if not is_msrvtt:
         return None
@@ -105,13 +116,16 @@ def read_msvd(descriptions: Path, split: str) -> Dataset:
     folder = descriptions.parent
     captions: dict[str, list[str]] = {}
     if descriptions.suffix == ".csv":
-        with descriptions.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                if row["Language"] == "English" and row["Description"].strip():
-                    clip = f"{row['VideoID']}_{row['Start']}_{row['End']}"
-                    captions.setdefault(clip, []).append(row["Description"])
+        columns = read_csv(descriptions)
+        if not {*MSVD_COLUMNS} <= columns.keys():
+            raise UsageError(
+                f"{descriptions} has the columns {', '.join(columns)}; MSVD's {', '.join(MSVD_COLUMNS)} are expected"
+            )
+        for video, start, end, language, text in zip(*(columns[name] for name in MSVD_COLUMNS), strict=True):
+            if language == "English" and text.strip():
+                captions.setdefault(f"{video}_{start}_{end}", []).append(text)
     else:
-        for line in descriptions.read_text(encoding="utf-8").splitlines():
+        for line in read_text_lines(descriptions):
             clip, _, text = line.partition(" ")
             if text and not clip.startswith("#"):
                 captions.setdefault(clip, []).append(text)
@@ -124,7 +138,7 @@ def msvd_clips(folder: Path, split: str) -> list[str]:
     for name in SPLITS[split]:
         listing = folder / f"{name}_list.txt"
         if listing.is_file():
-            return listing.read_text(encoding="utf-8").split()
+            return read_text(listing).split()
     mapping = folder / "youtube_mapping.txt"
     if not mapping.is_file():
         raise UsageError(
@@ -132,8 +146,14 @@ def msvd_clips(folder: Path, split: str) -> list[str]:
             "to the folder"
         )
     first, last = MSVD_SPLIT[split]
-    numbered = (line.split() for line in mapping.read_text(encoding="utf-8").splitlines() if line.strip())
-    return [clip for clip, number in numbered if first <= int(number.removeprefix("vid")) <= last]
+    clips = []
+    for row, line in enumerate(read_text_lines(mapping), 1):
+        match = re.fullmatch(r"(\S+)\s+vid(\d+)", line.strip())
+        if match is None and line.strip():
+            raise UsageError(f"{mapping}, line {row}: {line.strip()!r} is not a clip and its number, like 'NAME vid12'")
+        if match is not None and first <= int(match[2]) <= last:
+            clips.append(match[1])
+    return clips
 
 
 def find_video(folder: Path, name: str) -> dict[str, Any]:

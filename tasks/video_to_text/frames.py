@@ -19,6 +19,7 @@ from PIL import Image
 
 from attention.validation import at_least, check_settings
 from tasks.common.data.captioned_media import MediaError
+from tasks.common.data.folders import visible_paths
 from tasks.common.data.images import MIN_SIDE, open_image
 
 NPY_SIGNATURE = b"\x93NUMPY"  # the first bytes of frames packed by ``pack_frames``
@@ -136,7 +137,7 @@ def crop_resize(image: Image.Image, crop: tuple[int, ...], size: tuple[int, int]
 
 def read_folder(folder: Path, config: FrameConfig) -> Iterator[Image.Image]:
     """Read the selected images of a folder; frame2.jpg comes before frame10.jpg."""
-    files = sorted((file for file in folder.iterdir() if file.is_file()), key=lambda file: natural_key(file.name))
+    files = sorted((file for file in visible_paths(folder) if file.is_file()), key=lambda file: natural_key(file.name))
     if not files:
         raise MediaError("is a folder without files")
     for index in config.select(np.arange(len(files)) / DEFAULT_FPS):

@@ -27,6 +27,7 @@ from encoders.video import Conv3dFrontend, FrameAggregation, FrameCNN, TwoStream
 from tasks.common.analysis.plots import plot_frame_attention, plot_region_attention
 from tasks.common.captioning_task import CaptioningConfig, CaptioningTask, VisionEncoderConfig, VisionSequenceConfig
 from tasks.common.data.captioned_media import file_content, media_key
+from tasks.common.data.folders import visible_paths
 from tasks.common.errors import UsageError
 from tasks.common.inference.report import ReportExtras
 from tasks.common.metrics.base import Metric
@@ -260,5 +261,5 @@ def is_folder_of_frames(path: Path) -> bool:
     """Tell whether a folder is one video: it has files, and none of them is a video, features or a table."""
     if not path.is_dir():
         return False
-    suffixes = {file.suffix.lower() for file in path.iterdir() if file.is_file()}
+    suffixes = {file.suffix.lower() for file in visible_paths(path) if file.is_file()}
     return bool(suffixes) and suffixes.isdisjoint({*SUFFIXES, ".gif", ".npy", ".jsonl", ".csv"})

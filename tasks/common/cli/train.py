@@ -64,9 +64,8 @@ def choose_preset(task: str, arguments: list[str]) -> tuple[str, list[str], Conf
     continues = "--resume" in flags or flag_value(flags, "init-from") is not None
     if data is not None and not continues and {"-h", "--help"}.isdisjoint(flags):
         config, direction = choose_columns(config, data, flags)
-        told = (
-            [] if is_named else [f"preset {preset} (others: {', '.join(name for name in presets if name != preset)})"]
-        )
+        others = ", ".join(name for name in presets if name != preset)
+        told = [] if is_named else [f"preset {preset} (others: {others})"]
         if told or config != presets[preset]():
             console.print("; ".join(told + direction), markup=False)
     return preset, flags, config

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -13,7 +13,9 @@ from datasets import Dataset, Features, Image, Value, Video, concatenate_dataset
 from jaxtyping import Float
 
 from tasks.common.data import cache
-from tasks.common.data.splits import SPLITS
+from tasks.common.data.folders import read_text
+from tasks.common.data.media_folders import FILE_COLUMNS, locate_files, read_texts
+from tasks.common.data.splits import SPLITS, divide, has_splits
 from tasks.common.data.tables import read_metadata, report_invalid_rows
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.normalization import TextNormalization, normalize_text
@@ -57,18 +59,50 @@ class MediaProbe(Protocol):
         ...
 
 
-def read_captioned_folder(data: str, split: str, column: str) -> Dataset | None:
-    """Read a split's own folder, with metadata.jsonl or .csv, whose column file_name names the other files.
+def read_captioned_folder(data: str, split: str, column: str, suffixes: tuple[str, ...]) -> Dataset | None:
+    """Read a split's own folder; see ``read_captioned_files``.
 
     Returns:
         The columns source and captions; None if there is no such split.
     """
     for name in SPLITS[split]:
-        table = read_metadata(Path(data) / name)
+        folder = Path(data) / name
+        table = read_captioned_files(folder, column, suffixes) if folder.is_dir() else None
         if table is not None:
-            files = [{"path": path, "bytes": None} for path in table["file_name"]]
-            return group_captions(files, captions_of(table, column, f"{Path(data) / name}"))
+            return table
     return None
+
+
+def read_unsplit_folder(data: str, split: str, column: str, suffixes: tuple[str, ...]) -> Dataset | None:
+    """Read a split of a folder without splits, see ``read_captioned_files``; None if it is no such folder."""
+    folder = Path(data)
+    table = read_captioned_files(folder, column, suffixes) if folder.is_dir() and not has_splits(folder) else None
+    if table is None:
+        return None
+    return table.select(divide([Path(file["path"]).name for file in table["source"]], split, data))
+
+
+def read_captioned_files(folder: Path, column: str, suffixes: tuple[str, ...]) -> Dataset | None:
+    """Read a folder with metadata.jsonl or .csv, whose column file_name names the other files, or with plain texts.
+
+    Args:
+        folder: The folder.
+        column: The name of the column with the captions.
+        suffixes: The endings of media files.
+
+    Returns:
+        The columns source and captions; None if the files have no captions in these forms, see ``read_texts``.
+    """
+    table = read_metadata(folder)
+    if table is not None:
+        return group_captions(path_files(table["file_name"]), captions_of(table, column, str(folder)))
+    found = read_texts(folder, suffixes)
+    return None if found is None else group_captions(path_files(found[0]), found[1])
+
+
+def path_files(paths: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the sources of files that are read where they lie."""
+    return [{"path": path, "bytes": None} for path in paths]
 
 
 def captions_of(table: Dataset, column: str, where: str) -> list[Any]:
@@ -89,16 +123,17 @@ def captions_of(table: Dataset, column: str, where: str) -> list[Any]:
 
 
 def read_captioned_table(
-    table: Dataset, feature: type[Image] | type[Video], kind: str, column: str, data: str
+    table: Dataset, feature: type[Image] | type[Video], kind: str, column: str, data: str, suffixes: tuple[str, ...]
 ) -> Dataset:
-    """Read a table whose media are in a column of the type ``feature``, or are named in the column file_name.
+    """Read a table whose media are in a column of the type ``feature``, or are named in a column such as file_name.
 
     Args:
         table: The table. Its media are not decoded.
         feature: The type of the column.
         kind: The media in messages, such as "images".
         column: The name of the column with the captions.
-        data: The folder of the files, or hub id.
+        data: The folder of the files, the table in it, or hub id.
+        suffixes: The endings of media files.
 
     Raises:
         UsageError: there is no column of media, or none of captions.
@@ -107,11 +142,11 @@ def read_captioned_table(
     media_column = next((name for name, each in table.features.items() if isinstance(each, feature)), None)
     if media_column is not None:
         return group_captions(list(table.cast_column(media_column, feature(decode=False))[media_column]), captions)
-    if "file_name" not in table.column_names:
+    file_column = next((name for name in FILE_COLUMNS if name in table.column_names), None)
+    if file_column is None:
         raise UsageError(f"--data {data} has no column of {kind}; it has {', '.join(table.column_names)}")
-    return group_captions(
-        [{"path": str(Path(data) / str(file)), "bytes": None} for file in table["file_name"]], captions
-    )
+    folder = Path(data).parent if Path(data).is_file() else Path(data)
+    return group_captions(path_files(locate_files(folder, table[file_column], suffixes)), captions)
 
 
 def group_captions(files: Sequence[dict[str, Any]], captions: Sequence[Any]) -> Dataset:
@@ -136,8 +171,10 @@ def read_listing(file: Path, key: str) -> list[dict[str, Any]]:
         UsageError: it can't be read.
     """
     try:
-        return json.loads(file.read_text(encoding="utf-8"))[key]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return json.loads(read_text(file))[key]
+    except UsageError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{file} is not a caption file: {key} can't be read from it ({error!r})") from error
 
 

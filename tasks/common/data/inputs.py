@@ -10,6 +10,7 @@ from typing import Any
 from tasks.common.console import console
 from tasks.common.data import cache
 from tasks.common.data.captioned_media import MediaError
+from tasks.common.data.folders import visible_paths
 from tasks.common.streams import read_standard_input
 
 URL_SCHEMES = ("http://", "https://")
@@ -54,7 +55,9 @@ def list_files(arguments: Sequence[str], is_single_input: Callable[[Path], bool]
         if argument == "-":
             files.append(("standard input", {"path": None, "bytes": read_standard_input()}))
         elif Path(argument).is_dir() and not is_single_input(Path(argument)):
-            inside = sorted(path for path in Path(argument).iterdir() if path.is_file() or is_single_input(path))
+            inside = [path for path in visible_paths(Path(argument)) if path.is_file() or is_single_input(path)]
+            if not inside:
+                console.print(f"{argument} is a folder without files", markup=False)
             files += [(str(path), {"path": str(path), "bytes": None}) for path in inside]
         else:
             files.append((argument, {"path": argument, "bytes": None}))

@@ -60,7 +60,7 @@ def find_pairs(data: str, split: str, source: str, target: str) -> tuple[list, l
         pairs = read_unsplit_parallel(data, split, source, target)
     if pairs is not None:
         return pairs
-    table = read_table(data, split, by=source)
+    table = read_table(data, split, by=(source, "translation"))
     if table is None:
         return None
     try:
@@ -129,10 +129,8 @@ def pair_names(data: str) -> list[str]:
     """List the names that source and target can have in data on this machine: columns, or endings of files."""
     place = Path(data)
     for name in SPLITS["train"] if place.is_dir() else ():
-        endings = [path.name.removeprefix(f"{name}.") for path in visible_paths(place) if path.stem == name]
-        endings = [
-            ending for ending in endings if f".{ending}" not in TABLES and (place / f"{name}.{ending}").is_file()
-        ]
+        files = [path for path in visible_paths(place) if path.stem == name and path.suffix not in TABLES]
+        endings = [path.suffix.removeprefix(".") for path in files if path.is_file()]
         if len(endings) > 1:
             return endings
     files = unsplit_files(data)

@@ -8,6 +8,8 @@ import hashlib
 import io
 import json
 import logging
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,18 +94,14 @@ def read_json(file: Path) -> dict[str, list[Any]]:
         UsageError: it is broken, or holds anything else.
     """
     text = read_text(file)
-    number = 0
-    try:
-        if text.lstrip().startswith("["):
-            rows = json.loads(text)
-        else:
-            rows = []
-            for number, line in enumerate(text.split("\n"), 1):
-                if line.strip():
-                    rows.append(json.loads(line))
-    except (ValueError, RecursionError) as error:
-        place = f", line {number}" if number else ""
-        raise UsageError(f"{file}{place}: not valid JSON ({error}); one object per line is expected") from error
+    is_list = text.lstrip().startswith("[")
+    rows = []
+    for number, part in enumerate([text] if is_list else text.split("\n"), 1):
+        try:
+            rows += json.loads(part) if is_list else [json.loads(part)] if part.strip() else []
+        except (ValueError, RecursionError) as error:
+            place = "" if is_list else f", line {number}"
+            raise UsageError(f"{file}{place}: not valid JSON ({error}); one object per line is expected") from error
     if not all(isinstance(row, dict) for row in rows):
         raise UsageError(f"{file} holds other JSON than objects; one object per line, or a list of them, is expected")
     names = dict.fromkeys(name for row in rows for name in row)
@@ -130,22 +128,22 @@ def read_metadata(folder: Path) -> datasets.Dataset | None:
         UsageError: there is no column file_name.
     """
     for file in (folder / "metadata.jsonl", folder / "metadata.csv"):
-        if file.is_file():
+        if file.is_file() and not is_listing(file):
             table = read_file(file)
             if "file_name" not in table.column_names:
                 raise UsageError(f"{file} has no column file_name; it has {', '.join(table.column_names)}")
-            paths = [str(join_path(folder, inner)) for inner in table["file_name"]]
+            paths = [str(folder / str(inner).replace("\\", "/")) for inner in table["file_name"]]
             return table.remove_columns("file_name").add_column("file_name", paths)
     return None
 
 
-def join_path(folder: Path, inner: object) -> Path:
-    """Return the path of a file that a table names, also in the way of Windows: ``images\\0.png``."""
-    path = folder / str(inner)
-    return path if path.exists() else folder / str(inner).replace("\\", "/")
+def is_listing(file: Path) -> bool:
+    """Tell whether a metadata.csv has names and texts between vertical lines, without a header, as LJSpeech's has."""
+    header = read_text(file).partition("\n")[0]
+    return file.suffix == ".csv" and "|" in header and "file_name" not in header
 
 
-def read_table(path: str, split: str, by: str | None = None) -> datasets.Dataset | None:
+def read_table(path: str, split: str, by: Sequence[str] = ()) -> datasets.Dataset | None:
     """Read the rows of a split, unchanged.
 
     Args:
@@ -153,7 +151,8 @@ def read_table(path: str, split: str, by: str | None = None) -> datasets.Dataset
             that ``save_to_disk`` wrote or that has the form of a hub repository, or a hub id with an optional
             configuration: ``Helsinki-NLP/opus-100:de-en``.
         split: train, validation or test.
-        by: The column whose equal values stay in one split, where the table has no splits and has this column.
+        by: Names of a column whose equal values stay in one split, where the table has no splits; the first name that
+            exists is used, and whole rows if none does.
 
     Returns:
         The rows; None if there is no such split.
@@ -181,7 +180,7 @@ def read_table(path: str, split: str, by: str | None = None) -> datasets.Dataset
     return next((available[name] for name in SPLITS[split] if name in available), None)
 
 
-def read_local_table(place: Path, split: str, by: str | None = None) -> datasets.Dataset | None:
+def read_local_table(place: Path, split: str, by: Sequence[str] = ()) -> datasets.Dataset | None:
     """Read the rows of a split of a table, or of a folder of tables or of ``save_to_disk``: see ``read_table``."""
     if place.is_file():
         return select_split(read_file(place), split, by, str(place))
@@ -224,9 +223,9 @@ def is_saved(folder: Path) -> bool:
     return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
 
 
-def select_split(table: datasets.Dataset, split: str, by: str | None, data: str) -> datasets.Dataset:
+def select_split(table: datasets.Dataset, split: str, by: Sequence[str], data: str) -> datasets.Dataset:
     """Select the rows of a split of a table that has none; see ``divide``."""
-    columns = table.select_columns([by]) if by in table.column_names else table
+    columns = table.select_columns([name for name in by if name in table.column_names][:1] or table.column_names)
     batches = columns.with_format("arrow").iter(batch_size=1000)
     groups = [repr(list(row.values())) for batch in batches for row in batch.to_pylist()]
     return table.select(divide(groups, split, data))

@@ -20,6 +20,9 @@ from tasks.common.errors import UsageError
 SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]  # PAD, UNK, BOS, EOS
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]  # tokens that spell unseen characters
 SPACE = "▁"
+ESCAPE = "\ue000"  # of private use; with a digit after it, it stands for itself or for the mark of spaces in a text
+ESCAPES = {ESCAPE: f"{ESCAPE}0", SPACE: f"{ESCAPE}1"}
+MAX_WORD_LENGTH = 1000  # characters; longer words are cut, since training of BPE is quadratic in their length
 PUNCTUATION = Regex(f"(?!{SPACE})[\\p{{P}}\\p{{S}}]")
 SENTENCE_ENDS = ".!?。！？।؟"
 # Scripts without spaces between words: in a word vocabulary each of their characters is a word.
@@ -92,18 +95,26 @@ class Tokenizer:
         """
         model, trainer, splits = build_model(config)
         tokenizer = tokenizers.Tokenizer(model)
-        if config.lowercase:
-            tokenizer.normalizer = normalizers.Lowercase()
+        normalizer: list[Any] = [normalizers.Lowercase()] if config.lowercase else []
         if config.kind == "byte":
-            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+            tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+                [pre_tokenizers.ByteLevel(add_prefix_space=False), *splits]
+            )
             tokenizer.decoder = decoders.ByteLevel()
         else:
             tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
                 [pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always"), *splits]
             )
             tokenizer.decoder = decoders.Sequence(
-                [decoders.ByteFallback(), decoders.Metaspace(replacement=SPACE, prepend_scheme="always")]
+                [
+                    decoders.ByteFallback(),
+                    decoders.Metaspace(replacement=SPACE, prepend_scheme="always"),
+                    decoders.Fuse(),
+                    *(decoders.Replace(escaped, text) for text, escaped in reversed(ESCAPES.items())),
+                ]
             )
+            normalizer += [normalizers.Replace(text, escaped) for text, escaped in ESCAPES.items()]
+        tokenizer.normalizer = normalizers.Sequence(normalizer)
         if config.kind == "unigram":  # its trainer keeps all characters, which may leave no room for words
             texts = list(texts)
             characters = Counter(character for text in texts for character in text if character != " ")
@@ -156,12 +167,14 @@ class Tokenizer:
         if self.is_byte_level:
             shown = [self.tokenizer.decode([id], skip_special_tokens=False) for id in ids]
             return [text.translate({ord(" "): "·", ord("\n"): "↵", ord("\t"): "→"}) for text in shown]
-        return [(self.tokenizer.id_to_token(id) or SPECIAL[UNK]).replace(SPACE, "·") for id in ids]
+        shown = [(self.tokenizer.id_to_token(id) or SPECIAL[UNK]).replace(SPACE, "·") for id in ids]
+        return [text.replace(ESCAPES[SPACE], SPACE) for text in shown]
 
 
 def build_model(config: VocabularyConfig) -> tuple[Any, Any, list[Any]]:
     """Return the model, its trainer, and the pre-tokenizers that split text further after it was split at spaces."""
     punctuation = pre_tokenizers.Split(PUNCTUATION, "isolated")
+    cut = pre_tokenizers.FixedLength(length=MAX_WORD_LENGTH)
     common = {"vocab_size": config.size, "show_progress": False}
     match config.kind:
         case "bpe":
@@ -170,7 +183,7 @@ def build_model(config: VocabularyConfig) -> tuple[Any, Any, list[Any]]:
             trainer = trainers.BpeTrainer(
                 special_tokens=SPECIAL + BYTES, min_frequency=config.min_frequency, limit_alphabet=room, **common
             )
-            return model, trainer, [punctuation]
+            return model, trainer, [punctuation, cut]
         case "byte":
             trainer = trainers.BpeTrainer(
                 special_tokens=SPECIAL,
@@ -178,10 +191,10 @@ def build_model(config: VocabularyConfig) -> tuple[Any, Any, list[Any]]:
                 initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
                 **common,
             )
-            return models.BPE(unk_token=SPECIAL[UNK]), trainer, []
+            return models.BPE(unk_token=SPECIAL[UNK]), trainer, [cut]
         case "unigram":
             trainer = trainers.UnigramTrainer(special_tokens=SPECIAL + BYTES, unk_token=SPECIAL[UNK], **common)
-            return models.Unigram(), trainer, [punctuation]
+            return models.Unigram(), trainer, [punctuation, cut]
         case "word" | "character":
             trainer = trainers.WordLevelTrainer(special_tokens=SPECIAL, min_frequency=config.min_frequency, **common)
             each = pre_tokenizers.Split(UNSPACED if config.kind == "word" else Regex("."), "isolated")

@@ -246,8 +246,10 @@ def test_all_invalid_rows_are_reported_together_and_may_be_skipped(folder, capsy
 def test_a_missing_column_or_split_is_named(folder):
     with pytest.raises(UsageError, match=r"unknown column 'titles'.*captions"):
         load(folder, caption_column="titles")
+    (folder / "other").mkdir()
+    (folder / "other" / "notes.txt").write_text("ours")
     with pytest.raises(UsageError, match="has no train split"):
-        load(folder / "train")
+        load(folder / "other")
 
 
 # ── Several captions ────────────────────────────────────────────────────────────────────────────────────────

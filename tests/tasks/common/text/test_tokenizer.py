@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 
 import datasets
 import pytest
@@ -254,3 +255,19 @@ def test_one_matrix_embeds_both_languages_if_vocabulary_and_dimension_are_shared
 def test_the_minimum_frequency_is_unused_by_unigram_models():
     assert VocabularyConfig(kind="unigram").unused_settings() == {"min_frequency": "vocabulary.kind is unigram"}
     assert VocabularyConfig(kind="bpe").unused_settings() == {}
+
+
+@pytest.mark.parametrize("kind", ["bpe", "byte", "unigram"])
+def test_the_mark_of_spaces_and_its_escape_are_kept_in_texts(kind):
+    trained = Tokenizer.train(["bars like ▁▂▃ are drawn with blocks"] * 5, VocabularyConfig(kind=kind, size=400))
+    for text in ("a▁b", "▁", "\ue000", "\ue0001 ▁\ue0000 x"):
+        assert trained.decode(trained.encode([text])[0]) == text
+
+
+@pytest.mark.parametrize("kind", ["bpe", "byte"])
+def test_a_very_long_word_is_learned_quickly_and_nothing_of_it_is_lost(kind):
+    word = "a" * 20_000
+    begin = time.perf_counter()
+    trained = Tokenizer.train([word, "a short text"] * 2, VocabularyConfig(kind=kind, size=600))
+    assert time.perf_counter() - begin < 2
+    assert trained.decode(trained.encode([word])[0]) == word

@@ -1,0 +1,243 @@
+"""Data as people have them: without splits, with columns of any names, with files that systems add."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from datasets import Dataset
+
+from tasks.common.cli.train import choose_preset
+from tasks.common.data import cache
+from tasks.common.data.folders import read_text, read_text_lines, visible_files
+from tasks.common.data.inputs import list_files
+from tasks.common.data.media_folders import locate_files, read_listing, read_texts
+from tasks.common.data.parallel_text import guess_pair, load_pairs, pair_names
+from tasks.common.data.splits import SPLITS, divide, has_splits
+from tasks.common.data.tables import read_file, read_metadata, read_table
+from tasks.common.errors import UsageError
+
+ROWS = [(f"Satz {number % 100}", f"sentence {number % 100}, {number // 100}") for number in range(200)]
+
+
+def fill(folder: Path, files: dict[str, str | bytes]) -> Path:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+def csv_rows(comma: str = ",") -> str:
+    return f"id{comma}German{comma}English\n" + "".join(
+        f'7{comma}{source}{comma}"{target}"\n' if comma == "," else f"7{comma}{source}{comma}{target}\n"
+        for source, target in ROWS
+    )
+
+
+UNSPLIT = {  # files, and the value of --data in their folder
+    "csv": ({"pairs.csv": csv_rows()}, "pairs.csv"),
+    "csv of a spreadsheet": ({"pairs.csv": csv_rows(";").encode("utf-16")}, "pairs.csv"),
+    "tsv": ({"pairs.tsv": csv_rows("\t")}, "pairs.tsv"),
+    "jsonl": ({"x.jsonl": "".join(json.dumps({"German": a, "English": b}) + "\n" for a, b in ROWS)}, "x.jsonl"),
+    "folder of a table": ({"pairs.csv": csv_rows(), "README.md": "# Ours", ".cache.csv": "x"}, ""),
+    "two files": (
+        {f"talk.{name}": "\n".join(row[at] for row in ROWS) for at, name in enumerate(("German", "English"))},
+        "",
+    ),
+    "two .txt": (
+        {f"{name}.txt": "\n".join(row[at] for row in ROWS) for at, name in enumerate(("German", "English"))},
+        "",
+    ),
+    "prefix": (
+        {f"a/b.{name}": "\n".join(row[at] for row in ROWS) for at, name in enumerate(("German", "English"))},
+        "a/b",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", UNSPLIT)
+def test_pairs_without_splits_are_divided_by_their_sources_and_this_is_told(form, tmp_path, capsys):
+    files, name = UNSPLIT[form]
+    data = str(fill(tmp_path, files) / name)
+    assert {*guess_pair(pair_names(data), "German", "English")} == {"German", "English"}
+    loaded = {split: load_pairs(data, split, "German", "English", False) for split in SPLITS}
+    assert {split: len(rows) for split, rows in loaded.items()} == {"train": 160, "validation": 20, "test": 20}
+    found = [(row["source"], row["target"]) for rows in loaded.values() for row in rows]
+    assert sorted(found) == sorted(ROWS)
+    sources = [{*rows["source"]} for rows in loaded.values()]
+    assert not sources[0] & sources[1] and not sources[0] & sources[2] and not sources[1] & sources[2]
+    told = capsys.readouterr().err
+    assert told.count("divided by a hash") == 1 and "160 for train, 20 for validation, 20 for test" in told
+
+
+def test_a_division_depends_on_the_groups_alone_and_leaves_no_split_empty():
+    groups = [f"row {number}" for number in range(50)]
+    of = {split: {groups[row] for row in divide(groups, split, "a")} for split in SPLITS}
+    assert {split: {groups[::-1][row] for row in divide(groups[::-1], split, "b")} for split in SPLITS} == of
+    assert [len(divide(groups[:3], split, "c")) for split in SPLITS] == [1, 1, 1]
+    with pytest.raises(UsageError, match="2 distinct rows without splits"):
+        divide(["a", "b", "a"], "train", "d")
+
+
+def test_a_folder_with_one_named_split_is_not_divided(tmp_path):
+    assert has_splits(fill(tmp_path, {"train.csv": csv_rows()}))
+    with pytest.raises(UsageError, match="no validation split"):
+        load_pairs(str(tmp_path), "validation", "German", "English", False)
+
+
+@pytest.mark.parametrize(
+    "names, guess",
+    [
+        (["de", "en"], ("de", "en")),
+        (["fr", "en"], ("fr", "en")),
+        (["id", "question", "answer", "score"], ("question", "answer")),
+        (["Hund", "dog"], ("Hund", "dog")),
+        (["summary", "text"], ("text", "summary")),
+        (["a", "b", "c"], None),
+        (["text"], None),
+    ],
+)
+def test_source_and_target_are_guessed_by_their_names(names, guess):
+    assert guess_pair(names, "de", "en") == guess
+
+
+def test_data_without_a_preset_tell_the_preset_and_the_direction(tmp_path, capsys):
+    data = str(fill(tmp_path, {"pairs.csv": csv_rows()}) / "pairs.csv")
+    preset, _, config = choose_preset("translation", ["--data", data])
+    told = capsys.readouterr().err
+    assert (config.source, config.target) == ("German", "English")
+    assert f"preset {preset}" in told and "German -> English" in told and told.count("\n") == 1
+    typed = ["tiny", "--data", data, "--source", "English", "--target", "German"]
+    assert choose_preset("translation", typed)[1] == typed[1:] and capsys.readouterr().err == ""
+    assert choose_preset("translation", ["--data", data, "--source", "English"])[2].target == "German"
+
+
+def test_every_column_of_a_csv_is_text_as_it_stands(tmp_path):
+    table = ",code,date,text,\n1,007,2020-01-01,null,\n2,1.50,,NA,\n\n3,1e5,x\n"
+    columns = read_file(fill(tmp_path, {"t.csv": table}) / "t.csv")[:]
+    assert columns == {"code": ["007", "1.50", "1e5"], "date": ["2020-01-01", "", "x"], "text": ["null", "NA", ""]}
+    dates = '{"text": "2020-01-01"}\n{"text": "12:30"}\n{"more": 1, "text": "null"}\n'
+    assert read_file(fill(tmp_path, {"t.jsonl": dates}) / "t.jsonl")["text"] == ["2020-01-01", "12:30", "null"]
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("t.csv", "a,b\n1,2\n1,2,3\n", "t.csv, line 3: 3 fields where the header has 2"),
+        ("t.csv", 'a,b\n1,"2\n', "not valid CSV"),
+        ("t.csv", "a,a\n1,2\n", "two columns of the same name"),
+        ("t.csv", "a\n1\nGr\xfc\xdfe\n".encode("latin-1"), "t.csv, line 3: not valid UTF-8; save"),
+        ("t.jsonl", '{"a": 1}\n{"a": \n', "t.jsonl, line 2: not valid JSON"),
+        ("t.jsonl", "[1]", "other JSON than objects"),
+        ("t.jsonl", '{"a": 1}\n{"a": "b"}\n', "the column a can't be read"),
+        ("t.jsonl", "", "t.jsonl is empty"),
+        ("t.parquet", "PAR1", "not a readable Parquet file"),
+        ("t.xlsx", "PK", "is no table; allowed are .jsonl"),
+    ],
+)
+def test_a_broken_table_is_one_line_that_names_it(name, content, message, tmp_path):
+    with pytest.raises(UsageError, match=re.escape(message)) as caught:
+        read_table(str(fill(tmp_path, {name: content}) / name), "train")
+    assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
+
+
+def test_a_broken_saved_dataset_and_an_empty_folder_are_named(tmp_path):
+    Dataset.from_dict({"a": ["x"] * 20}).save_to_disk(tmp_path / "saved")
+    for file in (tmp_path / "saved").glob("*.arrow"):
+        os.truncate(file, 100)
+    with pytest.raises(UsageError, match="saved: it can't be read"):
+        read_table(str(tmp_path / "saved"), "train")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="empty: the folder is empty"):
+        read_table(str(tmp_path / "empty"), "train")
+
+
+def test_a_changed_table_is_read_anew_though_its_size_and_time_are_the_same(tmp_path):
+    for text in ("old", "new"):
+        fill(tmp_path / "data [v2]: ours", {"train.jsonl": json.dumps({"a": text})})
+        os.utime(tmp_path / "data [v2]: ours" / "train.jsonl", (10**9, 10**9))
+        assert read_table(str(tmp_path / "data [v2]: ours"), "train")["a"] == [text]
+
+
+def test_the_key_of_a_file_changes_with_its_content_and_that_of_a_folder_with_its_files(tmp_path):
+    keys = set()
+    for text in ("old", "new"):
+        file = fill(tmp_path / "frames", {"1.png": text}) / "1.png"
+        os.utime(file, (10**9, 10**9))
+        keys |= {cache.file_key(file), cache.file_key(file.parent) + " of the folder"}
+    assert len(keys) == 4
+    before = cache.file_key(tmp_path / "frames")
+    fill(tmp_path / "frames", {".DS_Store": "x"})
+    assert cache.file_key(tmp_path / "frames") == before
+
+
+def test_a_cached_table_that_was_cut_is_computed_again(tmp_path):
+    file = fill(tmp_path, {"a.txt": "x"}) / "a.txt"
+
+    def lengths() -> list[int]:
+        table = Dataset.from_dict({"text": ["a", "bb", "ccc"] * 500})
+        return list(cache.map_files(table, lambda rows: {"n": list(map(len, rows["text"]))}, [file], "cut", b"")["n"])
+
+    expected = lengths()
+    cached = list(cache.cache_dir().glob("cut-*.arrow"))
+    assert cached
+    for path in cached:
+        os.truncate(path, path.stat().st_size - 8)
+    assert lengths() == expected
+
+
+def test_hidden_and_system_files_are_left_out(tmp_path, capsys):
+    names = ["a.wav", "b/c.WAV", ".a.wav", "._a.wav", ".git/x.wav", "__MACOSX/a.wav", "Thumbs.db", "b/.DS_Store"]
+    fill(tmp_path, dict.fromkeys(names, "x"))
+    assert visible_files(tmp_path) == visible_files(tmp_path, ".wav") == [tmp_path / "a.wav", tmp_path / "b" / "c.WAV"]
+    assert [name for name, _ in list_files([str(tmp_path)], Path.is_file)] == [str(tmp_path / "a.wav")]
+    (tmp_path / "empty").mkdir()
+    assert list_files([str(tmp_path / "empty")], Path.is_file) == []
+    assert "empty is a folder without files" in capsys.readouterr().err
+
+
+def test_texts_are_divided_at_line_feeds_and_decoded_by_their_byte_order_mark(tmp_path):
+    text = "one\x85still one\r\ntwo\u2028still two\n"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        file = fill(tmp_path, {"t.txt": text.encode(encoding)}) / "t.txt"
+        assert read_text_lines(file) == ["one\x85still one", "two\u2028still two"]
+    with pytest.raises(UsageError, match="can't be read"):
+        read_text(tmp_path / "nothing")
+
+
+LISTINGS = {
+    "Flickr, CSV": 'image,caption\n1.jpg,"A ""dog"", black"\n1.jpg,A cat\n2.jpg,"A man, a plan"\n',
+    "Flickr, numbered": '1.jpg#0\tA "dog", black\n1.jpg#1\tA cat\n2.jpg#0\tA man, a plan\n',
+    "Flickr30k": 'image_name| number| comment\n1.jpg| 0| A "dog", black\n1.jpg| 1| A cat\n2.jpg| 0| A man, a plan\n',
+    "LJSpeech": '1|A "dog"|A "dog", black\n1|x|A cat\n2|x|A man, a plan\n',
+    "spaces": '1 A "dog", black\n1 A cat\n2 A man, a plan\n',
+}
+
+
+@pytest.mark.parametrize("form", LISTINGS)
+def test_listings_of_names_and_texts_are_read_in_every_form(form, tmp_path):
+    media = [tmp_path / "Images" / name for name in ("1.jpg", "2.jpg")]
+    found = read_listing(LISTINGS[form].split("\n"), media, tmp_path)
+    assert found == {str(media[0]): ['A "dog", black', "A cat"], str(media[1]): ["A man, a plan"]}
+
+
+def test_a_listing_names_files_that_are_missing_and_texts_lie_beside_files(tmp_path):
+    fill(tmp_path / "a", {"1.jpg": "", "captions.txt": "1.jpg\tone\n3.jpg\tthree\n"})
+    assert read_texts(tmp_path / "a", (".jpg",)) == (
+        [str(tmp_path / "a" / name) for name in ("1.jpg", "3.jpg")],
+        [["one"], ["three"]],
+    )
+    fill(tmp_path / "b", {"x/1.jpg": "", "x/1.txt": "one \n\nuno\n", "2.jpg": ""})
+    assert read_texts(tmp_path / "b", (".jpg",)) == (
+        [str(tmp_path / "b" / name) for name in ("2.jpg", "x/1.jpg")],
+        [[], ["one", "uno"]],
+    )
+    assert read_texts(fill(tmp_path / "c", {"1.jpg": "", "notes.txt": "1.jpg\tone"}), (".jpg",)) is None
+
+
+def test_files_of_tables_are_found_also_with_backslashes_and_in_folders_inside(tmp_path):
+    fill(tmp_path, {"images/0.png": "", "clips/a.mp3": "", "metadata.csv": "file_name,text\nimages\\0.png,x\n"})
+    found = locate_files(tmp_path, ["images\\0.png", "a.mp3", "b.mp3"], (".png", ".mp3"))
+    assert found == [str(tmp_path / name) for name in ("images/0.png", "clips/a.mp3", "b.mp3")]
+    assert read_metadata(tmp_path)["file_name"] == [str(tmp_path / "images" / "0.png")]
