@@ -129,7 +129,7 @@ def test_copies_of_a_file_are_in_one_split_and_hidden_folders_are_skipped(tmp_pa
 
 
 def test_a_folder_without_python_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="has no train split"):
+    with pytest.raises(UsageError, match="the folder is empty"):
         load_code(str(tmp_path), "train")
     (tmp_path / "one.py").write_text("x = 1\n")
     with pytest.raises(UsageError, match=r"no Python file is left for this split|no line of Python"):
