@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
