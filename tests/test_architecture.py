@@ -23,6 +23,7 @@ WORDS_ALLOWED = (  # files and packages for one modality, whose texts may say wh
     "tasks.common.data.media_folders",
     "tasks.common.data.images",
     "tasks.common.extras",
+    "tasks.common.program",
     "tasks.common.metrics",
 )
 PARTS = {"tasks.audio_visual_speech": {"tasks.speech_recognition", "tasks.video_to_text"}}  # a task made of others

@@ -22,6 +22,7 @@ from tasks.audio_visual_speech.data import join_sources
 from tasks.common.config import Config
 from tasks.common.data.cache import pack_array, unpack_array
 from tasks.common.data.captioned_media import file_content, probe_media
+from tasks.common.data.containers import Note
 from tasks.common.data.inputs import InputSegment, parse_file_inputs
 from tasks.common.errors import UsageError
 from tasks.common.inference.loading import load_config
@@ -210,28 +211,15 @@ class AudioVisualSpeech(Task[AudioVisualConfig]):
         sound = self.speech.collate_sources([source["sound"] for source in sources], training)
         return dataclasses.replace(videos, others=(sound,))
 
-    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
-        files = parse_file_inputs(arguments, self.find_problem)
-        return [
-            [dataclasses.replace(segment, source=self.read_source(segment.source)) for segment in segments]
-            for segments in files
-        ]
+    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment] | None]:
+        return parse_file_inputs(arguments, self.parse_file)
 
-    def find_problem(self, file: dict[str, Any]) -> str | None:
-        """Describe why the model can't use a file; None if it can."""
-        problem = self.lips.find_problem(file)
-        if problem:
-            return problem
-        try:
-            self.read_source(file)
-        except ValueError as error:  # SoundError, or a preprocessor's for sound that is too long
-            return str(error)
-        return None
-
-    def read_source(self, file: dict[str, Any]) -> dict[str, Any]:
-        """Read the sound of a video. Raises ValueError if it can't be used."""
-        frames = self.speech.check_features(self.speech.preprocessor(read_speech(file_content(file))))
-        return {"video": file, "sound": [pack_array(frames)]}
+    def parse_file(self, file: dict[str, Any], note: Note) -> list[InputSegment]:
+        """Make a segment of a video. Raises ValueError if its frames or its sound can't be used."""
+        (segment,) = self.lips.parse_file(file, note)
+        samples = read_speech(file_content(file), lambda text: note(f"has sound that {text}"))
+        frames = self.speech.check_features(self.speech.preprocessor(samples))
+        return [dataclasses.replace(segment, source={"video": file, "sound": [pack_array(frames)]})]
 
     def plot_alignment(self, source: dict[str, Any], tokens: list[str], weights: Tensor, path: Path) -> None:
         """Plot the attention to the frames, and in a second picture, NAME-sound, that to the sound."""

@@ -20,7 +20,15 @@ from encoders.pretrained.base import PretrainedFrontend
 from tasks.common.analysis import plots
 from tasks.common.config import Config, report_settings_of_raw_data
 from tasks.common.data.cache import pad_arrays
-from tasks.common.data.captioned_media import MediaProbe, add_targets, media_key, probe_media, read_feature_array
+from tasks.common.data.captioned_media import (
+    MediaError,
+    MediaProbe,
+    add_targets,
+    media_key,
+    probe_media,
+    read_feature_array,
+)
+from tasks.common.data.containers import Note
 from tasks.common.data.images import ImageAugmentConfig
 from tasks.common.data.inputs import InputSegment, parse_file_inputs
 from tasks.common.errors import UsageError
@@ -239,18 +247,22 @@ class CaptioningTask(Task[C]):
             return pad_arrays([read_feature_array(source["path"], self.feature_unit) for source in sources])
         return self.collate_pixels(sources, training)
 
-    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
-        return parse_file_inputs(arguments, self.find_problem, self.is_single_input)
+    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment] | None]:
+        return parse_file_inputs(arguments, self.parse_file, self.is_single_input)
 
-    def find_problem(self, file: dict[str, Any]) -> str | None:
-        """Describe why the model can't use a file; None if it can."""
+    def parse_file(self, file: dict[str, Any], note: Note) -> list[InputSegment]:
+        """Make a segment of a file. Raises MediaError if the model can't use it."""
         result = self.probe(file)
-        if result.problem or result.feature_dim == self.feature_dim:
-            return result.problem or None
-        got, expected = (
-            f"features of {dim} numbers" if dim else "pixels" for dim in (result.feature_dim, self.feature_dim)
-        )
-        return f"holds {got}; this model was trained on {expected}"
+        if result.problem:
+            raise MediaError(result.problem)
+        if result.feature_dim != self.feature_dim:
+            got, expected = (
+                f"features of {dim} numbers" if dim else "pixels" for dim in (result.feature_dim, self.feature_dim)
+            )
+            raise MediaError(f"holds {got}; this model was trained on {expected}")
+        if result.note:
+            note(result.note)
+        return [InputSegment(file)]
 
     def plot_alignment(self, source: dict[str, Any], tokens: list[str], weights: Tensor, path: Path) -> None:
         if self.feature_dim:

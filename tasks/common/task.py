@@ -102,12 +102,12 @@ class Task(ABC, Generic[C]):
         """Pad raw sources to one batch; ``training`` allows augmentation."""
 
     @abstractmethod
-    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
+    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment] | None]:
         """Read the inputs of ``predict`` from the command line.
 
         Returns:
-            For each input its segments in order: one, several if it is split, or none if it cannot be used, in which
-            case the reason has been printed.
+            For each input its segments in order: one, several if it is split, none if there is nothing in it; None if
+            it cannot be used, in which case the reason has been printed.
         """
 
     @abstractmethod

@@ -151,7 +151,7 @@ class TextTask(Task[C]):
         counted = [ids[1:] or ids for ids in self.source_token_ids(sources)]
         return [ids.count(UNK) / len(ids) if ids else 0.0 for ids in counted]
 
-    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
+    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment] | None]:
         """Read the inputs of ``predict``: files, - for standard input, or the texts themselves."""
         texts: list[str] = []
         for argument in arguments:
@@ -169,10 +169,7 @@ class TextTask(Task[C]):
                     console.print(f"there is no file {argument}; its name is used as the input text")
                 texts.append(argument)
         sources = [self.parse_source(text) for text in texts]
-        return [
-            [InputSegment(source, name=source)] if self.is_usable(number, source) else []
-            for number, source in enumerate(sources, 1)
-        ]
+        return [self.parse_text(number, source) for number, source in enumerate(sources, 1)]
 
     def split_file(self, content: bytes) -> list[str]:
         """Return the texts in a file: the whole content, or its lines."""
@@ -184,12 +181,12 @@ class TextTask(Task[C]):
         """Turn a text from the command line or a file into a source of the form that ``load`` returns."""
         return text.strip()
 
-    def is_usable(self, number: int, source: str) -> bool:
+    def parse_text(self, number: int, source: str) -> list[InputSegment] | None:
         """Check an input of ``predict``, and print what is wrong with it or unlike the training data."""
         invalid = text_problem(source)
         if invalid:
             console.print(f"input {number} {invalid}: its line stays empty")
-            return False
+            return None if source else []
         tokens, limit = self.source_token_ids([source])[0], self.config.batch.max_source_length
         if len(tokens) > limit:
             console.print(
@@ -198,7 +195,7 @@ class TextTask(Task[C]):
             )
         if self.unknown_shares([source]) == [1.0]:
             console.print(f"input {number} has no word of the vocabulary: its output is meaningless")
-        return True
+        return [InputSegment(source, name=source)]
 
     def plot_alignment(
         self, source: str, tokens: list[str], weights: Float[Tensor, "target source"], path: Path

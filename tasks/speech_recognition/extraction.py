@@ -13,13 +13,14 @@ from datasets import Dataset, Features, List, Value, concatenate_datasets
 from jaxtyping import Float
 
 from tasks.common.data.cache import file_key, map_cached, num_processes, pack_array
-from tasks.common.data.tables import report_invalid_rows
+from tasks.common.data.containers import Note, no_note
+from tasks.common.data.tables import report_invalid_rows, report_notes
 from tasks.common.errors import UsageError
 from tasks.speech_recognition.babble import Babble
 from tasks.speech_recognition.features import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, change_speed
 from tasks.speech_recognition.sound import MIN_DURATION_S, SoundError, read_sound, sound_problem
 
-VERSION = 2  # of the cached features; increase it when their computation changes
+VERSION = 3  # of the cached features; increase it when their computation changes
 MAX_CHARACTERS_PER_SECOND = 40  # nobody speaks faster
 COLUMNS = Features(
     {
@@ -27,6 +28,7 @@ COLUMNS = Features(
         "length": Value("int32"),
         "feature_dim": Value("int32"),
         "problem": Value("string"),
+        "note": Value("string"),
     }
 )
 
@@ -82,6 +84,9 @@ def extract_features(
     valid = [row for row in range(len(table)) if row not in problems]
     if not valid:
         raise UsageError(f"{where}: no valid row is left")
+    notes = {row: note for row, note in enumerate(examples["note"]) if note and row not in problems}
+    described = {row: f"({Path(table[row]['audio']['path'] or '?').name}) {note}" for row, note in notes.items()}
+    report_notes(described, len(table), where)
     extracted = examples.select(valid).select_columns(["source", "length"])
     return concatenate_datasets([extracted, table.select(valid).remove_columns("audio")], axis=1)
 
@@ -141,17 +146,19 @@ class ExtractRow:
             torch.set_num_threads(1)
         audio = row["audio"]
         try:
-            variants = self.load_variants(audio["bytes"] or audio["path"], index)
+            notes: list[str] = []
+            variants = self.load_variants(audio["bytes"] or audio["path"], index, notes.append)
         except ValueError as error:  # SoundError, or a preprocessor's for sound that is too long
-            return {"source": [], "length": 0, "feature_dim": 0, "problem": str(error)}
+            return {"source": [], "length": 0, "feature_dim": 0, "problem": str(error), "note": ""}
         return {
             "source": [pack_array(frames) for frames in variants],
             "length": max(len(frames) for frames in variants),
             "feature_dim": variants[0].shape[1],
             "problem": "",
+            "note": "; ".join(notes),
         }
 
-    def load_variants(self, source: str | bytes, index: int) -> list[Float[np.ndarray, "_ features"]]:
+    def load_variants(self, source: str | bytes, index: int, note: Note) -> list[Float[np.ndarray, "_ features"]]:
         """Compute the features of a recording, without and with noise, at each speed.
 
         A .npy file holds features, which are the same in all variants.
@@ -162,7 +169,7 @@ class ExtractRow:
         if isinstance(source, str) and source.endswith(".npy"):
             num_noises = 0 if self.babble is None else len(self.babble.snrs_db)
             return [read_feature_file(source)] * (len(self.speeds) * (1 + num_noises))
-        samples = read_speech(source)
+        samples = read_speech(source, note)
         sounds = [samples, *([] if self.babble is None else self.babble(samples, index))]
         return [
             self.preprocessor(sound if speed == 1.0 else change_speed(sound, speed))
@@ -171,13 +178,13 @@ class ExtractRow:
         ]
 
 
-def read_speech(source: str | bytes) -> Float[np.ndarray, " samples"]:
+def read_speech(source: str | bytes, note: Note = no_note) -> Float[np.ndarray, " samples"]:
     """Read a recording at the sample rate of the features.
 
     Raises:
         SoundError: it can't be read or used.
     """
-    samples = read_sound(source, SAMPLE_RATE_HZ)
+    samples = read_sound(source, SAMPLE_RATE_HZ, note)
     problem = sound_problem(samples, SAMPLE_RATE_HZ)
     if problem:
         raise SoundError(problem)

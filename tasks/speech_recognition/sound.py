@@ -2,6 +2,8 @@
 
 import io
 from collections.abc import Iterable, Iterator
+from itertools import chain, groupby
+from operator import attrgetter
 from pathlib import Path
 
 import av
@@ -10,9 +12,13 @@ import soundfile
 from av.error import FFmpegError
 from jaxtyping import Bool, Float
 
+from tasks.common.data.containers import Note, can_decode, decode_packets, describe_damage, no_note, open_container
+
 BLOCK_SIZE = 1 << 20  # samples that soundfile reads at a time
-# Signatures of the formats that soundfile reads, faster than PyAV. It reads mp3 too, but prints warnings.
-SOUNDFILE_SIGNATURES = (b"RIFF", b"RF64", b"fLaC", b"OggS")
+# Signatures of the formats that soundfile reads, faster than PyAV. It reads mp3 too, but prints warnings, and ogg, but
+# it takes the end of what is not damaged for that of the file.
+SOUNDFILE_SIGNATURES = (b"RIFF", b"RF64", b"fLaC")
+MAX_CANCELLED = 0.01  # -20 dB; channels whose mean has less energy than that of independent ones are cancelled out
 MIN_PEAK = 1e-4  # -80 dB; what has a lower peak is silence
 MIN_DURATION_S = 0.1
 MIN_PAUSE_S = 0.3  # shorter silences do not separate segments
@@ -25,29 +31,79 @@ class SoundError(ValueError):
     """An unusable sound. The message says what is wrong, to be printed after the file's name."""
 
 
-def read_sound(source: str | Path | bytes, sample_rate_hz: int) -> Float[np.ndarray, " samples"]:
+class Mixer:
+    """Mixes all channels into one, or takes one of them alone.
+
+    FFmpeg's own mixing would make two equal channels louder than one.
+
+    Attributes:
+        channel: The channel to take; None for the mean of all.
+        energies: The energy of each channel that was mixed so far.
+        mixed_energy: The energy of the result.
+    """
+
+    def __init__(self, channel: int | None = None):
+        self.channel = channel
+        self.energies = np.zeros(0)
+        self.mixed_energy = 0.0
+
+    def __call__(self, block: Float[np.ndarray, "channels samples"]) -> Float[np.ndarray, " samples"]:
+        """Mix a block. The number of channels may differ between blocks."""
+        num_channels = len(block)
+        if num_channels == 1:
+            return block[0]
+        mixed = block.mean(axis=0) if self.channel is None else block[min(self.channel, num_channels - 1)]
+        self.energies = np.pad(self.energies, (0, max(0, num_channels - len(self.energies))))
+        self.energies[:num_channels] += np.einsum("cs,cs->c", block, block)
+        self.mixed_energy += float(mixed @ mixed)
+        return mixed
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether channels of opposite phase have cancelled each other out."""
+        # Channels that are independent of each other have a mean of this energy.
+        least = float(self.energies.sum()) / max(1, len(self.energies)) ** 2
+        return self.mixed_energy < MAX_CANCELLED * least
+
+
+def read_sound(source: str | Path | bytes, sample_rate_hz: int, note: Note = no_note) -> Float[np.ndarray, " samples"]:
     """Read the mean of all channels of a file, resampled; full scale is -1 to 1.
 
-    soundfile reads wav, flac and ogg; PyAV reads the rest, such as mp3 and the sound of videos. Both read blocks, so an
-    hour in stereo is never in memory at once. A truncated file gives what can be read of it.
+    soundfile reads wav and flac; PyAV reads the rest, such as mp3 and the sound of videos. Both read blocks, so an hour
+    in stereo is never in memory at once. Where channels cancel each other out, the loudest one is read alone. Of a
+    damaged or truncated file, everything is read that can be.
 
     Args:
         source: A path, or the content of a file.
         sample_rate_hz: The sample rate of the result.
+        note: Is told what was damaged, and which channel is read alone.
 
     Raises:
         SoundError: it can't be read.
     """
+    mixer = Mixer()
+    samples = read_mixed(source, sample_rate_hz, mixer, note)
+    if mixer.is_cancelled:
+        channel = int(mixer.energies.argmax())
+        note(f"has channels that cancel each other out: channel {channel + 1} of {len(mixer.energies)} is read alone")
+        samples = read_mixed(source, sample_rate_hz, Mixer(channel), no_note)
+    return samples
+
+
+def read_mixed(
+    source: str | Path | bytes, sample_rate_hz: int, mixer: Mixer, note: Note
+) -> Float[np.ndarray, " samples"]:
+    """Read a file as ``read_sound`` does, with this mix of its channels."""
     if read_signature(source) in SOUNDFILE_SIGNATURES:
         try:
-            return resample_frames(read_with_soundfile(source), sample_rate_hz)
-        except (soundfile.LibsndfileError, TypeError):  # TypeError: for any file named .raw
-            pass  # an .avi or a video in ogg, for instance
+            return resample_frames(read_with_soundfile(source, mixer), sample_rate_hz, mixer)
+        except soundfile.LibsndfileError:
+            pass  # an .avi, for instance, or a damaged file
     try:
-        return resample_frames(read_with_pyav(source), sample_rate_hz)
+        return resample_frames(read_with_pyav(source, note), sample_rate_hz, mixer)
     except SoundError:
         raise
-    except (FFmpegError, ValueError) as error:
+    except (FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SoundError(f"is not readable sound ({reason})") from error
 
@@ -73,41 +129,50 @@ def read_signature(source: str | Path | bytes) -> bytes:
     return signature
 
 
-def read_with_soundfile(source: str | Path | bytes) -> Iterator[av.AudioFrame]:
-    """Read blocks of one channel, the mean of all."""
-    with soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as file:
+def read_with_soundfile(source: str | Path | bytes, mixer: Mixer) -> Iterator[av.AudioFrame]:
+    """Read blocks of one channel, mixed from all."""
+    with (
+        io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as content,
+        # Without its name, which has to be UTF-8, and stands for raw sound if it ends in .raw.
+        soundfile.SoundFile(content if isinstance(source, bytes) else content.fileno(), closefd=False) as file,
+    ):
         # Not file.blocks: it fills up what is missing in a truncated file with uninitialized memory.
         while len(block := file.read(BLOCK_SIZE, dtype="float32", always_2d=True)):
-            frame = av.AudioFrame.from_ndarray(block.mean(axis=1)[None], format="fltp", layout="mono")
+            mixed = np.ascontiguousarray(mixer(block.T)[None])
+            frame = av.AudioFrame.from_ndarray(mixed, format="fltp", layout="mono")
             frame.sample_rate = file.samplerate
             yield frame
 
 
-def read_with_pyav(source: str | Path | bytes) -> Iterator[av.AudioFrame]:
+def read_with_pyav(source: str | Path | bytes, note: Note) -> Iterator[av.AudioFrame]:
     """Read blocks of the first sound track, with all its channels."""
-    file = io.BytesIO(source) if isinstance(source, bytes) else str(source)
-    with av.open(file, mode="r", metadata_errors="ignore") as container:
-        if not container.streams.audio:
+    with open_container(source) as container:
+        stream = next(iter(container.streams.audio), None)
+        if stream is None:
             raise SoundError("has no sound track")
-        yield from container.decode(audio=0)
+        if not can_decode(stream):
+            raise SoundError("has sound of an unknown codec")
+        errors: list[FFmpegError] = []
+        frame = None
+        for frame in decode_packets(container, stream, errors):
+            yield frame
+    if errors and frame is None:
+        raise errors[0]
+    if errors:
+        note(describe_damage(errors))
 
 
-def resample_frames(frames: Iterable[av.AudioFrame], sample_rate_hz: int) -> Float[np.ndarray, " samples"]:
-    """Resample blocks with FFmpeg, and average their channels.
-
-    FFmpeg's own mixing would make two equal channels louder than one.
-    """
-    resampler = av.AudioResampler(format="fltp", rate=sample_rate_hz)
-    blocks: list[np.ndarray] = []
-    try:
-        for frame in frames:
-            blocks += (block.to_ndarray().mean(axis=0) for block in resampler.resample(frame))
-    except FFmpegError:
-        if not blocks:  # otherwise the file is truncated, and what was read before is kept
-            raise
-    if blocks:
-        blocks += (block.to_ndarray().mean(axis=0) for block in resampler.resample(None))
-    return np.concatenate([np.zeros(0, dtype=np.float32), *blocks])
+def resample_frames(
+    frames: Iterable[av.AudioFrame], sample_rate_hz: int, mixer: Mixer
+) -> Float[np.ndarray, " samples"]:
+    """Resample blocks with FFmpeg, and mix their channels. Rate and channels may change from one block to the next."""
+    blocks = [np.zeros(0, dtype=np.float32)]
+    kind_of_frame = attrgetter("sample_rate", "layout.name", "format.name")
+    for _, alike in groupby(frames, kind_of_frame):
+        resampler = av.AudioResampler(format="fltp", rate=sample_rate_hz)
+        for frame in chain(alike, [None]):
+            blocks += (mixer(block.to_ndarray()) for block in resampler.resample(frame))
+    return np.concatenate(blocks)
 
 
 def sound_problem(samples: Float[np.ndarray, " samples"], sample_rate_hz: int) -> str | None:

@@ -22,13 +22,12 @@ from encoders.pretrained.speech import PretrainedSpeech, load_speech_model, spee
 from encoders.speech import ConvSubsampling, SpeechEncoder
 from tasks.common.analysis.plots import plot_audio_attention
 from tasks.common.config import Config, report_settings_of_raw_data
-from tasks.common.console import console
 from tasks.common.data.cache import pack_array, pad_arrays, unpack_array
-from tasks.common.data.folders import visible_paths
-from tasks.common.data.inputs import InputSegment
+from tasks.common.data.captioned_media import file_content
+from tasks.common.data.containers import Note
+from tasks.common.data.inputs import InputSegment, parse_file_inputs
 from tasks.common.errors import UsageError
 from tasks.common.metrics.speech import word_error_metrics
-from tasks.common.streams import read_standard_input
 from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization, normalize_text
 from tasks.common.text.tokenizer import Tokenizer
@@ -268,44 +267,34 @@ class SpeechRecognition(Task[SpeechConfig]):
             values, mask = augment_frames(values, mask, self.config.augment, self.num_planes)
         return SourceBatch(values, mask)
 
-    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment]]:
-        inputs: list[tuple[str, str | bytes]] = []
-        for argument in arguments:
-            if argument == "-":
-                inputs.append(("standard input", read_standard_input()))
-            elif Path(argument).is_dir():
-                inside = [str(file) for file in visible_paths(Path(argument)) if file.is_file()]
-                if not inside:
-                    console.print(f"{argument} is a folder without files", markup=False)
-                inputs += [(file, file) for file in inside]
-            else:
-                inputs.append((argument, argument))
-        return [self.parse_recording(name, sound) for name, sound in inputs]
+    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment] | None]:
+        return parse_file_inputs(arguments, self.parse_file)
 
-    def parse_recording(self, name: str, sound: str | bytes) -> list[InputSegment]:
+    def parse_file(self, file: dict[str, Any], note: Note) -> list[InputSegment]:
         """Make segments of a recording, split at pauses if it is longer than every training example.
 
         Args:
-            name: The name of the recording in messages.
-            sound: Its path or content.
+            file: Its path or content.
+            note: Is told what is damaged, and of a recording without speech.
 
         Returns:
-            The segments in order; none if the recording can't be used, after a message.
+            The segments in order; none of a recording without speech.
+
+        Raises:
+            ValueError: the recording can't be used.
         """
-        try:
-            if isinstance(sound, str) and sound.endswith(".npy"):
-                frames = self.check_features(read_feature_file(sound))
-                return [InputSegment([pack_array(frames)], (0.0, len(frames) / FRAMES_PER_SECOND), name)]
-            samples = read_speech(sound)
-            segments = []
-            for start, end in split_at_silence(samples, SAMPLE_RATE_HZ, self.max_frames / FRAMES_PER_SECOND):
-                segment = samples[round(start * SAMPLE_RATE_HZ) : round(end * SAMPLE_RATE_HZ)]
-                frames = self.check_features(self.preprocessor(segment))
-                segments.append(InputSegment([pack_array(frames)], (start, end), name))
-            return segments
-        except ValueError as error:
-            console.print(f"{name} {error}: its line stays empty")
-            return []
+        if file["path"] is not None and file["path"].endswith(".npy"):
+            frames = self.check_features(read_feature_file(file["path"]))
+            return [InputSegment([pack_array(frames)], (0.0, len(frames) / FRAMES_PER_SECOND))]
+        samples = read_speech(file_content(file), note)
+        segments = []
+        for start, end in split_at_silence(samples, SAMPLE_RATE_HZ, self.max_frames / FRAMES_PER_SECOND):
+            segment = samples[round(start * SAMPLE_RATE_HZ) : round(end * SAMPLE_RATE_HZ)]
+            frames = self.check_features(self.preprocessor(segment))
+            segments.append(InputSegment([pack_array(frames)], (start, end)))
+        if not segments:
+            note("has nothing that is louder than its background: nothing is recognized, its line stays empty")
+        return segments
 
     def check_features(self, frames: Float[np.ndarray, "frames features"]) -> Float[np.ndarray, "frames features"]:
         """Return frames unchanged. Raises SoundError if they have other features than the training data."""

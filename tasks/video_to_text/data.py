@@ -176,8 +176,10 @@ class VideoProbe:
             if file["path"] and file["path"].endswith(".npy") and file["bytes"] is None:
                 num_frames, feature_dim = read_feature_array(file["path"], "frames").shape
                 return ProbeResult(length=num_frames, feature_dim=feature_dim)
-            frames = read_frames(file_content(file), self.config, self.size)
-            return ProbeResult(length=len(frames), kept=pack_frames(frames) if self.keeps else None)
+            notes: list[str] = []
+            frames = read_frames(file_content(file), self.config, self.size, notes.append)
+            kept = pack_frames(frames) if self.keeps else None
+            return ProbeResult(length=len(frames), kept=kept, note="; ".join(notes))
         except MediaError as error:
             return ProbeResult(str(error))
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from attention.validation import at_least, check_settings
 from tasks.common.data.captioned_media import MediaError
+from tasks.common.data.containers import Note, can_decode, decode_packets, describe_damage, no_note, open_container
 from tasks.common.data.folders import visible_paths
 from tasks.common.data.images import MIN_SIDE, open_image
 
@@ -83,7 +84,7 @@ class FrameConfig:
         return np.unique(np.searchsorted(timestamps, moments, side="right") - 1)
 
 
-def read_frames(source: str | bytes, config: FrameConfig, size: tuple[int, int] | None) -> Frames:
+def read_frames(source: str | bytes, config: FrameConfig, size: tuple[int, int] | None, note: Note = no_note) -> Frames:
     """Read the frames that ``config`` selects, upright.
 
     Args:
@@ -91,18 +92,22 @@ def read_frames(source: str | bytes, config: FrameConfig, size: tuple[int, int] 
             selected frames, packed by ``pack_frames``.
         config: The selection.
         size: Height and width in pixels to which each frame is resized; None to keep its size.
+        note: Is told of damage in what had to be decoded.
 
     Raises:
         MediaError: it can't be read.
     """
     if isinstance(source, bytes) and source.startswith(NPY_SIGNATURE):
         return resize_frames(np.load(io.BytesIO(source), allow_pickle=False), size)
+    errors: list[FFmpegError] = []
     try:
         if isinstance(source, str) and Path(source).is_dir():
             images = read_folder(Path(source), config)
         else:
-            images = read_video(source, config)
+            images = read_video(source, config, errors)
         frames = [np.asarray(crop_resize(image, config.crop, size)) for image in images]
+        if errors and not frames:
+            raise errors[0]
     except MediaError:
         raise
     except (FFmpegError, OSError, ValueError) as error:
@@ -110,6 +115,8 @@ def read_frames(source: str | bytes, config: FrameConfig, size: tuple[int, int] 
         raise MediaError(f"is not a readable video ({reason})") from error
     if not frames:
         raise MediaError("has no readable frame")
+    if errors:
+        note(describe_damage(errors))
     return np.stack(frames)
 
 
@@ -152,7 +159,7 @@ def natural_key(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
-def read_video(source: str | bytes, config: FrameConfig) -> Iterator[Image.Image]:
+def read_video(source: str | bytes, config: FrameConfig, errors: list[FFmpegError]) -> Iterator[Image.Image]:
     """Decode the selected frames of a video file, in order and upright."""
     if isinstance(source, str) and not Path(source).exists():
         raise MediaError("does not exist")
@@ -162,25 +169,26 @@ def read_video(source: str | bytes, config: FrameConfig) -> Iterator[Image.Image
     with open_video(source) as (container, stream):
         if timestamps is not None:
             indices = config.select(np.array(timestamps) * time_base)
-            yield from to_upright(decode_at(container, stream, timestamps, keyframes, indices.tolist()))
+            yield from to_upright(decode_at(container, stream, timestamps, keyframes, indices.tolist(), errors))
             return
-        total = sum(1 for _ in decode_all(container, stream))
+        total = sum(1 for _ in decode_packets(container, stream, []))
     if total:  # decoded a second time, so that only one frame is in memory
         selected = set(config.select(np.arange(total) / DEFAULT_FPS).tolist())
         with open_video(source) as (container, stream):
-            frames = enumerate(decode_all(container, stream))
+            frames = enumerate(decode_packets(container, stream))
             yield from to_upright(frame for index, frame in frames if index in selected)
 
 
 @contextmanager
 def open_video(source: str | bytes) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a video file with its first video stream; the cover image of a song does not count."""
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
-    with av.open(file, mode="r", metadata_errors="ignore") as container:
+    with open_container(source) as container:
         streams = (each for each in container.streams.video if not each.disposition & Disposition.attached_pic)
         stream = next(streams, None)
         if stream is None:
             raise MediaError("has no video" + (", only sound" if container.streams.audio else ""))
+        if not can_decode(stream):
+            raise MediaError("is a video of an unknown codec")
         stream.thread_type = "AUTO" if stream.width * stream.height >= MIN_PIXELS_FOR_THREADS else "NONE"
         yield container, stream
 
@@ -213,7 +221,12 @@ def frame_timestamps(source: str | bytes) -> tuple[list[int] | None, list[int], 
 
 
 def decode_at(
-    container: InputContainer, stream: VideoStream, timestamps: list[int], keyframes: list[int], indices: Sequence[int]
+    container: InputContainer,
+    stream: VideoStream,
+    timestamps: list[int],
+    keyframes: list[int],
+    indices: Sequence[int],
+    errors: list[FFmpegError],
 ) -> Iterator[av.VideoFrame]:
     """Decode the frames with some indices, and skip what lies before the last keyframe before each.
 
@@ -225,14 +238,15 @@ def decode_at(
         timestamps: Timestamps of all frames, increasing.
         keyframes: Timestamps of the keyframes, increasing.
         indices: Indices of the frames among ``timestamps``, increasing.
+        errors: Collects the errors of what can't be decoded.
     """
-    frames = decode_all(container, stream)
+    frames = decode_packets(container, stream, errors)
     last_index, last_timestamp = -1, None  # of the frame decoded last
     for index in indices:
         keyframe = bisect_right(keyframes, timestamps[index]) - 1
         if keyframe >= 0 and bisect_left(timestamps, keyframes[keyframe]) > last_index + 1:
             container.seek(keyframes[keyframe], stream=stream)
-            frames = decode_all(container, stream)
+            frames = decode_packets(container, stream, errors)
         elif last_timestamp is not None and last_timestamp >= timestamps[index]:
             continue  # the previous index had no frame of its own, and this frame was returned for it
         frame = next((each for each in frames if each.pts is None or each.pts >= timestamps[index]), None)
@@ -240,18 +254,6 @@ def decode_at(
             return
         last_index, last_timestamp = index, frame.pts
         yield frame
-
-
-def decode_all(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-    """Decode frames up to the end, or up to where the file is broken, unless that is before the first frame."""
-    count = 0
-    try:
-        for frame in container.decode(stream):
-            yield frame
-            count += 1
-    except FFmpegError:
-        if not count:
-            raise
 
 
 def to_upright(frames: Iterable[av.VideoFrame]) -> Iterator[Image.Image]:

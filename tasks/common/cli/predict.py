@@ -74,7 +74,7 @@ class PredictOptions(Generic[S]):
 
 
 def predict(task: str, arguments: list[str]) -> None:
-    """Run ``run.py TASK predict RUN INPUT ... [--flags]``."""
+    """Run ``run.py TASK predict RUN INPUT ... [--flags]``. Exits with 1 if some inputs can't be used, with 2 if all."""
     search_class = type(tasks.package(task).Config().search)
     options_class = PredictOptions[search_class]
     run, flags = parse_run_argument("predict", arguments, options_class, PredictOptions(search_class()))
@@ -88,7 +88,8 @@ def predict(task: str, arguments: list[str]) -> None:
     domain = Domain.load(run)
     torch.manual_seed(options.seed)
     started = time.monotonic()
-    inputs = predictor.task.parse_inputs(options.inputs)
+    parsed = predictor.task.parse_inputs(options.inputs)
+    inputs = [segments or [] for segments in parsed]
     if options.format in SUBTITLES and (len(inputs) != 1 or any(segment.span is None for segment in inputs[0])):
         raise UsageError(f"--format {options.format} makes the subtitles of one recording: name one, or leave it out")
     problems: dict[int, str] = {}  # of the inputs that are far from the training data, by their numbers
@@ -106,6 +107,8 @@ def predict(task: str, arguments: list[str]) -> None:
                 if problem:
                     problems[number] = problem
             print(format_output(predictor.task, number, segments, ranked, options, problems.get(number)))
+            if segments and not any(hypotheses and hypotheses[0].tokens for hypotheses in ranked):
+                console.print(f"input {number}: nothing is recognized, its line stays empty")
             if options.plot_dir:
                 plot_segments(predictor, segments, ranked, Path(options.plot_dir))
         sys.stdout.flush()
@@ -115,6 +118,8 @@ def predict(task: str, arguments: list[str]) -> None:
     if seconds:
         taken = time.monotonic() - started
         console.print(f"{seconds:.1f} s of input in {taken:.1f} s: real-time factor {taken / seconds:.4f}")
+    if None in parsed:
+        sys.exit(1 if any(segments is not None for segments in parsed) else 2)
 
 
 def format_output(

@@ -16,11 +16,11 @@ from tasks.common.data import cache
 from tasks.common.data.folders import read_text
 from tasks.common.data.media_folders import FILE_COLUMNS, locate_files, read_texts
 from tasks.common.data.splits import SPLITS, divide, has_splits
-from tasks.common.data.tables import read_metadata, report_invalid_rows
+from tasks.common.data.tables import read_metadata, report_invalid_rows, report_notes
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.normalization import TextNormalization, normalize_text
 
-VERSION = 2  # of the checks whose results are cached; increase it when they change
+VERSION = 3  # of the checks whose results are cached; increase it when they change
 CAPTION_COLUMNS = ("captions", "caption", "text", "sentences")  # the usual names
 FILE_FEATURES = {"path": Value("string"), "bytes": Value("binary")}  # a file's path, or its content
 
@@ -38,12 +38,14 @@ class ProbeResult:
         length: Its length in what the encoder counts: images, regions, frames.
         feature_dim: The size of a feature vector, where the file holds features; 0 for pixels.
         kept: Content that replaces the file in the table, if the probe keeps it.
+        note: What is to be said of a file that can be used, such as damage; empty if nothing is.
     """
 
     problem: str = ""
     length: int = 1
     feature_dim: int = 0
     kept: bytes | None = None
+    note: str = ""
 
 
 @runtime_checkable
@@ -195,7 +197,8 @@ def probe_media(table: Dataset, where: str, probe: MediaProbe, skip_invalid: boo
     """
     keys = [media_key(file) for file in table["source"]]
     key = hashlib.sha256(f"{VERSION} {probe.cache_key()} {keys}".encode()).hexdigest()[:24]
-    columns = {"problem": Value("string"), "length": Value("int32"), "feature_dim": Value("int32")}
+    columns = {name: Value("string") for name in ("problem", "note")}
+    columns |= {name: Value("int32") for name in ("length", "feature_dim")}
     results = cache.map_cached(
         table.select_columns(["source"]),
         ProbeRow(probe),
@@ -221,9 +224,15 @@ def probe_media(table: Dataset, where: str, probe: MediaProbe, skip_invalid: boo
     valid = [row for row in range(len(table)) if row not in problems]
     if not valid:
         raise UsageError(f"{where}: no valid row is left")
+    notes = {
+        row: f"({Path(file['path'] or '?').name}) {note}"
+        for row, (file, note) in enumerate(zip(table["source"], results["note"], strict=True))
+        if note
+    }
+    report_notes(notes, len(table), where)
     if probe.keeps:
         table = table.remove_columns("source")
-    table = concatenate_datasets([table, results.remove_columns("problem")], axis=1)
+    table = concatenate_datasets([table, results.remove_columns(["problem", "note"])], axis=1)
     return table.select(valid) if problems else table
 
 

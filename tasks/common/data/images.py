@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from attention.validation import check_settings
 from tasks.common.data.captioned_media import MediaError
 
 Image.MAX_IMAGE_PIXELS = None  # ``open_image`` has a limit of its own, with an error message
+# Texts and color profiles in a PNG may be as long; by Pillow's own limit of 1 MB, many a workflow breaks its image.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 1 << 28
 MIN_SIDE = 8  # pixels
 MAX_MEGAPIXELS = 200  # of the image before the decoder itself reduces it
 
@@ -70,15 +72,33 @@ def open_image(source: str | bytes, side: int | None = None) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any of Pillow's modes to RGB; 16 bits become 8."""
+    """Convert any of Pillow's modes to RGB; other depths than 8 bits become 8."""
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
-        maximum = 255.0 if values.max(initial=0) <= 255 else 65535.0
-        return Image.fromarray((values.clip(0, maximum) / maximum * 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
+        return Image.fromarray(to_8_bits(np.asarray(image, dtype=np.float64), image.mode == "F")).convert("RGB")
+    if image.mode == "La":  # premultiplied, which Pillow converts in two steps alone
+        image = image.convert("LA")
+    if image.mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB"))
+    if image.has_transparency_data or image.mode == "RGBa":
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
+
+
+def to_8_bits(values: Float[np.ndarray, "height width"], are_real: bool) -> UInt8[np.ndarray, "height width"]:
+    """Scale gray values to 0 to 255 from the narrowest usual range that has them all, or else from their own.
+
+    Args:
+        values: The values; what is not finite becomes black.
+        are_real: Whether they are real numbers, whose usual ranges include 0 to 1; integers are 8 or 16 bits.
+    """
+    values = np.where(np.isfinite(values), values, 0.0)
+    low, high = min(0.0, values.min(initial=0)), values.max(initial=0)
+    usual = [maximum for maximum in ((1.0, 255.0, 65535.0) if are_real else (255.0, 65535.0)) if high <= maximum]
+    if usual and low == 0.0:
+        high = usual[0]
+    return ((values - low) / (high - low) * 255).astype(np.uint8)
 
 
 def image_problem(source: str | bytes) -> str | None:

@@ -3,20 +3,22 @@
 import hashlib
 import urllib.request
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tasks.common.console import console
 from tasks.common.data import cache
 from tasks.common.data.captioned_media import MediaError
+from tasks.common.data.containers import Note
 from tasks.common.data.folders import visible_paths
 from tasks.common.streams import read_standard_input
 
 URL_SCHEMES = ("http://", "https://")
 TIMEOUT_S = 30
 
-FindProblem = Callable[[dict[str, Any]], str | None]  # what is wrong with a file, or None; may also raise MediaError
+Segments = list["InputSegment"]
+ParseFile = Callable[[dict[str, Any], Note], Segments]  # raises ValueError, as MediaError, if a file can't be used
 
 
 @dataclass(frozen=True)
@@ -35,46 +37,47 @@ class InputSegment:
 
 
 def parse_file_inputs(
-    arguments: Sequence[str], find_problem: FindProblem, is_single_input: Callable[[Path], bool] = Path.is_file
-) -> list[list[InputSegment]]:
-    """Make one segment of each file; none for a file that can't be used, after a message.
+    arguments: Sequence[str], parse_file: ParseFile, is_single_input: Callable[[Path], bool] = Path.is_file
+) -> list[Segments | None]:
+    """Parse files, of which a broken one never keeps the others from being used.
 
     Args:
         arguments: The arguments of the command line. A folder means all inputs in it.
-        find_problem: Describes what is wrong with a file; None if nothing is.
+        parse_file: Makes the segments of a file, the path or content, and notes what is to be said of it.
         is_single_input: Tells whether a path, also that of a folder, is a single input.
+
+    Returns:
+        The segments of each file; None for one that can't be used, after a message.
     """
-    files = list_files(arguments, is_single_input)
-    return [[InputSegment(file, name=name)] if is_usable(name, file, find_problem) else [] for name, file in files]
+    return [parse_input(name, file, parse_file) for name, file in list_files(arguments, is_single_input)]
 
 
 def list_files(arguments: Sequence[str], is_single_input: Callable[[Path], bool]) -> list[tuple[str, dict[str, Any]]]:
-    """Return the name and the path or content of each file."""
+    """Return the name and the path or content of each file; the folder itself for one without files."""
     files: list[tuple[str, dict[str, Any]]] = []
     for argument in arguments:
         if argument == "-":
             files.append(("standard input", {"path": None, "bytes": read_standard_input()}))
-        elif Path(argument).is_dir() and not is_single_input(Path(argument)):
-            inside = [path for path in visible_paths(Path(argument)) if path.is_file() or is_single_input(path)]
-            if not inside:
-                console.print(f"{argument} is a folder without files", markup=False)
-            files += [(str(path), {"path": str(path), "bytes": None}) for path in inside]
-        else:
-            files.append((argument, {"path": argument, "bytes": None}))
+            continue
+        path, paths = Path(argument), [argument]
+        if path.is_dir() and not is_single_input(path):
+            paths = [str(each) for each in visible_paths(path) if each.is_file() or is_single_input(each)] or paths
+        files += [(each, {"path": each, "bytes": None}) for each in paths]
     return files
 
 
-def is_usable(name: str, file: dict[str, Any], find_problem: FindProblem) -> bool:
-    """Check a file, fetch it first if it is a web address, and print what is wrong with it."""
+def parse_input(name: str, file: dict[str, Any], parse_file: ParseFile) -> Segments | None:
+    """Parse a file, fetched first if it is a web address; None, after a message, if it can't be used."""
     try:
         if name.startswith(URL_SCHEMES):
             file["path"] = fetch(name)
-        problem = find_problem(file)
-    except MediaError as error:
-        problem = str(error)
-    if problem:
-        console.print(f"{name} {problem}: its line stays empty")
-    return not problem
+        elif file["bytes"] is None and Path(name).is_dir() and not any(map(Path.is_file, visible_paths(Path(name)))):
+            raise MediaError("is a folder without files")
+        segments = parse_file(file, lambda note: console.print(f"{name} {note}"))
+    except ValueError as error:
+        console.print(f"{name} {error}: its line stays empty")
+        return None
+    return [replace(segment, name=name) for segment in segments]
 
 
 def fetch(address: str) -> str:

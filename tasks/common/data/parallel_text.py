@@ -1,5 +1,6 @@
 """Pairs of texts: from parallel files, tables, or the hub."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,7 +185,8 @@ def text_problem(text: object) -> str | None:
         return f"is not a text but {type(text).__name__}"
     if "\0" in text:
         return "contains a NUL character"
-    if "\ufffd" in text:
+    # Surrogates are Python's signs for bytes of an argument that are not UTF-8.
+    if re.search("[\ufffd\ud800-\udfff]", text):
         return "is not valid UTF-8"
     return None
 

@@ -287,3 +287,11 @@ def report_invalid_rows(problems: dict[int, str], total: int, where: str, skip: 
     if not skip:
         raise UsageError(f"{listing}. Fix them or skip them with --skip-invalid")
     warn_once(f"{listing}. They are skipped.")
+
+
+def report_notes(notes: dict[int, str], total: int, where: str) -> None:
+    """Report what is to be said of valid rows, such as damage, by their numbers from 0."""
+    if notes:
+        shown = [f"row {row + 1} {note}" for row, note in sorted(notes.items())[:8]]
+        more = f" and {len(notes) - len(shown)} more" if len(notes) > len(shown) else ""
+        warn_once(f"{where}: {len(notes)} of {total} rows are used in part: {'; '.join(shown)}{more}")

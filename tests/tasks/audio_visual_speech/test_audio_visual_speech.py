@@ -134,7 +134,8 @@ def test_a_model_is_trained_evaluated_and_used_with_plots_of_both_sources(folder
     assert "jiwer" in capsys.readouterr().out
     clip, silent = folder / "val" / "0.mkv", folder / "silent.mkv"
     save_clip(silent, 2, with_sound=False)
-    run.main(["audio_visual_speech", "predict", "av", str(clip), str(silent), "--plot-dir", "plots"])
+    with pytest.raises(SystemExit, match=r"^1$"):
+        run.main(["audio_visual_speech", "predict", "av", str(clip), str(silent), "--plot-dir", "plots"])
     captured = capsys.readouterr()
     assert len(captured.out.split("\n")) == 3
     assert "silent.mkv has no sound track" in captured.err

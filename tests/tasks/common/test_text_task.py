@@ -78,10 +78,12 @@ def test_a_file_is_one_input_or_one_for_each_line(one_input_per_file, monkeypatc
 
 def test_unusable_inputs_have_no_segments_and_odd_ones_are_mentioned(capsys):
     task = make_task()
-    first, empty, unknown, long = task.parse_inputs([SENTENCES[0], " ", "xyz", "ein " * 300])
-    assert first and not empty and unknown and long
+    texts = [SENTENCES[0], " ", "xyz", "ein " * 300, os.fsdecode(b"caf\xe9")]
+    first, empty, unknown, long, latin = task.parse_inputs(texts)
+    assert first and empty == [] and unknown and long and latin is None
     printed = capsys.readouterr().err
     assert "input 2 is empty: its line stays empty" in printed
+    assert "input 5 is not valid UTF-8: its line stays empty" in printed
     assert "input 3 has no word of the vocabulary" in printed
     assert "input 4 has 300 tokens, and sources in training had at most 256" in printed
 

@@ -15,6 +15,7 @@ import torch
 from datasets import Dataset, DatasetDict, Features, Image, List, Value
 from matplotlib.image import imread
 from PIL import Image as Pillow
+from PIL.PngImagePlugin import PngInfo
 from torch.testing import assert_close
 
 from attention.memory import Memory
@@ -177,6 +178,47 @@ def test_every_color_mode_is_converted_to_rgb():
             assert_close(values.float().mean(dim=(1, 2)), torch.tensor(color).float(), atol=4, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.linspace(0, 1, 256, dtype=np.float32), np.arange(256)),
+        (np.linspace(0, 255, 256, dtype=np.float32), np.arange(256)),
+        (np.linspace(0, 65535, 256, dtype=np.float32), np.arange(256)),
+        (np.linspace(-1, 1, 256, dtype=np.float32), np.arange(256)),
+        (np.linspace(0, 3e6, 256, dtype=np.float32), np.arange(256)),
+        (np.linspace(0, 65535, 256).astype(np.uint16), np.arange(256)),
+        (np.linspace(0, 2**31 - 1, 256).astype(np.int32), np.arange(256)),
+        (np.full(256, np.nan, dtype=np.float32), np.zeros(256)),
+        (np.zeros(256, dtype=np.float32), np.zeros(256)),
+    ],
+)
+def test_gray_values_of_any_depth_are_scaled_to_8_bits(values, expected):
+    content = encode(Pillow.fromarray(np.tile(values, (16, 1))), "tiff")
+    assert np.abs(np.asarray(open_image(content))[0].astype(int) - expected[:, None]).max() <= 1
+
+
+def test_modes_that_tiff_alone_has_are_converted_to_rgb():
+    red = Pillow.new("RGB", (20, 16), (255, 0, 0))
+    palette = Pillow.new("P", (20, 16), 0)
+    palette.putpalette([0, 0, 255, 255, 0, 0])
+    for content, color in (
+        (encode(red.convert("CMYK"), "tiff"), (255, 0, 0)),
+        (encode(Pillow.new("LAB", (20, 16), (255, 128, 128)), "tiff"), (255, 255, 255)),
+        (encode(Pillow.new("LA", (20, 16), (0, 0)), "tiff"), (255, 255, 255)),
+        (encode(palette, "png", transparency=0), (255, 255, 255)),
+    ):
+        found = np.asarray(open_image(content)).reshape(-1, 3).mean(axis=0)
+        assert np.abs(found - color).max() <= 4
+
+
+def test_a_png_with_a_long_text_or_profile_is_read():
+    info = PngInfo()
+    info.add_text("workflow", "x" * 3_000_000, zip=True)
+    plain = Pillow.new("RGB", (20, 16), (255, 0, 0))
+    for options in ({"pnginfo": info}, {"icc_profile": bytes(3_000_000)}):
+        assert open_image(encode(plain, "png", **options)).getpixel((0, 0)) == (255, 0, 0)
+
+
 def test_images_are_rotated_as_their_metadata_says():
     image = Pillow.new("RGB", (20, 10), "black")
     image.paste((255, 255, 255), (0, 0, 10, 10))  # the left half is white
@@ -319,7 +361,8 @@ def trained(folder) -> str:
 def test_predict_reads_files_and_folders_and_reports_what_it_cannot_read(trained, folder, capsys):
     (folder / "test" / "z.jpg").write_text("text")
     capsys.readouterr()
-    run.main(["image_captioning", "predict", trained, str(folder / "test"), str(folder / "test" / "0.png")])
+    with pytest.raises(SystemExit, match=r"^1$"):
+        run.main(["image_captioning", "predict", trained, str(folder / "test"), str(folder / "test" / "0.png")])
     out, err = capsys.readouterr()
     # 0.png, 1.png, 2.png, metadata.jsonl, z.jpg, and the first again
     lines = out.split("\n")[:-1]
@@ -351,7 +394,8 @@ def address(folder) -> Iterator[str]:
 
 def test_a_web_address_is_fetched_once(trained, folder, address, capsys):
     capsys.readouterr()
-    run.main(["image_captioning", "predict", trained, f"{address}/test/1.png", f"{address}/test/none.png"])
+    with pytest.raises(SystemExit, match=r"^1$"):
+        run.main(["image_captioning", "predict", trained, f"{address}/test/1.png", f"{address}/test/none.png"])
     first, err = capsys.readouterr()
     assert "can't be fetched" in err
     (folder / "test" / "1.png").unlink()

@@ -1,6 +1,7 @@
 """Sound: files of any format, rate and number of channels are read; unusable ones are refused; long ones are split."""
 
 import io
+import os
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -27,13 +28,15 @@ def noise(rate: int, seconds: float) -> np.ndarray:
     return np.random.default_rng(0).uniform(-0.5, 0.5, round(rate * seconds)).astype(np.float32)
 
 
-def encode(path: Path, codec: str, rate: int, layout: str, title: str = "") -> Path:
+def encode(path: Path, codec: str, rate: int, layout: str, title: str = "", seconds: float = SECONDS) -> Path:
     """Save the tone as the sound track of a container, the same in all channels."""
     with av.open(str(path), "w", metadata_encoding="latin-1") as container:
         container.metadata["title"] = title
         stream = cast(av.AudioStream, container.add_stream(codec, rate=rate, layout=layout))
         channels = av.AudioLayout(layout).nb_channels
-        frame = av.AudioFrame.from_ndarray(np.repeat(tone(rate)[None], channels, axis=0), format="fltp", layout=layout)
+        frame = av.AudioFrame.from_ndarray(
+            np.repeat(tone(rate, seconds)[None], channels, axis=0), format="fltp", layout=layout
+        )
         frame.sample_rate = rate
         container.mux([*stream.encode(frame), *stream.encode(None)])
     return path
@@ -177,6 +180,59 @@ def test_names_and_titles_do_not_matter(tmp_path):
     assert_tone(read_sound((tmp_path / "a.wav").rename(tmp_path / "a.raw"), RATE))
     # A title that is not UTF-8, as old programs write them.
     assert_tone(read_sound(encode(tmp_path / "a.mkv", "libopus", 48_000, "mono", title="Käse"), RATE))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate"), [("a.mp3", "mp3", RATE), ("a.aac", "aac", RATE), ("a.ogg", "libopus", 48_000)]
+)
+def test_behind_damaged_bytes_reading_goes_on_and_the_damage_is_noted(tmp_path, name, codec, rate):
+    content = bytearray(encode(tmp_path / name, codec, rate, "mono", seconds=10).read_bytes())
+    third = len(content) // 3
+    content[third : third + 300] = np.random.default_rng(0).bytes(300)
+    notes: list[str] = []
+    assert len(read_sound(bytes(content), RATE, notes.append)) > 8.5 * RATE
+    assert all(note.startswith("is damaged: ") for note in notes)
+    assert len(notes) == 1 or name == "a.ogg"  # pages whose checksum is wrong are left out without an error
+
+
+def test_damaged_flac_is_read_behind_the_damage():
+    file = io.BytesIO()
+    soundfile.write(file, noise(RATE, 10), RATE, format="flac")
+    content = bytearray(file.getvalue())
+    content[len(content) // 3 : len(content) // 3 + 300] = np.random.default_rng(0).bytes(300)
+    assert len(read_sound(bytes(content), RATE)) > 9 * RATE
+
+
+@pytest.mark.parametrize(("rate", "layout"), [(RATE, "stereo"), (32_000, "mono")])
+def test_rate_and_channels_may_change_within_a_file(tmp_path, rate, layout):
+    parts = encode(tmp_path / "a.mp3", "mp3", RATE, "mono"), encode(tmp_path / "b.mp3", "mp3", rate, layout)
+    samples = read_sound(b"".join(part.read_bytes() for part in parts), RATE)
+    assert len(samples) == pytest.approx(2 * SECONDS * RATE, abs=0.15 * RATE)
+    assert_tone(samples[-round(SECONDS * RATE) :], 0.1)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.mka"])
+def test_of_channels_that_cancel_each_other_out_one_is_read_and_this_is_noted(tmp_path, name):
+    stereo = np.stack([tone(RATE), -1.001 * tone(RATE)], axis=1)
+    if name == "a.wav":
+        soundfile.write(tmp_path / name, stereo, RATE, subtype="FLOAT")
+    else:
+        with av.open(str(tmp_path / name), "w") as container:
+            stream = cast(av.AudioStream, container.add_stream("pcm_f32le", rate=RATE, layout="stereo"))
+            frame = av.AudioFrame.from_ndarray(stereo.reshape(1, -1), format="flt", layout="stereo")
+            frame.sample_rate = RATE
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+    notes: list[str] = []
+    assert_tone(read_sound(tmp_path / name, RATE, notes.append))
+    assert notes == ["has channels that cancel each other out: channel 2 of 2 is read alone"]
+
+
+@pytest.mark.parametrize("stem", ["10:20:30", os.fsdecode(b"caf\xe9")])
+@pytest.mark.parametrize("suffix", ["wav", "mp3"])
+def test_any_name_of_a_file_is_read(tmp_path, monkeypatch, stem, suffix):
+    monkeypatch.chdir(tmp_path)
+    soundfile.write(f"a.{suffix}", tone(RATE), RATE)
+    assert_tone(read_sound(str(Path(f"a.{suffix}").rename(f"{stem}.{suffix}")), RATE))
 
 
 def test_an_hour_is_read_and_split_within_seconds(tmp_path):

@@ -112,7 +112,7 @@ def test_an_audiofolder_is_read_with_normalized_transcripts(folder, recordings):
         assert examples["target"] == TEXTS
         assert examples["references"] == [[text] for text in TEXTS]
         for length, samples in zip(examples["length"], recordings.values(), strict=True):
-            assert length == pytest.approx(len(samples) / RATE * 100, abs=2)
+            assert length == pytest.approx(len(samples) / RATE * 100, abs=4)  # one is ogg
     assert load(data=str(folder), text_normalization="none")["target"] == [f"{text.title()}!" for text in TEXTS]
 
 
@@ -331,7 +331,8 @@ def test_there_is_a_line_for_each_input_usable_or_not(train, capsys, folder, mon
     soundfile.write("silent.wav", np.zeros(RATE), RATE)
     files = [str(folder / "train" / "0.wav"), "text.wav", "missing.mp3", "silent.wav", str(folder / "test" / "1.ogg")]
     capsys.readouterr()
-    run.main(["speech_recognition", "predict", train(), *files])
+    with pytest.raises(SystemExit, match=r"^1$"):
+        run.main(["speech_recognition", "predict", train(), *files])
     out, err = capsys.readouterr()
     lines = out.split("\n")[:-1]
     assert len(lines) == 5
@@ -345,7 +346,9 @@ def test_there_is_a_line_for_each_input_usable_or_not(train, capsys, folder, mon
     content = Path(files[0]).read_bytes()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     assert call(capsys, "predict", train(), "-") == alone
-    assert len(call(capsys, "predict", train(), str(folder / "test"))) == 5  # four recordings and their table
+    with pytest.raises(SystemExit, match=r"^1$"):
+        run.main(["speech_recognition", "predict", train(), str(folder / "test")])
+    assert capsys.readouterr().out.count("\n") == 5  # four recordings and their table
 
 
 def test_a_long_recording_is_split_at_pauses_and_subtitled(train, capsys, recordings):
@@ -373,7 +376,8 @@ def parse_timestamp(timestamp: str) -> float:
 def test_other_features_than_in_training_are_refused(train, capsys):
     np.save("other.npy", np.ones((50, 13), dtype=np.float32))
     capsys.readouterr()
-    run.main(["speech_recognition", "predict", train(), "other.npy"])
+    with pytest.raises(SystemExit, match=r"^2$"):
+        run.main(["speech_recognition", "predict", train(), "other.npy"])
     out, err = capsys.readouterr()
     assert out == "\n"
     assert "13 features a frame" in err

@@ -1,6 +1,7 @@
 """Frames of videos: of every container, selected as configured, upright, and no more decoded than needed."""
 
 import io
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -110,15 +111,15 @@ def test_a_varying_frame_rate_is_sampled_in_time(tmp_path):
 def test_frames_between_two_selected_ones_are_not_decoded(tmp_path, monkeypatch):
     path = save_video(tmp_path / "a.mp4", "libx264", 200, keyframes=10)
     count = 0
-    decode_all = frames_module.decode_all
+    decode_packets = frames_module.decode_packets
 
     def count_frames(*arguments):
         nonlocal count
-        for frame in decode_all(*arguments):
+        for frame in decode_packets(*arguments):
             count += 1
             yield frame
 
-    monkeypatch.setattr(frames_module, "decode_all", count_frames)
+    monkeypatch.setattr(frames_module, "decode_packets", count_frames)
     assert frame_numbers(read_frames(path, FrameConfig(num_frames=4), None)) == [25, 25, 25, 25]
     assert count <= 4 * 10
 
@@ -205,6 +206,47 @@ def test_a_truncated_file_gives_the_frames_it_has_or_an_error(tmp_path, name):
     else:
         assert 20 < len(found) < 200
         assert np.abs(np.subtract(found, range(len(found)))[:20]).max() <= 1
+
+
+def damage_packet(path: str, number: int) -> str:
+    """Overwrite a packet of a video."""
+    with av.open(path) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        start, size = packets[number].pos, packets[number].size
+    content = bytearray(Path(path).read_bytes())
+    assert start is not None
+    content[start : start + size] = b"\xff" * size
+    Path(path).write_bytes(content)
+    return path
+
+
+def test_behind_a_damaged_packet_reading_goes_on_and_the_damage_is_noted(tmp_path):
+    path = damage_packet(save_video(tmp_path / "a.mp4", "libx264", 40), 20)
+    notes: list[str] = []
+    assert len(read_frames(path, ALL, None, notes.append)) >= 38
+    assert notes == ["is damaged: 1 packet is left out"]
+    assert len(read_frames(path, FrameConfig(num_frames=8), None)) >= 7
+
+
+def test_a_video_of_an_unknown_codec_is_refused(tmp_path):
+    content = Path(save_video(tmp_path / "a.mkv", "libx264", 4)).read_bytes()
+    with pytest.raises(MediaError, match=r"^is a video of an unknown codec$"):
+        read_frames(content.replace(b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/XYZ"), ALL, None)
+
+
+@pytest.mark.parametrize("name", ["10:20:30.mp4", os.fsdecode(b"caf\xe9.mp4")])
+def test_any_name_of_a_file_is_read(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path(save_video(tmp_path / "a.mp4", "libx264", 4)).rename(name)
+    assert len(read_frames(name, ALL, None)) == 4
+
+
+def test_files_of_the_system_are_no_frames(tmp_path):
+    for number in range(3):
+        Image.fromarray(make_frame(number)).save(tmp_path / f"{number}.png")
+    for name in (".DS_Store", "._0.png", "Thumbs.db"):
+        (tmp_path / name).write_bytes(b"\0")
+    assert frame_numbers(read_frames(str(tmp_path), ALL, None)) == [0, 1, 2]
 
 
 def test_a_single_frame_and_an_image_are_videos(tmp_path):

@@ -254,7 +254,9 @@ def test_predict_reads_files_and_folders_and_reports_what_it_cannot_read(trained
     Image.new("RGB", (48, 32), COLORS[0]).save(frames / "1.png")
     Image.new("RGB", (48, 32), COLORS[0]).save(frames / "2.png")
     capsys.readouterr()
-    run.main(["video_to_text", "predict", trained, str(folder / "test"), str(frames), str(folder / "test" / "0.mp4")])
+    inputs = [str(folder / "test"), str(frames), str(folder / "test" / "0.mp4")]
+    with pytest.raises(SystemExit, match=r"^1$"):
+        run.main(["video_to_text", "predict", trained, *inputs])
     out, err = capsys.readouterr()
     # 0.mp4, 1.mp4, 2.mp4, metadata.jsonl, z.mp4, the folder of frames, and the first again
     lines = out.split("\n")[:-1]
