@@ -19,7 +19,15 @@ from PIL import Image
 
 from attention.validation import at_least, check_settings
 from tasks.common.data.captioned_media import MediaError
-from tasks.common.data.containers import Note, can_decode, decode_packets, describe_damage, no_note, open_container
+from tasks.common.data.containers import (
+    Note,
+    can_decode,
+    decode_packets,
+    demux_packets,
+    describe_damage,
+    no_note,
+    open_container,
+)
 from tasks.common.data.folders import visible_paths
 from tasks.common.data.images import MIN_SIDE, open_image
 
@@ -171,11 +179,12 @@ def read_video(source: str | bytes, config: FrameConfig, errors: list[FFmpegErro
             indices = config.select(np.array(timestamps) * time_base)
             yield from to_upright(decode_at(container, stream, timestamps, keyframes, indices.tolist(), errors))
             return
-        total = sum(1 for _ in decode_packets(container, stream, []))
+        total = sum(1 for _ in decode_packets(container, stream, errors))
     if total:  # decoded a second time, so that only one frame is in memory
+        errors.clear()
         selected = set(config.select(np.arange(total) / DEFAULT_FPS).tolist())
         with open_video(source) as (container, stream):
-            frames = enumerate(decode_packets(container, stream))
+            frames = enumerate(decode_packets(container, stream, errors))
             yield from to_upright(frame for index, frame in frames if index in selected)
 
 
@@ -213,7 +222,7 @@ def frame_timestamps(source: str | bytes) -> tuple[list[int] | None, list[int], 
         of the keyframes, at which decoding can start; and the unit of both in seconds.
     """
     with open_video(source) as (container, stream):
-        packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
+        packets = [packet for packet in demux_packets(container, stream, []) if packet and not packet.is_discard]
         timestamps = [packet.pts for packet in packets if packet.pts is not None]
         keyframes = [packet.pts for packet in packets if packet.pts is not None and packet.is_keyframe]
         are_complete = bool(packets) and len(set(timestamps)) == len(packets)

@@ -228,6 +228,12 @@ def test_behind_a_damaged_packet_reading_goes_on_and_the_damage_is_noted(tmp_pat
     assert len(read_frames(path, FrameConfig(num_frames=8), None)) >= 7
 
 
+def test_a_video_without_timestamps_is_read(tmp_path):
+    path = save_video(tmp_path / "a.h264", "libx264", 12)
+    assert len(read_frames(path, ALL, None)) == 12
+    assert len(read_frames(path, FrameConfig(num_frames=4), None)) == 4
+
+
 def test_a_video_of_an_unknown_codec_is_refused(tmp_path):
     content = Path(save_video(tmp_path / "a.mkv", "libx264", 4)).read_bytes()
     with pytest.raises(MediaError, match=r"^is a video of an unknown codec$"):
