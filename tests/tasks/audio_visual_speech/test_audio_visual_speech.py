@@ -139,7 +139,7 @@ def test_a_model_is_trained_evaluated_and_used_with_plots_of_both_sources(folder
     captured = capsys.readouterr()
     assert len(captured.out.split("\n")) == 3
     assert "silent.mkv has no sound track" in captured.err
-    assert {path.name for path in Path("plots").iterdir()} == {"0001.png", "0001-sound.png"}
+    assert {path.name for path in Path("plots").iterdir()} == {"0.png", "0-sound.png"}
     further = ["train", "--init-from", "av", "--run", "further", "--sound.augment.babble-snrs"]
     run.main(["audio_visual_speech", *further])
     message = error_of(capsys, *further[:-2], "other", "--sound.features.num-mels", "20")

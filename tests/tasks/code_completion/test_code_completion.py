@@ -198,12 +198,12 @@ def test_it_trains_evaluates_and_predicts(tmp_path, capsys):
     unfinished.write_text("import os\n\n\ndef main():\n    path = os." * 3000)
     binary.write_bytes(b"\0\1")
     capsys.readouterr()
-    run.main(
-        ["code_completion", "predict", str(run_folder), str(unfinished), str(binary), "", "--plot-dir", str(tmp_path)]
-    )
+    inputs = [str(unfinished), str(binary), ""]
+    with pytest.raises(SystemExit, match="1"):
+        run.main(["code_completion", "predict", str(run_folder), *inputs, "--plot-dir", str(tmp_path / "plots")])
     out, err = capsys.readouterr()
     assert len(out.split("\n")) == 4 and "input 2 contains a NUL character" in err and "input 3 is empty" in err
-    assert (tmp_path / "0001.png").is_file()
+    assert len(list((tmp_path / "plots").glob("*.png"))) == 1
 
 
 @pytest.mark.parametrize(

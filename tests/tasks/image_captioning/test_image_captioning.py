@@ -145,7 +145,7 @@ def test_region_features_from_files_are_used_in_place_of_images(tmp_path, capsys
     )
     run.main(["image_captioning", "evaluate", "run", "--split", "validation"])
     run.main(["image_captioning", "predict", "run", "regions/val/1.npy", "--plot-dir", "plots"])
-    assert imread("plots/0001.png").size > 0
+    assert imread(next(Path("plots").glob("*.png"))).size > 0
 
 
 # ── Image files ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -374,7 +374,7 @@ def test_predict_reads_files_and_folders_and_reports_what_it_cannot_read(trained
 
 def test_predict_plots_the_image_once_for_each_word(trained, folder):
     run.main(["image_captioning", "predict", trained, str(folder / "test" / "0.png"), "--plot-dir", "plots"])
-    assert imread("plots/0001.png").shape[1] > 200
+    assert imread(next(Path("plots").glob("*.png"))).shape[1] > 200
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ def test_frame_features_and_folders_of_frames_are_used_in_place_of_videos(tmp_pa
     assert "encoder.frontend" not in note  # as by default
     run.main(["video_to_text", "evaluate", "run", "--split", "validation"])
     run.main(["video_to_text", "predict", "run", "features/val/1.npy", "--plot-dir", "plots"])
-    assert imread("plots/0001.png").size > 0
+    assert imread(next(Path("plots").glob("*.png"))).size > 0
     frames = tmp_path / "frames" / "train"
     for number in range(3):
         (frames / str(number)).mkdir(parents=True)
@@ -268,14 +268,14 @@ def test_predict_reads_files_and_folders_and_reports_what_it_cannot_read(trained
 
 def test_predict_plots_the_frames(trained, folder):
     run.main(["video_to_text", "predict", trained, str(folder / "test" / "2.mp4"), "--plot-dir", "plots"])
-    assert imread("plots/0001.png").shape[1] > 300
+    assert imread(next(Path("plots").glob("*.png"))).shape[1] > 300
 
 
 def test_predict_plots_the_frames_once_for_each_word_with_attention_to_regions(folder):
     flags = [*REGIONS, "--encoder.frontend", "spatiotemporal"]
     run.main(["video_to_text", "train", "tiny", "--data", str(folder), "--run", "run", *SHORT, *flags])
     run.main(["video_to_text", "predict", "run", str(folder / "test" / "2.mp4"), "--plot-dir", "plots"])
-    assert imread("plots/0001.png").size > 0
+    assert imread(next(Path("plots").glob("*.png"))).size > 0
 
 
 def test_regions_with_a_pretrained_encoder_are_refused(folder, resnet, capsys):

@@ -11,7 +11,7 @@ from datasets import Dataset
 from tasks.common.cli.train import choose_preset
 from tasks.common.data import cache
 from tasks.common.data.folders import read_text, read_text_lines, visible_files
-from tasks.common.data.inputs import list_files
+from tasks.common.data.inputs import list_files, parse_file_inputs
 from tasks.common.data.media_folders import locate_files, read_listing, read_texts
 from tasks.common.data.parallel_text import guess_pair, load_pairs, pair_names
 from tasks.common.data.splits import SPLITS, divide, has_splits
@@ -193,7 +193,7 @@ def test_hidden_and_system_files_are_left_out(tmp_path, capsys):
     assert visible_files(tmp_path) == visible_files(tmp_path, ".wav") == [tmp_path / "a.wav", tmp_path / "b" / "c.WAV"]
     assert [name for name, _ in list_files([str(tmp_path)], Path.is_file)] == [str(tmp_path / "a.wav")]
     (tmp_path / "empty").mkdir()
-    assert list_files([str(tmp_path / "empty")], Path.is_file) == []
+    assert parse_file_inputs([str(tmp_path / "empty")], lambda file, note: []) == [None]
     assert "empty is a folder without files" in capsys.readouterr().err
 
 
