@@ -124,7 +124,7 @@ def parse_train(task: str, arguments: list[str]) -> tuple[TrainOptions, Path]:
     if not resume:
         check_unused(folder)
     if resume:
-        check_resumable(config, options.config)
+        check_resumable(config, options.config, flags)
     elif init_from:
         check_initialized(config, options.config, flags)
     return options, folder
@@ -148,12 +148,28 @@ def check_initialized(saved: Config, wanted: Config, flags: list[str]) -> None:
             )
 
 
-def check_resumable(saved: Config, wanted: Config) -> None:
-    """Raise UsageError if ``wanted`` differs from the saved configuration in more than a resumed run may change."""
+def check_resumable(saved: Config, wanted: Config, flags: list[str]) -> None:
+    """Raise UsageError for a flag that changes more of the saved configuration than a resumed run may change."""
     changed = {name: getattr(wanted.train, name) for name in RESUMABLE}
-    if dataclasses.replace(saved, search=wanted.search, train=dataclasses.replace(saved.train, **changed)) != wanted:
-        names = ", ".join(f"train.{name}" for name in RESUMABLE)
-        raise UsageError(f"--resume: this flag would make it another run; only {names} and search flags may change")
+    if dataclasses.replace(saved, search=wanted.search, train=dataclasses.replace(saved.train, **changed)) == wanted:
+        return
+    free = [f"train.{name}" for name in RESUMABLE]
+    settings = setting_types(type(saved))
+    for name in typed_settings(flags, settings):
+        if name in settings and name not in free and not name.startswith("search.") and differs(saved, wanted, name):
+            raise UsageError(
+                f"--resume: {as_flag(name)} would make it another run: leave it out; only {', '.join(free)} and search "
+                "flags may change"
+            )
+    raise AssertionError("a configuration changes by flags alone")
+
+
+def differs(saved: Config, wanted: Config, name: str) -> bool:
+    """Tell whether a setting has another value in the saved configuration, or is one of a kind that it doesn't have."""
+    try:
+        return get_setting(saved, name) != get_setting(wanted, name)
+    except AttributeError:
+        return True
 
 
 def start_training(task: str, config: Config, folder: Path, *, resume: bool, init_from: Path | None = None) -> None:

@@ -19,10 +19,6 @@ class SelectionMetric:
     name: str
     higher_is_better: bool
 
-    def is_better(self, value: float, best: float | None) -> bool:
-        """Compare a value with the best one so far (None: there is none)."""
-        return best is None or (value > best if self.higher_is_better else value < best)
-
 
 @dataclass(frozen=True)
 class Metric:

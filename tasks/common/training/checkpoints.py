@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tasks.common.errors import UsageError
 from tasks.common.files import save_atomically
+from tasks.common.training.selection import Rank
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
@@ -94,35 +95,38 @@ class BestCheckpoints:
     Entries without a file are dropped: their run was finished, averaged, and then trained further.
     """
 
-    def __init__(self, folder: Path, entries: list[list[int | float]], limit: int, higher_is_better: bool):
+    def __init__(self, folder: Path, entries: list[list[int | float]], limit: int):
         self.folder = folder
-        self.entries = entries  # [score, step] of each
+        self.entries = entries  # [*rank, step] of each
         self.limit = limit if limit > 1 else 0  # a single one is best.safetensors
-        self.sign = 1 if higher_is_better else -1
-        self.entries[:] = [entry for entry in entries if self.path(entry[1]).is_file()]
+        self.entries[:] = [entry for entry in entries if self.path(entry[-1]).is_file()]
+
+    @property
+    def steps(self) -> set[int | float]:
+        return {step for *_, step in self.entries}
 
     def path(self, step: int | float) -> Path:
         return self.folder / f"{int(step)}.safetensors"
 
-    def consider(self, score: int | float, step: int) -> None:
-        """Add an evaluation to the entries if it is among the best."""
-        best_first = sorted([*self.entries, [score, step]], key=lambda entry: -self.sign * entry[0])
+    def consider(self, rank: Rank, step: int) -> None:
+        """Add an evaluation to the entries if it is among the best, of equal ones the first."""
+        best_first = sorted([*self.entries, [*rank, step]], key=lambda entry: entry[:-1], reverse=True)
         self.entries[:] = best_first[: self.limit]
 
     def save(self, step: int, weights: dict[str, Tensor]) -> None:
         """Save the weights of the evaluation at ``step`` if it is among the entries."""
-        if step in {kept for _, kept in self.entries}:
+        if step in self.steps:
             save_weights(self.path(step), weights)
 
     def prune(self) -> None:
         """Remove files that are no longer among the entries; only after the progress was saved, which names them."""
         for file in self.folder.glob("*.safetensors"):
-            if int(file.stem) not in {kept for _, kept in self.entries}:
+            if int(file.stem) not in self.steps:
                 file.unlink()
 
     def average(self) -> dict[str, Tensor] | None:
         """Return the mean of the weights (Polyak & Juditsky 1992, over evaluations), or None for fewer than two."""
-        files = [self.path(step) for _, step in self.entries]
+        files = [self.path(step) for *_, step in self.entries]
         if len(files) < 2:
             return None
         total = {name: tensor.double() for name, tensor in load_file(files[0]).items()}

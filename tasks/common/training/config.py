@@ -15,7 +15,8 @@ class TrainConfig:
 
     epochs: int = 30
     max_minutes: float = 0.0
-    """Stop after so many minutes of training (0: no limit); the cosine schedule ends with them."""
+    """Length of training in minutes, evaluations included, instead of epochs (0: in epochs): schedule, warm-up and
+    evaluations are planned from the measured speed."""
     seed: int = 1
     lr: float = 1e-3
     encoder_lr: float = 0.0
@@ -27,13 +28,13 @@ class TrainConfig:
     """Clip gradients to this norm (0: no clipping)."""
     schedule: Literal["plateau", "cosine", "inverse_sqrt", "constant"] = "plateau"
     warmup_steps: int = 0
-    """Steps in which the learning rate rises from zero."""
+    """Steps in which the learning rate rises from zero; at most a tenth of all steps."""
     plateau_factor: float = 0.5
     plateau_patience: int = 1
     """Evaluations without improvement before the learning rate is multiplied by ``plateau_factor``."""
     early_stopping_patience: int | None = None
-    """Evaluations without improvement before training stops (0: never); by default 6, and never with the schedule
-    cosine, whose last part is where a model improves most."""
+    """Evaluations without improvement before training stops (0: never); by default 6, and never with max_minutes or
+    the schedule cosine, whose last part is where a model improves most."""
     objective: Literal["likelihood", "scst"] = "likelihood"
     """Likelihood of the references; or, as a second phase after --init-from, self-critical sequence training on CIDEr
     (Rennie et al. 2017)."""
@@ -53,13 +54,13 @@ class TrainConfig:
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision: bf16 on a GPU, or on a CPU with AVX-512 BF16 or AMX, where it is faster; fp16 on a GPU."""
     eval_steps: int = 0
-    """Steps between evaluations (0: at the end of each epoch)."""
+    """Steps between evaluations (0: at the end of each epoch, and with max_minutes eight times or less often)."""
     save_steps: int = 500
     """Steps between saves of last/; every evaluation saves as well."""
     average_checkpoints: int = 4
     """Number of best checkpoints that are averaged at the end (0 or 1: none)."""
     num_workers: int = 0
-    """Processes that prepare batches."""
+    """Processes that prepare batches, at most the number of cores."""
     tensorboard: bool = False
 
     def __post_init__(self):
@@ -81,12 +82,14 @@ class TrainConfig:
     def patience(self) -> int:
         """Return the evaluations without improvement before training stops; 0 for no limit."""
         if self.early_stopping_patience is None:
-            return 0 if self.schedule == "cosine" else 6
+            return 0 if self.schedule == "cosine" or self.max_minutes else 6
         return self.early_stopping_patience
 
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect given the others, each with the reason."""
         unused: dict[str, str] = {}
+        if self.max_minutes:
+            unused["epochs"] = "train.max_minutes sets the length of training"
         if self.schedule != "plateau":
             unused |= dict.fromkeys(("plateau_factor", "plateau_patience"), f"train.schedule is {self.schedule}")
         if self.scheduled_sampling == "none":

@@ -45,7 +45,6 @@ def set_learning_rates(
     step: int,
     num_steps: int,
     num_lr_drops: int,
-    seconds: float,
 ) -> None:
     """Set the learning rate of each parameter group for a step, and freeze pretrained modules while theirs is zero.
 
@@ -57,11 +56,10 @@ def set_learning_rates(
         optimizer: An optimizer of ``build_optimizer``.
         config: The training settings.
         step: The step, counted from 0.
-        num_steps: The number of planned steps.
+        num_steps: The number of planned steps (0: not yet planned).
         num_lr_drops: The number of plateaus so far.
-        seconds: The time of training so far.
     """
-    rate = learning_rate(config, step, num_steps, num_lr_drops, seconds)
+    rate = learning_rate(config, step, num_steps, num_lr_drops)
     thawed = step - config.unfreeze_at
     warmup = min(1.0, (thawed + 1) / config.unfreeze_at) if config.unfreeze_at else 1.0
     encoder_rate = rate * config.encoder_lr / config.lr * warmup if thawed >= 0 else 0.0

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.common.data.batching import Batch
+from tasks.common.training.plan import TimePlan
 
 StepRows = list[tuple[int, list[int]]]  # of each batch of a step, over all processes: position in the epoch, rows
 
@@ -21,11 +22,17 @@ class Progress:
     tokens: int = 0  # of all processes, since the last evaluation
     evaluated_at: float = 0.0  # seconds at the end of the last evaluation
     scaler: dict[str, Any] = field(default_factory=dict)  # state of the gradient scaler, for float16
-    best_score: float | None = None
+    best_rank: list[int | float] = field(default_factory=list)  # of selection.py; empty before the first evaluation
     evals_since_best: int = 0
     num_lr_drops: int = 0  # reductions of the learning rate on plateaus
     num_log_lines: int = 0  # of metrics.jsonl
-    best_checkpoints: list[list[int | float]] = field(default_factory=list)  # score and step of each
+    best_checkpoints: list[list[int | float]] = field(default_factory=list)  # rank and step of each
+    plan: TimePlan = field(default_factory=TimePlan)  # of a training that is given in minutes
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Progress":
+        """Restore the state from its JSON form."""
+        return cls(**values | {"plan": TimePlan(**values["plan"])})
 
 
 @dataclass(frozen=True)

@@ -5,27 +5,30 @@ import math
 from tasks.common.training.config import TrainConfig
 
 
-def learning_rate(config: TrainConfig, step: int, num_steps: int, num_lr_drops: int, seconds: float) -> float:
+def warmup_length(config: TrainConfig, num_steps: int) -> int:
+    """Return the steps of the warm-up: at most a tenth of the planned ones, of which 0 means that there is no plan."""
+    return min(config.warmup_steps, num_steps // 10) if num_steps else config.warmup_steps
+
+
+def learning_rate(config: TrainConfig, step: int, num_steps: int, num_lr_drops: int) -> float:
     """Compute the learning rate of a step.
 
     Args:
         config: The training settings.
         step: The step, counted from 0.
-        num_steps: The number of planned steps.
+        num_steps: The number of planned steps (0: not yet planned).
         num_lr_drops: The number of plateaus so far.
-        seconds: The time of training so far.
     """
-    warmup = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+    num_warmup = warmup_length(config, num_steps)
+    warmup = min(1.0, (step + 1) / num_warmup) if num_warmup else 1.0
     match config.schedule:
         case "plateau":
             factor = config.plateau_factor**num_lr_drops
         case "cosine":
-            done = max(0, step - config.warmup_steps) / max(1, num_steps - config.warmup_steps)
-            if config.max_minutes:  # whichever limit is nearer ends training
-                done = max(done, seconds / (config.max_minutes * 60))
+            done = max(0, step - num_warmup) / max(1, num_steps - num_warmup) if num_steps else 0.0
             factor = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
         case "inverse_sqrt":
-            factor = math.sqrt(max(1, config.warmup_steps) / max(step + 1, config.warmup_steps, 1))
+            factor = math.sqrt(max(1, num_warmup) / max(step + 1, num_warmup, 1))
         case "constant":
             factor = 1.0
     return config.lr * warmup * factor

@@ -7,6 +7,8 @@ killed and resumed takes the same steps as one that was not.
 
 import contextlib
 import math
+import os
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -34,7 +36,8 @@ from tasks.common.training.precision import autocast
 from tasks.common.training.precompute import precompute_if_frozen
 from tasks.common.training.processes import Processes
 from tasks.common.training.progress import Progress, StepBatches, StepRows
-from tasks.common.training.schedules import teacher_forcing_probability
+from tasks.common.training.schedules import teacher_forcing_probability, warmup_length
+from tasks.common.training.selection import Rank, is_above_chance, rank_evaluation
 
 
 class Trainer:
@@ -62,6 +65,11 @@ class Trainer:
         self.device, self.is_main = self.processes.device, self.processes.is_main
         if self.config.precision == "fp16" and self.device.type == "cpu":
             raise UsageError("train.precision is fp16, which needs a GPU; on a CPU set it to bf16 or no")
+        num_cores = os.cpu_count() or 1
+        if self.config.num_workers > num_cores:
+            raise UsageError(
+                f"train.num_workers is {self.config.num_workers}; allowed is at most the number of cores, {num_cores}"
+            )
         self.state_file = folder / "last" / "training.safetensors"
         resumed = resume and self.state_file.is_file()
 
@@ -116,7 +124,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.config.precision == "fp16")
         self.progress = Progress()
         if resumed:
-            self.progress = Progress(**checkpoints.load_training(self.state_file, self.model, self.optimizer))
+            self.progress = Progress.from_dict(checkpoints.load_training(self.state_file, self.model, self.optimizer))
             if self.processes.rank:  # the saved values are the sums over all processes
                 self.progress.loss = self.progress.nll = 0.0
             self.scaler.load_state_dict(self.progress.scaler)
@@ -131,7 +139,6 @@ class Trainer:
             folder / "checkpoints",
             self.progress.best_checkpoints,
             self.config.average_checkpoints,
-            task.selection_metric.higher_is_better,
         )
         if init_from is not None and not resumed:
             self.save()  # so that a resumed run does not need the folder init_from
@@ -142,44 +149,55 @@ class Trainer:
         Raises:
             UsageError: for a loss that is not finite, naming the rows of its batch.
         """
+        progress, plan = self.progress, self.progress.plan
+        if plan.num_steps and 0 < self.config.max_minutes != plan.minutes:
+            plan.restart(progress.step, progress.seconds, self.config)
         if self.should_stop() and not self.best_checkpoints.entries:
-            return self.log(f"{self.folder} is finished; there is nothing to resume")
+            return self.log(f"{self.folder} is finished; there is nothing to resume: {self.ending()}")
         self.log(self.description())
-        started = time.monotonic() - self.progress.seconds
+        self.log(self.describe_plan())
+        started = time.monotonic() - progress.seconds
         with StopSignal() as stop:
             while not self.should_stop():
                 signal_number = 0
                 num_batches, steps = self.plan_epoch()
-                with stage(f"epoch {self.progress.epoch + 1}", len(steps), announce=False) as advance:
+                with stage(f"epoch {progress.epoch + 1}", len(steps), announce=False) as advance:
                     for step in self.load_batches(steps):
                         self.set_learning_rates(num_batches)
                         loss, nll, tokens = self.forward_backward(step)
                         self.check_finite(loss, step.batches)
                         self.update_parameters()
-                        self.progress.step += 1
-                        self.progress.batches_done += step.num_batches
-                        self.progress.tokens += tokens
-                        self.progress.loss += loss
-                        self.progress.nll += nll
+                        progress.step += 1
+                        progress.batches_done += step.num_batches
+                        progress.tokens += tokens
+                        progress.loss += loss
+                        progress.nll += nll
                         advance(1)
 
-                        self.progress.seconds = self.processes.broadcast_main(time.monotonic() - started)
-                        # All processes stop at the same step.
+                        # All processes have the same time, and so the same plan, and stop at the same step.
+                        progress.seconds = self.processes.broadcast_main(time.monotonic() - started)
+                        self.update_plan()
                         signal_number = int(max(self.processes.gather(stop.received)))
-                        if signal_number or self.should_stop() or self.is_due(self.config.eval_steps):
+                        if signal_number or self.should_stop() or self.is_evaluation_due():
                             break
                         if self.is_due(self.config.save_steps):
                             self.save()
-                is_epoch_done = self.progress.batches_done >= num_batches
+                is_epoch_done = progress.batches_done >= num_batches
                 if is_epoch_done:
-                    self.progress.epoch, self.progress.batches_done = self.progress.epoch + 1, 0
-                if is_epoch_done or self.should_stop() or self.is_due(self.config.eval_steps):
+                    progress.epoch, progress.batches_done = progress.epoch + 1, 0
+                evaluates_epoch = is_epoch_done and not self.config.max_minutes
+                if evaluates_epoch or self.should_stop() or self.is_evaluation_due():
+                    trained_s = progress.seconds
                     self.evaluate(num_batches)
-                    self.progress.seconds = self.processes.broadcast_main(time.monotonic() - started)
-                    self.progress.evaluated_at = self.progress.seconds
-                self.save()
+                    progress.seconds = progress.evaluated_at = self.processes.broadcast_main(time.monotonic() - started)
+                    if self.config.max_minutes:
+                        plan.evaluation_done(progress.step, progress.seconds - trained_s, progress.seconds, self.config)
+                    self.save()
+                elif signal_number:
+                    self.save()
                 if signal_number and not self.should_stop():
-                    self.log(f"stopped after step {self.progress.step:,}; continue with --resume")
+                    name = "Ctrl-C" if signal_number == signal.SIGINT else signal.Signals(signal_number).name
+                    self.log(f"stopped by {name} after step {progress.step:,}; continue with --resume")
                     raise SystemExit(128 + signal_number)
         self.finish()
 
@@ -207,18 +225,26 @@ class Trainer:
         for step, share in zip(steps, shares, strict=True):
             yield StepBatches([next(loader) for _ in share or step[:1]], is_dummy=not share, num_batches=len(step))
 
+    def planned_steps(self, num_batches: int) -> int:
+        """Return the planned number of steps, given that of the batches of an epoch; 0 before there is a plan."""
+        if self.config.max_minutes:
+            return self.progress.plan.num_steps
+        return math.ceil(num_batches / (self.config.grad_accum_steps * self.processes.count)) * self.config.epochs
+
+    def update_plan(self) -> None:
+        """Time the step where the length of training is given in minutes, and tell the plan once it has been made."""
+        progress, plan = self.progress, self.progress.plan
+        if self.config.max_minutes:
+            had_plan = plan.num_steps > 0
+            plan.step_done(progress.step, progress.seconds, self.config)
+            if plan.num_steps and not had_plan:
+                self.log(self.describe_plan())
+
     def set_learning_rates(self, num_batches: int) -> None:
-        size = self.config.grad_accum_steps * self.processes.count
-        num_steps = math.ceil(num_batches / size) * self.config.epochs
         progress = self.progress
+        num_steps = self.planned_steps(num_batches)
         set_learning_rates(
-            self.model,
-            self.optimizer,
-            self.config,
-            progress.step,
-            num_steps,
-            progress.num_lr_drops,
-            progress.seconds,
+            self.model, self.optimizer, self.config, progress.step, num_steps, progress.num_lr_drops
         )
 
     def forward_backward(self, step: StepBatches) -> tuple[float, float, int]:
@@ -287,20 +313,18 @@ class Trainer:
             "lr": self.optimizer.param_groups[0]["lr"],
             "loss": self.processes.sum(progress.loss) / max(1, progress.tokens),
             "tokens_per_second": round(progress.tokens / max(1e-9, progress.seconds - progress.evaluated_at), 1),
-            "validation": self.validate(),
         }
+        record["validation"], rank = self.validate()
         if self.config.objective == "likelihood":  # self-critical training does not compute that of the references
             record["nll"] = self.processes.sum(progress.nll) / max(1, progress.tokens)
         progress.loss, progress.nll, progress.tokens = 0.0, 0.0, 0
-        metric = self.task.selection_metric
-        score = record["validation"][metric.name]
-        is_best = metric.is_better(score, progress.best_score)
+        is_best = not progress.best_rank or rank > tuple(progress.best_rank)
         progress.evals_since_best = 0 if is_best else progress.evals_since_best + 1
         if is_best:
-            progress.best_score = score
+            progress.best_rank = [*rank]
         elif progress.evals_since_best % (self.config.plateau_patience + 1) == 0:
             progress.num_lr_drops += 1
-        self.best_checkpoints.consider(score, progress.step)
+        self.best_checkpoints.consider(rank, progress.step)
         if self.is_main:
             weights = checkpoints.weights_of(self.model)
             if is_best:
@@ -316,13 +340,18 @@ class Trainer:
         losses = "  ".join(f"{name} {record[name]:.3f}" for name in ("loss", "nll") if name in record)
         scores = "  ".join(f"{name} {value:.2f}" for name, value in record["validation"].items())
         self.log(
-            f"epoch {record['epoch']:g}  step {progress.step:,}  {losses}  "
-            f"{record['tokens_per_second']:,.0f} tokens/s  validation: {scores}{'  (best)' if is_best else ''}"
+            f"epoch {record['epoch']:g}  step {progress.step:,} of {self.planned_steps(num_batches):,}  {losses}  "
+            f"{record['tokens_per_second']:,.0f} tokens/s  validation: {scores}"
+            f"{f'  (best {self.selected_by(rank)})' if is_best else ''}"
         )
 
     @torch.no_grad()
-    def validate(self) -> dict[str, float]:
-        """Compute the likelihood of the validation split, and the fast metrics on the output of greedy search."""
+    def validate(self) -> tuple[dict[str, float], Rank]:
+        """Compute the likelihood of the validation split, and the fast metrics on the output of greedy search.
+
+        Returns:
+            The scores, and their rank among evaluations.
+        """
         self.model.eval()
         monitor = self.task.attention_monitor
         nll, tokens = 0.0, 0
@@ -348,7 +377,14 @@ class Trainer:
             count = self.processes.sum(len(values))
             if count:
                 scores[name] = self.processes.sum(sum(values)) / count
-        return scores
+        selection = self.task.selection_metric
+        selecting = [metric for metric in metrics if metric.name == selection.name]
+        counts = any(is_above_chance(metric, hypotheses, references) for metric in selecting)
+        return scores, rank_evaluation(scores, selection, counts)
+
+    def selected_by(self, rank: Rank) -> str:
+        """Name the score that a rank is made of."""
+        return self.task.selection_metric.name if rank[0] else "nll"
 
     def finish(self) -> None:
         """Average the best checkpoints, and keep the average if it scores better than the best of them."""
@@ -356,12 +392,13 @@ class Trainer:
         averaged = self.best_checkpoints.average()
         if averaged is not None:
             checkpoints.load_weights(self.model, averaged, self.best_checkpoints.folder)
-            metric = self.task.selection_metric
-            score = self.validate()[metric.name]
-            is_better = metric.is_better(score, self.progress.best_score)
+            _, rank = self.validate()
+            best = tuple(self.progress.best_rank)
+            is_better = rank > best
             self.log(
-                f"average of {len(self.best_checkpoints.entries)} checkpoints: validation {metric.name} {score:.2f}, "
-                f"the best of them {self.progress.best_score:.2f}; kept the {'average' if is_better else 'best'}"
+                f"average of {len(self.best_checkpoints.entries)} checkpoints: validation {self.selected_by(rank)} "
+                f"{abs(rank[1]):.2f}, the best of them {self.selected_by(best)} {abs(best[1]):.2f}; "
+                f"kept the {'average' if is_better else 'best'}"
             )
             if is_better and self.is_main:
                 checkpoints.save_weights(self.folder / "best.safetensors", averaged)
@@ -369,7 +406,8 @@ class Trainer:
         if self.is_main:
             self.best_checkpoints.clear()
             self.measure_domain()
-        self.log(f"finished after {self.progress.seconds / 60:.1f} minutes; the model is in {self.folder}")
+        self.log(f"finished after {self.progress.seconds / 60:.1f} minutes: {self.ending()}")
+        self.log(f"the model is in {self.folder}")
 
     def measure_domain(self) -> None:
         """Save the statistics by which prediction recognizes sources that are far from the training data."""
@@ -391,14 +429,48 @@ class Trainer:
     # ── Stopping criteria and messages ─────────────────────────────────────────────────────────────────
 
     def should_stop(self) -> bool:
-        """Tell whether the limit of epochs, time or patience is reached."""
+        """Tell whether training has come to its end: of its length, or of its patience."""
         progress, config = self.progress, self.config
-        out_of_time = 0 < config.max_minutes * 60 <= progress.seconds
-        out_of_patience = 0 < config.patience <= progress.evals_since_best
-        return progress.epoch >= config.epochs or out_of_time or out_of_patience
+        is_over = progress.plan.is_over(progress.step) if config.max_minutes else progress.epoch >= config.epochs
+        return is_over or self.is_out_of_patience()
+
+    def is_out_of_patience(self) -> bool:
+        return 0 < self.config.patience <= self.progress.evals_since_best
 
     def is_due(self, every: int) -> bool:
         return every > 0 and self.progress.step % every == 0
+
+    def is_evaluation_due(self) -> bool:
+        """Tell whether there is an evaluation after this step, besides those at the end of training or of an epoch."""
+        if self.config.max_minutes and not self.config.eval_steps:
+            return self.progress.plan.is_evaluation_due(self.progress.step)
+        return self.is_due(self.config.eval_steps)
+
+    def ending(self) -> str:
+        """Say what has ended the training, and which flag trains further."""
+        config = self.config
+        if self.is_out_of_patience():
+            reason = f"{config.patience} evaluations brought no improvement"
+            flag = "--train.early-stopping-patience (0: no limit)"
+        elif config.max_minutes:
+            reason, flag = f"its {config.max_minutes:g} minutes are over", "--train.max-minutes"
+        else:
+            reason, flag = f"its {config.epochs} epochs are done", "--train.epochs"
+        return f"{reason}; to train further, use --resume with more {flag}"
+
+    def describe_plan(self) -> str:
+        config = self.config
+        num_batches = len(self.sampler.epoch(self.progress.epoch))
+        num_steps = self.planned_steps(num_batches)
+        if not num_steps:
+            return f"planned: {config.max_minutes:g} minutes; the first updates are timed"
+        length = f"about {config.max_minutes:g} minutes" if config.max_minutes else f"{config.epochs} epochs"
+        eval_steps = config.eval_steps or (self.progress.plan.eval_steps if config.max_minutes else 0)
+        every = [f"every {eval_steps:,}"] * (eval_steps > 0) + ["after each epoch"] * (not config.max_minutes)
+        return (
+            f"planned: {num_steps:,} updates in {length}, warm-up {warmup_length(config, num_steps):,}, "
+            f"evaluation {' and '.join(every)}"
+        )
 
     def description(self) -> str:
         skipped = self.sampler.num_skipped

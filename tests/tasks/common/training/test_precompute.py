@@ -100,7 +100,7 @@ def test_pretrained_weights_are_not_initialized_and_have_a_learning_rate_of_thei
     config = TrainConfig(lr=1e-2, encoder_lr=1e-3, unfreeze_at=10, schedule="constant")
     optimizer = build_optimizer(model, config)
     for step, rate in ((0, 0.0), (9, 0.0), (10, 1e-4), (14, 5e-4), (19, 1e-3), (30, 1e-3)):
-        set_learning_rates(model, optimizer, config, step, 100, 0, 0.0)
+        set_learning_rates(model, optimizer, config, step, 100, 0)
         rates = {group["lr"] for group in optimizer.param_groups if group["pretrained"]}
         assert len(rates) == 1
         assert rates.pop() == pytest.approx(rate)

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -112,7 +113,7 @@ def test_a_run_stopped_where_an_evaluation_is_due_does_not_miss_it(data: str, tm
     process.send_signal(signal.SIGTERM)
     finish(process, 128 + signal.SIGTERM)
     assert [record["step"] for record in records(run)] == list(range(1, len(records(run)) + 1))
-    with pytest.raises(AssertionError, match=r"--resume: this flag would make it another run"):
+    with pytest.raises(AssertionError, match=r"--resume: --batch\.max-sources would make it another run"):
         finish(start(command(run, "--resume", "--batch.max-sources", "7")))
 
 
@@ -163,28 +164,81 @@ def test_a_process_stops_when_the_loss_of_another_one_is_not_finite(
         trainer.check_finite(1.0, [])
 
 
-def test_training_stops_after_max_minutes_and_counts_as_finished(small_task: Callable[..., Task], tmp_path: Path):
-    trainer = Trainer(small_task(epochs=1000, max_minutes=0.01), tmp_path, resume=False)
-    trainer.run()
-    assert trainer.should_stop() and trainer.progress.epoch < 1000
-    assert (tmp_path / "best.safetensors").is_file()
-
-
-def test_the_cosine_schedule_ends_when_the_time_is_over(
-    small_task: Callable[..., Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    clock = itertools.count()  # each reading is a second after the last one
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock on which each reading, so each update and each evaluation, is a second after the last one."""
+    clock = itertools.count()
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
 
-    def task(minutes: float) -> Task:
-        return small_task(epochs=1000, schedule="cosine", max_minutes=minutes, eval_steps=10)
 
-    stopped = Trainer(task(minutes=50 / 60), tmp_path, resume=False)
-    stopped.run()
+@pytest.mark.usefixtures("ticking")
+def test_minutes_set_the_length_of_training_and_its_annealing_and_evaluations(
+    small_task: Callable[..., Task], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    # The rate rises for 400 updates at most, and an epoch has 20, so that 4 epochs are less than 100 updates.
+    task = small_task(epochs=4, schedule="cosine", warmup_steps=400, max_minutes=100 / 60)
+    trainer = Trainer(task, tmp_path, resume=False)
+    trainer.run()
+    logged = records(tmp_path)
+    assert logged[-1]["lr"] < 0.01 * 5e-3
+    assert max(record["lr"] for record in logged) > 0.9 * 5e-3
+    assert 4 <= len(logged) <= 9 and logged[-1]["step"] == trainer.progress.step > 4 * 20
+    assert trainer.progress.seconds == pytest.approx(100, abs=3)
+    output = " ".join(capfd.readouterr().err.split())
+    assert re.search(r"planned: \d+ updates in about 1\.66667 minutes, warm-up [89], evaluation every 1\d ", output)
+    assert "its 1.66667 minutes are over; to train further, use --resume with more --train.max-minutes" in output
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_resumed_run_keeps_to_its_plan_unless_its_minutes_change(small_task: Callable[..., Task], tmp_path: Path):
+    def trainer(minutes: float, resume: bool) -> Trainer:
+        return Trainer(small_task(schedule="cosine", max_minutes=minutes), tmp_path, resume=resume)
+
+    stopped = trainer(100 / 60, resume=False)
+    stopped.evaluate = lambda num_batches: os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(SystemExit):
+        stopped.run()
+    resumed = trainer(100 / 60, resume=True)
+    assert resumed.progress.plan == stopped.progress.plan
+    assert 0 < resumed.progress.step < resumed.progress.plan.num_steps
+    resumed.run()
+    assert resumed.progress.seconds == pytest.approx(100, abs=3)
+    further = trainer(150 / 60, resume=True)
+    further.run()
+    assert further.progress.seconds == pytest.approx(150, abs=3)
     assert records(tmp_path)[-1]["lr"] < 0.01 * 5e-3
-    resumed = Trainer(task(minutes=100 / 60), tmp_path, resume=True)
-    resumed.set_learning_rates(num_batches=20)
-    assert resumed.optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * 5e-3, rel=0.05)
+
+
+def test_a_run_that_patience_has_ended_says_so_and_which_flag_trains_further(
+    small_task: Callable[..., Task], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    still = {"lr": 1e-12, "eval_steps": 1, "early_stopping_patience": 2}
+    Trainer(small_task(**still, epochs=9), tmp_path, resume=False).run()
+    ending = "2 evaluations brought no improvement; to train further, use --resume with more --train.early-stopping"
+    assert ending in " ".join(capfd.readouterr().err.split())
+    Trainer(small_task(**still, epochs=30), tmp_path, resume=True).run()
+    assert f"nothing to resume: {ending}" in " ".join(capfd.readouterr().err.split())
+    further = Trainer(small_task(**still | {"early_stopping_patience": 4}, epochs=9), tmp_path, resume=True)
+    further.run()
+    assert further.progress.step > 3
+
+
+def test_the_likelihood_selects_the_checkpoint_while_the_metric_is_noise(
+    small_task: Callable[..., Task], tmp_path: Path
+):
+    trainer = Trainer(small_task(), tmp_path, resume=False)
+    noise = [({"bleu": 0.2, "nll": 7.45}, (False, -7.45)), ({"bleu": 0.1, "nll": 6.81}, (False, -6.81))]
+    for step, evaluation in enumerate(noise, start=1):
+        trainer.progress.step = step
+        trainer.validate = lambda evaluation=evaluation: evaluation
+        trainer.evaluate(num_batches=20)
+    assert trainer.progress.best_rank == [False, -6.81]
+    assert trainer.progress.evals_since_best == 0
+
+
+def test_more_workers_than_cores_are_refused(small_task: Callable[..., Task], tmp_path: Path):
+    with pytest.raises(UsageError, match=r"train\.num_workers is 5000; allowed is at most the number of cores, \d"):
+        Trainer(small_task(num_workers=5000), tmp_path, resume=False)
 
 
 def test_training_stops_early_and_the_learning_rate_falls_on_a_plateau(small_task: Callable[..., Task], tmp_path: Path):
@@ -206,7 +260,8 @@ def test_the_best_checkpoints_are_averaged_when_that_is_better(small_task: Calla
     missing = model.load_state_dict(load_file(tmp_path / "best.safetensors"), strict=False)
     assert not missing.unexpected_keys
     trainer.model.load_state_dict(model.state_dict())
-    assert trainer.validate()["bleu"] >= trainer.progress.best_score - 1e-6
+    _, rank = trainer.validate()
+    assert rank >= (trainer.progress.best_rank[0], trainer.progress.best_rank[1] - 1e-6)
 
 
 def test_a_finished_run_that_is_trained_further_averages_what_is_new(

@@ -1,0 +1,46 @@
+"""Which evaluation is the best: by the likelihood until the metric says something about the sources, then by the metric.
+
+A model that has learned little generates the same sentence for all sources, or sentences that have nothing to do with
+them. Metrics of such output are noise: an epoch with 0.2 BLEU is no better than one with 0.1. The metric says something
+once the output fits its own sources significantly better than it fits those of others.
+"""
+
+from collections.abc import Sequence
+
+from tasks.common.metrics.base import Metric, SelectionMetric
+from tasks.common.metrics.bootstrap import Bootstrap
+
+SIGNIFICANCE = 0.05
+NUM_SAMPLES = 200
+Rank = tuple[bool, float]  # whether it is of the metric, and the score with higher values better
+
+
+def rank_evaluation(scores: dict[str, float], selection: SelectionMetric, is_above_chance: bool) -> Rank:
+    """Return a value that is greater for a better evaluation.
+
+    Any evaluation whose output is above chance is better than all others; those are ordered by the metric that selects
+    the checkpoint, and the others by their negative log-likelihood.
+
+    Args:
+        scores: The scores of an evaluation, nll among them.
+        selection: The metric that selects the checkpoint.
+        is_above_chance: Whether ``is_above_chance`` holds of its output.
+    """
+    if not is_above_chance:
+        return False, -scores["nll"]
+    score = scores[selection.name]
+    return True, score if selection.higher_is_better else -score
+
+
+def is_above_chance(metric: Metric, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> bool:
+    """Test whether hypotheses score significantly better than the same hypotheses for other sources.
+
+    Each source gets the hypothesis of the one half of the split away, since neighbors may be alike: sentences of a text,
+    or recordings of a speaker.
+    """
+    half = len(hypotheses) // 2
+    others = [*hypotheses[half:], *hypotheses[:half]]
+    own, other = (metric.sufficient_stats(texts, references) for texts in (hypotheses, others))
+    result = Bootstrap(len(hypotheses), NUM_SAMPLES).compare(metric, own, other)
+    is_better = result["difference"] > 0 if metric.higher_is_better else result["difference"] < 0
+    return is_better and result["p"] < SIGNIFICANCE
