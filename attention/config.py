@@ -1,6 +1,7 @@
 """Settings of attention: score, locality, selection, hierarchy and heads are independent of each other."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,8 +51,8 @@ class AttentionConfig:
         loss_weights = "guidance_weight", "doubly_stochastic_weight", "coverage_weight"
         allowed = at_least(1, self, "num_heads", "hidden_dim")
         allowed |= at_least(0, self, "entropy_weight", "segment_size", *loss_weights)
-        allowed["window_size"] = (self.window_size > 0, "above 0")
-        allowed["gumbel_temperature"] = (self.gumbel_temperature > 0, "above 0")
+        allowed["window_size"] = (0 < self.window_size < math.inf, "above 0")
+        allowed["gumbel_temperature"] = (0 < self.gumbel_temperature < math.inf, "above 0")
         check_settings("attention", self, allowed)
 
     def unused_settings(self) -> dict[str, str]:

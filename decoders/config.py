@@ -4,11 +4,12 @@
 scheduled sampling apply; CTC and transducers are frame-synchronous.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from attention.positions import PositionName
-from attention.validation import at_least, check_settings, heads_divide
+from attention.validation import at_least, check_settings, heads_divide, share
 from encoders.recurrent import CellName
 
 AttentionOrder = Literal["luong", "bahdanau"]
@@ -50,7 +51,7 @@ class RecurrentDecoderConfig:
 
     def __post_init__(self):
         allowed = at_least(1, self, "hidden_dim", "num_layers", "embedding_dim")
-        check_settings("decoder", self, allowed | {"ctc_weight": (0 <= self.ctc_weight < 1, "at least 0 and below 1")})
+        check_settings("decoder", self, allowed | share(self, "dropout", "ctc_weight"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,7 @@ class TransformerDecoderConfig:
         allowed = at_least(1, self, "hidden_dim", "num_layers", "num_heads", "embedding_dim")
         if self.num_heads >= 1:
             allowed["num_heads"] = heads_divide(self.hidden_dim, self.num_heads, self.positions)
-        check_settings("decoder", self, allowed | {"ctc_weight": (0 <= self.ctc_weight < 1, "at least 0 and below 1")})
+        check_settings("decoder", self, allowed | share(self, "dropout", "ctc_weight"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +95,9 @@ class CTCDecoderConfig:
     kind: Literal["ctc"] = "ctc"
     """Each kind has settings of its own."""
     dropout: float = 0.3
+
+    def __post_init__(self):
+        check_settings("decoder", self, share(self, "dropout"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +118,8 @@ class TransducerDecoderConfig:
     dropout: float = 0.3
 
     def __post_init__(self):
-        check_settings("decoder", self, at_least(1, self, "hidden_dim", "num_layers", "embedding_dim"))
+        allowed = at_least(1, self, "hidden_dim", "num_layers", "embedding_dim")
+        check_settings("decoder", self, allowed | share(self, "dropout"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +151,8 @@ class AttentionTransducerDecoderConfig:
     dropout: float = 0.3
 
     def __post_init__(self):
-        check_settings("decoder", self, at_least(1, self, "hidden_dim", "num_layers", "embedding_dim"))
+        allowed = at_least(1, self, "hidden_dim", "num_layers", "embedding_dim")
+        check_settings("decoder", self, allowed | share(self, "dropout"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +171,7 @@ class S2VTDecoderConfig:
     dropout: float = 0.3
 
     def __post_init__(self):
-        check_settings("decoder", self, at_least(1, self, "hidden_dim", "embedding_dim"))
+        check_settings("decoder", self, at_least(1, self, "hidden_dim", "embedding_dim") | share(self, "dropout"))
 
 
 DecoderConfig = (
@@ -215,12 +221,12 @@ class SearchConfig:
                     self.n_best >= 1 and (self.sample or self.n_best <= self.beam),
                     "1 or more" if self.sample else f"between 1 and the beam, {self.beam}",
                 ),
-                "length_penalty": (self.length_penalty >= 0, "0 or more"),
-                "coverage_penalty": (self.coverage_penalty >= 0, "0 or more"),
+                "length_penalty": (0 <= self.length_penalty < math.inf, "0 or more"),
+                "coverage_penalty": (0 <= self.coverage_penalty < math.inf, "0 or more"),
                 "max_length": (self.max_length >= 1, "1 or more"),
                 "min_length": (0 <= self.min_length <= self.max_length, f"between 0 and max_length, {self.max_length}"),
                 "no_repeat_ngram": (self.no_repeat_ngram >= 0, "0 or more"),
-                "temperature": (self.temperature > 0, "above 0"),
+                "temperature": (0 < self.temperature < math.inf, "above 0"),
                 "top_k": (self.top_k >= 0, "0 or more"),
                 "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
                 "ctc_weight": (self.ctc_weight is None or 0 <= self.ctc_weight <= 1, "0 to 1"),

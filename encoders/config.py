@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from attention.positions import PositionName
-from attention.validation import at_least, check_settings, heads_divide
+from attention.validation import at_least, check_settings, heads_divide, share
 from encoders.pooling import PoolingName
 from encoders.recurrent import CellName
 
@@ -26,7 +26,7 @@ class RecurrentEncoderConfig:
     dropout: float = 0.2
 
     def __post_init__(self):
-        check_settings("encoder", self, at_least(1, self, "hidden_dim", "num_layers"))
+        check_settings("encoder", self, at_least(1, self, "hidden_dim", "num_layers") | share(self, "dropout"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class TransformerEncoderConfig:
         allowed = at_least(1, self, "hidden_dim", "num_layers", "num_heads")
         if self.num_heads >= 1:
             allowed["num_heads"] = heads_divide(self.hidden_dim, self.num_heads, self.positions)
-        check_settings("encoder", self, allowed)
+        check_settings("encoder", self, allowed | share(self, "dropout"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class ConvS2SEncoderConfig:
     dropout: float = 0.2
 
     def __post_init__(self):
-        check_settings("encoder", self, at_least(1, self, "hidden_dim", "num_layers"))
+        check_settings("encoder", self, at_least(1, self, "hidden_dim", "num_layers") | share(self, "dropout"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class NoSequenceEncoderConfig:
     dropout: float = 0.2
 
     def __post_init__(self):
-        check_settings("encoder", self, at_least(1, self, "hidden_dim"))
+        check_settings("encoder", self, at_least(1, self, "hidden_dim") | share(self, "dropout"))
 
 
 SequenceEncoderConfig = RecurrentEncoderConfig | TransformerEncoderConfig | ConvS2SEncoderConfig

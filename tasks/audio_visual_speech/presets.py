@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 from tasks.audio_visual_speech.task import AudioVisualConfig, LipsConfig, SoundConfig
+from tasks.common.small import NUM_EXAMPLES
 from tasks.speech_recognition import presets as sound_presets
 from tasks.speech_recognition.features import SpeechAugmentConfig
 from tasks.video_to_text import presets as lips_presets
+from tasks.video_to_text.frames import FrameConfig
 
 
 def grid() -> AudioVisualConfig:
@@ -34,4 +36,27 @@ def grid() -> AudioVisualConfig:
     )
 
 
-PRESETS = {preset.__name__: preset for preset in (grid,)}
+def small(num_examples: int = NUM_EXAMPLES) -> AudioVisualConfig:
+    """Your own videos of speakers: --data FOLDER; sizes and schedule are those of their number.
+
+    --lips.frames.crop TOP BOTTOM LEFT RIGHT, the place of the mouth, makes the lips larger.
+    """
+    sound = sound_presets.small(num_examples)
+    return replace(
+        grid(),
+        data=None,
+        sound=SoundConfig(features=sound.features, encoder=sound.encoder),
+        lips=replace(
+            grid().lips,
+            frames=FrameConfig(num_frames=0, cache_frames=True),
+            encoder=replace(grid().lips.encoder, sequence=sound.encoder.sequence, channels=(16, 24, 32)),
+        ),
+        attention=sound.attention,
+        decoder=sound.decoder,
+        batch=sound.batch,
+        train=sound.train,
+        search=sound.search,
+    )
+
+
+PRESETS = {preset.__name__: preset for preset in (grid, small)}

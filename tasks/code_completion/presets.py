@@ -7,6 +7,7 @@ from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.config import RecurrentEncoderConfig
 from tasks.code_completion.task import CodeCompletionConfig
 from tasks.common.data.batching import BatchConfig
+from tasks.common.small import NUM_EXAMPLES, batch_size, dropout_rate, hidden_size, train_config, vocabulary_size
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
 from tasks.common.training.config import TrainConfig
@@ -83,4 +84,20 @@ def conala() -> CodeCompletionConfig:
     )
 
 
-PRESETS = {preset.__name__: preset for preset in (tiny, demo, codexglue, conala)}
+def small(num_examples: int = NUM_EXAMPLES) -> CodeCompletionConfig:
+    """Your own Python files: --data FOLDER; sizes and schedule are those of the number of completions."""
+    width, dropout = hidden_size(num_examples), dropout_rate(num_examples)
+    return CodeCompletionConfig(
+        vocabulary=VocabularyConfig(kind="byte", size=vocabulary_size(num_examples)),
+        encoder=TextEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=width, dropout=dropout), embedding_dim=width, max_source_tokens=120
+        ),
+        attention=AttentionConfig(score="general"),
+        decoder=RecurrentDecoderConfig(hidden_dim=2 * width, embedding_dim=width, dropout=dropout, copy=True),
+        batch=BatchConfig(max_sources=batch_size(num_examples)),
+        train=train_config(num_examples),
+        search=SearchConfig(max_length=60),
+    )
+
+
+PRESETS = {preset.__name__: preset for preset in (tiny, demo, small, codexglue, conala)}

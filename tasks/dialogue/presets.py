@@ -6,6 +6,7 @@ from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.config import RecurrentEncoderConfig
 from tasks.common.data.batching import BatchConfig
+from tasks.common.small import NUM_EXAMPLES, batch_size, dropout_rate, hidden_size, train_config, vocabulary_size
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
 from tasks.common.training.config import TrainConfig
@@ -73,4 +74,20 @@ def cornell() -> DialogueConfig:
     return replace(daily_dialog(), data="cornell movie-dialogs corpus", vocabulary=VocabularyConfig(size=16_000))
 
 
-PRESETS = {preset.__name__: preset for preset in (tiny, demo, daily_dialog, cornell)}
+def small(num_examples: int = NUM_EXAMPLES) -> DialogueConfig:
+    """Your own conversations: --data FOLDER; sizes and schedule are those of the number of replies."""
+    width, dropout = hidden_size(num_examples), dropout_rate(num_examples)
+    return DialogueConfig(
+        vocabulary=VocabularyConfig(kind="bpe", size=vocabulary_size(num_examples)),
+        encoder=TextEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=width, dropout=dropout), embedding_dim=width, max_source_tokens=120
+        ),
+        attention=AttentionConfig(score="general"),
+        decoder=RecurrentDecoderConfig(hidden_dim=2 * width, embedding_dim=width, dropout=dropout),
+        batch=BatchConfig(max_sources=batch_size(num_examples)),
+        train=train_config(num_examples),
+        search=SearchConfig(max_length=60, no_repeat_ngram=3),
+    )
+
+
+PRESETS = {preset.__name__: preset for preset in (tiny, demo, small, daily_dialog, cornell)}

@@ -6,6 +6,8 @@ from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.config import NoSequenceEncoderConfig
 from tasks.common.data.batching import BatchConfig
+from tasks.common.data.images import ImageAugmentConfig
+from tasks.common.small import NUM_EXAMPLES, batch_size, dropout_rate, hidden_size, train_config, vocabulary_size
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.training.config import TrainConfig
 from tasks.image_captioning.task import ImageConfig, ImageEncoderConfig
@@ -91,4 +93,24 @@ def coco() -> ImageConfig:
     )
 
 
-PRESETS = {preset.__name__: preset for preset in (tiny, demo, flickr8k, flickr30k, coco)}
+def small(num_examples: int = NUM_EXAMPLES) -> ImageConfig:
+    """Your own images, dozens to thousands: --data FOLDER; sizes and schedule are those of their number.
+
+    A network from scratch says little about a few hundred photographs: --encoder.pretrained, where there is one.
+    """
+    width, dropout = hidden_size(num_examples), dropout_rate(num_examples)
+    return ImageConfig(
+        vocabulary=VocabularyConfig(kind="word", size=vocabulary_size(num_examples)),
+        augment=ImageAugmentConfig(crop=0.1, color=0.2),
+        encoder=ImageEncoderConfig(
+            NoSequenceEncoderConfig(hidden_dim=2 * width, dropout=dropout), channels=(16, 32, 64)
+        ),
+        attention=AttentionConfig(score="general"),
+        decoder=RecurrentDecoderConfig(hidden_dim=2 * width, embedding_dim=width, dropout=dropout),
+        batch=BatchConfig(max_sources=batch_size(num_examples, 16), max_source_size=20_000),
+        train=train_config(num_examples),
+        search=SearchConfig(max_length=30),
+    )
+
+
+PRESETS = {preset.__name__: preset for preset in (tiny, demo, small, flickr8k, flickr30k, coco)}

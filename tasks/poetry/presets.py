@@ -6,6 +6,7 @@ from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig
 from encoders.config import RecurrentEncoderConfig
 from tasks.common.data.batching import BatchConfig
+from tasks.common.small import NUM_EXAMPLES, batch_size, dropout_rate, hidden_size, train_config
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
 from tasks.common.training.config import TrainConfig
@@ -73,4 +74,18 @@ def tang_poem() -> PoetryConfig:
     )
 
 
-PRESETS = {preset.__name__: preset for preset in (tiny, demo, tang, tang_poem)}
+def small(num_examples: int = NUM_EXAMPLES) -> PoetryConfig:
+    """Your own poems: --data FOLDER; sizes and schedule are those of the number of lines."""
+    width, dropout = hidden_size(num_examples), dropout_rate(num_examples)
+    return PoetryConfig(
+        vocabulary=VocabularyConfig(kind="character", size=6000),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=width, dropout=dropout), embedding_dim=width),
+        attention=AttentionConfig(score="general"),
+        decoder=RecurrentDecoderConfig(hidden_dim=2 * width, embedding_dim=width, dropout=dropout),
+        batch=BatchConfig(max_sources=batch_size(num_examples)),
+        train=train_config(num_examples),
+        search=SAMPLING,
+    )
+
+
+PRESETS = {preset.__name__: preset for preset in (tiny, demo, small, tang, tang_poem)}

@@ -6,6 +6,7 @@ from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.config import RecurrentEncoderConfig
 from tasks.common.data.batching import BatchConfig
+from tasks.common.small import NUM_EXAMPLES, batch_size, dropout_rate, hidden_size, train_config
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.training.config import TrainConfig
 from tasks.speech_recognition.features import FeatureConfig, SpeechAugmentConfig
@@ -158,7 +159,25 @@ def common_voice() -> SpeechConfig:
     return replace(librispeech100(), data="mozilla-foundation/common_voice_17_0:en", skip_invalid=True)
 
 
+def small(num_examples: int = NUM_EXAMPLES) -> SpeechConfig:
+    """Your own recordings, dozens to thousands: --data FOLDER; sizes and schedule are those of their number."""
+    width, dropout = hidden_size(num_examples), dropout_rate(num_examples)
+    return SpeechConfig(
+        vocabulary=VocabularyConfig(kind="character", size=200),
+        features=FeatureConfig(num_mels=40),
+        augment=SpeechAugmentConfig(stretch=0.1),
+        encoder=SpeechEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=width, num_layers=2, dropout=dropout), channels=16
+        ),
+        attention=AttentionConfig(score="location", hidden_dim=128),
+        decoder=RecurrentDecoderConfig(hidden_dim=width, embedding_dim=64, dropout=dropout, ctc_weight=0.5),
+        batch=BatchConfig(max_sources=batch_size(num_examples, 16), max_source_size=16_000, max_source_length=3000),
+        train=train_config(num_examples),
+        search=SearchConfig(max_length=200),
+    )
+
+
 PRESETS = {
     preset.__name__: preset
-    for preset in (tiny, demo, grid, an4, kerstin, kerstin_whisper, librispeech100, common_voice)
+    for preset in (tiny, demo, small, grid, an4, kerstin, kerstin_whisper, librispeech100, common_voice)
 }

@@ -6,6 +6,7 @@ from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.config import RecurrentEncoderConfig
 from tasks.common.data.batching import BatchConfig
+from tasks.common.small import NUM_EXAMPLES, batch_size, dropout_rate, hidden_size, train_config, vocabulary_size
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
 from tasks.common.training.config import TrainConfig
@@ -125,4 +126,20 @@ def lcsts() -> SummarizationConfig:
     )
 
 
-PRESETS = {preset.__name__: preset for preset in (tiny, demo, cnn_dailymail, xsum, gigaword, lcsts)}
+def small(num_examples: int = NUM_EXAMPLES) -> SummarizationConfig:
+    """Your own texts and summaries: --data FOLDER; sizes and schedule are those of their number."""
+    width, dropout = hidden_size(num_examples), dropout_rate(num_examples)
+    return SummarizationConfig(
+        vocabulary=VocabularyConfig(kind="bpe", size=vocabulary_size(num_examples)),
+        encoder=TextEncoderConfig(
+            RecurrentEncoderConfig(hidden_dim=width, dropout=dropout), embedding_dim=width, max_source_tokens=200
+        ),
+        attention=AttentionConfig(score="general"),
+        decoder=RecurrentDecoderConfig(hidden_dim=2 * width, embedding_dim=width, dropout=dropout, copy=True),
+        batch=BatchConfig(max_sources=batch_size(num_examples)),
+        train=train_config(num_examples),
+        search=SearchConfig(max_length=60, no_repeat_ngram=3),
+    )
+
+
+PRESETS = {preset.__name__: preset for preset in (tiny, demo, small, cnn_dailymail, xsum, gigaword, lcsts)}

@@ -6,6 +6,7 @@ from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig, TransformerDecoderConfig
 from encoders.config import ConvS2SEncoderConfig, RecurrentEncoderConfig, TransformerEncoderConfig
 from tasks.common.data.batching import BatchConfig
+from tasks.common.small import NUM_EXAMPLES, batch_size, dropout_rate, hidden_size, train_config, vocabulary_size
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
 from tasks.common.training.config import TrainConfig
@@ -112,7 +113,20 @@ def opus100() -> TranslationConfig:
     )
 
 
+def small(num_examples: int = NUM_EXAMPLES) -> TranslationConfig:
+    """Your own sentence pairs, hundreds to thousands: --data FOLDER; sizes and schedule are those of their number."""
+    width, dropout = hidden_size(num_examples), dropout_rate(num_examples)
+    return TranslationConfig(
+        vocabulary=VocabularyConfig(kind="bpe", size=vocabulary_size(num_examples)),
+        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=width, dropout=dropout), embedding_dim=width),
+        attention=AttentionConfig(score="general"),
+        decoder=RecurrentDecoderConfig(hidden_dim=2 * width, embedding_dim=width, dropout=dropout),
+        batch=BatchConfig(max_sources=batch_size(num_examples)),
+        train=train_config(num_examples),
+    )
+
+
 PRESETS = {
     preset.__name__: preset
-    for preset in (tiny, demo, multi30k, multi30k_transformer, multi30k_convolutional, iwslt14, opus100)
+    for preset in (tiny, demo, small, multi30k, multi30k_transformer, multi30k_convolutional, iwslt14, opus100)
 }

@@ -6,6 +6,7 @@ from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig, S2VTDecoderConfig, SearchConfig
 from encoders.config import NoSequenceEncoderConfig, RecurrentEncoderConfig
 from tasks.common.data.batching import BatchConfig
+from tasks.common.small import NUM_EXAMPLES, batch_size, dropout_rate, hidden_size, train_config, vocabulary_size
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.training.config import TrainConfig
 from tasks.video_to_text.augmentation import VideoAugmentConfig
@@ -141,4 +142,22 @@ def grid() -> VideoConfig:
     )
 
 
-PRESETS = {preset.__name__: preset for preset in (tiny, demo, msrvtt, msrvtt_mean, msrvtt_s2vt, msvd, grid)}
+def small(num_examples: int = NUM_EXAMPLES) -> VideoConfig:
+    """Your own clips, dozens to thousands: --data FOLDER; sizes and schedule are those of their number.
+
+    A network from scratch says little about a few hundred clips: --encoder.pretrained, where there is one.
+    """
+    width, dropout = hidden_size(num_examples), dropout_rate(num_examples)
+    return VideoConfig(
+        vocabulary=VocabularyConfig(kind="word", size=vocabulary_size(num_examples)),
+        augment=VideoAugmentConfig(crop=0.1, color=0.2),
+        encoder=VideoEncoderConfig(RecurrentEncoderConfig(hidden_dim=width, dropout=dropout), channels=(16, 32, 64)),
+        attention=AttentionConfig(score="general"),
+        decoder=RecurrentDecoderConfig(hidden_dim=2 * width, embedding_dim=width, dropout=dropout),
+        batch=BatchConfig(max_sources=batch_size(num_examples, 16), targets_per_source=4),
+        train=train_config(num_examples),
+        search=SearchConfig(max_length=30),
+    )
+
+
+PRESETS = {preset.__name__: preset for preset in (tiny, demo, small, msrvtt, msrvtt_mean, msrvtt_s2vt, msvd, grid)}

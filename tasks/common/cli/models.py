@@ -25,6 +25,8 @@ def load_predictor(
     Raises:
         UsageError: if the models can't be loaded or used together, naming the flag.
     """
+    if not 0 <= rerank_weight <= 1:
+        raise UsageError(f"--rerank-weight is {rerank_weight}; allowed is 0 to 1")
     try:
         predictor = load_runs(task, [run, *map(Path, ensemble)], **changes)
     except UsageError as error:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import inspect
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,17 +94,41 @@ def choose_columns(config: Config, data: str, flags: list[str]) -> tuple[Config,
 def train(task: str, arguments: list[str]) -> None:
     """Run ``run.py TASK train [PRESET] [--flags]``."""
     options, folder = parse_train(task, arguments)
+    if not (options.resume or options.init_from) and is_sized(task, choose_preset(task, arguments)[0]):
+        num_examples = count_examples(task, options.config)
+        options, folder = parse_train(task, arguments, num_examples)
     init_from = Path(options.init_from) if options.init_from else None
     start_training(task, options.config, folder, resume=options.resume, init_from=init_from)
 
 
-def parse_train(task: str, arguments: list[str]) -> tuple[TrainOptions, Path]:
+def is_sized(task: str, preset: str) -> bool:
+    """Tell whether the settings of a preset depend on the number of training examples."""
+    return "num_examples" in inspect.signature(tasks.package(task).PRESETS[preset]).parameters
+
+
+def count_examples(task: str, config: Config) -> int:
+    """Count the training examples. What loading them has to say is said when they are loaded to be trained on."""
+    console.quiet = True
+    try:
+        return len(tasks.package(task).Task(config).load("train"))
+    finally:
+        console.quiet = False
+
+
+def parse_train(task: str, arguments: list[str], num_examples: int | None = None) -> tuple[TrainOptions, Path]:
     """Parse the flags, with the values of the preset, or of the run named by --resume or --init-from, as defaults.
+
+    Args:
+        task: The name of the task.
+        arguments: The preset, if it is named, and the flags.
+        num_examples: The number of training examples, for a preset that depends on it.
 
     Returns:
         The options, and the run folder.
     """
     preset, flags, config = choose_preset(task, arguments)
+    if num_examples is not None:
+        config = tasks.package(task).PRESETS[preset](num_examples)
     folder = Path(flag_value(flags, "run") or f"runs/{task}-{preset}")
     init_from = flag_value(flags, "init-from")
     wants_help = not {"-h", "--help"}.isdisjoint(flags)

@@ -89,7 +89,7 @@ class TrainConfig:
         """List the settings that have no effect given the others, each with the reason."""
         unused: dict[str, str] = {}
         if self.max_minutes:
-            unused["epochs"] = "train.max_minutes sets the length of training"
+            unused["epochs"] = f"train.max_minutes is {self.max_minutes:g}, not 0, and sets the length of training"
         if self.schedule != "plateau":
             unused |= dict.fromkeys(("plateau_factor", "plateau_patience"), f"train.schedule is {self.schedule}")
         if self.scheduled_sampling == "none":

@@ -1,8 +1,8 @@
-"""Which evaluation is the best: by the likelihood until the metric says something about the sources, then by the metric.
+"""Which evaluation is the best: by likelihood until the metric says something about the sources, then by the metric.
 
 A model that has learned little generates the same sentence for all sources, or sentences that have nothing to do with
 them. Metrics of such output are noise: an epoch with 0.2 BLEU is no better than one with 0.1. The metric says something
-once the output fits its own sources significantly better than it fits those of others.
+once the output fits its own sources better than it fits those of others, significantly and by a point at least.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from tasks.common.metrics.base import Metric, SelectionMetric
 from tasks.common.metrics.bootstrap import Bootstrap
 
 SIGNIFICANCE = 0.05
+MIN_GAIN = 1.0  # in points; metrics are percentages
 NUM_SAMPLES = 200
 Rank = tuple[bool, float]  # whether it is of the metric, and the score with higher values better
 
@@ -33,14 +34,14 @@ def rank_evaluation(scores: dict[str, float], selection: SelectionMetric, is_abo
 
 
 def is_above_chance(metric: Metric, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> bool:
-    """Test whether hypotheses score significantly better than the same hypotheses for other sources.
+    """Test whether hypotheses score better than the same hypotheses for other sources: significantly and visibly.
 
-    Each source gets the hypothesis of the one half of the split away, since neighbors may be alike: sentences of a text,
-    or recordings of a speaker.
+    Each source gets the hypothesis of the one half of the split away, since neighbors may be alike: sentences of a
+    text, or recordings of a speaker.
     """
     half = len(hypotheses) // 2
     others = [*hypotheses[half:], *hypotheses[:half]]
     own, other = (metric.sufficient_stats(texts, references) for texts in (hypotheses, others))
     result = Bootstrap(len(hypotheses), NUM_SAMPLES).compare(metric, own, other)
-    is_better = result["difference"] > 0 if metric.higher_is_better else result["difference"] < 0
-    return is_better and result["p"] < SIGNIFICANCE
+    gain = result["difference"] if metric.higher_is_better else -result["difference"]
+    return gain >= MIN_GAIN and result["p"] < SIGNIFICANCE

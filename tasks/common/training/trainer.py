@@ -243,9 +243,7 @@ class Trainer:
     def set_learning_rates(self, num_batches: int) -> None:
         progress = self.progress
         num_steps = self.planned_steps(num_batches)
-        set_learning_rates(
-            self.model, self.optimizer, self.config, progress.step, num_steps, progress.num_lr_drops
-        )
+        set_learning_rates(self.model, self.optimizer, self.config, progress.step, num_steps, progress.num_lr_drops)
 
     def forward_backward(self, step: StepBatches) -> tuple[float, float, int]:
         """Compute the gradients of the mean loss over all tokens of all processes' batches.

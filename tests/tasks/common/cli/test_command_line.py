@@ -370,7 +370,10 @@ MISTAKES = [  # arguments, where T is translation, RUN and NONE are trained runs
     ("T compare tiny --vary train.seed=1,2", ["--train.seed", "--seeds"]),
     ("T compare tiny --vary attention=none,dot --train.seed 2", ["--train.seed", "--seeds"]),
     ("T train tiny --resume --run RUN --init-from RUN", ["--resume", "--init-from", "leave one"]),
-    ("T train tiny --resume --run RUN --train.lr 1", ["--resume", "another run", "--train.epochs"]),
+    (
+        "T train tiny --resume --run RUN --train.lr 1",
+        ["--resume: --train.lr would make it another run", "only --train.epochs"],
+    ),
     ("T train tiny --run new --init-from nowhere", ["no run in nowhere"]),
     ("T train tiny --run new --init-from RUN --decoder.num-heads 2", ["transformer", "is recurrent"]),
     *(
@@ -389,6 +392,18 @@ MISTAKES = [  # arguments, where T is translation, RUN and NONE are trained runs
     ("T predict RUN x --format vtt --n-best 2", ["--n-best has no effect: --format is vtt"]),
     ("T predict RUN x --ensemble nowhere", ["--ensemble: there is no run in nowhere"]),
     ("T predict RUN x --ensemble NONE nowhere", ["--ensemble: there is no run in nowhere"]),
+    ("T predict RUN x --rerank RUN --rerank-weight nan", ["--rerank-weight is nan", "0 to 1"]),
+    ("T train tiny --encoder.dropout nan", ["--encoder.dropout is nan", "at least 0 and below 1"]),
+    ("T train tiny --decoder.kind ctc --decoder.dropout 1", ["--decoder.dropout is 1.0", "below 1"]),
+    (
+        "T train tiny --train.epochs 2 --train.max-minutes 1",
+        ["--train.epochs has no effect", "--train.max-minutes is 1"],
+    ),
+    ("T train tiny --train.num-workers 5000", ["--train.num-workers is 5000", "number of cores"]),
+    (
+        "T train tiny --resume --run RUN --attention.score dot",
+        ["--resume: --attention.score would make it another run"],
+    ),
     ("T predict RUN x --rerank nowhere", ["--rerank: there is no run in nowhere"]),
     ("T predict CTC x --ensemble RUN", ["--ensemble needs", "--decoder.kind recurrent"]),
 ]

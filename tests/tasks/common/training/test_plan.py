@@ -1,5 +1,6 @@
 """The plan of a training that is given in minutes: it ends in time whatever updates and evaluations take."""
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -32,7 +33,7 @@ def test_a_plan_ends_in_time_and_evaluates_a_modest_share_of_it(step_s, evaluati
     assert seconds == pytest.approx(120, abs=max(6.0, 2 * step_s))
     assert evaluations[-1] == step
     assert len(evaluations) <= 9 and evaluation_s * (len(evaluations) - 2) <= 0.2 * 120
-    assert all(after - before > 0.04 * step for before, after in zip(evaluations, evaluations[1:], strict=False))
+    assert all(after - before > 0.04 * step for before, after in itertools.pairwise(evaluations))
 
 
 @pytest.mark.parametrize("factor", [0.4, 2.5])

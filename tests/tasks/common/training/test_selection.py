@@ -8,7 +8,7 @@ from tasks.common.metrics.translation import translation_metrics
 from tasks.common.training.selection import is_above_chance, rank_evaluation
 
 BLEU, WER = translation_metrics("en")[0], word_error_metrics(str, "none")[0]
-NAMES = "ann ben cid dan eve fay gus hal ida jon kim leo".split()
+NAMES = ["ann", "ben", "cid", "dan", "eve", "fay", "gus", "hal", "ida", "jon", "kim", "leo"]
 SENTENCES = [f"a {name} and a {other} are here" for name, other in zip(NAMES, NAMES[1:] + NAMES[:1], strict=True)]
 REFERENCES = [[sentence] for sentence in SENTENCES]
 
