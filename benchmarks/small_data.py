@@ -3,13 +3,13 @@
     python benchmarks/small_data.py --out FOLDER --multi30k DIR --flickr8k DIR --msrvtt DIR --grid DIR --kerstin DIR \\
         --an4 DIR --pretrained MODEL
 
-Each dataset is the beginning of a real corpus, whose folder is given: 200 pairs, 40 recordings, 60 images, 30 clips. The
-preset ``small`` is trained on it for ``--minutes``, and evaluated on validation examples of the corpus, with the
-model's output for their own sources, with its output for other sources, and with the one sentence of the training
-set that scores best for all of them. The last two are chance: they know the corpus, and not the source.
+Each dataset is the beginning of a real corpus, whose folder is given: 200 pairs, 40 recordings, 60 images, 30 clips.
+The preset ``small`` is trained on it for ``--minutes``, and evaluated on the first validation examples of the corpus:
+its output for their sources, the same output for other sources, and the training sentence that scores best as the
+output for all sources. The last two are chance: they know the corpus, and not the source.
 
---pretrained is a frozen image model for images and clips; without it, or with ``--only`` and a name that ends in
-"scratch", networks are trained from scratch. Only corpora that are named are used.
+``--pretrained`` is an image model, which is frozen, for the datasets that are to have one. Datasets of corpora that are
+not given are left out. Other flags are passed on to training.
 """
 
 import argparse
@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import run
+from tasks.common.cli.variants import to_markdown
 from tasks.common.files import load_json_lines, save_atomically
 from tasks.common.inference.loading import load_runs
 from tasks.common.inference.predictor import generate_texts
 from tasks.common.metrics.base import Metric
 from tasks.common.metrics.bootstrap import Bootstrap
-from tasks.common.cli.variants import to_markdown
 
-NUM_VALIDATION = 100
+NUM_VALIDATION = 200
 MAX_CONSTANTS = 200  # training sentences that are tried as the constant output
 
 

@@ -37,7 +37,7 @@ def grid() -> AudioVisualConfig:
 
 
 def small(num_examples: int = NUM_EXAMPLES) -> AudioVisualConfig:
-    """Your own videos of speakers: --data FOLDER; sizes and schedule are those of their number.
+    """Your own videos of speakers: --data FOLDER; sizes and length of training by their number.
 
     --lips.frames.crop TOP BOTTOM LEFT RIGHT, the place of the mouth, makes the lips larger.
     """

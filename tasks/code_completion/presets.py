@@ -85,7 +85,7 @@ def conala() -> CodeCompletionConfig:
 
 
 def small(num_examples: int = NUM_EXAMPLES) -> CodeCompletionConfig:
-    """Your own Python files: --data FOLDER; sizes and schedule are those of the number of completions."""
+    """Your own Python files: --data FOLDER; sizes and length of training by the number of completions."""
     width, dropout = hidden_size(num_examples), dropout_rate(num_examples)
     return CodeCompletionConfig(
         vocabulary=VocabularyConfig(kind="byte", size=vocabulary_size(num_examples)),

@@ -15,9 +15,9 @@ def dropout_rate(num_examples: int) -> float:
     return 0.5 if num_examples < 1000 else 0.4 if num_examples < 10_000 else 0.3
 
 
-def batch_size(num_examples: int, largest: int = 64) -> int:
+def batch_size(num_examples: int, smallest: int = 4, largest: int = 64) -> int:
     """Return the sources of a batch, so that an epoch has about twenty updates or more."""
-    return max(4, min(largest, num_examples // 20))
+    return max(smallest, min(largest, num_examples // 20))
 
 
 def vocabulary_size(num_examples: int) -> int:

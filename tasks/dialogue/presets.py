@@ -75,7 +75,7 @@ def cornell() -> DialogueConfig:
 
 
 def small(num_examples: int = NUM_EXAMPLES) -> DialogueConfig:
-    """Your own conversations: --data FOLDER; sizes and schedule are those of the number of replies."""
+    """Your own conversations: --data FOLDER; sizes and length of training by the number of replies."""
     width, dropout = hidden_size(num_examples), dropout_rate(num_examples)
     return DialogueConfig(
         vocabulary=VocabularyConfig(kind="bpe", size=vocabulary_size(num_examples)),

@@ -94,7 +94,7 @@ def coco() -> ImageConfig:
 
 
 def small(num_examples: int = NUM_EXAMPLES) -> ImageConfig:
-    """Your own images, dozens to thousands: --data FOLDER; sizes and schedule are those of their number.
+    """Your own images, dozens to thousands: --data FOLDER; sizes and length of training by their number.
 
     A network from scratch says little about a few hundred photographs: --encoder.pretrained, where there is one.
     """
@@ -107,7 +107,7 @@ def small(num_examples: int = NUM_EXAMPLES) -> ImageConfig:
         ),
         attention=AttentionConfig(score="general"),
         decoder=RecurrentDecoderConfig(hidden_dim=2 * width, embedding_dim=width, dropout=dropout),
-        batch=BatchConfig(max_sources=batch_size(num_examples, 16), max_source_size=20_000),
+        batch=BatchConfig(max_sources=batch_size(num_examples, largest=16), max_source_size=20_000),
         train=train_config(num_examples),
         search=SearchConfig(max_length=30),
     )

@@ -75,7 +75,7 @@ def tang_poem() -> PoetryConfig:
 
 
 def small(num_examples: int = NUM_EXAMPLES) -> PoetryConfig:
-    """Your own poems: --data FOLDER; sizes and schedule are those of the number of lines."""
+    """Your own poems: --data FOLDER; sizes and length of training by the number of lines."""
     width, dropout = hidden_size(num_examples), dropout_rate(num_examples)
     return PoetryConfig(
         vocabulary=VocabularyConfig(kind="character", size=6000),

@@ -160,18 +160,21 @@ def common_voice() -> SpeechConfig:
 
 
 def small(num_examples: int = NUM_EXAMPLES) -> SpeechConfig:
-    """Your own recordings, dozens to thousands: --data FOLDER; sizes and schedule are those of their number."""
-    width, dropout = hidden_size(num_examples), dropout_rate(num_examples)
+    """Your own recordings, dozens to thousands: --data FOLDER; sizes and length of training by their number.
+
+    Guided attention and CTC find the alignment within a minute. Masks would take longer to learn from.
+    """
+    width, dropout = hidden_size(num_examples), min(0.3, dropout_rate(num_examples))
     return SpeechConfig(
         vocabulary=VocabularyConfig(kind="character", size=200),
         features=FeatureConfig(num_mels=40),
-        augment=SpeechAugmentConfig(stretch=0.1),
+        augment=SpeechAugmentConfig(stretch=0.1, num_frequency_masks=0, num_time_masks=0),
         encoder=SpeechEncoderConfig(
-            RecurrentEncoderConfig(hidden_dim=width, num_layers=2, dropout=dropout), channels=16
+            RecurrentEncoderConfig(hidden_dim=width, num_layers=2, dropout=dropout), channels=16, pyramid_layers=1
         ),
-        attention=AttentionConfig(score="location", hidden_dim=128),
+        attention=AttentionConfig(score="general", guidance_weight=1.0),
         decoder=RecurrentDecoderConfig(hidden_dim=width, embedding_dim=64, dropout=dropout, ctc_weight=0.5),
-        batch=BatchConfig(max_sources=batch_size(num_examples, 16), max_source_size=16_000, max_source_length=3000),
+        batch=BatchConfig(max_sources=batch_size(num_examples, 8, 16), max_source_size=16_000, max_source_length=3000),
         train=train_config(num_examples),
         search=SearchConfig(max_length=200),
     )

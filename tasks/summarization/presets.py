@@ -127,7 +127,7 @@ def lcsts() -> SummarizationConfig:
 
 
 def small(num_examples: int = NUM_EXAMPLES) -> SummarizationConfig:
-    """Your own texts and summaries: --data FOLDER; sizes and schedule are those of their number."""
+    """Your own texts and summaries: --data FOLDER; sizes and length of training by their number."""
     width, dropout = hidden_size(num_examples), dropout_rate(num_examples)
     return SummarizationConfig(
         vocabulary=VocabularyConfig(kind="bpe", size=vocabulary_size(num_examples)),

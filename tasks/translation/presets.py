@@ -114,7 +114,7 @@ def opus100() -> TranslationConfig:
 
 
 def small(num_examples: int = NUM_EXAMPLES) -> TranslationConfig:
-    """Your own sentence pairs, hundreds to thousands: --data FOLDER; sizes and schedule are those of their number."""
+    """Your own sentence pairs, hundreds to thousands: --data FOLDER; sizes and length of training by their number."""
     width, dropout = hidden_size(num_examples), dropout_rate(num_examples)
     return TranslationConfig(
         vocabulary=VocabularyConfig(kind="bpe", size=vocabulary_size(num_examples)),

@@ -143,7 +143,7 @@ def grid() -> VideoConfig:
 
 
 def small(num_examples: int = NUM_EXAMPLES) -> VideoConfig:
-    """Your own clips, dozens to thousands: --data FOLDER; sizes and schedule are those of their number.
+    """Your own clips, dozens to thousands: --data FOLDER; sizes and length of training by their number.
 
     A network from scratch says little about a few hundred clips: --encoder.pretrained, where there is one.
     """
@@ -154,7 +154,7 @@ def small(num_examples: int = NUM_EXAMPLES) -> VideoConfig:
         encoder=VideoEncoderConfig(RecurrentEncoderConfig(hidden_dim=width, dropout=dropout), channels=(16, 32, 64)),
         attention=AttentionConfig(score="general"),
         decoder=RecurrentDecoderConfig(hidden_dim=2 * width, embedding_dim=width, dropout=dropout),
-        batch=BatchConfig(max_sources=batch_size(num_examples, 16), targets_per_source=4),
+        batch=BatchConfig(max_sources=batch_size(num_examples, largest=16), targets_per_source=4),
         train=train_config(num_examples),
         search=SearchConfig(max_length=30),
     )

@@ -15,7 +15,7 @@ from tasks.common.cli.arguments import parse
 from tasks.common.cli.flags import as_flag, flag_value, setting_types, typed_settings
 from tasks.common.cli.kinds import get_setting
 from tasks.common.config import Config
-from tasks.common.console import console
+from tasks.common.console import console, silence
 from tasks.common.data.parallel_text import guess_pair, pair_names
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.files import lock_run, save_json
@@ -94,25 +94,34 @@ def choose_columns(config: Config, data: str, flags: list[str]) -> tuple[Config,
 def train(task: str, arguments: list[str]) -> None:
     """Run ``run.py TASK train [PRESET] [--flags]``."""
     options, folder = parse_train(task, arguments)
-    if not (options.resume or options.init_from) and is_sized(task, choose_preset(task, arguments)[0]):
-        num_examples = count_examples(task, options.config)
-        options, folder = parse_train(task, arguments, num_examples)
+    if not (options.resume or options.init_from):
+        num_examples = count_for_preset(task, arguments, options.config)
+        if num_examples is not None:
+            with silence():
+                options, folder = parse_train(task, arguments, num_examples)
     init_from = Path(options.init_from) if options.init_from else None
     start_training(task, options.config, folder, resume=options.resume, init_from=init_from)
 
 
-def is_sized(task: str, preset: str) -> bool:
-    """Tell whether the settings of a preset depend on the number of training examples."""
-    return "num_examples" in inspect.signature(tasks.package(task).PRESETS[preset]).parameters
+def preset_for(task: str, arguments: list[str], num_examples: int | None) -> tuple[str, list[str], Config]:
+    """Do as ``choose_preset``, with the settings of the preset for a number of training examples if that is given."""
+    preset, flags, config = choose_preset(task, arguments)
+    return preset, flags, config if num_examples is None else tasks.package(task).PRESETS[preset](num_examples)
 
 
-def count_examples(task: str, config: Config) -> int:
-    """Count the training examples. What loading them has to say is said when they are loaded to be trained on."""
-    console.quiet = True
-    try:
-        return len(tasks.package(task).Task(config).load("train"))
-    finally:
-        console.quiet = False
+def count_for_preset(task: str, arguments: list[str], config: Config) -> int | None:
+    """Count the training examples if the settings of the chosen preset depend on their number, else return None.
+
+    Args:
+        task: The name of the task.
+        arguments: The preset, if it is named, and the flags.
+        config: The configuration that the preset and the flags make where the number is not known.
+    """
+    with silence():
+        preset = choose_preset(task, arguments)[0]
+    if "num_examples" not in inspect.signature(tasks.package(task).PRESETS[preset]).parameters:
+        return None
+    return len(tasks.package(task).Task(config).load("train"))
 
 
 def parse_train(task: str, arguments: list[str], num_examples: int | None = None) -> tuple[TrainOptions, Path]:
@@ -126,9 +135,7 @@ def parse_train(task: str, arguments: list[str], num_examples: int | None = None
     Returns:
         The options, and the run folder.
     """
-    preset, flags, config = choose_preset(task, arguments)
-    if num_examples is not None:
-        config = tasks.package(task).PRESETS[preset](num_examples)
+    preset, flags, config = preset_for(task, arguments, num_examples)
     folder = Path(flag_value(flags, "run") or f"runs/{task}-{preset}")
     init_from = flag_value(flags, "init-from")
     wants_help = not {"-h", "--help"}.isdisjoint(flags)

@@ -12,10 +12,10 @@ import tyro
 import tasks
 from tasks.common.cli.messages import with_flags
 from tasks.common.cli.search_space import SearchDimension
-from tasks.common.cli.train import choose_preset, start_training
+from tasks.common.cli.train import count_for_preset, preset_for, start_training
 from tasks.common.cli.variants import VariantParser, as_flags, refuse_without_effect, to_csv, to_markdown
 from tasks.common.config import Config
-from tasks.common.console import console
+from tasks.common.console import console, silence
 from tasks.common.errors import UsageError
 from tasks.common.files import load_json_lines, save_atomically
 from tasks.common.program import program
@@ -52,6 +52,11 @@ def tune(task: str, arguments: list[str]) -> None:
     optuna = import_optuna()
     preset, parser, dimensions = parse_tune(task, arguments)
     options, _ = parser.parse()
+    num_examples = count_for_preset(task, arguments, options.config)
+    if num_examples is not None:
+        with silence():
+            _, parser, dimensions = parse_tune(task, arguments, num_examples)
+        options, _ = parser.parse()
     folder = Path(options.run or f"runs/tune-{task}-{preset}")
     folder.mkdir(parents=True, exist_ok=True)
     metric = tasks.package(task).Task(options.config).selection_metric
@@ -91,13 +96,17 @@ def tune(task: str, arguments: list[str]) -> None:
     save_results(study, folder, metric.name, options.config)
 
 
-def parse_tune(task: str, arguments: list[str]) -> tuple[str, VariantParser, list[SearchDimension]]:
+def parse_tune(
+    task: str, arguments: list[str], num_examples: int | None = None
+) -> tuple[str, VariantParser, list[SearchDimension]]:
     """Parse the flags, and refuse those that have no effect in any trial; a large space is not checked.
+
+    ``num_examples``: see ``parse_train``.
 
     Returns:
         The name of the preset, the parser of the trials, and the dimensions of the space.
     """
-    preset, flags, config = choose_preset(task, arguments)
+    preset, flags, config = preset_for(task, arguments, num_examples)
     options_class = TuneOptions[tasks.package(task).Config]
     parser = VariantParser(options_class, flags, f"{program()} {task} tune {preset}", TuneOptions(config))
     options, _ = parser.parse()
