@@ -16,11 +16,13 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+import datasets
 import torch
 
 from attention.memory import Memory
 from tasks.common.data.batching import BatchSampler
 from tasks.common.inference.loading import load_runs
+from tasks.common.inference.predictor import Predictor
 
 
 def swap_all(memory: Memory) -> Memory:
@@ -34,16 +36,9 @@ def swap_states(memory: Memory) -> Memory:
 
 
 @torch.inference_mode()
-def main() -> None:
-    """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description="Measure what a model uses of its source.")
-    parser.add_argument("task")
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--split", default="validation")
-    options = parser.parse_args()
-    predictor = load_runs(options.task, [options.run])
+def permuted_likelihoods(predictor: Predictor, examples: datasets.Dataset) -> dict[str, float]:
+    """Compute the negative log-likelihood of a reference token in nats, with each example's source and with others."""
     task, model = predictor.task, predictor.models[0].eval()
-    examples = predictor.precompute_if_frozen(task.load(options.split))
     totals = {"own source": 0.0, "states of another": 0.0, "all of another": 0.0}
     num_tokens = 0
     lengths, num_targets = task.example_lengths(examples), task.num_targets(examples)
@@ -57,8 +52,20 @@ def main() -> None:
             changed = change(memory)
             changed = changed if batch.source_index is None else changed.select(batch.source_index)
             totals[name] += float(model.decoder.loss(batch.tokens, changed).nll)
-    for name, total in totals.items():
-        print(f"{name:18} {total / num_tokens:.3f} nats a token")
+    return {name: total / num_tokens for name, total in totals.items()}
+
+
+def main() -> None:
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(description="Measure what a model uses of its source.")
+    parser.add_argument("task")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--split", default="validation")
+    options = parser.parse_args()
+    predictor = load_runs(options.task, [options.run])
+    examples = predictor.precompute_if_frozen(predictor.task.load(options.split))
+    for name, nll in permuted_likelihoods(predictor, examples).items():
+        print(f"{name:18} {nll:.3f} nats a token")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@
         --an4 DIR --pretrained MODEL
 
 Each dataset is the beginning of a real corpus, whose folder is given: 200 pairs, 40 recordings, 60 images, 30 clips.
-The preset ``small`` is trained on it for ``--minutes``, and evaluated on the first validation examples of the corpus:
-its output for their sources, the same output for other sources, and the training sentence that scores best as the
-output for all sources. The last two are chance: they know the corpus, and not the source.
+The validation split has half as many. The preset ``small`` is trained for ``--minutes``, and evaluated on other
+examples of the corpus: its output for their sources, the same output for other sources, and the training sentence
+that scores best as the output for all sources. The last two are chance: they know the corpus, and not the source. The
+likelihood of the references is that of permuted_sources.py.
 
 ``--pretrained`` is an image model, which is frozen, for the datasets that are to have one. Datasets of corpora that are
 not given are left out. Other flags are passed on to training.
@@ -19,6 +20,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from permuted_sources import permuted_likelihoods
+
 import run
 from tasks.common.cli.variants import to_markdown
 from tasks.common.files import load_json_lines, save_atomically
@@ -27,7 +30,7 @@ from tasks.common.inference.predictor import generate_texts
 from tasks.common.metrics.base import Metric
 from tasks.common.metrics.bootstrap import Bootstrap
 
-NUM_VALIDATION = 200
+NUM_TEST = 200
 MAX_CONSTANTS = 200  # training sentences that are tried as the constant output
 
 
@@ -43,17 +46,6 @@ class Case:
     is_pretrained: bool = False
 
 
-LIPS = (
-    "--metric-set",
-    "words",
-    "--caption-column",
-    "text",
-    "--vocabulary.kind",
-    "character",
-    "--frames.num-frames",
-    "0",
-)
-LIPS += ("--frames.crop", "118", "158", "76", "136", "--frames.cache-frames", "--encoder.size", "32", "48")
 CASES = (
     Case("Multi30k en-de", "translation", "multi30k", 200, ("--source", "en", "--target", "de")),
     Case("GRID, sound", "speech_recognition", "grid", 40),
@@ -62,24 +54,29 @@ CASES = (
     Case("Flickr8k", "image_captioning", "flickr8k", 60, is_pretrained=True),
     Case("Flickr8k from scratch", "image_captioning", "flickr8k", 60),
     Case("MSR-VTT", "video_to_text", "msrvtt", 30, is_pretrained=True),
-    Case("GRID, lips", "video_to_text", "grid", 30, (*LIPS, "--encoder.frontend", "spatiotemporal")),
 )
 
 
 def copy_beginning(corpus: Path, folder: Path, num_examples: int) -> None:
     """Copy the first examples of a corpus, of parallel files or of media with a metadata.jsonl."""
-    for split, count in (("train", num_examples), ("validation", NUM_VALIDATION)):
-        metadata = corpus / split / "metadata.jsonl"
+    num_validation = num_examples // 2
+    splits = {  # of the copy: the split of the corpus, and its rows
+        "train": ("train", slice(num_examples)),
+        "validation": ("validation", slice(num_validation)),
+        "test": ("validation", slice(num_validation, num_validation + NUM_TEST)),
+    }
+    for split, (origin, part) in splits.items():
+        metadata = corpus / origin / "metadata.jsonl"
         if metadata.is_file():
-            rows = load_json_lines(metadata)[:count]
+            rows = load_json_lines(metadata)[part]
             for row in rows:
                 target = folder / split / row["file_name"]
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(corpus / split / row["file_name"], target)
+                shutil.copyfile(corpus / origin / row["file_name"], target)
             save_atomically(folder / split / "metadata.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
         else:
-            for file in corpus.glob(f"{split[:3]}*.*"):
-                lines = file.read_text(encoding="utf-8").splitlines(keepends=True)[:count]
+            for file in corpus.glob(f"{origin[:3]}*.*"):
+                lines = file.read_text(encoding="utf-8").splitlines(keepends=True)[part]
                 save_atomically(folder / f"{split}{file.suffix}", "".join(lines))
 
 
@@ -101,7 +98,7 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, str]:
         run.main([case.task, "train", "small", "--run", str(folder / "run"), *flags])
     predictor = load_runs(case.task, [folder / "run"])
     task = predictor.task
-    examples = predictor.precompute_if_frozen(task.load("validation"))
+    examples = predictor.precompute_if_frozen(task.load("test"))
     hypotheses = generate_texts(predictor, examples, task.example_lengths(examples), task.config.search, 0, 1)
     references = examples["references"]
     metric = task.metrics[0]
@@ -116,7 +113,7 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, str]:
     last = load_json_lines(folder / "run" / "metrics.jsonl")[-1]
     row = {
         "data": f"{case.num_examples} of {case.name}",
-        "validation": f"{len(hypotheses)}",
+        "test": f"{len(hypotheses)}",
         "updates": f"{last['step']:,}",
         "minutes": f"{last['seconds'] / 60:.1f}",
         "metric": metric.name,
@@ -126,7 +123,8 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, str]:
         chance = metric.sufficient_stats(texts, references)
         p = Bootstrap(len(hypotheses)).compare(metric, own, chance)["p"]
         row[name] = f"{metric(texts, references):.2f}, p {p:.3f}"
-    return row
+    nll = permuted_likelihoods(predictor, examples)
+    return row | {"nats a token": f"{nll['own source']:.3f}", "with other sources": f"{nll['all of another']:.3f}"}
 
 
 def main() -> None:

@@ -32,7 +32,9 @@ class Progress:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Progress":
         """Restore the state from its JSON form."""
-        return cls(**values | {"plan": TimePlan(**values["plan"])})
+        progress = cls(**values)
+        progress.plan = TimePlan(**values["plan"])
+        return progress
 
 
 @dataclass(frozen=True)
