@@ -380,7 +380,7 @@ class Trainer:
         counts = any(is_above_chance(metric, hypotheses, references) for metric in selecting)
         return scores, rank_evaluation(scores, selection, counts)
 
-    def selected_by(self, rank: Rank) -> str:
+    def selected_by(self, rank: tuple[int | float, ...]) -> str:
         """Name the score that a rank is made of."""
         return self.task.selection_metric.name if rank[0] else "nll"
 
