@@ -22,7 +22,7 @@ from pathlib import Path
 
 from permuted_sources import permuted_likelihoods
 
-import run
+from tasks import run
 from tasks.common.cli.variants import to_markdown
 from tasks.common.files import load_json_lines, save_atomically
 from tasks.common.inference.loading import load_runs

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-import run
 import tasks
+from tasks import run
 from tasks.common.cli.flags import options_of
 
 

@@ -32,9 +32,8 @@ class Progress:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Progress":
         """Restore the state from its JSON form."""
-        progress = cls(**values)
-        progress.plan = TimePlan(**values["plan"])
-        return progress
+        others = {name: value for name, value in values.items() if name != "plan"}
+        return cls(**others, plan=TimePlan(**values["plan"]))
 
 
 @dataclass(frozen=True)

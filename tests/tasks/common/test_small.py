@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import run
 import tasks
+from tasks import run
 from tasks.common import small
 from tasks.common.cli.compare import parse_compare
 from tasks.common.cli.train import count_for_preset, parse_train
