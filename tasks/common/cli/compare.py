@@ -13,7 +13,7 @@ import tasks
 from tasks.common.analysis.measurements import SAMPLE_SIZE, activation_bytes, measure_alignments
 from tasks.common.analysis.plots import plot_by_length, plot_curves
 from tasks.common.cli.flags import setting_types, typed_settings
-from tasks.common.cli.train import count_for_preset, preset_for, train_if_needed
+from tasks.common.cli.train import choose_preset, count_for_preset, train_if_needed
 from tasks.common.cli.variants import (
     VariantParser,
     refuse_without_effect,
@@ -103,7 +103,7 @@ def parse_compare(
     Returns:
         The name of the preset, the options, and the configuration of each variant.
     """
-    preset, flags, config = preset_for(task, arguments, num_examples)
+    preset, flags, config = choose_preset(task, arguments, num_examples)
     options_class = CompareOptions[tasks.package(task).Config]
     parser = VariantParser(options_class, flags, f"{program()} {task} compare {preset}", CompareOptions(config))
     options, _ = parser.parse()

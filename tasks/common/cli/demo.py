@@ -74,14 +74,14 @@ def demo(flags: list[str]) -> None:
 
 def show_example(name: str, example: Example, folder: Path) -> None:
     """Print what a trained model writes for its first test example, and where one sees what it attended to."""
-    console.print(f"\n{name} is trained. Its first test example:", markup=False)
+    console.print(f"\n{name} is trained. Its first test example:")
     if name == "translation":
-        console.print(f"  source      {example.source}", markup=False)
-    console.print(f"  output      {example.sentence}", markup=False)
-    console.print(f"  reference   {example.references[0]}", markup=False)
+        console.print(f"  source      {example.source}")
+    console.print(f"  output      {example.sentence}")
+    console.print(f"  reference   {example.references[0]}")
     if name == "translation":
-        console.print(f"  attention   {read_along(example)}", markup=False)
-    console.print(f"  plot        {folder / 'gallery' / f'{name}-1.png'}\n", markup=False)
+        console.print(f"  attention   {read_along(example)}")
+    console.print(f"  plot        {folder / 'gallery' / f'{name}-1.png'}\n")
 
 
 def run_task(name: str, preset: str, folder: Path) -> dict[str, str]:

@@ -45,10 +45,15 @@ class TrainOptions(Generic[C]):
     """Start a new run with the configuration, vocabulary and weights of this one: for a second phase."""
 
 
-def choose_preset(task: str, arguments: list[str]) -> tuple[str, list[str], Config]:
+def choose_preset(task: str, arguments: list[str], num_examples: int | None = None) -> tuple[str, list[str], Config]:
     """Split the arguments into the preset and the flags, and tell what is chosen for data of the user's own.
 
     If no preset is named it is small where --data is given, and otherwise demo, or the task's first.
+
+    Args:
+        task: The name of the task.
+        arguments: The preset, if it is named, and the flags.
+        num_examples: The number of training examples, for a preset that depends on it.
 
     Returns:
         The name of the preset, the flags, and the preset's configuration, with the columns of the data.
@@ -61,14 +66,15 @@ def choose_preset(task: str, arguments: list[str]) -> tuple[str, list[str], Conf
     preset = arguments[0] if is_named else next((name for name in usual if name in presets), next(iter(presets)))
     if preset not in presets:
         raise unknown_name("preset", preset, presets)
-    config = presets[preset]()
+    usual_config = presets[preset]() if num_examples is None else presets[preset](num_examples)
+    config = usual_config
     continues = "--resume" in flags or flag_value(flags, "init-from") is not None
     if data is not None and not continues and {"-h", "--help"}.isdisjoint(flags):
         config, direction = choose_columns(config, data, flags)
         others = ", ".join(name for name in presets if name != preset)
         told = [] if is_named else [f"preset {preset} (others: {others})"]
-        if told or config != presets[preset]():
-            console.print("; ".join(told + direction), markup=False)
+        if told or config != usual_config:
+            console.print("; ".join(told + direction))
     return preset, flags, config
 
 
@@ -103,12 +109,6 @@ def train(task: str, arguments: list[str]) -> None:
     start_training(task, options.config, folder, resume=options.resume, init_from=init_from)
 
 
-def preset_for(task: str, arguments: list[str], num_examples: int | None) -> tuple[str, list[str], Config]:
-    """Do as ``choose_preset``, with the settings of the preset for a number of training examples if that is given."""
-    preset, flags, config = choose_preset(task, arguments)
-    return preset, flags, config if num_examples is None else tasks.package(task).PRESETS[preset](num_examples)
-
-
 def count_for_preset(task: str, arguments: list[str], config: Config) -> int | None:
     """Count the training examples if the settings of the chosen preset depend on their number, else return None.
 
@@ -135,7 +135,7 @@ def parse_train(task: str, arguments: list[str], num_examples: int | None = None
     Returns:
         The options, and the run folder.
     """
-    preset, flags, config = preset_for(task, arguments, num_examples)
+    preset, flags, config = choose_preset(task, arguments, num_examples)
     folder = Path(flag_value(flags, "run") or f"runs/{task}-{preset}")
     init_from = flag_value(flags, "init-from")
     wants_help = not {"-h", "--help"}.isdisjoint(flags)

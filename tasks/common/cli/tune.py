@@ -12,7 +12,7 @@ import tyro
 import tasks
 from tasks.common.cli.messages import with_flags
 from tasks.common.cli.search_space import SearchDimension
-from tasks.common.cli.train import count_for_preset, preset_for, start_training
+from tasks.common.cli.train import choose_preset, count_for_preset, start_training
 from tasks.common.cli.variants import VariantParser, as_flags, refuse_without_effect, to_csv, to_markdown
 from tasks.common.config import Config
 from tasks.common.console import console, silence
@@ -106,7 +106,7 @@ def parse_tune(
     Returns:
         The name of the preset, the parser of the trials, and the dimensions of the space.
     """
-    preset, flags, config = preset_for(task, arguments, num_examples)
+    preset, flags, config = choose_preset(task, arguments, num_examples)
     options_class = TuneOptions[tasks.package(task).Config]
     parser = VariantParser(options_class, flags, f"{program()} {task} tune {preset}", TuneOptions(config))
     options, _ = parser.parse()
