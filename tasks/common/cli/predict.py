@@ -113,7 +113,7 @@ def predict(task: str, arguments: list[str]) -> None:
                 plot_segments(predictor, segments, ranked, Path(options.plot_dir))
         sys.stdout.flush()
     if problems:
-        console.print(describe_unfamiliar(problems, inputs, predictor.task), markup=False)
+        console.print(describe_unfamiliar(problems, inputs, predictor.task))
     seconds = sum(segment.span[1] - segment.span[0] for segments in inputs for segment in segments if segment.span)
     if seconds:
         taken = time.monotonic() - started
@@ -190,7 +190,7 @@ def plot_segments(
         stem = ("-".join(words) or "input") + (f"-{part}" if len(segments) > 1 else "")
         path = new_path(folder, stem, ".png")
         if hypotheses and predictor.plot_alignment(segment.source, hypotheses[0], path) is not None:
-            console.print(f"plot: {path}", markup=False)
+            console.print(f"plot: {path}")
 
 
 def short_name(name: str) -> str:

@@ -66,4 +66,4 @@ def divide(groups: Sequence[str], split: str, data: str) -> list[int]:
 @functools.cache
 def tell_once(message: str) -> None:
     """Print a message, but not again when another split of the same data is read."""
-    console.print(message, markup=False)
+    console.print(message)
