@@ -124,12 +124,10 @@ class CaptioningTask(Task[C]):
     A source is a dictionary with the keys ``path`` and ``bytes``, one of which may be None.
 
     Attributes:
-        feature_unit: What a row of a .npy file describes: regions or frames.
         feature_dim: Numbers of a feature vector, where the training data are features; 0 for pixels. Set by ``fit``.
         pretrained_config: The settings to build the pretrained encoder from, in a run folder; else None.
     """
 
-    feature_unit: str
     feature_dim: int
     pretrained_config: dict[str, Any] | None = None
 
@@ -224,10 +222,6 @@ class CaptioningTask(Task[C]):
         self.pretrained_config = state["pretrained"]
 
     @property
-    def source_unit(self) -> str:
-        return self.feature_unit
-
-    @property
     def normalizes_states(self) -> bool:
         """Whether projected features of a pretrained network are the memory's states: see ``build_activation``."""
         is_pretrained = bool(self.feature_dim) or self.backbone is not None
@@ -244,7 +238,7 @@ class CaptioningTask(Task[C]):
 
     def collate_sources(self, sources: Sequence[dict[str, Any]], training: bool) -> SourceBatch:
         if self.feature_dim:
-            return pad_arrays([read_feature_array(source["path"], self.feature_unit) for source in sources])
+            return pad_arrays([read_feature_array(source["path"], self.source_unit) for source in sources])
         return self.collate_pixels(sources, training)
 
     def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment] | None]:

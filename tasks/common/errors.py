@@ -28,7 +28,7 @@ def describe_outside_error(error: BaseException) -> str | None:
         packages = {kind.__module__.partition(".")[0] for kind in type(each).__mro__}
         if isinstance(each, OSError) and each.strerror:
             where = f"{each.filename}: " if each.filename is not None else ""
-            return f"{where}{each.strerror}{ADVICE.get(each.errno, '')}"
+            return f"{where}{each.strerror}{ADVICE.get(each.errno or 0, '')}"
         if isinstance(each, OSError | UnicodeError | MemoryError) or not OUTSIDE.isdisjoint(packages):
             lines = str(each).strip().splitlines() or ["out of memory" if isinstance(each, MemoryError) else ""]
             # An error of a process that prepares batches comes with that process's traceback, and ends with the error.

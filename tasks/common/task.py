@@ -38,7 +38,7 @@ class Task(ABC, Generic[C]):
     Attributes:
         metrics: The metrics, the most important one first; set by the subclass.
         builtin_data: The name of the data that the task uses where ``data`` is not set.
-        source_unit: What ``source_lengths`` counts, in the plural.
+        source_unit: What ``source_lengths`` counts, and what a row of a .npy file describes, in the plural.
         truncation_side: The side on which long sources are cut.
         report: Additions to the evaluation report: baselines, diversity, perplexity.
         constrain: Builds a constraint on the search for a batch of sources; may raise UsageError.

@@ -54,7 +54,7 @@ class ImageConfig(CaptioningConfig):
 class ImageCaptioning(CaptioningTask[ImageConfig]):
     """Describe an image. Regions are the cells of a feature map, the patches of a ViT, or rows of a .npy file."""
 
-    feature_unit = "regions"
+    source_unit = "regions"
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]

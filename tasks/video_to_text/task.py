@@ -110,7 +110,7 @@ class VideoConfig(CaptioningConfig):
 class VideoToText(CaptioningTask[VideoConfig]):
     """Describe a video, or read lips. A .npy file holds features, a row for each frame."""
 
-    feature_unit = "frames"
+    source_unit = "frames"
 
     def __init__(self, config: VideoConfig):
         """Raises UsageError for a sequence encoder over anything but a state for each frame."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import datasets
 import pyarrow
+import pyarrow.ipc
 import pyarrow.parquet
 
 from tasks.common.console import stage, warn_once
@@ -21,6 +22,7 @@ from tasks.common.data import cache
 from tasks.common.data.folders import read_text, visible_files, visible_paths
 from tasks.common.data.splits import SPLITS, divide, has_splits
 from tasks.common.errors import UsageError
+from tasks.common.files import save_atomically
 
 TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 DELIMITERS = (",", ";", "\t")  # of .csv: some spreadsheets write another than a comma
@@ -43,7 +45,7 @@ def read_file(file: Path) -> datasets.Dataset:
             table = columns_to_table(read_json(file), file)
         case ".parquet":
             try:
-                table = datasets.Dataset(datasets.table.InMemoryTable(pyarrow.parquet.read_table(file)))
+                table = read_parquet(file)
             except (pyarrow.ArrowException, OSError, ValueError) as error:
                 raise UsageError(f"{file} is not a readable Parquet file ({first_line(error)})") from error
         case _:
@@ -51,6 +53,22 @@ def read_file(file: Path) -> datasets.Dataset:
     if not len(table):
         raise UsageError(f"{file} is empty: it has no rows")
     return table
+
+
+def read_parquet(file: Path) -> datasets.Dataset:
+    """Read a table through an uncompressed copy in the cache, which is never in memory as a whole."""
+    key = hashlib.sha256(cache.file_key(file).encode()).hexdigest()[:24]
+    copy = Path(cache.cached_file(f"parquet-{key}"))
+    if not copy.is_file():
+        source = pyarrow.parquet.ParquetFile(file)
+
+        def write(path: Path) -> None:
+            with pyarrow.ipc.new_stream(str(path), source.schema_arrow) as stream:
+                for batch in source.iter_batches(batch_size=1000):
+                    stream.write_batch(batch)
+
+        save_atomically(copy, write)
+    return datasets.Dataset.from_file(str(copy))
 
 
 def read_csv(file: Path) -> dict[str, list[str]]:
@@ -225,7 +243,7 @@ def is_saved(folder: Path) -> bool:
 def select_split(table: datasets.Dataset, split: str, by: Sequence[str], data: str) -> datasets.Dataset:
     """Select the rows of a split of a table that has none; see ``divide``."""
     columns = table.select_columns([name for name in by if name in table.column_names][:1] or table.column_names)
-    batches = columns.with_format("arrow").iter(batch_size=1000)
+    batches: Any = columns.with_format("arrow").iter(batch_size=1000)  # as they are stored, not decoded
     groups = [repr(list(row.values())) for batch in batches for row in batch.to_pylist()]
     return table.select(divide(groups, split, data))
 
