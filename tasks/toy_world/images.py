@@ -11,7 +11,6 @@ import numpy as np
 from datasets import Dataset, Features, Value
 from jaxtyping import Float, UInt8
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from tasks.common.data import cache
 from tasks.toy_world.scenes import Scene, SceneObject, sample_scenes
@@ -35,6 +34,8 @@ HANDWRITING_TENTHS = {"train": range(0, 8), "validation": range(8, 9), "test": r
 @memoize
 def load_handwriting(split: str) -> list[list[np.ndarray]]:
     """Return the ink (0 to 1) of all samples of each digit from 0 to 9 in this split, cropped to the ink."""
+    from sklearn.datasets import load_digits  # of an extra, which tasks on other data don't need
+
     samples: list[list[np.ndarray]] = [[] for _ in range(10)]
     digits: Any = load_digits()
     for image, digit in zip(digits.images, digits.target, strict=True):

@@ -8,7 +8,6 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-import espeakng_loader
 import numpy as np
 import soundfile
 from datasets import Dataset, Features, Value
@@ -105,6 +104,8 @@ def synthesize(text: str, voice: str, *, words_per_minute: int = 170, pitch: int
     Raises:
         ValueError: espeak-ng does not have the voice.
     """
+    import espeakng_loader  # of an extra, which tasks on other data don't need
+
     engine = ctypes.CDLL(espeakng_loader.get_library_path())
     blocks: list[np.ndarray] = []
 

@@ -22,6 +22,7 @@ from encoders.pretrained.speech import (
 )
 from encoders.recurrent import RecurrentEncoder
 from encoders.speech import SpeechEncoder
+from tasks.common.extras import missing_extra
 from tasks.common.training.precompute import fingerprint
 
 DIM = 16
@@ -282,5 +283,8 @@ def test_another_sample_rate_is_refused(tmp_path):
 
 def test_without_transformers_the_error_names_the_pip_command(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ValueError, match=r"pip install 'multimodal-seq2seq\[pretrained\]'"):
+    with pytest.raises(ModuleNotFoundError) as caught:
         load_speech_model(str(tmp_path))
+    assert missing_extra(caught.value) == (
+        "transformers is not installed: pip install 'multimodal-seq2seq[pretrained]'"
+    )

@@ -107,7 +107,8 @@ def test_it_trains_evaluates_and_predicts_from_tables(tmp_path, capsys):
     document.write_text("cats cats\ncats and so on.\n" * 4000)  # 100 kB, in many lines, is one document
     binary.write_bytes(bytes(range(256)))
     capsys.readouterr()
-    run.main(["summarization", "predict", str(run_folder), str(document), str(binary), "", "猫 cats кошки"])
+    with pytest.raises(SystemExit, match="1"):
+        run.main(["summarization", "predict", str(run_folder), str(document), str(binary), "", "猫 cats кошки"])
     out, err = capsys.readouterr()
     lines = out.split("\n")
     assert len(lines) == 5 and lines[0] and not lines[1] and not lines[2]
