@@ -3,10 +3,14 @@
 import json
 import logging
 from abc import ABC, abstractmethod
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import huggingface_hub
+
 from encoders.base import Frontend
+from encoders.pretrained.downloads import did_you_mean, hub_advice, hub_fault, is_missing_path
 
 
 class PretrainedFrontend(Frontend, ABC):
@@ -77,7 +81,36 @@ def import_transformers() -> ModuleType:
     return transformers
 
 
+def check_name(name: str) -> None:
+    """Check that transformers can find a model: a folder, or a hub id in the cache or on a hub that answers.
+
+    Raises:
+        ValueError: it can't; the message says what to do.
+    """
+    if Path(name).exists():
+        return
+    if is_missing_path(name):
+        raise ValueError("there is no such folder")
+    fault = hub_fault()
+    if fault and not isinstance(huggingface_hub.try_to_load_from_cache(name, "config.json"), str):
+        raise ValueError(hub_advice(fault))
+
+
+def similar_name(name: str) -> str:
+    """Return the question for the most similar name of torchvision's or timm's models, if it is not the same one."""
+    library, separator, _ = name.partition(":") if ":" in name else name.partition("/")
+    if library == "torchvision":
+        from torchvision import models
+
+        return did_you_mean(name, [f"torchvision:{each}" for each in models.list_models()])
+    if f"{library}{separator}" == "timm/":
+        import timm
+
+        return did_you_mean(name, [f"timm/{each}" for each in timm.list_pretrained()])
+    return ""
+
+
 def loading_error(media: str, name: str, error: Exception) -> ValueError:
     """Return an error of one line that says which model can't be loaded and why. ``media``: image, speech or video."""
     reason = next(iter(str(error).splitlines()), type(error).__name__)
-    return ValueError(f"the {media} model {name} can't be loaded: {reason}")
+    return ValueError(f"the {media} model {name} can't be loaded: {reason}{similar_name(name)}")

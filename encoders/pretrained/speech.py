@@ -15,6 +15,7 @@ from encoders.base import SourceBatch
 from encoders.pretrained.base import (
     PretrainedFrontend,
     check_complete,
+    check_name,
     import_transformers,
     loading_error,
     transformers_settings,
@@ -181,6 +182,7 @@ def speech_model_from_config(config: dict[str, Any]) -> PretrainedSpeech:
 def load_transformers_model(name: str) -> PretrainedSpeech:
     """Load a model of transformers. Raises ValueError for other types of models, missing weights or sample rates."""
     transformers = import_transformers()
+    check_name(name)
     config = transformers.AutoConfig.from_pretrained(name)
     is_whisper = config.model_type == "whisper"
     if not is_whisper and config.model_type not in WAVEFORM_MODELS:

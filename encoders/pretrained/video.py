@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from encoders.base import SourceBatch
-from encoders.pretrained.base import import_transformers, loading_error, transformers_settings
+from encoders.pretrained.base import check_name, import_transformers, loading_error, transformers_settings
 from encoders.pretrained.vision import (
     ImagePreprocessing,
     PretrainedVision,
@@ -102,7 +102,9 @@ def is_video_model(name: str) -> bool:
             from torchvision import models
 
             return torchvision_name in models.list_models(module=models.video)
-        return import_transformers().AutoConfig.from_pretrained(name).model_type == "videomae"
+        transformers = import_transformers()
+        check_name(name)
+        return transformers.AutoConfig.from_pretrained(name).model_type == "videomae"
     except ModuleNotFoundError:  # of an extra
         raise
     except Exception as error:  # files, the network and other libraries raise all kinds

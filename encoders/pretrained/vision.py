@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from encoders.pretrained.base import PretrainedFrontend, check_complete, import_transformers
+from encoders.pretrained.base import PretrainedFrontend, check_complete, check_name, import_transformers
+from encoders.pretrained.downloads import check_weights
 
 DEFAULT_SIZE = 224  # pixels a side, for processors that do not say
 
@@ -78,8 +79,14 @@ class PretrainedVision(PretrainedFrontend):
 
 
 def load_transformers_backbone(name: str) -> Any:
-    """Load a model of transformers. Raises ValueError if weights are missing, except those of a pooler."""
-    backbone, report = import_transformers().AutoModel.from_pretrained(name, output_loading_info=True)
+    """Load a model of transformers.
+
+    Raises:
+        ValueError: there is no such model, or weights are missing, except those of a pooler.
+    """
+    transformers = import_transformers()
+    check_name(name)
+    backbone, report = transformers.AutoModel.from_pretrained(name, output_loading_info=True)
     check_complete([key for key in report["missing_keys"] if "pooler" not in key])
     return backbone
 
@@ -116,6 +123,7 @@ def load_torchvision_backbone(name: str, size: int | None) -> tuple[nn.Module, I
 
     available: Any = models.get_model_weights(name)
     weights = available.DEFAULT
+    check_weights(weights.url)
     settings = weights.transforms()
     preprocessor = ImagePreprocessing(size or settings.crop_size[0], tuple(settings.mean), tuple(settings.std))
     return torchvision_backbone(name, weights), preprocessor

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import huggingface_hub
 import pyarrow
 import pyarrow.ipc
 import pyarrow.parquet
 
+from encoders.pretrained.downloads import hub_advice, hub_fault, is_missing_path
 from tasks.common.console import stage, warn_once
 from tasks.common.data import cache
 from tasks.common.data.folders import read_text, visible_files, visible_paths
@@ -179,7 +181,7 @@ def read_table(path: str, split: str, by: Sequence[str] = ()) -> datasets.Datase
     """
     repository, _, config_name = (path, "", "") if Path(path).exists() else path.partition(":")
     folder = Path(repository)
-    if not folder.exists() and (folder.is_absolute() or path.startswith(".") or folder.suffix.lower() in TABLES):
+    if not Path(path).exists() and is_missing_path(repository):
         raise UsageError(f"--data {path}: there is no such file or folder")
     if folder.is_dir() and not any(visible_paths(folder)):
         raise UsageError(f"--data {path}: the folder is empty")
@@ -262,18 +264,24 @@ def repository_cache(folder: Path) -> Path:
     return cache.cache_dir() / f"tables-{key.hexdigest()[:24]}"
 
 
-def load_hub(path: str, *arguments: Any, **options: Any) -> Any:
-    """Load all splits of a repository. Raises UsageError if they can't be read or reached."""
+def load_hub(path: str, repository: str, config_name: str | None, **options: Any) -> Any:
+    """Load all splits of a repository, a folder or on the hub. Raises UsageError if they can't be read or reached."""
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each attempt; the last one is enough
     logging.getLogger("datasets").setLevel(logging.CRITICAL)  # it would repeat the error below
+    fault = None
     try:
         with stage(f"reading {path}"):
-            return datasets.load_dataset(*arguments, **options)
+            if not Path(repository).exists():
+                fault = hub_fault()
+                datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.is_offline_mode()  # its copy of the setting
+            return datasets.load_dataset(repository, config_name, **options)
     except Exception as error:  # datasets raises a different kind for each format and each network fault
         cause = error.__cause__ or error  # the outer one may only say that there is an inner one
         reason = first_line(cause)
         if "no data" in reason:
             raise UsageError(f"--data {path}: a table is empty: it has no rows") from error
+        if fault is not None:
+            raise UsageError(f"--data {path}: {hub_advice(fault)}") from error
         raise UsageError(
             f"--data {path}: neither a table or folder with readable data nor a hub dataset that can be reached "
             f"({reason})"

@@ -9,6 +9,7 @@ import datasets
 import huggingface_hub
 import pytest
 
+from encoders.pretrained.downloads import hub_fault
 from tasks.common.data.parallel_text import load_pairs
 from tasks.common.errors import UsageError
 
@@ -21,6 +22,7 @@ def _no_hub_and_an_empty_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    hub_fault.cache_clear()
 
 
 def fill(folder: Path, files: dict[str, str | bytes]) -> Path:
@@ -182,3 +184,11 @@ def test_skip_invalid_skips_exactly_the_invalid_rows_and_reports_them(tmp_path, 
     err = capsys.readouterr().err
     assert all(word in err for word in ("3 of 5", "row 2 (de)", "row 3 (de)", "row 4 (en)"))
     assert "no valid row is left" in error_message(fill(tmp_path, {"train.de": "\n" * 5}), skip_invalid=True)
+
+
+def test_without_a_hub_the_error_says_what_to_do_and_a_missing_path_is_called_that():
+    with pytest.raises(UsageError, match=r"HF_HUB_OFFLINE is set; name a folder, set HF_HOME .*, or HF_ENDPOINT"):
+        load_pairs("Helsinki-NLP/opus-100:de-en", "train", "de", "en", False)
+    for path in ("pairs.txt", "no/such/pairs", "./pairs"):
+        with pytest.raises(UsageError, match=f"^--data {path}: there is no such file or folder$"):
+            load_pairs(path, "train", "de", "en", False)
