@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import datasets
+import datasets.config
 import huggingface_hub
 import pyarrow
 import pyarrow.ipc
