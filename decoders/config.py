@@ -184,6 +184,11 @@ DecoderConfig = (
 )
 
 
+def supports_mps(config: DecoderConfig) -> bool:
+    """Tell whether a decoder computes without CTC and float64, which PyTorch has not on Apple's GPUs (mps)."""
+    return config.is_label_synchronous and not getattr(config, "ctc_weight", 0.0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
     """Settings of decoding: beam search or sampling. Lengths are in tokens, excluding the end of the sentence."""

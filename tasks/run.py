@@ -9,7 +9,7 @@
     python run.py TASK tune [PRESET] --space train.lr=1e-4..1e-2 [--space decoder.hidden_dim=128,256] [--trials 20]
     python run.py dialogue chat RUN                 a conversation on the terminal
 
---help after any of them lists its flags.
+--help after any of them lists its flags. With --device cpu (cuda, cuda:1, mps) any of them uses that device.
 """
 
 import contextlib
@@ -53,6 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     try:
         prepare_streams()
+        if any(argument.partition("=")[0] == "--device" for argument in arguments):
+            arguments = load("tasks.common.device").take_device(arguments)
         match arguments:
             case [] | ["-h" | "--help" | "help"] | [_, "-h" | "--help"] if arguments[:1] != ["demo"]:
                 print_overview()

@@ -17,6 +17,7 @@ import tyro
 from tasks.common.cli.flags import as_flag, unused_flags
 from tasks.common.cli.kinds import choose_kinds, settings_of_other_kinds, show_all_kinds
 from tasks.common.cli.messages import with_flags
+from tasks.common.device import HELP as DEVICE_HELP
 from tasks.common.errors import UsageError
 from tasks.common.program import program
 
@@ -57,6 +58,7 @@ def parse(options: Any, arguments: list[str], program: str, default: Any, *, ref
     except SystemExit as exit:
         if not exit.code:
             print(show_all_kinds(output.getvalue(), default.config) if has_config else output.getvalue(), end="")
+            print(DEVICE_HELP)
             raise
     else:
         if refuse_unused:

@@ -4,10 +4,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator
-
 import tasks
+from decoders.config import supports_mps
 from tasks.common.config import Config, config_from_dict
+from tasks.common.device import find_device
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.files import load_json
 from tasks.common.inference.predictor import Predictor
@@ -38,7 +38,7 @@ def load_config(task: str, run: Path) -> Config:
 
 
 def load_runs(task: str, runs: list[Path], **changes: Any) -> Predictor:
-    """Load one run, or several as an ensemble, on the GPU if there is one.
+    """Load one run, or several as an ensemble, on the device of the command.
 
     Args:
         task: The name of the task.
@@ -48,11 +48,11 @@ def load_runs(task: str, runs: list[Path], **changes: Any) -> Predictor:
     Raises:
         UsageError: for missing or broken files, and for runs with different vocabularies.
     """
-    device = Accelerator().device
+    configs = [load_config(task, run) for run in runs]
+    device = find_device(all(supports_mps(config.decoder) for config in configs))
     members: list[Task] = []
     models: list[Seq2Seq] = []
-    for run in runs:
-        config = load_config(task, run)
+    for run, config in zip(runs, configs, strict=True):
         changed = {name: value for name, value in changes.items() if value}
         member = tasks.package(task).Task(dataclasses.replace(config, **changed))
         state = load_json(run / "vocabulary.json")

@@ -8,6 +8,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from tasks.common.device import find_device
+
 
 class Processes:
     """This process among those of a data-parallel run.
@@ -19,18 +21,19 @@ class Processes:
         device: The device of this process.
     """
 
-    def __init__(self):
+    def __init__(self, supports_mps: bool):
+        """``supports_mps``: Whether the model can be computed on Apple's GPUs."""
         # Mixed precision is torch's own, in the trainer: Accelerate fixes it for all models of a program.
         self.accelerator = Accelerator(mixed_precision="no")
         self.rank, self.count = self.accelerator.process_index, self.accelerator.num_processes
-        self.is_main, self.device = self.accelerator.is_main_process, self.accelerator.device
+        self.is_main, self.device = self.accelerator.is_main_process, find_device(supports_mps)
         if self.count > 1:
             # Threads of the process group that outlive the interpreter sometimes abort a run that has succeeded.
             atexit.register(self.accelerator.end_training)
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Move a module to the device, and synchronize its gradients between the processes."""
-        return self.accelerator.prepare(module)
+        return self.accelerator.prepare(module) if self.count > 1 else module.to(self.device)
 
     def skip_synchronization(self, module: nn.Module) -> contextlib.AbstractContextManager:
         """Return a context in which the backward pass of a wrapped module synchronizes nothing."""

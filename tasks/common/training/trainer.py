@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from decoders.config import SearchConfig
+from decoders.config import SearchConfig, supports_mps
 from tasks.common.console import console, stage
 from tasks.common.data.batching import Batch, BatchDataset, BatchSampler
 from tasks.common.errors import UsageError
@@ -61,7 +61,7 @@ class Trainer:
         """
         self.task, self.folder = task, folder
         self.config = task.config.train
-        self.processes = Processes()
+        self.processes = Processes(supports_mps(task.config.decoder))
         self.device, self.is_main = self.processes.device, self.processes.is_main
         if self.config.precision == "fp16" and self.device.type == "cpu":
             raise UsageError("train.precision is fp16, which needs a GPU; on a CPU set it to bf16 or no")

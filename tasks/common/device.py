@@ -1,0 +1,66 @@
+"""The device of a command: the one that --device names, or else the best one that its decoder can use."""
+
+import os
+
+import torch
+from accelerate import PartialState
+
+from tasks.common.console import warn_once
+from tasks.common.errors import UsageError
+
+VARIABLE = "ACCELERATE_TORCH_DEVICE"  # Accelerate's own; processes that a command starts have it too
+HELP = "--device cpu, cuda, cuda:1 or mps goes with every command (default: the GPU, if there is one)."
+
+
+def take_device(arguments: list[str]) -> list[str]:
+    """Use the device that --device names, and return the arguments without that flag.
+
+    Raises:
+        UsageError: there is no such device, or several processes have a device each.
+    """
+    kept: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        flag, equals, name = argument.partition("=")
+        if flag == "--device":
+            use_device(name if equals else next(rest, ""))
+        else:
+            kept.append(argument)
+    return kept
+
+
+def use_device(name: str) -> None:
+    """Use a device. Raises UsageError if there is none of this name, or if several processes have a device each."""
+    names = available_devices()
+    if name not in names:
+        raise UsageError(f"--device {name}: there is no such device; this machine has {', '.join(names)}")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("--device: each of several processes has a GPU of its own; choose them with accelerate launch")
+    os.environ[VARIABLE] = name
+
+
+def available_devices() -> list[str]:
+    """Return the names of all devices of this machine."""
+    cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return ["cpu", *(["cuda"] if cuda else []), *cuda, *mps]
+
+
+def find_device(supports_mps: bool) -> torch.device:
+    """Return the device to compute on.
+
+    Args:
+        supports_mps: Whether Apple's GPUs, which have neither CTC nor float64, can be used; otherwise the CPU takes
+            their place, and this is said.
+
+    Raises:
+        UsageError: --device names an Apple GPU that can't be used.
+    """
+    device = PartialState().device
+    if device.type != "mps" or supports_mps:
+        return device
+    reason = "CTC and transducers (decoder.kind, decoder.ctc_weight) need operations that Apple's GPUs lack"
+    if VARIABLE in os.environ:
+        raise UsageError(f"--device mps: {reason}; name cpu, or leave it out")
+    warn_once(f"computing on the CPU: {reason}")
+    return torch.device("cpu")
