@@ -50,9 +50,11 @@ def main(arguments: list[str] | None = None) -> None:
     from tasks.common.errors import UsageError, describe_outside_error, unknown_name
     from tasks.common.extras import missing_extra
     from tasks.common.streams import prepare_streams
+    from tasks.common.user_cache import prepare_user_cache
 
     try:
         prepare_streams()
+        prepare_user_cache()
         if any(argument.partition("=")[0] == "--device" for argument in arguments):
             arguments = load("tasks.common.device").take_device(arguments)
         match arguments:

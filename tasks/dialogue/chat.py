@@ -13,6 +13,7 @@ from tasks.common.cli.arguments import parse, parse_run_argument
 from tasks.common.cli.models import load_predictor
 from tasks.common.console import console
 from tasks.common.data.parallel_text import text_problem
+from tasks.common.errors import UsageError
 from tasks.common.inference.loading import load_config
 from tasks.common.inference.predictor import Predictor
 from tasks.common.program import program
@@ -47,6 +48,8 @@ def chat(task: str, arguments: list[str]) -> None:
     """Run ``run.py dialogue chat RUN [--flags]``."""
     run, flags = parse_run_argument("chat", arguments, ChatOptions, ChatOptions(SearchConfig()))
     options = parse(ChatOptions, flags, f"{program()} {task} chat RUN", ChatOptions(load_config(task, run).search))
+    if sys.stdin is None:
+        raise UsageError("standard input is closed: chat reads your turns from it")
     predictor = load_predictor(task, run, options.rerank, options.rerank_weight)
     torch.manual_seed(options.seed)
     quit_words = ", ".join(QUIT_WORDS)

@@ -20,6 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from encoders.base import SourceBatch
 from tasks.common.console import Advance, stage
 from tasks.common.data.folders import visible_files
+from tasks.common.user_cache import user_cache
 
 ROWS_PER_PROCESS = 400  # with fewer rows another process is not worth starting
 POLL_S = 0.2  # between two looks at the progress of other processes
@@ -27,12 +28,11 @@ END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"  # the last bytes of Arrow's streami
 
 
 def cache_dir() -> Path:
-    """Return the project's cache folder, in $XDG_CACHE_HOME or ~/.cache, and make it if necessary.
+    """Return the project's cache folder, in that of the user, and make it if necessary.
 
     It may be removed at any time.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    path = Path(home) / "multimodal-seq2seq"
+    path = user_cache() / "multimodal-seq2seq"
     path.mkdir(parents=True, exist_ok=True)
     return path
 

@@ -194,6 +194,14 @@ def test_chat_keeps_a_history_until_an_empty_line_and_ends_at_quit(runs, capsys,
     assert "(a new conversation)" in err and "not valid UTF-8" in err
 
 
+def test_chat_refuses_a_closed_standard_input_in_a_line(runs, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(SystemExit) as caught:
+        run.main(["dialogue", "chat", runs[0]])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: standard input is closed: chat reads your turns from it\n"
+
+
 def test_the_history_of_a_chat_includes_the_replies(runs, monkeypatch):
     seen: list[str] = []
     predictor = load_runs("dialogue", [Path(runs[0])])
