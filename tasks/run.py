@@ -56,7 +56,8 @@ def main(arguments: list[str] | None = None) -> None:
         prepare_streams()
         prepare_user_cache()
         if any(argument.partition("=")[0] == "--device" for argument in arguments):
-            arguments = load("tasks.common.device").take_device(arguments)
+            others: list[str] = load("tasks.common.device").take_device(arguments)
+            arguments = others
         match arguments:
             case [] | ["-h" | "--help" | "help"] | [_, "-h" | "--help"] if arguments[:1] != ["demo"]:
                 print_overview()

@@ -57,6 +57,7 @@ def find_device(supports_mps: bool) -> torch.device:
         UsageError: --device names an Apple GPU that can't be used.
     """
     device = PartialState().device
+    assert device is not None
     if device.type != "mps" or supports_mps:
         return device
     reason = "CTC and transducers (decoder.kind, decoder.ctc_weight) need operations that Apple's GPUs lack"
