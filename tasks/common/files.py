@@ -38,7 +38,7 @@ def save_atomically(path: Path, content: Callable[[Path], None] | str) -> None:
         temporary.touch()
         mode = temporary.stat().st_mode
         if isinstance(content, str):
-            temporary.write_text(content, encoding="utf-8")
+            temporary.write_text(content, encoding="utf-8", errors="surrogateescape")
         else:
             content(temporary)
         with temporary.open("rb+") as file:  # Windows flushes only what is open for writing
@@ -76,8 +76,13 @@ def new_path(folder: Path, stem: str, suffix: str) -> Path:
     return next(folder / name for name in names if not (folder / name).exists())
 
 
+def to_json(value: Any, indent: int | None = None) -> str:
+    """Write a value as readable JSON. Bytes of names that are not UTF-8 are escaped, so that they can be read again."""
+    return json.dumps(value, indent=indent, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def save_json(path: Path, value: Any) -> None:
-    save_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    save_atomically(path, to_json(value, indent=2) + "\n")
 
 
 def load_json(path: Path) -> Any:
@@ -96,4 +101,4 @@ def load_json(path: Path) -> Any:
 
 def load_json_lines(path: Path) -> list[dict[str, Any]]:
     """Load a file with one JSON object per line."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]

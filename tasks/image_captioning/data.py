@@ -18,7 +18,7 @@ from tasks.common.data.captioned_media import (
     read_unsplit_folder,
 )
 from tasks.common.data.images import image_problem
-from tasks.common.data.media_folders import FILE_COLUMNS
+from tasks.common.data.media_folders import FILE_COLUMNS, file_source
 from tasks.common.data.splits import SPLITS
 from tasks.common.data.tables import read_table
 from tasks.common.errors import UsageError
@@ -77,7 +77,7 @@ def read_karpathy(listing: Path, split: str) -> Dataset:
         inner = Path(image.get("filepath", "")) / image["filename"]
         return str(next((folder / inner for folder in folders if (folder / inner).is_file()), folders[0] / inner))
 
-    files = [{"path": path(image), "bytes": None} for image in images]
+    files = [file_source(path(image)) for image in images]
     return group_captions(files, [[sentence["raw"] for sentence in image["sentences"]] for image in images])
 
 
@@ -88,7 +88,7 @@ def read_coco(listing: Path) -> Dataset:
     captions: dict[Any, list[str]] = {image_id: [] for image_id in names}
     for annotation in read_listing(listing, "annotations"):
         captions.setdefault(annotation["image_id"], []).append(annotation["caption"])
-    files = [{"path": str(folder / names.get(image_id, "?")), "bytes": None} for image_id in captions]
+    files = [file_source(folder / names.get(image_id, "?")) for image_id in captions]
     return group_captions(files, list(captions.values()))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from datasets import Audio, Dataset
 
 from tasks.common.data.folders import read_text_lines, visible_files
-from tasks.common.data.media_folders import FILE_COLUMNS, locate_files, read_texts
+from tasks.common.data.media_folders import FILE_COLUMNS, file_source, locate_files, read_texts
 from tasks.common.data.splits import SPLITS, divide, has_splits
 from tasks.common.data.tables import read_metadata, read_table
 from tasks.common.errors import UsageError, unknown_name
@@ -56,15 +56,16 @@ def read_audiofolder(folder: Path, column: str) -> Dataset | None:
 
     Without such a table, recordings with plain texts are read, see ``read_texts``; None if there are none.
     """
-    table = read_metadata(folder)
-    if table is None:
+    metadata = read_metadata(folder)
+    if metadata is None:
         found = read_texts(folder, SUFFIXES)
         if found is None:
             return None
-        audio = [{"path": path, "bytes": None} for path in found[0]]
+        audio = list(map(file_source, found[0]))
         return Dataset.from_dict({"audio": audio, "text": [" ".join(lines) for lines in found[1]]})
+    paths, table = metadata
     text_column = find_text_column(table, column, str(folder))
-    audio = [{"path": path, "bytes": None} for path in table["file_name"]]
+    audio = list(map(file_source, paths))
     return Dataset.from_dict({"audio": audio, "text": list(table[text_column])})
 
 
@@ -75,7 +76,7 @@ def read_librispeech(folders: list[Path]) -> Dataset:
     for listing in (file for file in texts if file.name.endswith(".trans.txt")):
         for line in read_text_lines(listing):
             name, _, text = line.partition(" ")
-            rows["audio"].append({"path": str(listing.parent / f"{name}.flac"), "bytes": None})
+            rows["audio"].append(file_source(listing.parent / f"{name}.flac"))
             rows["text"].append(text)
     if not rows["text"]:
         raise UsageError(f"{folders[0]} has no *.trans.txt; LibriSpeech's layout is expected there")
@@ -93,7 +94,7 @@ def read_audio_table(table: Dataset, column: str, data: str) -> Dataset:
     if file_column is None:
         raise UsageError(f"--data {data} has no column of sound; it has {', '.join(table.column_names)}")
     folder = Path(data).parent if Path(data).is_file() else Path(data)
-    audio = [{"path": path, "bytes": None} for path in locate_files(folder, table[file_column], SUFFIXES)]
+    audio = list(map(file_source, locate_files(folder, table[file_column], SUFFIXES)))
     return Dataset.from_dict({"audio": audio, "text": list(table[text_column])})
 
 

@@ -19,7 +19,7 @@ from tasks.common.data.captioned_media import (
     read_unsplit_folder,
 )
 from tasks.common.data.folders import read_text, read_text_lines
-from tasks.common.data.media_folders import FILE_COLUMNS
+from tasks.common.data.media_folders import FILE_COLUMNS, file_source
 from tasks.common.data.splits import SPLITS
 from tasks.common.data.tables import read_csv, read_table
 from tasks.common.errors import UsageError
@@ -160,7 +160,7 @@ def find_video(folder: Path, name: str) -> dict[str, Any]:
     """Return the file of a video of any format, of its features, or the folder of its frames."""
     candidates = [folder / inner / f"{name}{suffix}" for inner in VIDEO_FOLDERS for suffix in (*SUFFIXES, ".npy", "")]
     path = next((path for path in candidates if path.exists()), candidates[0])
-    return {"path": str(path), "bytes": None}
+    return file_source(path)
 
 
 class VideoProbe:

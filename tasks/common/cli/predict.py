@@ -1,6 +1,5 @@
 """The command ``predict``."""
 
-import json
 import re
 import sys
 import time
@@ -20,7 +19,7 @@ from tasks.common.cli.models import load_predictor
 from tasks.common.console import console
 from tasks.common.data.inputs import URL_SCHEMES, InputSegment
 from tasks.common.errors import UsageError
-from tasks.common.files import new_path
+from tasks.common.files import new_path, to_json
 from tasks.common.inference.domain import Domain, Familiarity, measure
 from tasks.common.inference.loading import load_config
 from tasks.common.inference.predictor import Predictor
@@ -30,6 +29,7 @@ from tasks.common.task import Task
 
 CHUNK_SIZE = 2048  # inputs that are generated together
 SUBTITLES = ("srt", "vtt")
+NOTHING = "nothing is recognized"
 MAX_LISTED = 4  # inputs that a warning names
 MAX_NAME = 40  # characters of an input's name in a warning and in the name of a plot
 
@@ -106,9 +106,10 @@ def predict(task: str, arguments: list[str]) -> None:
                 problem = domain.problem(Familiarity.mean([next(measured) for _ in segments]))
                 if problem:
                     problems[number] = problem
-            print(format_output(predictor.task, number, segments, ranked, options, problems.get(number)))
-            if segments and not any(hypotheses and hypotheses[0].tokens for hypotheses in ranked):
-                console.print(f"input {number}: nothing is recognized, its line stays empty")
+            notes = notes_of(parsed[number - 1], ranked)
+            if segments and NOTHING in notes:
+                console.print(f"input {number} ({short_name(segments[0].name)}): {NOTHING}, its line stays empty")
+            print(format_output(predictor.task, number, segments, ranked, options, problems.get(number), notes))
             if options.plot_dir:
                 plot_segments(predictor, segments, ranked, Path(options.plot_dir))
         sys.stdout.flush()
@@ -122,6 +123,14 @@ def predict(task: str, arguments: list[str]) -> None:
         sys.exit(1 if any(segments is not None for segments in parsed) else 2)
 
 
+def notes_of(segments: list[InputSegment] | None, ranked: list[list[Hypothesis]]) -> list[str]:
+    """Return what is to be said of an input; None as its segments means that it can't be used."""
+    if segments is None:
+        return ["it can't be used"]
+    is_empty = not any(hypotheses and hypotheses[0].tokens for hypotheses in ranked)
+    return [*(segments[0].notes if segments else ()), *([NOTHING] if is_empty else [])]
+
+
 def format_output(
     task: Task,
     number: int,
@@ -129,6 +138,7 @@ def format_output(
     ranked: list[list[Hypothesis]],
     options: PredictOptions,
     problem: str | None,
+    notes: list[str],
 ) -> str:
     """Format the output for one input; an empty line if it has no segments, so that lines stay parallel to inputs.
 
@@ -139,6 +149,7 @@ def format_output(
         ranked: The hypotheses for each segment.
         options: The options of the command.
         problem: Why the input is far from the training data; None if it is not.
+        notes: What else is to be said of the input, for JSON: damage, that nothing is in it, or recognized.
     """
     texts = [[task.detokenize(hypothesis.tokens) for hypothesis in hypotheses] for hypotheses in ranked]
     if options.format in SUBTITLES:
@@ -158,8 +169,8 @@ def format_output(
             for segment, best, hypotheses in zip(segments, texts, ranked, strict=True)
         ]
         name = segments[0].name if segments else None
-        line = {"input": number, "name": name, "text": best_text, "segments": parts, "out_of_domain": problem}
-        return json.dumps(line, ensure_ascii=False)
+        line = {"input": number, "name": name, "text": best_text, "segments": parts}
+        return to_json(line | {"out_of_domain": problem, "notes": notes})
     if options.search.n_best == 1 and not options.scores:
         return best_text
     lines = []

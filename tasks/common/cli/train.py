@@ -16,6 +16,7 @@ from tasks.common.cli.flags import as_flag, flag_value, setting_types, typed_set
 from tasks.common.cli.kinds import get_setting
 from tasks.common.config import Config
 from tasks.common.console import console, silence
+from tasks.common.data.folders import is_utf8
 from tasks.common.data.parallel_text import guess_pair, pair_names
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.files import lock_run, save_json
@@ -138,6 +139,8 @@ def parse_train(task: str, arguments: list[str], num_examples: int | None = None
     preset, flags, config = choose_preset(task, arguments, num_examples)
     folder = Path(flag_value(flags, "run") or f"runs/{task}-{preset}")
     init_from = flag_value(flags, "init-from")
+    if not is_utf8(folder):
+        raise UsageError(f"--run {folder}: weights can't be saved there, since its name is not UTF-8; name another one")
     wants_help = not {"-h", "--help"}.isdisjoint(flags)
     resume = "--resume" in flags and not wants_help
     if folder.exists() and not folder.is_dir():

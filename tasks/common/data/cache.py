@@ -38,7 +38,7 @@ def cache_dir() -> Path:
 
 
 def file_key(path: Path) -> str:
-    """Return a text that changes with the path and content of a file, or of the files in a folder.
+    """Return a text that changes with the path and content of a file, or of the files in a folder; it is ASCII.
 
     The content is not read: its size and times stand for it. The time of the last change of status can't be set by
     programs that preserve the time of modification, such as ``cp -p``, tar or rsync.
@@ -46,7 +46,8 @@ def file_key(path: Path) -> str:
     if path.is_dir():
         return "\n".join(map(file_key, visible_files(path)))
     status = path.stat() if path.exists() else None
-    return f"{path.resolve()} {status and (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)}"
+    changes = status and (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return f"{str(path.resolve())!a} {changes}"
 
 
 def cached_file(name: str) -> str:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from tasks.common.data import cache
 from tasks.common.data.folders import read_text
-from tasks.common.data.media_folders import FILE_COLUMNS, locate_files, read_texts
+from tasks.common.data.media_folders import FILE_COLUMNS, file_source, locate_files, read_texts
 from tasks.common.data.splits import SPLITS, divide, has_splits
 from tasks.common.data.tables import read_metadata, report_invalid_rows, report_notes
 from tasks.common.errors import UsageError, unknown_name
@@ -95,16 +95,12 @@ def read_captioned_files(folder: Path, column: str, suffixes: tuple[str, ...]) -
     Returns:
         The columns source and captions; None if the files have no captions in these forms, see ``read_texts``.
     """
-    table = read_metadata(folder)
-    if table is not None:
-        return group_captions(path_files(table["file_name"]), captions_of(table, column, str(folder)))
+    metadata = read_metadata(folder)
+    if metadata is not None:
+        paths, table = metadata
+        return group_captions(map(file_source, paths), captions_of(table, column, str(folder)))
     found = read_texts(folder, suffixes)
-    return None if found is None else group_captions(path_files(found[0]), found[1])
-
-
-def path_files(paths: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the sources of files that are read where they lie."""
-    return [{"path": path, "bytes": None} for path in paths]
+    return None if found is None else group_captions(map(file_source, found[0]), found[1])
 
 
 def captions_of(table: Dataset, column: str, where: str) -> list[Any]:
@@ -148,10 +144,10 @@ def read_captioned_table(
     if file_column is None:
         raise UsageError(f"--data {data} has no column of {kind}; it has {', '.join(table.column_names)}")
     folder = Path(data).parent if Path(data).is_file() else Path(data)
-    return group_captions(path_files(locate_files(folder, table[file_column], suffixes)), captions)
+    return group_captions(map(file_source, locate_files(folder, table[file_column], suffixes)), captions)
 
 
-def group_captions(files: Sequence[dict[str, Any]], captions: Sequence[Any]) -> Dataset:
+def group_captions(files: Iterable[dict[str, Any]], captions: Sequence[Any]) -> Dataset:
     """Make a table with the columns source and captions; rows with the same file are merged into one."""
     rows: dict[Any, tuple[dict[str, Any], list[Any]]] = {}
     for number, (file, given) in enumerate(zip(files, captions, strict=True)):

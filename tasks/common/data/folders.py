@@ -15,6 +15,15 @@ def is_hidden(path: Path) -> bool:
     return path.name.startswith(".") or path.name.lower() in SYSTEM_NAMES
 
 
+def is_utf8(path: str | Path) -> bool:
+    """Tell whether a path is valid text: names from old archives may have bytes of other encodings."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def visible_paths(folder: Path) -> list[Path]:
     """List the files and folders in a folder, except hidden ones, in the order of their names."""
     return sorted(path for path in folder.iterdir() if not is_hidden(path))

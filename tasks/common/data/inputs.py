@@ -16,6 +16,7 @@ from tasks.common.streams import read_standard_input
 
 URL_SCHEMES = ("http://", "https://")
 TIMEOUT_S = 30
+TEXTS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".srt", ".vtt")  # as they lie beside media
 
 Segments = list["InputSegment"]
 ParseFile = Callable[[dict[str, Any], Note], Segments]  # raises ValueError, as MediaError, if a file can't be used
@@ -29,11 +30,13 @@ class InputSegment:
         source: The source, in the form that the task's ``collate_sources`` reads.
         span: Its begin and end in seconds, where sources have a duration.
         name: The input as the user named it: a file, an address, or a text itself.
+        notes: What is to be said of the file, such as damage.
     """
 
     source: Any
     span: tuple[float, float] | None = None
     name: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def parse_file_inputs(
@@ -42,7 +45,7 @@ def parse_file_inputs(
     """Parse files, of which a broken one never keeps the others from being used.
 
     Args:
-        arguments: The arguments of the command line. A folder means all inputs in it.
+        arguments: The arguments of the command line. A folder means all inputs in it, without the texts beside them.
         parse_file: Makes the segments of a file, the path or content, and notes what is to be said of it.
         is_single_input: Tells whether a path, also that of a folder, is a single input.
 
@@ -61,23 +64,34 @@ def list_files(arguments: Sequence[str], is_single_input: Callable[[Path], bool]
             continue
         path, paths = Path(argument), [argument]
         if path.is_dir() and not is_single_input(path):
-            paths = [str(each) for each in visible_paths(path) if each.is_file() or is_single_input(each)] or paths
+            paths = [
+                str(each) for each in visible_paths(path) if is_media(each) or (each.is_dir() and is_single_input(each))
+            ]
+            paths = paths or [argument]
         files += [(each, {"path": each, "bytes": None}) for each in paths]
     return files
 
 
+def is_media(path: Path) -> bool:
+    """Tell whether a path in a folder may be an input: a file that is no text."""
+    return path.is_file() and path.suffix.lower() not in TEXTS
+
+
 def parse_input(name: str, file: dict[str, Any], parse_file: ParseFile) -> Segments | None:
     """Parse a file, fetched first if it is a web address; None, after a message, if it can't be used."""
+    notes: list[str] = []
     try:
         if name.startswith(URL_SCHEMES):
             file["path"] = fetch(name)
-        elif file["bytes"] is None and Path(name).is_dir() and not any(map(Path.is_file, visible_paths(Path(name)))):
+        elif file["bytes"] is None and Path(name).is_dir() and not any(map(is_media, visible_paths(Path(name)))):
             raise MediaError("is a folder without files")
-        segments = parse_file(file, lambda note: console.print(f"{name} {note}"))
+        segments = parse_file(file, notes.append)
     except ValueError as error:
         console.print(f"{name} {error}: its line stays empty")
         return None
-    return [replace(segment, name=name) for segment in segments]
+    for note in notes:
+        console.print(f"{name} {note}")
+    return [replace(segment, name=name, notes=tuple(notes)) for segment in segments]
 
 
 def fetch(address: str) -> str:

@@ -1,14 +1,27 @@
 """Folders of media with their texts as people have them: a .txt beside each file, or one listing of names and texts."""
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from tasks.common.data.folders import read_text, read_text_lines, visible_files, visible_paths
+from tasks.common.data.folders import is_utf8, read_text, read_text_lines, visible_files, visible_paths
 
 LISTINGS = re.compile(r"(captions?|transcripts?|transcriptions?|results|metadata|labels|.*\.token)\.(txt|csv|tsv)")
 FILE_COLUMNS = ("file_name", "filename", "file", "path", "image", "audio", "video")  # the usual names
 SEPARATORS = ("\t", "|", ",", ";", " ")  # between name and text
+
+
+def file_source(path: str | Path) -> dict[str, Any]:
+    """Return the path of a file as the source of a row, or its content where the path is not UTF-8.
+
+    Tables hold no other text; such a name, as old archives have it, is made readable for messages.
+    """
+    if is_utf8(path):
+        return {"path": str(path), "bytes": None}
+    name = os.fsencode(path).decode("utf-8", "replace")
+    return {"path": name, "bytes": Path(path).read_bytes() if Path(path).is_file() else None}
 
 
 def read_texts(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[str], list[list[str]]] | None:

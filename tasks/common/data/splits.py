@@ -19,7 +19,7 @@ def split_by_hash(name: str) -> str:
 
     Give the same name to rows that must be in the same split, such as all parts of one document.
     """
-    tenth = int(hashlib.sha256(name.strip().lower().encode()).hexdigest(), 16) % 10
+    tenth = int(hashlib.sha256(name.strip().lower().encode("utf-8", "replace")).hexdigest(), 16) % 10
     return {0: "test", 1: "validation"}.get(tenth, "train")
 
 

@@ -137,11 +137,11 @@ def columns_to_table(columns: dict[str, list[Any]], file: Path) -> datasets.Data
     return datasets.Dataset.from_dict(columns)
 
 
-def read_metadata(folder: Path) -> datasets.Dataset | None:
+def read_metadata(folder: Path) -> tuple[list[str], datasets.Dataset] | None:
     """Read metadata.jsonl or metadata.csv of a folder of media files.
 
     Returns:
-        Its rows, in which the column file_name holds paths; None if there is no such file.
+        The paths of the files, and the other columns; None if there is no such file.
 
     Raises:
         UsageError: there is no column file_name.
@@ -152,7 +152,7 @@ def read_metadata(folder: Path) -> datasets.Dataset | None:
             if "file_name" not in table.column_names:
                 raise UsageError(f"{file} has no column file_name; it has {', '.join(table.column_names)}")
             paths = [str(folder / str(inner).replace("\\", "/")) for inner in table["file_name"]]
-            return table.remove_columns("file_name").add_column("file_name", paths)
+            return paths, table.remove_columns("file_name")
     return None
 
 

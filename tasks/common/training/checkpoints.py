@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tasks.common.errors import UsageError
-from tasks.common.files import save_atomically
+from tasks.common.files import save_atomically, to_json
 from tasks.common.training.selection import Rank
 
 
@@ -146,11 +146,11 @@ class MetricsLog:
     def __init__(self, path: Path, num_lines: int):
         self.path = path
         has_lines = path.exists() and num_lines
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[:num_lines] if has_lines else []
-        save_atomically(path, "".join(lines))
+        lines = path.read_text(encoding="utf-8").split("\n")[:num_lines] if has_lines else []
+        save_atomically(path, "".join(f"{line}\n" for line in lines))
 
     def append(self, record: dict[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.write(to_json(record) + "\n")
             file.flush()
             os.fsync(file.fileno())

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tasks.common.errors import UsageError
-from tasks.common.files import lock_run, save_atomically, save_json
+from tasks.common.files import load_json, load_json_lines, lock_run, save_atomically, save_json, to_json
 from tasks.common.training.checkpoints import save_weights
 
 
@@ -24,6 +24,14 @@ def test_weights_are_as_readable_as_the_configuration(tmp_path, umask):
         os.umask(before)
     modes = {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     assert modes == {0o666 & ~umask}
+
+
+def test_json_keeps_names_that_are_not_utf_8_and_all_signs_that_end_lines(tmp_path):
+    value = {"data": os.fsdecode(b"caf\xe9/\xe7\x8b\x97"), "text": "a\u2028b\u0085c"}
+    save_json(tmp_path / "config.json", value)
+    assert load_json(tmp_path / "config.json") == value
+    save_atomically(tmp_path / "lines.jsonl", f"{to_json(value)}\n" * 2)
+    assert load_json_lines(tmp_path / "lines.jsonl") == [value, value]
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_path):

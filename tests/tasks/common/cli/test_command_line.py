@@ -147,6 +147,7 @@ def test_inputs_far_from_the_training_data_are_named_in_one_line_and_in_json(tra
     assert [(line["input"], line["name"]) for line in lines] == [(1, known), (2, unknown), (3, None)]
     assert [bool(line["out_of_domain"]) for line in lines] == [False, True, False]
     assert "tokens are unknown" in lines[1]["out_of_domain"]
+    assert [line["notes"] for line in lines] == [[], [], ["nothing is recognized"]]
     assert lines[0]["text"] == lines[0]["segments"][0]["hypotheses"][0]["text"]
     (warning,) = (line for line in err.splitlines() if line.startswith("warning"))
     assert "1 of 3 inputs are far from what this model was trained on, the toy world" in warning
@@ -296,6 +297,7 @@ MISTAKES = [  # arguments, where T is translation, RUN and NONE are trained runs
     ("T train tiny --resume --run new", ["--resume", "no run in new", "--run"]),
     ("T train tiny --run RUN", ["holds a run already", "--resume", "--run"]),
     ("T train tiny --run RUN/config.json", ["config.json", "folder"]),
+    ("T train tiny --run caf\udce9", ["--run", "not UTF-8"]),
     ("T evaluate nowhere", ["no run in nowhere", "train"]),
     ("T evaluate RUN --split tset", ["split", "did you mean 'test'"]),
     ("T evaluate RUN --baseline nowhere", ["nowhere", "evaluate that run"]),

@@ -26,12 +26,12 @@ def test_broken_files_are_named_and_the_others_used(tmp_path, capsys):
     first, broken, damaged = parse_file_inputs(names, parse_file)
     assert broken is None
     assert first and first[0].source["path"] == names[0]
-    assert damaged and damaged[0].source["path"] == names[2]
+    assert damaged and damaged[0].source["path"] == names[2] and damaged[0].notes == ("is damaged",)
     assert capsys.readouterr().err == f"{names[1]} is broken: its line stays empty\n{names[2]} is damaged\n"
 
 
-def test_files_that_the_system_hides_in_a_folder_are_no_inputs(tmp_path):
-    save_files(tmp_path, "b.png", "a.png", ".DS_Store", "Thumbs.db", "desktop.ini")
+def test_files_that_the_system_hides_and_texts_in_a_folder_are_no_inputs(tmp_path):
+    save_files(tmp_path, "b.png", "a.png", "a.txt", "captions.CSV", ".DS_Store", "Thumbs.db", "desktop.ini")
     inputs = parse_file_inputs([str(tmp_path)], parse_file)
     assert [Path(segment.source["path"]).name for segments in inputs if segments for segment in segments] == [
         "a.png",
@@ -40,6 +40,6 @@ def test_files_that_the_system_hides_in_a_folder_are_no_inputs(tmp_path):
 
 
 def test_an_empty_folder_is_named(tmp_path, capsys):
-    save_files(tmp_path / "empty", ".DS_Store")
+    save_files(tmp_path / "empty", ".DS_Store", "a.txt")
     assert parse_file_inputs([str(tmp_path / "empty")], parse_file) == [None]
     assert capsys.readouterr().err == f"{tmp_path / 'empty'} is a folder without files: its line stays empty\n"

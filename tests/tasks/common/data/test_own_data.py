@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,15 @@ from datasets import Dataset
 
 from tasks.common.cli.train import choose_preset
 from tasks.common.data import cache
+from tasks.common.data.captioned_media import read_captioned_files
 from tasks.common.data.folders import read_text, read_text_lines, visible_files
 from tasks.common.data.inputs import list_files, parse_file_inputs
-from tasks.common.data.media_folders import locate_files, read_listing, read_texts
+from tasks.common.data.media_folders import file_source, locate_files, read_listing, read_texts
 from tasks.common.data.parallel_text import guess_pair, load_pairs, pair_names
 from tasks.common.data.splits import SPLITS, divide, has_splits
 from tasks.common.data.tables import read_file, read_metadata, read_table
 from tasks.common.errors import UsageError
+from tasks.speech_recognition.data import read_audiofolder
 
 ROWS = [(f"Satz {number % 100}", f"sentence {number % 100}, {number // 100}") for number in range(200)]
 
@@ -187,6 +190,33 @@ def test_a_cached_table_that_was_cut_is_computed_again(tmp_path):
     assert lengths() == expected
 
 
+LATIN_1 = os.fsdecode(b"caf\xe9")  # as a file from an old archive is named
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="names are always valid Unicode there")
+@pytest.mark.parametrize("form", ["texts beside", "metadata"])
+def test_files_whose_names_or_folders_are_not_utf_8_are_read_by_their_content(form, tmp_path):
+    folder = tmp_path / LATIN_1
+    media = [f"{LATIN_1}.npy" if form == "texts beside" else "a.npy", "b.npy"]
+    texts = {"metadata.jsonl": "".join(json.dumps({"file_name": name, "text": "c"}) + "\n" for name in media)}
+    if form == "texts beside":
+        texts = {f"{LATIN_1}.txt": "c", "b.txt": "c"}
+    fill(folder, dict(zip(media, ("first", "second"), strict=True)) | texts)
+    for table, column in (
+        (read_captioned_files(folder, "captions", (".npy",)), "source"),
+        (read_audiofolder(folder, "text"), "audio"),
+    ):
+        assert table and sorted(file["bytes"] for file in table[column]) == [b"first", b"second"]
+    cache.file_key(folder).encode("ascii")
+
+
+def test_only_files_with_such_names_are_in_the_table_itself(tmp_path):
+    file = fill(tmp_path, {"狗.wav": "x"}) / "狗.wav"
+    assert file_source(file) == {"path": str(file), "bytes": None}
+    missing = file_source(tmp_path / f"{LATIN_1}.wav")
+    assert missing["bytes"] is None and missing["path"].endswith("caf\ufffd.wav")
+
+
 def test_hidden_and_system_files_are_left_out(tmp_path, capsys):
     names = ["a.wav", "b/c.WAV", ".a.wav", "._a.wav", ".git/x.wav", "__MACOSX/a.wav", "Thumbs.db", "b/.DS_Store"]
     fill(tmp_path, dict.fromkeys(names, "x"))
@@ -240,4 +270,4 @@ def test_files_of_tables_are_found_also_with_backslashes_and_in_folders_inside(t
     fill(tmp_path, {"images/0.png": "", "clips/a.mp3": "", "metadata.csv": "file_name,text\nimages\\0.png,x\n"})
     found = locate_files(tmp_path, ["images\\0.png", "a.mp3", "b.mp3"], (".png", ".mp3"))
     assert found == [str(tmp_path / name) for name in ("images/0.png", "clips/a.mp3", "b.mp3")]
-    assert read_metadata(tmp_path)["file_name"] == [str(tmp_path / "images" / "0.png")]
+    assert read_metadata(tmp_path)[0] == [str(tmp_path / "images" / "0.png")]
