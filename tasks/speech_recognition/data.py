@@ -6,7 +6,7 @@ from datasets import Audio, Dataset
 
 from tasks.common.data.folders import read_text_lines, visible_files
 from tasks.common.data.media_folders import FILE_COLUMNS, file_source, locate_files, read_texts
-from tasks.common.data.splits import SPLITS, divide, has_splits
+from tasks.common.data.splits import SPLITS, divide, split_folders, unsplit_folders
 from tasks.common.data.tables import read_metadata, read_table
 from tasks.common.errors import UsageError, unknown_name
 
@@ -29,16 +29,15 @@ def read_transcribed_speech(data: str, split: str, column: str) -> Dataset:
         UsageError: there is no such split.
     """
     folder = Path(data)
-    for name in SPLITS[split]:
-        if (folder / name).is_dir():
-            table = read_audiofolder(folder / name, column)
-            if table is not None:
-                return table
+    for place in split_folders(folder, split):
+        table = read_audiofolder(place, column)
+        if table is not None:
+            return table
     librispeech = sorted(part for name in SPLITS[split] for part in folder.glob(f"{name}-*") if part.is_dir())
     if librispeech:
         return read_librispeech(librispeech)
-    if folder.is_dir() and not has_splits(folder):
-        table = read_audiofolder(folder, column)
+    for place in unsplit_folders(folder):
+        table = read_audiofolder(place, column)
         if table is not None:
             return table.select(divide([Path(audio["path"]).name for audio in table["audio"]], split, data))
     table = read_table(data, split, by=FILE_COLUMNS)

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from tasks.common.data import cache
 from tasks.common.data.folders import read_text
 from tasks.common.data.media_folders import FILE_COLUMNS, file_source, locate_files, read_texts
-from tasks.common.data.splits import SPLITS, divide, has_splits
+from tasks.common.data.splits import divide, split_folders, unsplit_folders
 from tasks.common.data.tables import read_metadata, report_invalid_rows, report_notes
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.normalization import TextNormalization, normalize_text
@@ -67,9 +67,8 @@ def read_captioned_folder(data: str, split: str, column: str, suffixes: tuple[st
     Returns:
         The columns source and captions; None if there is no such split.
     """
-    for name in SPLITS[split]:
-        folder = Path(data) / name
-        table = read_captioned_files(folder, column, suffixes) if folder.is_dir() else None
+    for folder in split_folders(Path(data), split):
+        table = read_captioned_files(folder, column, suffixes)
         if table is not None:
             return table
     return None
@@ -77,11 +76,11 @@ def read_captioned_folder(data: str, split: str, column: str, suffixes: tuple[st
 
 def read_unsplit_folder(data: str, split: str, column: str, suffixes: tuple[str, ...]) -> Dataset | None:
     """Read a split of a folder without splits, see ``read_captioned_files``; None if it is no such folder."""
-    folder = Path(data)
-    table = read_captioned_files(folder, column, suffixes) if folder.is_dir() and not has_splits(folder) else None
-    if table is None:
-        return None
-    return table.select(divide([Path(file["path"]).name for file in table["source"]], split, data))
+    for folder in unsplit_folders(Path(data)):
+        table = read_captioned_files(folder, column, suffixes)
+        if table is not None:
+            return table.select(divide([Path(file["path"]).name for file in table["source"]], split, data))
+    return None
 
 
 def read_captioned_files(folder: Path, column: str, suffixes: tuple[str, ...]) -> Dataset | None:

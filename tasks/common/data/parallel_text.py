@@ -56,9 +56,9 @@ def endings_hint(data: str) -> str:
 
 def find_pairs(data: str, split: str, source: str, target: str) -> tuple[list, list] | None:
     """Return the sources and the targets of a split, unchanged and unchecked; None if there is no such split."""
-    pairs = read_parallel(Path(data), split, source, target)
+    pairs = read_unsplit_parallel(data, split, source, target)
     if pairs is None:
-        pairs = read_unsplit_parallel(data, split, source, target)
+        pairs = read_parallel(Path(data), split, source, target)
     if pairs is not None:
         return pairs
     table = read_table(data, split, by=(source, "translation"))
@@ -110,7 +110,7 @@ def unsplit_files(data: str) -> dict[str, Path]:
         data: Their folder, or the beginning of their names, like ``FOLDER/corpus``.
 
     Returns:
-        The file of each ending; nothing if a file is named after a split. Endings of several files are left out.
+        The file of each ending; nothing if there are splits. Endings of several files are left out.
     """
     place = Path(data)
     if place.is_dir():

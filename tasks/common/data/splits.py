@@ -24,9 +24,24 @@ def split_by_hash(name: str) -> str:
 
 
 def has_splits(folder: Path) -> bool:
-    """Tell whether a file or folder inside is named after a split, like ``train.csv``, ``val`` or ``dev-clean``."""
-    names = {name for names in SPLITS.values() for name in names}
+    """Tell whether a file or folder inside is named after validation or test, like ``test.csv`` or ``dev-clean``.
+
+    One that is named after training alone has no splits: it is divided.
+    """
+    names = {*SPLITS["validation"], *SPLITS["test"]}
     return any(re.split(r"[.-]", path.name)[0].lower() in names for path in visible_paths(folder))
+
+
+def split_folders(data: Path, split: str) -> list[Path]:
+    """List the folders in ``data`` that are named after a split; none if ``data`` has no splits."""
+    folders = [data / name for name in SPLITS[split]] if data.is_dir() and has_splits(data) else []
+    return [folder for folder in folders if folder.is_dir()]
+
+
+def unsplit_folders(data: Path) -> list[Path]:
+    """List the folders that may hold all files of data without splits: that of training, and ``data`` itself."""
+    folders = [data / "train", data] if data.is_dir() and not has_splits(data) else []
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def divide(groups: Sequence[str], split: str, data: str) -> list[int]:

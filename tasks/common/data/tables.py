@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +196,7 @@ def read_table(path: str, split: str, by: Sequence[str] = ()) -> datasets.Datase
         if folder.is_dir() and isinstance(error.__cause__, FileNotFoundError):
             return None
         raise
-    return next((available[name] for name in SPLITS[split] if name in available), None)
+    return choose_split(available, split, by, path)
 
 
 def read_local_table(place: Path, split: str, by: Sequence[str] = ()) -> datasets.Dataset | None:
@@ -205,19 +205,18 @@ def read_local_table(place: Path, split: str, by: Sequence[str] = ()) -> dataset
         return select_split(read_file(place), split, by, str(place))
     if not place.is_dir():
         return None
-    for name in SPLITS[split]:
-        for file in (place / f"{name}{suffix}" for suffix in TABLES):
-            if file.is_file():
-                return read_file(file)
     unsplit = single_table(place)
     if unsplit is not None:
         return select_split(read_file(unsplit), split, by, str(unsplit))
+    file = named_table(place, split)
+    if file is not None:
+        return read_file(file)
     if not is_saved(place):
         return None
     saved = load_saved(place)
     if isinstance(saved, datasets.Dataset):
         return select_split(saved, split, by, str(place))
-    return next((saved[name] for name in SPLITS[split] if name in saved), None)
+    return choose_split(saved, split, by, str(place))
 
 
 def local_columns(place: Path) -> list[str]:
@@ -225,21 +224,38 @@ def local_columns(place: Path) -> list[str]:
     if is_saved(place):
         saved = load_saved(place)
         return (saved if isinstance(saved, datasets.Dataset) else next(iter(saved.values()))).column_names
-    named = [place / f"{name}{suffix}" for name in SPLITS["train"] for suffix in TABLES]
-    file = next((file for file in (place, *named) if file.is_file()), None)
+    file = place if place.is_file() else named_table(place, "train")
     file = single_table(place) if file is None and place.is_dir() else file
     return [] if file is None else read_file(file).column_names
 
 
+def named_table(folder: Path, split: str) -> Path | None:
+    """Return the table in a folder that is named after a split, as ``train.csv``; None if there is none."""
+    files = (folder / f"{name}{suffix}" for name in SPLITS[split] for suffix in TABLES)
+    return next((file for file in files if file.is_file()), None)
+
+
 def single_table(folder: Path) -> Path | None:
-    """Return the table in a folder that holds just one, and nothing that is named after a split."""
+    """Return the table of a folder without splits: the only one, or the one of training."""
+    if is_saved(folder) or has_splits(folder):
+        return None
     tables = [path for path in visible_paths(folder) if path.suffix.lower() in TABLES and path.is_file()]
-    return tables[0] if len(tables) == 1 and not is_saved(folder) and not has_splits(folder) else None
+    return tables[0] if len(tables) == 1 else named_table(folder, "train")
 
 
 def is_saved(folder: Path) -> bool:
     """Tell whether a folder was written by ``save_to_disk``."""
     return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
+
+
+def choose_split(
+    available: Mapping[str, datasets.Dataset], split: str, by: Sequence[str], data: str
+) -> datasets.Dataset | None:
+    """Return one of several splits; where there is none but training, it is divided."""
+    named = {each: next((available[name] for name in SPLITS[each] if name in available), None) for each in SPLITS}
+    if named["train"] is not None and named["validation"] is None and named["test"] is None:
+        return select_split(named["train"], split, by, data)
+    return named[split]
 
 
 def select_split(table: datasets.Dataset, split: str, by: Sequence[str], data: str) -> datasets.Dataset:

@@ -121,7 +121,7 @@ def test_a_dataset_with_an_image_column_is_read(tmp_path, folder, numbered):
     else:
         columns, features = {"caption": CAPTIONS}, features | {"caption": List(Value("string"))}
     table = Dataset.from_dict({"image": images, **columns}, features=Features(features))
-    DatasetDict({"train": table}).save_to_disk(str(tmp_path / "saved"))
+    DatasetDict(train=table, test=table).save_to_disk(str(tmp_path / "saved"))
     examples = load(tmp_path / "saved")
     assert examples["references"][:] == CAPTIONS
     task = Task(config(data="x"))
@@ -364,11 +364,11 @@ def test_predict_reads_files_and_folders_and_reports_what_it_cannot_read(trained
     with pytest.raises(SystemExit, match=r"^1$"):
         run.main(["image_captioning", "predict", trained, str(folder / "test"), str(folder / "test" / "0.png")])
     out, err = capsys.readouterr()
-    # 0.png, 1.png, 2.png, metadata.jsonl, z.jpg, and the first again
+    # 0.png, 1.png, 2.png, z.jpg, and the first again
     lines = out.split("\n")[:-1]
-    assert len(lines) == 6
-    assert lines[3] == lines[4] == ""
-    assert lines[0] == lines[5]
+    assert len(lines) == 5
+    assert lines[3] == ""
+    assert lines[0] == lines[4]
     assert "z.jpg is not a readable image" in " ".join(err.split())
 
 

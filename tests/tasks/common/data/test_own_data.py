@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 
 from tasks.common.cli.train import choose_preset
 from tasks.common.data import cache
@@ -19,7 +19,9 @@ from tasks.common.data.parallel_text import guess_pair, load_pairs, pair_names
 from tasks.common.data.splits import SPLITS, divide, has_splits
 from tasks.common.data.tables import read_file, read_metadata, read_table
 from tasks.common.errors import UsageError
-from tasks.speech_recognition.data import read_audiofolder
+from tasks.image_captioning.data import read_captioned_images
+from tasks.speech_recognition.data import read_audiofolder, read_transcribed_speech
+from tasks.video_to_text.data import read_captioned_videos
 
 ROWS = [(f"Satz {number % 100}", f"sentence {number % 100}, {number // 100}") for number in range(200)]
 
@@ -50,6 +52,11 @@ UNSPLIT = {  # files, and the value of --data in their folder
     ),
     "two .txt": (
         {f"{name}.txt": "\n".join(row[at] for row in ROWS) for at, name in enumerate(("German", "English"))},
+        "",
+    ),
+    "training table alone": ({"train.csv": csv_rows(), "other.csv": "a,b\nc,d\n"}, ""),
+    "training files alone": (
+        {f"train.{name}": "\n".join(row[at] for row in ROWS) for at, name in enumerate(("German", "English"))},
         "",
     ),
     "prefix": (
@@ -83,10 +90,31 @@ def test_a_division_depends_on_the_groups_alone_and_leaves_no_split_empty():
         divide(["a", "b", "a"], "train", "d")
 
 
-def test_a_folder_with_one_named_split_is_not_divided(tmp_path):
-    assert has_splits(fill(tmp_path, {"train.csv": csv_rows()}))
+def test_a_folder_with_a_named_held_out_split_is_not_divided(tmp_path):
+    assert has_splits(fill(tmp_path, {"train.csv": csv_rows(), "test.csv": csv_rows()}))
     with pytest.raises(UsageError, match="no validation split"):
         load_pairs(str(tmp_path), "validation", "German", "English", False)
+
+
+def test_a_saved_dataset_with_training_alone_is_divided(tmp_path):
+    texts = {"a": list(map(str, range(30))), "b": list(map(str, range(30)))}
+    DatasetDict(train=Dataset.from_dict(texts)).save_to_disk(str(tmp_path / "data"))
+    assert [len(load_pairs(str(tmp_path / "data"), split, "a", "b", False)) for split in SPLITS] == [24, 3, 3]
+
+
+@pytest.mark.parametrize("form", ["train/metadata.jsonl", "train/captions.txt", "texts beside"])
+def test_media_in_a_folder_of_training_alone_are_divided(form, tmp_path):
+    names = [f"{number}.npy" for number in range(10)]
+    texts = {
+        "train/metadata.jsonl": "".join(json.dumps({"file_name": name, "text": "c"}) + "\n" for name in names),
+        "train/captions.txt": "".join(f"{name}\tc\n" for name in names),
+    }
+    beside = {f"train/{number}.txt": "c" for number in range(10)}
+    fill(tmp_path, {f"train/{name}": "x" for name in names} | ({form: texts[form]} if form in texts else beside))
+    for split, count in {"train": 8, "validation": 1, "test": 1}.items():
+        assert len(read_captioned_images(str(tmp_path), split, "captions")) == count
+        assert len(read_captioned_videos(str(tmp_path), split, "captions")) == count
+        assert len(read_transcribed_speech(str(tmp_path), split, "text")) == count
 
 
 @pytest.mark.parametrize(
@@ -158,9 +186,9 @@ def test_a_broken_saved_dataset_and_an_empty_folder_are_named(tmp_path):
 
 def test_a_changed_table_is_read_anew_though_its_size_and_time_are_the_same(tmp_path):
     for text in ("old", "new"):
-        fill(tmp_path / "data [v2]: ours", {"train.jsonl": json.dumps({"a": text})})
-        os.utime(tmp_path / "data [v2]: ours" / "train.jsonl", (10**9, 10**9))
-        assert read_table(str(tmp_path / "data [v2]: ours"), "train")["a"] == [text]
+        fill(tmp_path / "data [v2]: ours", {"test.jsonl": json.dumps({"a": text})})
+        os.utime(tmp_path / "data [v2]: ours" / "test.jsonl", (10**9, 10**9))
+        assert read_table(str(tmp_path / "data [v2]: ours"), "test")["a"] == [text]
 
 
 def test_the_key_of_a_file_changes_with_its_content_and_that_of_a_folder_with_its_files(tmp_path):
