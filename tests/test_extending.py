@@ -154,7 +154,7 @@ def test_a_loaded_run_of_the_worked_task_generates_and_plots(trained: Path, tmp_
     file.write_text("".join(f"{10 + hour},0.0\n" for hour in range(6)), encoding="utf-8")
     ((segment,), nothing) = predictor.task.parse_inputs([str(file), str(tmp_path / "missing.csv")])
     assert isinstance(segment, InputSegment)
-    assert nothing == []
+    assert nothing is None
     config = predictor.task.config.search
     ((best,),) = predictor.generate([segment.source], config)
     assert re.match(r"(warmer|colder|steady) and (wet|dry)", predictor.task.detokenize(best.tokens))
@@ -172,6 +172,7 @@ def test_the_worked_task_reads_tables_and_reports_all_invalid_rows(task_package:
         {"series": [], "text": "steady and dry"},
     ]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (tmp_path / "validation.jsonl").touch()
     config = task_package.Config(data=str(tmp_path))
     with pytest.raises(ValueError, match=r"2 of 3 rows are invalid: row 2 has steps .*; row 3 is empty\."):
         task_package.Task(config).load("train")

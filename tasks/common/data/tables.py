@@ -6,8 +6,10 @@ Tables in text form are read here, without guesses: every column of a CSV is tex
 import csv
 import hashlib
 import io
+import itertools
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from tasks.common.files import save_atomically
 
 TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 DELIMITERS = (",", ";", "\t")  # of .csv: some spreadsheets write another than a comma
+SENTENCE = re.compile(r"\s.*[.!?…]$|[。！？]$|(\S+\s+){5}")  # which no name of a column is
 MAX_FIELD_SIZE = 2**31 - 1
 
 datasets.disable_progress_bars()
@@ -74,7 +77,9 @@ def read_parquet(file: Path) -> datasets.Dataset:
 
 
 def read_csv(file: Path) -> dict[str, list[str]]:
-    """Read the columns of a table with a header, all as text; columns without a name are left out.
+    """Read the columns of a table, all as text; columns without a name are left out.
+
+    Where the first line reads like sentences it is no header: the columns are "column 1", "column 2" and so on.
 
     Raises:
         UsageError: a row has more fields than the header, or a quotation mark is not closed.
@@ -87,9 +92,13 @@ def read_csv(file: Path) -> dict[str, list[str]]:
     quoting = csv.QUOTE_NONE if is_tsv else csv.QUOTE_MINIMAL
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
     try:
-        header = [name.strip() for name in next(rows, [])]
+        first = next(rows, [])
+        header = [name.strip() for name in first]
+        given = rows
+        if any(SENTENCE.search(name) for name in header):
+            header, given = [f"column {number}" for number in range(1, len(first) + 1)], itertools.chain([first], rows)
         columns: list[list[str]] = [[] for _ in header]
-        for row in rows:
+        for row in given:
             if any(row[len(header) :]):  # empty ones are written by some programs
                 raise UsageError(
                     f"{file}, line {rows.line_num}: {len(row)} fields where the header has {len(header)}; write text "

@@ -81,6 +81,18 @@ def test_pairs_without_splits_are_divided_by_their_sources_and_this_is_told(form
     assert told.count("divided by a hash") == 1 and "160 for train, 20 for validation, 20 for test" in told
 
 
+@pytest.mark.parametrize("ending", [".csv", ".tsv"])
+def test_a_table_whose_first_line_is_a_sentence_has_no_header(ending, tmp_path):
+    comma = "\t" if ending == ".tsv" else ","
+    rows = [("Das ist ein Hund.", "That is a dog"), ("zwei", "two"), ("drei", "three")]
+    file = fill(tmp_path, {f"a{ending}": "".join(f"{a}{comma}{b}\n" for a, b in rows)}) / f"a{ending}"
+    columns = read_file(file)[:]
+    assert columns == {"column 1": [a for a, _ in rows], "column 2": [b for _, b in rows]}
+    assert guess_pair(pair_names(str(file)), "de", "en") == ("column 1", "column 2")
+    file.write_text(f"How many sentences{comma}Answer: yes/no\n1{comma}2\n")
+    assert read_file(file).column_names == ["How many sentences", "Answer: yes/no"]
+
+
 def test_a_division_depends_on_the_groups_alone_and_leaves_no_split_empty():
     groups = [f"row {number}" for number in range(50)]
     of = {split: {groups[row] for row in divide(groups, split, "a")} for split in SPLITS}
