@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from io import TextIOBase
@@ -15,6 +16,7 @@ import torch
 from tasks.common.console import console
 
 R = TypeVar("R")
+GRACE_S = 30  # for a step and the save of a training that is told to stop
 
 
 class LabeledLines(TextIOBase):
@@ -79,6 +81,8 @@ def prepare_process(num_threads: int) -> None:
     def follow() -> None:
         connection.wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE_S)  # the pool takes the exit of a stopped training for a result, and waits for more work
+        os._exit(128 + signal.SIGTERM)
 
     threading.Thread(target=follow, daemon=True).start()
 
