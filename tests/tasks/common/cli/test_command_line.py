@@ -267,6 +267,11 @@ def test_a_search_skips_trials_whose_sizes_do_not_go_together(capsys):
     assert first.startswith("trial 0: attention.num_heads=") and last.startswith("error: none of 10 trials")
 
 
+def test_a_run_folder_whose_name_is_not_utf8_is_refused():
+    with pytest.raises(UsageError, match=r"--run .*not UTF-8"):  # printed, it would break the capturing of output
+        train_module.parse_train("translation", ["tiny", "--run", "caf\udce9"])
+
+
 @pytest.mark.parametrize("place", [[], ["--run", "runs/demo"]], ids=["default place", "named place"])
 def test_the_demo_prints_a_table_and_plots_a_gallery(place, capsys, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 1)  # another process would not see the small toy world of these tests
@@ -297,7 +302,6 @@ MISTAKES = [  # arguments, where T is translation, RUN and NONE are trained runs
     ("T train tiny --resume --run new", ["--resume", "no run in new", "--run"]),
     ("T train tiny --run RUN", ["holds a run already", "--resume", "--run"]),
     ("T train tiny --run RUN/config.json", ["config.json", "folder"]),
-    ("T train tiny --run caf\udce9", ["--run", "not UTF-8"]),
     ("T evaluate nowhere", ["no run in nowhere", "train"]),
     ("T evaluate RUN --split tset", ["split", "did you mean 'test'"]),
     ("T evaluate RUN --baseline nowhere", ["nowhere", "evaluate that run"]),
