@@ -41,7 +41,7 @@ def run_side_by_side(
 ) -> Iterator[tuple[str, R]]:
     """Call ``function(name, *arguments)`` for each name, as many at once as there are cores.
 
-    A small model gains little from a second core; two models, one on each, take half of the time.
+    A small model gains less from a second core than two models gain from one core each.
 
     Args:
         function: A function of a module, which another process can import; its results can be pickled.
