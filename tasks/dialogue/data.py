@@ -9,8 +9,9 @@ import yaml
 from datasets import Dataset
 
 from tasks.common.data.parallel_text import read_lines, text_problem
+from tasks.common.data.row_reports import report_invalid_rows
 from tasks.common.data.splits import SPLITS, split_by_hash
-from tasks.common.data.tables import read_table, report_invalid_rows
+from tasks.common.data.tables import read_table
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.tokenizer import strip_newlines
 

@@ -10,8 +10,9 @@ from pypinyin.phrases_dict import phrases_dict
 
 from tasks.common.data.folders import visible_files
 from tasks.common.data.parallel_text import text_problem
+from tasks.common.data.row_reports import report_invalid_rows
 from tasks.common.data.splits import SPLITS, split_by_hash
-from tasks.common.data.tables import read_table, report_invalid_rows
+from tasks.common.data.tables import read_table
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.tokenizer import strip_newlines
 from tasks.poetry.verse import LINE_SEPARATOR, split_lines

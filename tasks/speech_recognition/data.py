@@ -5,9 +5,9 @@ from pathlib import Path
 from datasets import Audio, Dataset
 
 from tasks.common.data.folders import read_text_lines, visible_files
-from tasks.common.data.media_folders import FILE_COLUMNS, file_source, locate_files, read_texts
+from tasks.common.data.media_folders import FILE_COLUMNS, file_source, locate_files, read_metadata, read_texts
 from tasks.common.data.splits import SPLITS, divide, split_folders, unsplit_folders
-from tasks.common.data.tables import read_metadata, read_table
+from tasks.common.data.tables import read_table
 from tasks.common.errors import UsageError, unknown_name
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".npy")

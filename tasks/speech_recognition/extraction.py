@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from tasks.common.data.cache import file_key, map_cached, num_processes, pack_array
 from tasks.common.data.containers import Note, no_note
-from tasks.common.data.tables import report_invalid_rows, report_notes
+from tasks.common.data.row_reports import report_invalid_rows, report_notes
 from tasks.common.errors import UsageError
 from tasks.speech_recognition.babble import Babble
 from tasks.speech_recognition.features import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, change_speed

@@ -21,7 +21,8 @@ from tasks.common.data.captioned_media import (
 from tasks.common.data.folders import read_text, read_text_lines
 from tasks.common.data.media_folders import FILE_COLUMNS, file_source
 from tasks.common.data.splits import SPLITS
-from tasks.common.data.tables import read_csv, read_table
+from tasks.common.data.table_files import read_csv
+from tasks.common.data.tables import read_table
 from tasks.common.errors import UsageError
 from tasks.video_to_text.frames import FrameConfig, pack_frames, read_frames
 

@@ -63,6 +63,5 @@ def evaluate(task: str, arguments: list[str]) -> None:
     split = options.split
     console.print(
         f"{run / 'evaluation'}: all examples in {split}.examples.csv, scores in {split}.json, the plot by length in "
-        f"{split}.png",
-        markup=False,
+        f"{split}.png"
     )

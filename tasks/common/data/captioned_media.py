@@ -14,9 +14,9 @@ from jaxtyping import Float
 
 from tasks.common.data import cache
 from tasks.common.data.folders import read_text
-from tasks.common.data.media_folders import FILE_COLUMNS, file_source, locate_files, read_texts
+from tasks.common.data.media_folders import FILE_COLUMNS, file_source, locate_files, read_metadata, read_texts
+from tasks.common.data.row_reports import report_invalid_rows, report_notes
 from tasks.common.data.splits import divide, split_folders, unsplit_folders
-from tasks.common.data.tables import read_metadata, report_invalid_rows, report_notes
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.normalization import TextNormalization, normalize_text
 

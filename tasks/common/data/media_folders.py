@@ -6,7 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import datasets
+
 from tasks.common.data.folders import is_utf8, read_text, read_text_lines, visible_files, visible_paths
+from tasks.common.data.table_files import read_file
+from tasks.common.errors import UsageError
 
 LISTINGS = re.compile(r"(captions?|transcripts?|transcriptions?|results|metadata|labels|.*\.token)\.(txt|csv|tsv)")
 FILE_COLUMNS = ("file_name", "filename", "file", "path", "image", "audio", "video")  # the usual names
@@ -22,6 +26,31 @@ def file_source(path: str | Path) -> dict[str, Any]:
         return {"path": str(path), "bytes": None}
     name = os.fsencode(path).decode("utf-8", "replace")
     return {"path": name, "bytes": Path(path).read_bytes() if Path(path).is_file() else None}
+
+
+def read_metadata(folder: Path) -> tuple[list[str], datasets.Dataset] | None:
+    """Read metadata.jsonl or metadata.csv of a folder of media files.
+
+    Returns:
+        The paths of the files, and the other columns; None if there is no such file.
+
+    Raises:
+        UsageError: there is no column file_name.
+    """
+    for file in (folder / "metadata.jsonl", folder / "metadata.csv"):
+        if file.is_file() and not is_listing(file):
+            table = read_file(file)
+            if "file_name" not in table.column_names:
+                raise UsageError(f"{file} has no column file_name; it has {', '.join(table.column_names)}")
+            paths = [str(folder / str(inner).replace("\\", "/")) for inner in table["file_name"]]
+            return paths, table.remove_columns("file_name")
+    return None
+
+
+def is_listing(file: Path) -> bool:
+    """Tell whether a metadata.csv has names and texts between vertical lines, without a header, as LJSpeech's has."""
+    header = read_text(file).partition("\n")[0]
+    return file.suffix == ".csv" and "|" in header and "file_name" not in header
 
 
 def read_texts(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[str], list[list[str]]] | None:

@@ -7,8 +7,10 @@ from pathlib import Path
 from datasets import Dataset
 
 from tasks.common.data.folders import visible_paths
+from tasks.common.data.row_reports import report_invalid_rows
 from tasks.common.data.splits import SPLITS, divide, has_splits
-from tasks.common.data.tables import TABLES, local_columns, read_table, report_invalid_rows
+from tasks.common.data.table_files import TABLES
+from tasks.common.data.tables import local_columns, read_table
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.tokenizer import strip_newlines
 

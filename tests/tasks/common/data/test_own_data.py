@@ -14,10 +14,11 @@ from tasks.common.data import cache
 from tasks.common.data.captioned_media import read_captioned_files
 from tasks.common.data.folders import read_text, read_text_lines, visible_files
 from tasks.common.data.inputs import list_files, parse_file_inputs
-from tasks.common.data.media_folders import file_source, locate_files, read_listing, read_texts
+from tasks.common.data.media_folders import file_source, locate_files, read_listing, read_metadata, read_texts
 from tasks.common.data.parallel_text import guess_pair, load_pairs, pair_names
 from tasks.common.data.splits import SPLITS, divide, has_splits
-from tasks.common.data.tables import read_file, read_metadata, read_table
+from tasks.common.data.table_files import read_file
+from tasks.common.data.tables import read_table
 from tasks.common.errors import UsageError
 from tasks.image_captioning.data import read_captioned_images
 from tasks.speech_recognition.data import read_audiofolder, read_transcribed_speech

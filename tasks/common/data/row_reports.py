@@ -1,0 +1,41 @@
+"""What is said of the rows of a data set before training: all that are invalid at once, and what else is to be said."""
+
+from collections.abc import Mapping
+
+from tasks.common.console import warn_once
+from tasks.common.errors import UsageError
+
+MAX_LISTED = 8  # rows that a message names
+
+
+def report_invalid_rows(problems: Mapping[int, str], total: int, where: str, skip: bool) -> None:
+    """Report all invalid rows at once.
+
+    Args:
+        problems: What is wrong with each invalid row, by its number from 0.
+        total: The number of all rows.
+        where: The name of the data in the message.
+        skip: Whether invalid rows are allowed and will be skipped.
+
+    Raises:
+        UsageError: there are invalid rows, and they may not be skipped.
+    """
+    if not problems:
+        return
+    listing = f"{where}: {len(problems)} of {total} rows are invalid: {list_rows(problems)}"
+    if not skip:
+        raise UsageError(f"{listing}. Fix them or skip them with --skip-invalid")
+    warn_once(f"{listing}. They are skipped.")
+
+
+def report_notes(notes: Mapping[int, str], total: int, where: str) -> None:
+    """Report what is to be said of valid rows, such as damage, by their numbers from 0."""
+    if notes:
+        warn_once(f"{where}: {len(notes)} of {total} rows are used in part: {list_rows(notes)}")
+
+
+def list_rows(texts: Mapping[int, str]) -> str:
+    """List the first rows, by their numbers from 0, with what is to be said of each."""
+    listed = [f"row {row + 1} {text}" for row, text in sorted(texts.items())[:MAX_LISTED]]
+    more = f" and {len(texts) - len(listed)} more" if len(texts) > len(listed) else ""
+    return f"{'; '.join(listed)}{more}"

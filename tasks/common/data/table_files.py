@@ -1,0 +1,142 @@
+"""One table in a file: CSV, JSON lines, JSON or Parquet.
+
+Text is read without guesses: every column of a CSV is text, also "null", "007" and "2020-01-01".
+"""
+
+import csv
+import hashlib
+import io
+import itertools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow
+import pyarrow.ipc
+import pyarrow.parquet
+
+from tasks.common.data import cache
+from tasks.common.data.folders import read_text
+from tasks.common.errors import UsageError
+from tasks.common.files import save_atomically
+
+TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+DELIMITERS = (",", ";", "\t")  # of .csv: some spreadsheets write another than a comma
+SENTENCE = re.compile(r"\s.*[.!?…]$|[。！？]$|(\S+\s+){5}")  # which no name of a column is
+MAX_FIELD_SIZE = 2**31 - 1
+
+
+def read_file(file: Path) -> datasets.Dataset:
+    """Read all rows of one table: .jsonl, .json, .csv, .tsv or .parquet.
+
+    Raises:
+        UsageError: it is no such table, or is broken or empty.
+    """
+    match file.suffix.lower():
+        case ".csv" | ".tsv":
+            table = datasets.Dataset.from_dict(read_csv(file))
+        case ".jsonl" | ".json":
+            table = columns_to_table(read_json(file), file)
+        case ".parquet":
+            try:
+                table = read_parquet(file)
+            except (pyarrow.ArrowException, OSError, ValueError) as error:
+                raise UsageError(f"{file} is not a readable Parquet file ({first_line(error)})") from error
+        case _:
+            raise UsageError(f"{file} is no table; allowed are {', '.join(TABLES)}, or a folder")
+    if not len(table):
+        raise UsageError(f"{file} is empty: it has no rows")
+    return table
+
+
+def read_parquet(file: Path) -> datasets.Dataset:
+    """Read a table through an uncompressed copy in the cache, which is never in memory as a whole."""
+    key = hashlib.sha256(cache.file_key(file).encode()).hexdigest()[:24]
+    copy = Path(cache.cached_file(f"parquet-{key}"))
+    if not copy.is_file():
+        source = pyarrow.parquet.ParquetFile(file)
+
+        def write(path: Path) -> None:
+            with pyarrow.ipc.new_stream(str(path), source.schema_arrow) as stream:
+                for batch in source.iter_batches(batch_size=1000):
+                    stream.write_batch(batch)
+
+        save_atomically(copy, write)
+    return datasets.Dataset.from_file(str(copy))
+
+
+def read_csv(file: Path) -> dict[str, list[str]]:
+    """Read the columns of a table, all as text; columns without a name are left out.
+
+    Where the first line reads like sentences it is no header: the columns are "column 1", "column 2" and so on.
+
+    Raises:
+        UsageError: a row has more fields than the header, or a quotation mark is not closed.
+    """
+    text = read_text(file)
+    is_tsv = file.suffix.lower() == ".tsv"
+    header_line = text.partition("\n")[0]
+    delimiter = "\t" if is_tsv else max(DELIMITERS, key=header_line.count)
+    csv.field_size_limit(MAX_FIELD_SIZE)
+    quoting = csv.QUOTE_NONE if is_tsv else csv.QUOTE_MINIMAL
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
+    try:
+        first = next(rows, [])
+        header = [name.strip() for name in first]
+        given = rows
+        if any(SENTENCE.search(name) for name in header):
+            header, given = [f"column {number}" for number in range(1, len(first) + 1)], itertools.chain([first], rows)
+        columns: list[list[str]] = [[] for _ in header]
+        for row in given:
+            if any(row[len(header) :]):  # empty ones are written by some programs
+                raise UsageError(
+                    f"{file}, line {rows.line_num}: {len(row)} fields where the header has {len(header)}; write text "
+                    f"with {delimiter!r} in quotation marks"
+                )
+            if row:
+                for number, column in enumerate(columns):
+                    column.append(row[number] if number < len(row) else "")
+    except csv.Error as error:
+        raise UsageError(f"{file}, line {rows.line_num}: not valid CSV ({error})") from error
+    named = [name for name in header if name]
+    if len(set(named)) < len(named):
+        raise UsageError(f"{file} has two columns of the same name; its header is {', '.join(header)}")
+    return {name: column for name, column in zip(header, columns, strict=True) if name}
+
+
+def read_json(file: Path) -> dict[str, list[Any]]:
+    """Read the columns of a file with one JSON object per line, or a list of objects.
+
+    Raises:
+        UsageError: it is broken, or holds anything else.
+    """
+    text = read_text(file)
+    is_list = text.lstrip().startswith("[")
+    rows = []
+    for number, part in enumerate([text] if is_list else text.split("\n"), 1):
+        try:
+            rows += json.loads(part) if is_list else [json.loads(part)] if part.strip() else []
+        except (ValueError, RecursionError) as error:
+            place = "" if is_list else f", line {number}"
+            raise UsageError(f"{file}{place}: not valid JSON ({error}); one object per line is expected") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise UsageError(f"{file} holds other JSON than objects; one object per line, or a list of them, is expected")
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def columns_to_table(columns: dict[str, list[Any]], file: Path) -> datasets.Dataset:
+    """Make a table of columns. Raises UsageError if the values of a column are of several types."""
+    for name, values in columns.items():
+        try:
+            pyarrow.array(values)
+        except (pyarrow.ArrowException, OverflowError, UnicodeError) as error:
+            raise UsageError(f"{file}: the column {name} can't be read ({first_line(error)})") from error
+    return datasets.Dataset.from_dict(columns)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its kind where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
