@@ -63,7 +63,19 @@ class MultiHeadAttention(Attention):
     def forward(
         self, queries: Float[Tensor, "batch queries query_dim"], key_values: KeyValues, state: AttentionState
     ) -> AttentionOutput:
-        output = self.head(self.split_heads(self.query_proj(queries)), key_values, self.split_state(state))
+        return self.merge_output(self.head(self.split_queries(queries), key_values, self.split_state(state)))
+
+    def attend_sequence(
+        self, queries: Float[Tensor, "batch target query_dim"], key_values: KeyValues
+    ) -> AttentionOutput:
+        return self.merge_output(self.head.attend_sequence(self.split_queries(queries), key_values))
+
+    def split_queries(self, queries: Float[Tensor, "batch length query_dim"]) -> Float[Tensor, "rows length subspace"]:
+        """Project the queries, and divide them among the heads."""
+        return self.split_heads(self.query_proj(queries))
+
+    def merge_output(self, output: AttentionOutput) -> AttentionOutput:
+        """Merge the heads of an output, and project their concatenated contexts."""
         context = self.out_proj(self.merge_heads(output.context))
         weights, sample = output.weights, output.sample
         if weights is not None:

@@ -137,6 +137,27 @@ class ScoredAttention(Attention):
     def forward(
         self, queries: Float[Tensor, "batch queries query_dim"], key_values: KeyValues, state: AttentionState
     ) -> AttentionOutput:
+        weights, state, sample = self.weigh(queries, key_values, state)
+        return AttentionOutput(weights @ key_values.values, weights, state, sample)
+
+    def attend_sequence(
+        self, queries: Float[Tensor, "batch target query_dim"], key_values: KeyValues
+    ) -> AttentionOutput:
+        if not self.is_sequential:
+            return super().attend_sequence(queries, key_values)
+        state = self.init_state(key_values)
+        steps, samples = [], []
+        for query in queries.split(1, dim=1):
+            weights, state, sample = self.weigh(query, key_values, state)
+            steps.append(weights)
+            samples.append(sample)
+        weights = torch.cat(steps, dim=1)  # the contexts don't influence the weights: one product after the loop
+        return AttentionOutput(weights @ key_values.values, weights, state, SampleInfo.cat(samples))
+
+    def weigh(
+        self, queries: Float[Tensor, "batch queries query_dim"], key_values: KeyValues, state: AttentionState
+    ) -> tuple[Float[Tensor, "batch queries source"], AttentionState, SampleInfo | None]:
+        """Return the weights of the states for each query, the state after this step, and what was sampled."""
         # A softmax over a long source is imprecise in half precision.
         scores = at_least_float32(self.score(queries, key_values.keys, state))
         scores = scores.masked_fill(~key_values.mask[:, None], float("-inf"))
@@ -145,9 +166,7 @@ class ScoredAttention(Attention):
         if self.locality is not None:
             scores = scores + self.locality(queries, key_values.mask, state)
         weights, sample = (scores.softmax(dim=-1), None) if self.selector is None else self.selector(scores)
-        state = self.update_state(state, weights)
-        weights = weights.to(key_values.values.dtype)
-        return AttentionOutput(weights @ key_values.values, weights, state, sample)
+        return weights.to(key_values.values.dtype), self.update_state(state, weights), sample
 
     def update_state(self, state: AttentionState, weights: Float[Tensor, "batch queries source"]) -> AttentionState:
         """Return the state after a step with these weights."""
