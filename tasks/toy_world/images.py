@@ -137,5 +137,5 @@ class RenderImage:
         generator = random.Random(f"drawing {self.split} {self.seed} {number}")
         pixels = render_scene(self.scenes[number], self.split, generator)
         file = io.BytesIO()
-        Image.fromarray(pixels).save(file, "png", compress_level=1)
+        Image.fromarray(pixels).save(file, "png", compress_level=0)
         return {"source": {"path": f"{self.split}-{number + 1:05}.png", "bytes": file.getvalue()}}
