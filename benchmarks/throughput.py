@@ -33,6 +33,7 @@ from decoders.base import EOS
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.base import SourceBatch
 from encoders.config import RecurrentEncoderConfig
+from tasks.common.console import silence
 from tasks.common.data.batching import Batch, BatchConfig
 from tasks.common.inference.predictor import Predictor
 from tasks.common.model import count_parameters
@@ -87,7 +88,8 @@ class TimedTrainer(Trainer):
     def run_steps(self, num_steps: int) -> list[tuple[float, int]]:
         """Take the next steps of the training loop, and return their clock."""
         self.num_steps, self.clock = num_steps, []
-        self.run()
+        with silence():
+            self.run()
         return self.clock
 
     def check_finite(self, loss: float, batches: list[Batch]) -> None:  # the end of a step
@@ -97,13 +99,11 @@ class TimedTrainer(Trainer):
     def should_stop(self) -> bool:
         return len(self.clock) >= self.num_steps
 
-    def evaluate(self, num_batches: int) -> None: ...
+    def evaluate(self) -> None: ...
 
     def save(self) -> None: ...
 
     def finish(self) -> None: ...
-
-    def log(self, text: str) -> None: ...
 
 
 class Candidate:
@@ -120,7 +120,7 @@ class Candidate:
 
     def count_flops(self) -> float:
         """Count the operations of the forward and backward pass per target token, in a batch of mean lengths."""
-        mean_lengths = self.trainer.sampler.lengths.float().mean(dim=0).tolist()
+        mean_lengths = self.trainer.batches.sampler.lengths.float().mean(dim=0).tolist()
         source_length, target_length = (max(1, round(length)) for length in mean_lengths)
         source = torch.randint(EOS + 1, len(self.task.source_tokenizer), (BATCH_SIZE, source_length))
         tokens = torch.randint(EOS + 1, len(self.task.tokenizer), (BATCH_SIZE, target_length + 1))
@@ -143,7 +143,7 @@ class Candidate:
         Otherwise an untrained model's lengths, and with them the amount of work, would be arbitrary.
         """
         self.trainer.model.eval()
-        sources = self.trainer.examples.select(range(num_sentences))["source"]
+        sources = self.trainer.batches.examples.select(range(num_sentences))["source"]
         search = SearchConfig(beam=5, min_length=output_length, max_length=output_length)
         start = time.perf_counter()
         lengths = self.task.source_lengths(sources)

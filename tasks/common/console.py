@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+IS_MAIN_PROCESS = os.environ.get("RANK", "0") == "0"  # of several training processes, one writes to the console
+
 # What is printed contains names of files, in which [b] and :smile: are no markup.
-console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False, quiet=not IS_MAIN_PROCESS)
 
 DELAY_S = 2.0  # a stage that takes less time is not announced
 
@@ -49,11 +51,6 @@ _bars = _Bars()
 _said: set[str] = set()
 
 
-def is_main_process() -> bool:
-    """Tell whether this is the one of several training processes that writes to the console."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 @contextmanager
 def stage(title: str, total: int | None = None, *, announce: bool = True) -> Iterator[Advance]:
     """Show the progress of a stage of work: a bar on a terminal; elsewhere one line, so that a log contains lines only.
@@ -66,9 +63,7 @@ def stage(title: str, total: int | None = None, *, announce: bool = True) -> Ite
     Yields:
         A function to call with the number of items that have been finished since the last call.
     """
-    if not is_main_process():
-        yield lambda count: None
-    elif console.is_terminal:
+    if console.is_terminal and not console.quiet:
         with _bars.open(title, total) as advance:
             yield advance
     else:
@@ -93,8 +88,8 @@ def warn_once(text: str) -> None:
 @contextmanager
 def silence() -> Iterator[None]:
     """Print nothing for a while: for what is done a second time, whose notes were printed the first time."""
-    console.quiet = True
+    was_quiet, console.quiet = console.quiet, True
     try:
         yield
     finally:
-        console.quiet = False
+        console.quiet = was_quiet

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 
 from tasks.common.console import console
+from tasks.common.cores import count_cores
 
 R = TypeVar("R")
 GRACE_S = 30  # for a step and the save of a training that is told to stop
@@ -47,12 +48,12 @@ def run_side_by_side(
         function: A function of a module, which another process can import; its results can be pickled.
         names: Labels of the console lines, and first arguments. The calls begin in this order.
         arguments: The other arguments.
-        cores: The number of cores (default: those of this machine).
+        cores: The number of cores (default: those of this process).
 
     Yields:
         A name and its result, in the order in which they are finished.
     """
-    cores = cores or os.cpu_count() or 1
+    cores = cores or count_cores()
     num_processes = min(cores, len(names))
     width = max(map(len, names))
     if num_processes == 1:

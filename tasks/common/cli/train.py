@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import inspect
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Generic, TypeVar
@@ -15,7 +14,7 @@ from tasks.common.cli.arguments import parse
 from tasks.common.cli.flags import as_flag, flag_value, setting_types, typed_settings
 from tasks.common.cli.kinds import get_setting
 from tasks.common.config import Config
-from tasks.common.console import console, silence
+from tasks.common.console import IS_MAIN_PROCESS, console, silence
 from tasks.common.data.folders import is_utf8
 from tasks.common.data.parallel_text import guess_pair, pair_names
 from tasks.common.errors import UsageError, unknown_name
@@ -209,9 +208,8 @@ def differs(saved: Config, wanted: Config, name: str) -> bool:
 
 def start_training(task: str, config: Config, folder: Path, *, resume: bool, init_from: Path | None = None) -> None:
     """Train a run. Its configuration is saved once the data have been found valid."""
-    is_main = os.environ.get("RANK", "0") == "0"  # of several processes one holds the folder for all
-    with lock_run(folder) if is_main else contextlib.nullcontext():
-        if is_main and not resume:
+    with lock_run(folder) if IS_MAIN_PROCESS else contextlib.nullcontext():  # which holds the folder for all
+        if IS_MAIN_PROCESS and not resume:
             check_unused(folder)  # again: another process may just have finished there
         trainer = Trainer(tasks.package(task).Task(config), folder, resume=resume, init_from=init_from)
         if trainer.is_main:

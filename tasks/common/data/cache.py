@@ -3,7 +3,6 @@
 import glob
 import hashlib
 import io
-import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from encoders.base import SourceBatch
 from tasks.common.console import Advance, stage
+from tasks.common.cores import count_cores
 from tasks.common.data.folders import visible_files
 from tasks.common.user_cache import user_cache
 
@@ -151,7 +151,7 @@ def map_files(table: Dataset, function: Callable, files: Iterable[Path], kind: s
 
 def num_processes(num_rows: int) -> int | None:
     """Return the number of processes worth starting for so many rows, as ``Dataset.map`` takes it: None for one."""
-    count = min(os.cpu_count() or 1, num_rows // ROWS_PER_PROCESS)
+    count = min(count_cores(), num_rows // ROWS_PER_PROCESS)
     return count if count > 1 else None
 
 

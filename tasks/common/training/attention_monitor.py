@@ -1,7 +1,7 @@
 """Watch on the validation split what attention does while a model is trained."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from attention.alignment_metrics import diagonality, entropy, masked_mean
 from tasks.common.data.batching import Batch
@@ -15,8 +15,8 @@ class AttentionMonitor(Protocol):
     """Measures attention in every evaluation of the validation split."""
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The names of all possible measurements."""
+    def units(self) -> Mapping[str, str]:
+        """The names of all possible measurements, each with its unit; empty for a number without one."""
         ...
 
     def measure(self, model: Seq2Seq, batch: Batch) -> Mapping[str, Sequence[float]]:
@@ -35,7 +35,7 @@ class FocusMonitor:
     the context does not matter.
     """
 
-    names = ("entropy", "gate")
+    units: ClassVar[Mapping[str, str]] = {"entropy": "bits", "gate": ""}
 
     def measure(self, model: Seq2Seq, batch: Batch) -> dict[str, list[float]]:
         aligned = model.align(batch)
@@ -56,7 +56,7 @@ class DiagonalityMonitor:
     Attention that has not found the order of the source after some epochs hardly finds it later.
     """
 
-    names = ("diagonality",)
+    units: ClassVar[Mapping[str, str]] = {"diagonality": ""}
 
     def measure(self, model: Seq2Seq, batch: Batch) -> dict[str, list[float]]:
         aligned = model.align(batch)

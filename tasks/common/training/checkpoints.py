@@ -92,7 +92,7 @@ class BestCheckpoints:
     """The weights of the best evaluations, kept on disk until they are averaged.
 
     ``entries`` is changed in place: it is saved with the training's progress, so that a resumed run has the same ones.
-    Entries without a file are dropped: their run was finished, averaged, and then trained further.
+    Entries whose file has been removed are dropped.
     """
 
     def __init__(self, folder: Path, entries: list[list[int | float]], limit: int):
@@ -134,10 +134,6 @@ class BestCheckpoints:
             for name, tensor in load_file(file).items():
                 total[name] += tensor
         return {name: (tensor / len(files)).float() for name, tensor in total.items()}
-
-    def clear(self) -> None:
-        for file in self.folder.glob("*.safetensors"):
-            file.unlink()
 
 
 class MetricsLog:

@@ -22,7 +22,8 @@ class TrainConfig:
     encoder_lr: float = 0.0
     """Learning rate of a pretrained encoder (0: it is frozen, and its outputs are computed once and cached)."""
     unfreeze_at: int = 0
-    """Steps for which a fine-tuned encoder stays frozen; its learning rate then rises over as many steps."""
+    """Steps for which a fine-tuned encoder stays frozen, at most a tenth of all steps; its learning rate then rises
+    over as many."""
     weight_decay: float = 1e-4
     max_grad_norm: float = 1.0
     """Clip gradients to this norm (0: no clipping)."""

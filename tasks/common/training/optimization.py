@@ -5,7 +5,7 @@ from torch import nn
 
 from encoders.pretrained.base import PretrainedFrontend
 from tasks.common.training.config import TrainConfig
-from tasks.common.training.schedules import learning_rate
+from tasks.common.training.schedules import freezing_length, learning_rate
 
 
 def pretrained_modules(model: nn.Module) -> list[PretrainedFrontend]:
@@ -48,8 +48,8 @@ def set_learning_rates(
 ) -> None:
     """Set the learning rate of each parameter group for a step, and freeze pretrained modules while theirs is zero.
 
-    Gradual unfreezing (Howard & Ruder 2018): for ``unfreeze_at`` steps only the rest of the model is trained; then the
-    learning rate of the pretrained encoder rises from zero over as many steps again, so that it forgets nothing.
+    Gradual unfreezing (Howard & Ruder 2018): for ``freezing_length`` steps only the rest of the model is trained; then
+    the learning rate of the pretrained encoder rises from zero over as many steps again, so that it forgets nothing.
 
     Args:
         model: The model, whose pretrained modules are frozen or not.
@@ -60,8 +60,9 @@ def set_learning_rates(
         num_lr_drops: The number of plateaus so far.
     """
     rate = learning_rate(config, step, num_steps, num_lr_drops)
-    thawed = step - config.unfreeze_at
-    warmup = min(1.0, (thawed + 1) / config.unfreeze_at) if config.unfreeze_at else 1.0
+    num_frozen = freezing_length(config, num_steps)
+    thawed = step - num_frozen
+    warmup = min(1.0, (thawed + 1) / num_frozen) if num_frozen else 1.0
     encoder_rate = rate * config.encoder_lr / config.lr * warmup if thawed >= 0 else 0.0
     for frontend in pretrained_modules(model):
         frontend.set_frozen(encoder_rate == 0.0)

@@ -1,117 +1,112 @@
-"""The length of a training that is given in minutes, planned in updates from the measured speed.
+"""The length of a training: what the loop asks about it, and the answers for one that is given in epochs.
 
-Schedules are functions of the update and of the number of planned updates. So minutes are turned into updates, and what
-follows is the same as for a training that is given in epochs.
+Schedules are functions of the update and of the number of planned updates, however the length was given.
 """
 
-import math
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from typing import Any
 
 from tasks.common.training.config import TrainConfig
-
-NUM_EVALUATIONS = 8
-EVALUATION_SHARE = 0.2  # at most, of the time; what a single evaluation takes beyond that is added to it
-
-FIRST_TIMED = 2  # updates before the first one that is timed, which are slower
-TIMED_SHARE = 0.02  # of the time: the least for which the speed is measured
-SMOOTHING = 0.5  # weight of the latest measurement
+from tasks.common.training.progress import Progress
+from tasks.common.training.schedules import freezing_length, warmup_length
 
 
-@dataclass
-class TimePlan:
-    """The plan of a training that is given in minutes; saved with its progress, so a resumed run keeps to it.
-
-    The time is that of ``Progress.seconds``, evaluations included. The plan is remade whenever the speed has been
-    measured again, until the last update.
+class Plan(ABC):
+    """The length of a training, and when it is evaluated.
 
     Attributes:
-        minutes: The length that the plan was made for; 0 before there is a plan.
-        num_steps: The planned updates; 0 before the speed has been measured.
-        next_evaluation: The update after which the next evaluation is due.
-        eval_steps: Updates between evaluations.
-        seconds_per_step: The time of an update without evaluations; 0 before it has been measured.
-        seconds_per_evaluation: The time of the last evaluation; 0 before the first one.
-        timed_step: The update after which the current measurement began.
-        timed_at: The seconds of training at its beginning.
+        flag: The flag that sets the length.
     """
 
-    minutes: float = 0.0
-    num_steps: int = 0
-    next_evaluation: int = 0
-    eval_steps: int = 0
-    seconds_per_step: float = 0.0
-    seconds_per_evaluation: float = 0.0
-    timed_step: int = 0
-    timed_at: float = 0.0
+    flag: str
 
-    def step_done(self, step: int, seconds: float, config: TrainConfig) -> None:
-        """Time the updates, and make the plan where enough of them have been timed.
+    @property
+    @abstractmethod
+    def num_steps(self) -> int:
+        """The planned updates; 0 before they are known."""
 
-        Args:
-            step: The updates so far.
-            seconds: The time of training so far.
-            config: The settings, which hold the length of training and may hold the updates between evaluations.
-        """
-        timed_s, shortest_s = seconds - self.timed_at, TIMED_SHARE * 60 * config.max_minutes
-        if step == FIRST_TIMED and timed_s < shortest_s:
-            self.timed_step, self.timed_at = step, seconds
-        elif timed_s >= shortest_s and not self.is_over(step):
-            measured = timed_s / (step - self.timed_step)
-            weight = SMOOTHING if self.seconds_per_step else 1.0
-            self.seconds_per_step += weight * (measured - self.seconds_per_step)
-            self.timed_step, self.timed_at = step, seconds
-            self.make(step, seconds, config, plans_evaluations=not self.num_steps)
+    @property
+    @abstractmethod
+    def length(self) -> str:
+        """The length as it was given, with its unit."""
 
-    def evaluation_done(self, step: int, evaluation_s: float, seconds: float, config: TrainConfig) -> None:
-        """Note the time of an evaluation, and plan the next one; after the last one there is nothing to plan.
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """A line on what is planned."""
 
-        Args:
-            step: The updates so far.
-            evaluation_s: The time of the evaluation.
-            seconds: The time of training so far.
-            config: The settings.
-        """
-        if not self.is_over(step):
-            self.seconds_per_evaluation = evaluation_s
-            self.restart(step, seconds, config)
+    @abstractmethod
+    def is_over(self, progress: Progress) -> bool:
+        """Tell whether the training has its length."""
 
-    def restart(self, step: int, seconds: float, config: TrainConfig) -> None:
-        """Plan the rest of training anew, from an update after which nothing is being timed."""
-        self.timed_step, self.timed_at = step, seconds
-        if self.seconds_per_step:
-            self.make(step, seconds, config, plans_evaluations=True)
+    @abstractmethod
+    def is_evaluation_due(self, progress: Progress) -> bool:
+        """Tell whether an evaluation is due after this update; another one ends the training."""
 
-    def make(self, step: int, seconds: float, config: TrainConfig, *, plans_evaluations: bool) -> None:
-        """Plan the rest of the time, whose last part is an evaluation.
+    @abstractmethod
+    def step_done(self, progress: Progress) -> str | None:
+        """Note that an update was made. Return a message where there is something to tell."""
 
-        Args:
-            step: The updates so far.
-            seconds: The time of training so far.
-            config: The settings.
-            plans_evaluations: Whether the next evaluation is planned too.
-        """
-        limit_s = 60 * config.max_minutes
-        left_s = max(0.0, limit_s - seconds)
-        num_evaluations = max(1, round(NUM_EVALUATIONS * left_s / limit_s))
-        evaluations_s = EVALUATION_SHARE * left_s
-        evaluation_s = self.seconds_per_evaluation or evaluations_s / num_evaluations
-        if config.eval_steps:
-            num_left = left_s / (self.seconds_per_step + evaluation_s / config.eval_steps)
-        else:
-            if evaluation_s:
-                num_evaluations = max(1, min(num_evaluations, int(evaluations_s / evaluation_s)))
-            reserved_s = min(EVALUATION_SHARE * limit_s, num_evaluations * evaluation_s)
-            num_left = (left_s - reserved_s) / self.seconds_per_step
-        self.minutes = config.max_minutes
-        self.num_steps = step + max(0, round(num_left))
-        if plans_evaluations:
-            self.eval_steps = config.eval_steps or max(1, math.ceil((self.num_steps - step) / num_evaluations))
-            self.next_evaluation = step + self.eval_steps
+    @abstractmethod
+    def evaluation_done(self, progress: Progress, seconds: float) -> None:
+        """Note that an evaluation was made, and the seconds it took, which ``progress`` has counted."""
 
-    def is_over(self, step: int) -> bool:
-        """Tell whether the planned updates are done."""
-        return 0 < self.num_steps <= step
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed training must know, for ``Progress.plan``."""
 
-    def is_evaluation_due(self, step: int) -> bool:
-        """Tell whether an evaluation is planned after this update; not shortly before the end, where there is one."""
-        return 0 < self.next_evaluation <= step <= self.num_steps - self.eval_steps // 2
+
+class EpochPlan(Plan):
+    """The plan of a training that is given in epochs, with an evaluation after each of them."""
+
+    flag = "--train.epochs"
+
+    def __init__(self, config: TrainConfig, steps_per_epoch: int):
+        """``steps_per_epoch``: The updates of the first epoch; those of others may differ by a few."""
+        self.config = config
+        self.steps_per_epoch = steps_per_epoch
+
+    @property
+    def num_steps(self) -> int:
+        return self.steps_per_epoch * self.config.epochs
+
+    @property
+    def length(self) -> str:
+        return f"{self.config.epochs} epochs"
+
+    @property
+    def description(self) -> str:
+        every = f"every {self.config.eval_steps:,} updates and " if self.config.eval_steps else ""
+        return describe_updates(self.config, self.num_steps, self.length, f"{every}after each epoch")
+
+    def is_over(self, progress: Progress) -> bool:
+        return progress.epoch >= self.config.epochs
+
+    def is_evaluation_due(self, progress: Progress) -> bool:
+        return progress.batches_done == 0 or is_multiple(progress.step, self.config.eval_steps)
+
+    def step_done(self, progress: Progress) -> None: ...
+
+    def evaluation_done(self, progress: Progress, seconds: float) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+
+def describe_updates(config: TrainConfig, num_steps: int, length: str, evaluations: str) -> str:
+    """Describe the planned updates, and what depends on their number.
+
+    Args:
+        config: The settings.
+        num_steps: The planned updates.
+        length: The length of training.
+        evaluations: When there are evaluations.
+    """
+    warmup, frozen = warmup_length(config, num_steps), freezing_length(config, num_steps)
+    thaw = f"the encoder frozen for {frozen:,}, " if frozen else ""
+    return f"planned: {num_steps:,} updates in {length}, warm-up {warmup:,}, {thaw}evaluation {evaluations}"
+
+
+def is_multiple(step: int, every: int) -> bool:
+    """Tell whether a step is one of those that are ``every`` steps apart; 0 for none."""
+    return every > 0 and step % every == 0

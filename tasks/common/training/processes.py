@@ -6,6 +6,7 @@ from typing import cast
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from tasks.common.device import find_device
@@ -50,6 +51,10 @@ class Processes:
         dtype = torch.float64 if isinstance(value, float) else torch.long
         own = torch.tensor([value], dtype=dtype, device=self.device)
         return cast(Tensor, self.accelerator.gather(own)).tolist()
+
+    def concatenate(self, values: list[int]) -> list[int]:
+        """Return the lists of all processes as one."""
+        return values if self.count == 1 else gather_object(values)
 
     def sum(self, value: int | float) -> int | float:
         """Return the sum of the values of all processes."""

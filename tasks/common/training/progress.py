@@ -1,12 +1,9 @@
-"""The state of the training loop, and the batches of a step."""
+"""The state of the training loop."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.common.data.batching import Batch
-from tasks.common.training.plan import TimePlan
-
-StepRows = list[tuple[int, list[int]]]  # of each batch of a step, over all processes: position in the epoch, rows
+from tasks.common.training.selection import Rank
 
 
 @dataclass
@@ -22,35 +19,46 @@ class Progress:
     tokens: int = 0  # of all processes, since the last evaluation
     evaluated_at: float = 0.0  # seconds at the end of the last evaluation
     scaler: dict[str, Any] = field(default_factory=dict)  # state of the gradient scaler, for float16
-    best_rank: list[int | float] = field(default_factory=list)  # of selection.py; empty before the first evaluation
+    best_rank: list[int | float] = field(default_factory=list)  # that of best.safetensors; empty before there is one
     evals_since_best: int = 0
     num_lr_drops: int = 0  # reductions of the learning rate on plateaus
     num_log_lines: int = 0  # of metrics.jsonl
     best_checkpoints: list[list[int | float]] = field(default_factory=list)  # rank and step of each
-    plan: TimePlan = field(default_factory=TimePlan)  # of a training that is given in minutes
+    plan: dict[str, Any] = field(default_factory=dict)  # state of the plan
+    is_finished: bool = False  # the best checkpoints have been averaged, and all files of the run been written
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Progress":
-        """Restore the state from its JSON form."""
-        others = {name: value for name, value in values.items() if name != "plan"}
-        return cls(**others, plan=TimePlan(**values["plan"]))
+    def step_done(self, loss: float, nll: float, tokens: int, num_batches: int, *, ends_epoch: bool) -> None:
+        """Count a step.
 
+        Args:
+            loss: The loss of this process, summed over its tokens.
+            nll: Their negative log-likelihood in nats, summed likewise.
+            tokens: The target tokens of all processes.
+            num_batches: The batches of all processes.
+            ends_epoch: Whether it is the last step of its epoch.
+        """
+        self.step += 1
+        self.loss, self.nll, self.tokens = self.loss + loss, self.nll + nll, self.tokens + tokens
+        self.epoch, self.batches_done = (
+            (self.epoch + 1, 0) if ends_epoch else (self.epoch, self.batches_done + num_batches)
+        )
 
-@dataclass(frozen=True)
-class StepBatches:
-    """The batches of this process in one step.
+    def evaluation_done(self, rank: Rank, plateau_patience: int) -> bool:
+        """Count an evaluation.
 
-    Attributes:
-        batches: The batches, at least one.
-        is_dummy: True if the last, incomplete step of an epoch has no batch for this process. Since every process must
-            take part in the gradient synchronization, it computes a batch of another process, with zero loss.
-        num_batches: The number of batches of all processes.
-    """
+        Args:
+            rank: Its rank.
+            plateau_patience: The evaluations without improvement before the learning rate is reduced.
 
-    batches: list[Batch]
-    is_dummy: bool
-    num_batches: int
-
-    @property
-    def num_tokens(self) -> int:
-        return 0 if self.is_dummy else sum(batch.num_target_tokens for batch in self.batches)
+        Returns:
+            Whether it is the best one so far.
+        """
+        self.loss, self.nll, self.tokens = 0.0, 0.0, 0
+        self.num_log_lines += 1
+        is_best = not self.best_rank or rank > tuple(self.best_rank)
+        if is_best:
+            self.best_rank, self.evals_since_best = [*rank], 0
+        else:
+            self.evals_since_best += 1
+            self.num_lr_drops += self.evals_since_best % (plateau_patience + 1) == 0
+        return is_best

@@ -6,8 +6,21 @@ from tasks.common.training.config import TrainConfig
 
 
 def warmup_length(config: TrainConfig, num_steps: int) -> int:
-    """Return the steps of the warm-up: at most a tenth of the planned ones, of which 0 means that there is no plan."""
-    return min(config.warmup_steps, num_steps // 10) if num_steps else config.warmup_steps
+    """Return the steps of the warm-up, of ``num_steps`` planned ones (0: not yet planned)."""
+    return at_most_a_tenth(config.warmup_steps, num_steps)
+
+
+def freezing_length(config: TrainConfig, num_steps: int) -> int:
+    """Return the steps before a fine-tuned encoder is trained too, of ``num_steps`` planned ones (0: not yet planned).
+
+    Its learning rate then rises over as many.
+    """
+    return at_most_a_tenth(config.unfreeze_at, num_steps) if config.encoder_lr else 0
+
+
+def at_most_a_tenth(length: int, num_steps: int) -> int:
+    """Limit the steps of a beginning to a tenth of all, so that a short training does not end in it."""
+    return min(length, num_steps // 10) if num_steps else length
 
 
 def learning_rate(config: TrainConfig, step: int, num_steps: int, num_lr_drops: int) -> float:

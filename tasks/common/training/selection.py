@@ -7,7 +7,7 @@ once the output fits its own sources better than it fits those of others, signif
 
 from collections.abc import Sequence
 
-from tasks.common.metrics.base import Metric, SelectionMetric
+from tasks.common.metrics.base import Metric, SelectionMetric, SentenceStats
 from tasks.common.metrics.bootstrap import Bootstrap
 
 SIGNIFICANCE = 0.05
@@ -33,15 +33,22 @@ def rank_evaluation(scores: dict[str, float], selection: SelectionMetric, is_abo
     return True, score if selection.higher_is_better else -score
 
 
-def is_above_chance(metric: Metric, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> bool:
+def is_above_chance(
+    metric: Metric, own: SentenceStats, hypotheses: Sequence[str], references: Sequence[Sequence[str]]
+) -> bool:
     """Test whether hypotheses score better than the same hypotheses for other sources: significantly and visibly.
 
     Each source gets the hypothesis of the one half of the split away, since neighbors may be alike: sentences of a
     text, or recordings of a speaker.
+
+    Args:
+        metric: The metric.
+        own: Its statistics of the hypotheses.
+        hypotheses: A hypothesis for each source.
+        references: The references of each source.
     """
     half = len(hypotheses) // 2
-    others = [*hypotheses[half:], *hypotheses[:half]]
-    own, other = (metric.sufficient_stats(texts, references) for texts in (hypotheses, others))
+    other = metric.sufficient_stats([*hypotheses[half:], *hypotheses[:half]], references)
     result = Bootstrap(len(hypotheses), NUM_SAMPLES).compare(metric, own, other)
     gain = result["difference"] if metric.higher_is_better else -result["difference"]
     return gain >= MIN_GAIN and result["p"] < SIGNIFICANCE

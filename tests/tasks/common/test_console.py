@@ -1,12 +1,18 @@
 """Progress is a bar on a terminal and one line elsewhere, always on standard error; a warning is said once."""
 
 import io
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from tasks.common import console as module
 from tasks.common.console import stage, warn_once
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -41,11 +47,24 @@ def test_without_a_terminal_a_long_stage_is_one_line_and_a_short_one_is_silent(m
     assert capsys.readouterr() == ("", "reading (3,000) ...\n")
 
 
-def test_only_the_main_process_shows_progress(terminal, monkeypatch):
-    monkeypatch.setenv("RANK", "1")
-    with stage("reading", 3) as advance:
-        advance(3)
-    assert terminal.getvalue() == ""
+@pytest.mark.parametrize("rank, expected", [("0", "a note\na warning\n"), ("1", "")])
+def test_only_the_main_one_of_several_processes_writes(rank, expected):
+    code = """
+from tasks.common import console as module
+module.DELAY_S = 0.0
+with module.silence():
+    module.console.print("silenced")
+module.console.print("a note")
+module.warn_once("a warning")
+module.console._force_terminal = True
+with module.stage("reading", 3) as advance:
+    advance(3)
+"""
+    finished = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"RANK": rank}, capture_output=True, text=True
+    )
+    assert finished.returncode == 0
+    assert finished.stderr.startswith(expected) and bool(finished.stderr) == bool(expected)
 
 
 def test_a_warning_is_said_once(capsys):

@@ -6,7 +6,6 @@ import functools
 import io
 import itertools
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from matplotlib.image import imread
 
 from decoders.config import SearchConfig, TransformerDecoderConfig
 from tasks import run
+from tasks.common.cli import side_by_side
 from tasks.common.cli import train as train_module
 from tasks.common.cli.arguments import parse
 from tasks.common.cli.compare import parse_compare
@@ -274,7 +274,9 @@ def test_a_run_folder_whose_name_is_not_utf8_is_refused():
 
 @pytest.mark.parametrize("place", [[], ["--run", "runs/demo"]], ids=["default place", "named place"])
 def test_the_demo_prints_a_table_and_plots_a_gallery(place, capsys, monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # another process would not see the small toy world of these tests
+    monkeypatch.setattr(
+        side_by_side, "count_cores", lambda: 1
+    )  # others would not see the small toy world of these tests
     run.main(["demo", "--preset", "tiny", *place])
     out = capsys.readouterr().out
     assert re.search(r"translation.*\b24\b.*bleu \d", out) and "image_captioning" in out and "cider" in out

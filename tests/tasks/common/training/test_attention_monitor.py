@@ -27,7 +27,7 @@ def test_the_gate_is_measured_where_there_is_one(attention_order):
     model.decoder.context_gate.weight.zero_()
     model.decoder.context_gate.bias.fill_(-2.0)
     measured = FocusMonitor().measure(model, batch)
-    assert set(measured) == set(FocusMonitor.names)
+    assert set(measured) == set(FocusMonitor.units)
     assert measured["gate"] == pytest.approx([torch.tensor(-2.0).sigmoid().item()] * 3)
     assert len(measured["entropy"]) == 3 and all(0 < value <= 6 for value in measured["entropy"])  # of 64 regions
     assert set(FocusMonitor().measure(tiny_task().build_model(), batch)) == {"entropy"}

@@ -108,6 +108,18 @@ def test_pretrained_weights_are_not_initialized_and_have_a_learning_rate_of_thei
         assert backbone.is_frozen == (rate == 0.0)
 
 
+def test_a_training_that_is_shorter_than_the_freezing_fine_tunes_too(task):
+    model = task.build_model()
+    (backbone,) = pretrained_modules(model)
+    config = TrainConfig(lr=1e-2, encoder_lr=1e-3, unfreeze_at=1000, schedule="constant")
+    optimizer = build_optimizer(model, config)
+    for num_steps, step, rate in ((200, 19, 0.0), (200, 20, 5e-5), (200, 39, 1e-3), (0, 500, 0.0)):
+        set_learning_rates(model, optimizer, config, step, num_steps, 0)
+        rates = [group["lr"] for group in optimizer.param_groups if group["pretrained"]]
+        assert rates == pytest.approx([rate] * len(rates))
+        assert backbone.is_frozen == (rate == 0.0)
+
+
 def test_without_a_learning_rate_pretrained_weights_are_not_optimized(task):
     model = task.build_model()
     optimized = {

@@ -2,10 +2,16 @@
 
 import pytest
 
-from tasks.common.metrics.base import SelectionMetric
+from tasks.common.metrics.base import Metric, SelectionMetric
 from tasks.common.metrics.speech import word_error_metrics
 from tasks.common.metrics.translation import translation_metrics
-from tasks.common.training.selection import is_above_chance, rank_evaluation
+from tasks.common.training import selection
+from tasks.common.training.selection import rank_evaluation
+
+
+def is_above_chance(metric: Metric, hypotheses: list[str], references: list[list[str]]) -> bool:
+    return selection.is_above_chance(metric, metric.sufficient_stats(hypotheses, references), hypotheses, references)
+
 
 BLEU, WER = translation_metrics("en")[0], word_error_metrics(str, "none")[0]
 NAMES = ["ann", "ben", "cid", "dan", "eve", "fay", "gus", "hal", "ida", "jon", "kim", "leo"]

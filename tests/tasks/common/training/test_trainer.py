@@ -19,6 +19,9 @@ from safetensors.torch import load_file
 
 from tasks.common.data.batching import BatchConfig
 from tasks.common.errors import UsageError
+from tasks.common.inference.domain import Domain
+from tasks.common.training import validation
+from tasks.common.training.attention_monitor import FocusMonitor
 from tasks.common.training.config import TrainConfig
 from tasks.common.training.trainer import Trainer
 from tasks.toy_world.scenes import text_pairs
@@ -160,7 +163,8 @@ def test_a_process_stops_when_the_loss_of_another_one_is_not_finite(
     trainer = Trainer(small_task(), tmp_path, resume=False)
     trainer.check_finite(1.0, [])
     monkeypatch.setattr(trainer.processes, "gather", lambda own: [own, value])
-    with pytest.raises(UsageError, match="the loss of another process became nan or infinite"):
+    monkeypatch.setattr(trainer.processes, "concatenate", lambda own: [*own, 7, 3])
+    with pytest.raises(UsageError, match=rf"the loss became {value} on the training rows 3, 7; check"):
         trainer.check_finite(1.0, [])
 
 
@@ -185,8 +189,10 @@ def test_minutes_set_the_length_of_training_and_its_annealing_and_evaluations(
     assert 4 <= len(logged) <= 9 and logged[-1]["step"] == trainer.progress.step > 4 * 20
     assert trainer.progress.seconds == pytest.approx(100, abs=3)
     output = " ".join(capfd.readouterr().err.split())
-    assert re.search(r"planned: \d+ updates in about 1\.66667 minutes, warm-up [89], evaluation every 1\d ", output)
-    assert "its 1.66667 minutes are over; to train further, use --resume with more --train.max-minutes" in output
+    assert re.search(
+        r"planned: \d+ updates in about 1\.66667 minutes, warm-up [89], evaluation every 1\d updates ", output
+    )
+    assert "it was trained for 1.66667 minutes; to train further, use --resume with more --train.max-minutes" in output
 
 
 @pytest.mark.usefixtures("ticking")
@@ -195,12 +201,12 @@ def test_a_resumed_run_keeps_to_its_plan_unless_its_minutes_change(small_task: C
         return Trainer(small_task(schedule="cosine", max_minutes=minutes), tmp_path, resume=resume)
 
     stopped = trainer(100 / 60, resume=False)
-    stopped.evaluate = lambda num_batches: os.kill(os.getpid(), signal.SIGTERM)
+    stopped.evaluate = lambda: os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(SystemExit):
         stopped.run()
     resumed = trainer(100 / 60, resume=True)
-    assert resumed.progress.plan == stopped.progress.plan
-    assert 0 < resumed.progress.step < resumed.progress.plan.num_steps
+    assert resumed.plan.state_dict() == stopped.plan.state_dict()
+    assert 0 < resumed.progress.step < resumed.plan.num_steps
     resumed.run()
     assert resumed.progress.seconds == pytest.approx(100, abs=3)
     further = trainer(150 / 60, resume=True)
@@ -224,16 +230,19 @@ def test_a_run_that_patience_has_ended_says_so_and_which_flag_trains_further(
 
 
 def test_the_likelihood_selects_the_checkpoint_while_the_metric_is_noise(
-    small_task: Callable[..., Task], tmp_path: Path
+    small_task: Callable[..., Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
-    trainer = Trainer(small_task(), tmp_path, resume=False)
-    noise = [({"bleu": 0.2, "nll": 7.45}, (False, -7.45)), ({"bleu": 0.1, "nll": 6.81}, (False, -6.81))]
-    for step, evaluation in enumerate(noise, start=1):
-        trainer.progress.step = step
-        trainer.validate = lambda evaluation=evaluation: evaluation
-        trainer.evaluate(num_batches=20)
-    assert trainer.progress.best_rank == [False, -6.81]
-    assert trainer.progress.evals_since_best == 0
+    trainer = Trainer(small_task(eval_steps=5), tmp_path, resume=False)
+    references = [sentence for (sentence,) in trainer.validation.examples["references"]]
+    shifted = [*references[30:], *references[:30]]
+    outputs = iter([[references[0]] * 60, ["a"] * 60, references, shifted])
+    monkeypatch.setattr(validation, "generate_texts", lambda *arguments: next(outputs))
+    trainer.run()
+    scores = [record["validation"] for record in records(tmp_path)]
+    assert scores[0]["bleu"] > scores[1]["bleu"]
+    assert all(later["nll"] < earlier["nll"] for earlier, later in itertools.pairwise(scores))
+    best = re.findall(r"step (\d+) of .* \(best (\w+)\)", capfd.readouterr().err)
+    assert best == [("5", "nll"), ("10", "nll"), ("15", "bleu")]
 
 
 def test_more_workers_than_cores_are_refused(small_task: Callable[..., Task], tmp_path: Path):
@@ -253,14 +262,14 @@ def test_training_stops_early_and_the_learning_rate_falls_on_a_plateau(small_tas
 def test_the_best_checkpoints_are_averaged_when_that_is_better(small_task: Callable[..., Task], tmp_path: Path):
     trainer = Trainer(small_task(epochs=2, average_checkpoints=2, eval_steps=10), tmp_path, resume=False)
     trainer.run()
-    assert len(trainer.progress.best_checkpoints) == 2
+    assert trainer.progress.best_checkpoints == []
     assert not list((tmp_path / "checkpoints").iterdir())
     trainer.task.load_state_dict(json.loads((tmp_path / "vocabulary.json").read_text(encoding="utf-8")))
     model = trainer.task.build_model()
     missing = model.load_state_dict(load_file(tmp_path / "best.safetensors"), strict=False)
     assert not missing.unexpected_keys
     trainer.model.load_state_dict(model.state_dict())
-    _, rank = trainer.validate()
+    _, rank = trainer.validation.score(trainer.model)
     assert rank >= (trainer.progress.best_rank[0], trainer.progress.best_rank[1] - 1e-6)
 
 
@@ -274,14 +283,74 @@ def test_a_finished_run_that_is_trained_further_averages_what_is_new(
     assert [record["step"] for record in records(tmp_path)] == [10, 20, 30, 40]
 
 
+def test_an_average_that_was_kept_is_replaced_only_by_what_is_better(small_task: Callable[..., Task], tmp_path: Path):
+    def train(epochs: int, ranks: list[float], *, resume: bool) -> Trainer:
+        task = small_task(epochs=epochs, average_checkpoints=2, early_stopping_patience=0)
+        trainer = Trainer(task, tmp_path, resume=resume)
+        scores = iter(ranks)  # of the evaluations and, at the end, of the average
+        trainer.validation.score = lambda model: ({"nll": -(rank := next(scores))}, (False, rank))
+        trainer.run()
+        return trainer
+
+    trainer = train(2, [-5.0, -4.0, -3.0], resume=False)
+    average = load_file(tmp_path / "best.safetensors")
+    state = load_file(tmp_path / "last" / "training.safetensors")
+    name, last = next((name, weight) for name, weight in trainer.model.named_parameters() if weight.dim() > 1)
+    assert not torch.equal(average[name], last)
+    assert torch.equal(state[f"model.{name}"], last)  # training goes on from its own weights
+    train(4, [-3.5, -3.4, -3.2], resume=True)
+    assert torch.equal(load_file(tmp_path / "best.safetensors")[name], average[name])
+    train(5, [-2.0], resume=True)
+    assert not torch.equal(load_file(tmp_path / "best.safetensors")[name], average[name])
+
+
+def test_a_run_that_is_killed_at_its_end_is_finished_when_it_is_resumed(
+    small_task: Callable[..., Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for average in (0, 2):
+        folder, flags = tmp_path / str(average), {"average_checkpoints": average, "eval_steps": 10}
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Domain, "measure", interrupt)
+            Trainer(small_task(**flags), folder, resume=False).run()
+        assert not (folder / "domain.json").exists()
+        Trainer(small_task(**flags), folder, resume=True).run()
+        assert (folder / "domain.json").is_file()
+        assert "nothing to resume" not in capfd.readouterr().err
+        Trainer(small_task(**flags), folder, resume=True).run()
+        assert "nothing to resume" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_run_that_was_stopped_before_its_first_evaluation_can_end_there(
+    small_task: Callable[..., Task], tmp_path: Path
+):
+    stopped = Trainer(small_task(max_minutes=1000 / 60), tmp_path, resume=False)
+    update = stopped.update_parameters
+    stopped.update_parameters = lambda: (
+        update() or (os.kill(os.getpid(), signal.SIGTERM) if stopped.progress.step == 59 else None)
+    )
+    with pytest.raises(SystemExit):
+        stopped.run()
+    assert not (tmp_path / "best.safetensors").exists()
+    Trainer(small_task(max_minutes=30 / 60), tmp_path, resume=True).run()
+    assert [record["step"] for record in records(tmp_path)] == [60]
+    assert (tmp_path / "best.safetensors").is_file() and (tmp_path / "domain.json").is_file()
+
+
 def test_examples_beyond_the_limits_are_skipped_and_a_limit_that_skips_all_is_refused(
     small_task: Callable[..., Task], tmp_path: Path
 ):
     task = small_task()
     limited = dataclasses.replace(task.config, batch=BatchConfig(max_sources=60, max_target_length=12))
     trainer = Trainer(Task(limited), tmp_path / "short", resume=False)
-    assert 0 < trainer.sampler.num_skipped < 1200
-    assert max(max(trainer.sampler.lengths[row]) for batch in trainer.sampler.epoch(0) for row in batch) == 12
+    assert 0 < trainer.batches.sampler.num_skipped < 1200
+    assert (
+        max(max(trainer.batches.sampler.lengths[row]) for batch in trainer.batches.sampler.epoch(0) for row in batch)
+        == 12
+    )
     nothing = dataclasses.replace(limited, batch=BatchConfig(max_target_length=1))
     with pytest.raises(UsageError, match=r"longer than batch\.max_source_length .* or batch\.max_target_length"):
         Trainer(Task(nothing), tmp_path / "nothing", resume=False)
@@ -316,6 +385,21 @@ def test_the_likelihood_is_logged_without_label_smoothing(small_task: Callable[.
     assert smoothed["nll"] < smoothed["loss"] - 0.1
     assert "loss" not in smoothed["validation"]
     assert smoothed["validation"]["nll"] == pytest.approx(smoothed["nll"], rel=0.5)
+
+
+def test_the_console_tells_the_unit_of_every_number(
+    small_task: Callable[..., Task], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    task = small_task()
+    task.attention_monitor = FocusMonitor()
+    Trainer(task, tmp_path, resume=False).run()
+    number = r"\d[\d,]*\.?\d*"
+    assert re.search(
+        rf"^epoch 1  step 20 of 20  loss {number} nats/token  nll {number} nats/token  {number} target tokens/s  "
+        rf"validation: bleu {number}  bleu_lowercase {number}  chrf {number}  nll {number} nats/token  entropy {number} bits  \(best nll\)$",
+        capfd.readouterr().err,
+        re.MULTILINE,
+    )
 
 
 def test_tensorboard_records_what_the_log_records(small_task: Callable[..., Task], tmp_path: Path):

@@ -1,0 +1,99 @@
+"""The batches of each step of training: their order, and the share of each process."""
+
+import functools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import datasets
+from torch.utils.data import DataLoader
+
+from tasks.common.data.batching import Batch, BatchDataset, BatchSampler
+from tasks.common.errors import UsageError
+from tasks.common.task import Task
+from tasks.common.training.logging import init_worker
+from tasks.common.training.processes import Processes
+
+
+@dataclass(frozen=True)
+class StepBatches:
+    """The batches of this process in one step.
+
+    Attributes:
+        batches: The batches, at least one.
+        is_dummy: True if the last, incomplete step of an epoch has no batch for this process. Since every process must
+            take part in the gradient synchronization, it computes a batch of another process, with zero loss.
+        num_batches: The number of batches of all processes.
+        ends_epoch: Whether it is the last step of its epoch.
+    """
+
+    batches: list[Batch]
+    is_dummy: bool
+    num_batches: int
+    ends_epoch: bool
+
+    @property
+    def num_tokens(self) -> int:
+        return 0 if self.is_dummy else sum(batch.num_target_tokens for batch in self.batches)
+
+
+class TrainingBatches:
+    """The training examples, divided into batches, steps and epochs.
+
+    A step is ``train.grad_accum_steps`` batches for each process; the last step of an epoch may have fewer.
+    """
+
+    def __init__(self, task: Task, examples: datasets.Dataset, processes: Processes):
+        """Choose the examples to train on.
+
+        Raises:
+            UsageError: if all of them are too long.
+        """
+        self.task, self.examples, self.processes = task, examples, processes
+        self.config = task.config.train
+        self.step_size = self.config.grad_accum_steps * processes.count
+        batch = task.config.batch
+        self.sampler = BatchSampler(
+            task.example_lengths(examples),
+            batch,
+            self.config.seed,
+            num_targets=task.num_targets(examples, training=True),
+            drop_too_long=True,
+        )
+        if len(self.sampler.rows) == 0:
+            raise UsageError(
+                f"all {len(examples)} training examples are longer than batch.max_source_length "
+                f"({batch.max_source_length}) or batch.max_target_length ({batch.max_target_length})"
+            )
+        self.epoch = functools.lru_cache(maxsize=1)(self.sampler.epoch)  # each evaluation asks for it again
+
+    def count_steps(self, epoch: int, batches_done: int = 0) -> int:
+        """Count the steps of an epoch, or the remaining ones after some of its batches."""
+        return math.ceil((len(self.epoch(epoch)) - batches_done) / self.step_size)
+
+    def epochs_done(self, epoch: int, batches_done: int) -> float:
+        """Return the length of training in epochs, the fraction of the current one included."""
+        return epoch + batches_done / len(self.epoch(epoch))
+
+    def load(self, epoch: int, batches_done: int) -> Iterator[StepBatches]:
+        """Collate this process's batches of each remaining step of an epoch, in worker processes if there are any.
+
+        Args:
+            epoch: The number of the epoch, from 0.
+            batches_done: The batches of its steps so far.
+        """
+        left = list(enumerate(self.epoch(epoch)))[batches_done:]
+        steps = [left[start : start + self.step_size] for start in range(0, len(left), self.step_size)]
+        shares = [step[self.processes.rank :: self.processes.count] for step in steps]
+        batches = [batch for step, share in zip(steps, shares, strict=True) for batch in share or step[:1]]
+        loader = iter(
+            DataLoader(
+                BatchDataset(self.task, self.examples, batches, seed=self.config.seed, epoch=epoch),
+                batch_size=None,
+                num_workers=self.config.num_workers,
+                worker_init_fn=init_worker,
+            )
+        )
+        for step, share in zip(steps, shares, strict=True):
+            loaded = [next(loader) for _ in share or step[:1]]
+            yield StepBatches(loaded, not share, num_batches=len(step), ends_epoch=step is steps[-1])
