@@ -1,7 +1,8 @@
 """Watch on the validation split what attention does while a model is trained."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Protocol
+from types import MappingProxyType
+from typing import Protocol
 
 from attention.alignment_metrics import diagonality, entropy, masked_mean
 from tasks.common.data.batching import Batch
@@ -35,7 +36,7 @@ class FocusMonitor:
     the context does not matter.
     """
 
-    units: ClassVar[Mapping[str, str]] = {"entropy": "bits", "gate": ""}
+    units = MappingProxyType({"entropy": "bits", "gate": ""})
 
     def measure(self, model: Seq2Seq, batch: Batch) -> dict[str, list[float]]:
         aligned = model.align(batch)
@@ -56,7 +57,7 @@ class DiagonalityMonitor:
     Attention that has not found the order of the source after some epochs hardly finds it later.
     """
 
-    units: ClassVar[Mapping[str, str]] = {"diagonality": ""}
+    units = MappingProxyType({"diagonality": ""})
 
     def measure(self, model: Seq2Seq, batch: Batch) -> dict[str, list[float]]:
         aligned = model.align(batch)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from decoders.config import supports_mps
 from tasks.common.console import console, stage
@@ -165,9 +165,9 @@ class Trainer:
                         # All processes have the same time, and so the same plan, and stop at the same step.
                         progress.step_done(loss, nll, tokens, step.num_batches, ends_epoch=step.ends_epoch)
                         progress.seconds = self.read_clock()
-                        news = plan.step_done(progress)
-                        if news:
-                            console.print(news)
+                        message = plan.step_done(progress)
+                        if message:
+                            console.print(message)
                         advance(1)
 
                         is_evaluation_due = plan.is_evaluation_due(progress)
@@ -296,36 +296,48 @@ class Trainer:
     def finish(self) -> None:
         """Average the best checkpoints, keep the average if it is better than any evaluation, and measure the domain.
 
-        Nothing is lost if this is interrupted: a resumed run does all of it again.
+        The files are written at the end, so a resumed run that was interrupted here does all of it again.
         """
-        progress, best_weights = self.progress, self.folder / "best.safetensors"
         model = copy.deepcopy(self.model)  # further training continues with the weights of self.model
-        self.processes.wait()
-        averaged = self.best_checkpoints.average()
-        if averaged is not None:
-            checkpoints.load_weights(model, averaged, self.best_checkpoints.folder)
-            _, rank = self.validation.score(model)
-            best = bool(progress.best_rank[0]), progress.best_rank[1]
-            is_better = rank > best
-            console.print(
-                f"average of {len(self.best_checkpoints.entries)} checkpoints: validation "
-                f"{self.validation.describe_rank(rank)}, best until now {self.validation.describe_rank(best)}; "
-                f"kept the {'average' if is_better else 'best until now'}"
-            )
-            if is_better:
-                progress.best_rank = [*rank]
-                if self.is_main:
-                    checkpoints.save_weights(best_weights, averaged)
+        averaged = self.average_checkpoints(model)
         if self.is_main:
-            checkpoints.load_weights(model, checkpoints.read_weights(best_weights), best_weights)
+            best = self.folder / "best.safetensors"
+            weights = checkpoints.read_weights(best) if averaged is None else averaged
+            checkpoints.load_weights(model, weights, best)
             source_lengths = [source for source, _ in self.validation.lengths]
             predictor = Predictor(self.task, [model.eval()])
-            Domain.measure(predictor, self.validation.examples["source"], source_lengths).save(self.folder)
+            domain = Domain.measure(predictor, self.validation.examples["source"], source_lengths)
+            if averaged is not None:
+                checkpoints.save_weights(best, averaged)
+            domain.save(self.folder)
         self.best_checkpoints.entries.clear()
-        progress.is_finished = True
+        self.progress.is_finished = True
         self.save()
-        console.print(f"finished after {progress.seconds / 60:.1f} minutes: {self.ending()}")
+        console.print(f"finished after {self.progress.seconds / 60:.1f} minutes: {self.ending()}")
         console.print(f"the model is in {self.folder}")
+
+    def average_checkpoints(self, model: Seq2Seq) -> dict[str, Tensor] | None:
+        """Return the average of the best checkpoints if it is better than any evaluation, else None.
+
+        Args:
+            model: The model to compute its score with, whose weights it replaces.
+        """
+        self.processes.wait()  # until the main process has written the checkpoints
+        averaged = self.best_checkpoints.average()
+        if averaged is None:
+            return None
+        checkpoints.load_weights(model, averaged, self.best_checkpoints.folder)
+        _, rank = self.validation.score(model)
+        best = bool(self.progress.best_rank[0]), self.progress.best_rank[1]
+        console.print(
+            f"average of {len(self.best_checkpoints.entries)} checkpoints: validation "
+            f"{self.validation.describe_rank(rank)}, best until now {self.validation.describe_rank(best)}; "
+            f"kept the {'average' if rank > best else 'best until now'}"
+        )
+        if rank <= best:
+            return None
+        self.progress.best_rank = [*rank]
+        return averaged
 
     def save(self) -> None:
         """Save all that a resumed run needs."""
