@@ -21,6 +21,7 @@ WORDS_ALLOWED = (  # files and packages for one modality, whose texts may say wh
     "tasks.common.captioning_task",
     "tasks.common.data.captioned_media",
     "tasks.common.data.media_folders",
+    "tasks.common.data.media_probe",
     "tasks.common.data.images",
     "tasks.common.extras",
     "tasks.common.program",

@@ -21,9 +21,10 @@ from encoders.speech import SpeechEncoder
 from tasks.audio_visual_speech.data import join_sources
 from tasks.common.config import Config
 from tasks.common.data.cache import pack_array, unpack_array
-from tasks.common.data.captioned_media import file_content, probe_media
 from tasks.common.data.containers import Note
 from tasks.common.data.inputs import InputSegment, parse_file_inputs
+from tasks.common.data.media_files import file_content
+from tasks.common.data.media_probe import probe_media
 from tasks.common.errors import UsageError
 from tasks.common.inference.loading import load_config
 from tasks.common.metrics.speech import word_error_metrics
@@ -150,7 +151,6 @@ class AudioVisualSpeech(Task[AudioVisualConfig]):
     def load(self, split: str) -> datasets.Dataset:
         config, where = self.config, f"{self.config.data}, {split}"
         table = read_transcribed_speech(str(config.data), split, config.text_column)
-        table = table.add_column("row", list(range(len(table))))
         if any(str(file["path"]).endswith(".npy") for file in table["audio"]):
             raise UsageError(f"{where} holds .npy files; videos with a sound track are needed")
         captioned = table.rename_column("audio", "source").add_column(

@@ -18,9 +18,11 @@ from tasks.code_completion.examples import (
     make_masked_examples,
 )
 from tasks.common.data import cache
+from tasks.common.data.division import HELD_OUT, divide, split_by_hash
 from tasks.common.data.folders import visible_files
+from tasks.common.data.grouping import content_groups, pair_groups
 from tasks.common.data.parallel_text import find_pairs, load_pairs, read_lines
-from tasks.common.data.splits import SPLITS, split_by_hash
+from tasks.common.data.splits import SPLITS
 from tasks.common.errors import UsageError
 
 MAX_EVAL_EXAMPLES = 1000  # of validation and of test
@@ -69,8 +71,8 @@ def load_code(
         if files:
             return load_files(files, completion, split, str(folder / name))
     files = python_files(folder)
-    if files:  # split by content, so that copies of a file are in the same split
-        files = [file for file in files if split_by_hash(file.read_bytes().hex()) == split]
+    if files:
+        files = [files[number] for number in divide(content_groups(files), split, data)]
         return load_files(files, completion, split, f"{folder}, {split}")
     if completion != "any":
         raise UsageError(f"--completion {completion}: {data} has pairs, which are used unchanged; leave the flag out")
@@ -83,8 +85,8 @@ def load_code_pairs(data: str, split: str, source: str, target: str, skip_invali
     if split == "test" or find_pairs(data, "validation", source, target) is not None:
         return load(split)
     pairs = load("train")
-    is_wanted = [(split_by_hash(text) == "validation") == (split != "train") for text in pairs["source"]]
-    return pairs.select([row for row, wanted in enumerate(is_wanted) if wanted])
+    groups = pair_groups(pairs["source"], pairs["references"])
+    return pairs.select(divide(groups, split, data, {"validation": HELD_OUT["validation"]}))
 
 
 def python_files(folder: Path) -> list[Path]:

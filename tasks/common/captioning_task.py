@@ -20,17 +20,12 @@ from encoders.pretrained.base import PretrainedFrontend
 from tasks.common.analysis import plots
 from tasks.common.config import Config, report_settings_of_raw_data
 from tasks.common.data.cache import pad_arrays
-from tasks.common.data.captioned_media import (
-    MediaError,
-    MediaProbe,
-    add_targets,
-    media_key,
-    probe_media,
-    read_feature_array,
-)
+from tasks.common.data.captioned_media import add_targets
 from tasks.common.data.containers import Note
 from tasks.common.data.images import ImageAugmentConfig
 from tasks.common.data.inputs import InputSegment, parse_file_inputs
+from tasks.common.data.media_files import MediaError, media_key, read_feature_array
+from tasks.common.data.media_probe import MediaProbe, probe_media
 from tasks.common.errors import UsageError
 from tasks.common.inference.report import ReportExtras
 from tasks.common.metrics.diversity import caption_diversity

@@ -1,17 +1,19 @@
 """Conversations: chatterbot-corpus, tables with a column of turns, and the own files of DailyDialog and Cornell."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import chatterbot_corpus
 import yaml
 from datasets import Dataset
 
+from tasks.common.data.division import divide, split_by_hash
+from tasks.common.data.grouping import text_groups
 from tasks.common.data.parallel_text import read_lines, text_problem
 from tasks.common.data.row_reports import report_invalid_rows
-from tasks.common.data.splits import SPLITS, split_by_hash
-from tasks.common.data.tables import read_table
+from tasks.common.data.splits import SPLITS
+from tasks.common.data.tables import find_table
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.tokenizer import strip_newlines
 
@@ -71,7 +73,7 @@ def load_exchanges(
 
 
 def check_conversations(
-    conversations: Iterable[Sequence[object]], where: str, skip_invalid: bool
+    conversations: Mapping[int, Sequence[object]], where: str, skip_invalid: bool
 ) -> list[Conversation]:
     """Return the conversations whose turns are all valid, without line breaks and turn separators in turns.
 
@@ -80,45 +82,56 @@ def check_conversations(
     """
     problems: dict[int, str] = {}
     valid: list[Conversation] = []
-    total = 0
-    for total, turns in enumerate(conversations, 1):
+    for row, turns in conversations.items():
         cleaned = [
             strip_newlines(turn).replace(TURN_SEPARATOR, " ") if isinstance(turn, str) else turn for turn in turns
         ]
         invalid = [(number, problem) for number, problem in enumerate(map(text_problem, cleaned), 1) if problem]
         if invalid:
-            problems[total - 1] = f"(turn {invalid[0][0]}) {invalid[0][1]}"
+            problems[row] = f"(turn {invalid[0][0]}) {invalid[0][1]}"
         else:
             valid.append([str(turn) for turn in cleaned])
-    report_invalid_rows(problems, total, where, skip_invalid)
+    report_invalid_rows(problems, len(conversations), where, skip_invalid)
     return valid
 
 
-def read_conversations(data: str | None, split: str, language: str, turns_column: str) -> Iterable[Sequence[object]]:
-    """Return the conversations of a split, unchanged and unchecked."""
+def read_conversations(
+    data: str | None, split: str, language: str, turns_column: str
+) -> Mapping[int, Sequence[object]]:
+    """Return the conversations of a split by their numbers in the data, unchanged and unchecked."""
     if data is None:
-        return [turns for turns in read_chatterbot(language) if split_by_hash(turns[0]) == split]
+        turns_of = enumerate(read_chatterbot(language))
+        return {number: turns for number, turns in turns_of if split_by_hash(turns[0]) == split}
     folder = Path(data)
     if (folder / "movie_lines.txt").is_file():
-        return read_cornell(folder, split)
+        movies, conversations = read_cornell(folder)
+        return {number: conversations[number] for number in divide(movies, split, data)}
     for name in SPLITS[split]:
         for file in (folder / f"{name}.txt", folder / f"dialogues_{name}.txt", folder / name / f"dialogues_{name}.txt"):
             if file.is_file():
-                lines = read_lines(file.read_bytes())
-                return [[turn for turn in line.split(END_OF_UTTERANCE) if turn.strip()] for line in lines if line]
-    table = read_table(data, split)
-    if table is None:
+                lines = enumerate(read_lines(file.read_bytes()))
+                return {
+                    number: [turn for turn in line.split(END_OF_UTTERANCE) if turn.strip()]
+                    for number, line in lines
+                    if line
+                }
+    found = find_table(data, split)
+    if found is None:
         raise UsageError(
             f"--data {data} has no {split} split: neither {split}.txt, nor a table like {split}.jsonl, nor "
             "movie_lines.txt"
         )
-    if turns_column not in table.column_names:
+    if turns_column not in found.rows.column_names:
         raise unknown_name(
-            "column", turns_column, table.column_names, "--turns-column names the one with lists of turns"
+            "column", turns_column, found.rows.column_names, "--turns-column names the one with lists of turns"
         )
-    if not all(isinstance(turns, list) for turns in table[turns_column]):
+    conversations = list(found.rows[turns_column])
+    if not all(isinstance(turns, list) for turns in conversations):
         raise UsageError(f"--turns-column {turns_column}: this column of {data} does not contain lists of turns")
-    return table[turns_column]
+    if not found.is_whole:
+        return dict(enumerate(conversations))
+    first_turns = text_groups(next(iter(turns), "") for turns in conversations)
+    return {number: conversations[number] for number in divide(first_turns, split, data)}
 
 
 def read_chatterbot(language: str) -> list[Conversation]:
@@ -135,20 +148,22 @@ def read_chatterbot(language: str) -> list[Conversation]:
     return [list(turns) for turns in conversations]
 
 
-def read_cornell(folder: Path, split: str) -> list[Conversation]:
-    """Read Cornell Movie-Dialogs (Danescu-Niculescu-Mizil & Lee 2011); all dialogues of a movie are in one split."""
+def read_cornell(folder: Path) -> tuple[list[str], list[Conversation]]:
+    """Read Cornell Movie-Dialogs (Danescu-Niculescu-Mizil & Lee 2011): movies of conversations, and their turns."""
     lines: dict[str, str] = {}
     for row in cornell_lines(folder / "movie_lines.txt"):
         fields = row.split(FIELD_SEPARATOR)
         if len(fields) == 5 and fields[4].strip():
             lines[fields[0]] = fields[4]
-    conversations = []
+    movies: list[str] = []
+    conversations: list[Conversation] = []
     for row in cornell_lines(folder / "movie_conversations.txt"):
         *_, movie, line_ids = ["", *row.split(FIELD_SEPARATOR)]
-        if line_ids and split_by_hash(movie) == split:
+        if line_ids:
             ids = line_ids.strip("[] ").replace("'", "").split(", ")
+            movies.append(movie)
             conversations.append([lines[line_id] for line_id in ids if line_id in lines])
-    return conversations
+    return movies, conversations
 
 
 def cornell_lines(file: Path) -> list[str]:

@@ -7,23 +7,27 @@ from typing import Any
 from datasets import Dataset, Image
 
 from tasks.common.data.captioned_media import (
-    MediaError,
-    ProbeResult,
-    file_content,
     group_captions,
     read_captioned_folder,
     read_captioned_table,
-    read_feature_array,
     read_listing,
     read_unsplit_folder,
 )
 from tasks.common.data.images import image_problem
-from tasks.common.data.media_folders import FILE_COLUMNS, file_source
+from tasks.common.data.media_files import (
+    FEATURE_SUFFIX,
+    IMAGE_SUFFIXES,
+    MediaError,
+    file_content,
+    file_source,
+    read_feature_array,
+)
+from tasks.common.data.media_probe import ProbeResult
 from tasks.common.data.splits import SPLITS
-from tasks.common.data.tables import read_table
+from tasks.common.data.tables import find_table, is_saved
 from tasks.common.errors import UsageError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".npy")
+SUFFIXES = (*IMAGE_SUFFIXES, FEATURE_SUFFIX)
 KARPATHY_IMAGE_FOLDERS = ("images", "Images", "imgs", "Flicker8k_Dataset")
 
 
@@ -36,7 +40,7 @@ def read_captioned_images(data: str, split: str, column: str) -> Dataset:
         column: The name of the column with the captions, in tables.
 
     Returns:
-        The columns source (path or bytes) and captions.
+        The columns source (path or bytes), captions and row, the number in the data.
 
     Raises:
         UsageError: there is no such split.
@@ -45,9 +49,9 @@ def read_captioned_images(data: str, split: str, column: str) -> Dataset:
     table = read_captioned_folder(data, split, column, SUFFIXES)
     if table is not None:
         return table
-    for listing in [folder, folder / "dataset.json", *sorted(folder.glob("dataset_*.json"))]:
-        is_saved_dataset = listing.name == "dataset_dict.json"  # of the library datasets
-        if listing.suffix == ".json" and listing.is_file() and not is_saved_dataset:
+    listings = [folder, folder / "dataset.json", *sorted(folder.glob("dataset_*.json"))]
+    for listing in () if is_saved(folder) else listings:  # the library datasets has files of such names
+        if listing.suffix == ".json" and listing.is_file():
             return read_karpathy(listing, split)
     for name in SPLITS[split]:
         for listing in sorted((folder / "annotations").glob(f"captions_{name}*.json")):
@@ -55,14 +59,14 @@ def read_captioned_images(data: str, split: str, column: str) -> Dataset:
     table = read_unsplit_folder(data, split, column, SUFFIXES)
     if table is not None:
         return table
-    table = read_table(data, split, by=FILE_COLUMNS)
-    if table is None:
+    found = find_table(data, split)
+    if found is None:
         raise UsageError(
             f"--data {data} has no {split} split: neither {split}/metadata.jsonl or .csv with a column file_name, nor "
             f"dataset.json (Karpathy's), nor annotations/captions_{split}*.json (COCO's), nor a table, nor "
             "images with captions.txt or a .txt beside each"
         )
-    return read_captioned_table(table, Image, "images", column, data, SUFFIXES)
+    return read_captioned_table(found, split, Image, "images", column, data, SUFFIXES)
 
 
 def read_karpathy(listing: Path, split: str) -> Dataset:
@@ -99,7 +103,7 @@ class ImageProbe:
 
     def __call__(self, file: Mapping[str, Any]) -> ProbeResult:
         path = file["path"]
-        if path and path.endswith(".npy"):
+        if path and path.endswith(FEATURE_SUFFIX):
             try:
                 num_regions, feature_dim = read_feature_array(path, "regions").shape
                 return ProbeResult(length=num_regions, feature_dim=feature_dim)

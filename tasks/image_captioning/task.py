@@ -20,8 +20,8 @@ from encoders.pooling import build_pooling
 from encoders.pretrained.image import PretrainedImage, image_model_from_config, load_image_model
 from tasks.common.analysis.plots import plot_image_attention
 from tasks.common.captioning_task import CaptioningConfig, CaptioningTask, VisionEncoderConfig
-from tasks.common.data.captioned_media import file_content, read_feature_array
 from tasks.common.data.images import load_pixels, open_image
+from tasks.common.data.media_files import file_content, read_feature_array
 from tasks.common.metrics.base import Metric
 from tasks.image_captioning.data import ImageProbe, read_captioned_images
 from tasks.toy_world.datasets import toy_captioned_images

@@ -1,18 +1,20 @@
 """Poems: tables with a column of lines, folders of the chinese-poetry collection, or the idioms of pypinyin."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from datasets import Dataset
 from pypinyin.phrases_dict import phrases_dict
 
+from tasks.common.data.division import divide
 from tasks.common.data.folders import visible_files
+from tasks.common.data.grouping import text_groups
 from tasks.common.data.parallel_text import text_problem
 from tasks.common.data.row_reports import report_invalid_rows
-from tasks.common.data.splits import SPLITS, split_by_hash
-from tasks.common.data.tables import read_table
+from tasks.common.data.splits import has_splits
+from tasks.common.data.tables import find_table
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.tokenizer import strip_newlines
 from tasks.poetry.verse import LINE_SEPARATOR, split_lines
@@ -55,25 +57,38 @@ def load_verse(data: str | None, split: str, prompt_kind: PromptKind, skip_inval
     return Dataset.from_list(rows)
 
 
-def read_poems(data: str | None, split: str) -> Iterable[Poem]:
-    """Return the poems of a split, unchanged and unchecked."""
+def read_poems(data: str | None, split: str) -> dict[int, Poem]:
+    """Return the poems of a split by their numbers in the data, unchanged and unchecked.
+
+    Data without splits are divided by the poems' first lines.
+    """
+    poems, is_whole = find_poems(data, split)
+    if not is_whole:
+        return dict(enumerate(poems))
+    groups = text_groups("".join(split_lines(str(poem["lines"][:1]))) for poem in poems)
+    return {number: poems[number] for number in divide(groups, split, data or "idioms")}
+
+
+def find_poems(data: str | None, split: str) -> tuple[list[Poem], bool]:
+    """Return the poems that the data have for a split, and whether these are all poems, of data without splits."""
     if data is None:
-        return [poem for poem in idioms() if split_by_hash(poem["lines"][0]) == split]
+        return idioms(), True
     folder = Path(data)
-    has_splits = any((folder / f"{name}.json").is_file() for names in SPLITS.values() for name in names)
-    collection = read_collection(folder) if folder.is_dir() and not has_splits else []
+    collection = read_collection(folder) if folder.is_dir() and not has_splits(folder) else []
     if collection:
-        return [poem for poem in collection if split_by_hash("".join(split_lines(str(poem["lines"][:1])))) == split]
-    table = read_table(data, split)
-    if table is None:
+        return collection, True
+    found = find_table(data, split)
+    if found is None:
         raise UsageError(f"--data {data} has no {split} split: neither a table like {split}.jsonl, nor *.json of poems")
-    lines_column = next((name for name in LINES_COLUMNS if name in table.column_names), None)
+    names = found.rows.column_names
+    lines_column = next((name for name in LINES_COLUMNS if name in names), None)
     if lines_column is None:
         hint = f"the lines of a poem are expected in a column named {' or '.join(LINES_COLUMNS)}"
-        raise unknown_name("column", "lines", table.column_names, hint)
-    title_column = next((name for name in TITLE_COLUMNS if name in table.column_names), None)
-    titles = table[title_column] if title_column else [""] * len(table)
-    return [{"title": title, "lines": lines} for title, lines in zip(titles, table[lines_column], strict=True)]
+        raise unknown_name("column", "lines", names, hint)
+    title_column = next((name for name in TITLE_COLUMNS if name in names), None)
+    titles = found.rows[title_column] if title_column else [""] * len(found.rows)
+    poems = zip(titles, found.rows[lines_column], strict=True)
+    return [{"title": title, "lines": lines} for title, lines in poems], found.is_whole
 
 
 def read_collection(folder: Path) -> list[Poem]:
@@ -99,19 +114,18 @@ def idioms() -> list[Poem]:
     return [{"title": "", "lines": [phrase[:half], phrase[half:]]} for phrase in phrases]
 
 
-def check_poems(poems: Iterable[Poem], where: str, needs_title: bool, skip_invalid: bool) -> list[Poem]:
-    """Return the valid poems, split into lines without punctuation if they are Chinese.
+def check_poems(poems: Mapping[int, Poem], where: str, needs_title: bool, skip_invalid: bool) -> list[Poem]:
+    """Return the valid poems of those with the numbers given, split into lines without punctuation if they are Chinese.
 
     Raises:
         UsageError: some are invalid, for instance with gaps as in old texts, and may not be skipped.
     """
     problems: dict[int, str] = {}
     valid: list[Poem] = []
-    total = 0
-    for total, poem in enumerate(poems, 1):
+    for number, poem in poems.items():
         raw_lines, title = poem["lines"], poem["title"]
         if not isinstance(raw_lines, list):
-            problems[total - 1] = "has no list of lines"
+            problems[number] = "has no list of lines"
             continue
         problem = next((found for found in map(text_problem, raw_lines) if found), None)
         problem = problem or ("has no title" if needs_title and text_problem(title) else None)
@@ -119,8 +133,8 @@ def check_poems(poems: Iterable[Poem], where: str, needs_title: bool, skip_inval
         if not problem and any("□" in line for line in lines):
             problem = "has a gap (□)"
         if problem or not lines:
-            problems[total - 1] = problem or "has no line"
+            problems[number] = problem or "has no line"
         else:
             valid.append({"title": strip_newlines(title) if isinstance(title, str) else "", "lines": lines})
-    report_invalid_rows(problems, total, where, skip_invalid)
+    report_invalid_rows(problems, len(poems), where, skip_invalid)
     return valid

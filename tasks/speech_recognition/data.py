@@ -1,16 +1,23 @@
 """Datasets of recordings with transcripts, in their published forms; where the recordings are is found here."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from datasets import Audio, Dataset
+from datasets import Audio, Dataset, concatenate_datasets
 
+from tasks.common.data.division import divide_table
 from tasks.common.data.folders import read_text_lines, visible_files
-from tasks.common.data.media_folders import FILE_COLUMNS, file_source, locate_files, read_metadata, read_texts
-from tasks.common.data.splits import SPLITS, divide, split_folders, unsplit_folders
-from tasks.common.data.tables import read_table
+from tasks.common.data.grouping import file_groups, speaker_groups
+from tasks.common.data.media_files import AUDIO_SUFFIXES, FEATURE_SUFFIX, file_source
+from tasks.common.data.media_folders import read_listed_table, read_texts
+from tasks.common.data.media_tables import folder_of, media_column, usual_name
+from tasks.common.data.row_reports import number_rows
+from tasks.common.data.splits import SPLITS, has_splits, split_folders, unsplit_folders
+from tasks.common.data.tables import find_table
 from tasks.common.errors import UsageError, unknown_name
 
-SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".npy")
+SUFFIXES = (*AUDIO_SUFFIXES, FEATURE_SUFFIX)
 TEXT_COLUMNS = ("text", "sentence", "transcription", "transcript")  # the usual names
 
 
@@ -23,7 +30,7 @@ def read_transcribed_speech(data: str, split: str, column: str) -> Dataset:
         column: The name of the column with the transcripts, in tables.
 
     Returns:
-        The columns audio (path or bytes) and text.
+        The columns audio (path or bytes), text and row, the number in the data.
 
     Raises:
         UsageError: there is no such split.
@@ -33,68 +40,72 @@ def read_transcribed_speech(data: str, split: str, column: str) -> Dataset:
         table = read_audiofolder(place, column)
         if table is not None:
             return table
-    librispeech = sorted(part for name in SPLITS[split] for part in folder.glob(f"{name}-*") if part.is_dir())
-    if librispeech:
-        return read_librispeech(librispeech)
+    if folder.is_dir() and has_splits(folder):
+        parts = sorted(part for name in SPLITS[split] for part in folder.glob(f"{name}-*") if part.is_dir())
+        table = read_librispeech(parts)
+        if table is None and parts:
+            raise UsageError(f"{parts[0]} has no *.trans.txt; LibriSpeech's layout is expected there")
+        if table is not None:
+            return table
     for place in unsplit_folders(folder):
         table = read_audiofolder(place, column)
         if table is not None:
-            return table.select(divide([Path(audio["path"]).name for audio in table["audio"]], split, data))
-    table = read_table(data, split, by=FILE_COLUMNS)
-    if table is None:
+            return divide_table(table, file_groups(table["audio"], folder), split, data)
+        table = read_librispeech([place])
+        if table is not None:
+            return divide_table(table, speaker_groups(table["audio"], folder), split, data)
+    found = find_table(data, split)
+    if found is None:
         raise UsageError(
             f"--data {data} has no {split} split: neither {split}/metadata.jsonl or .csv with a column file_name, "
             f"nor LibriSpeech's {split}-* folders, nor a table like {split}.parquet, nor recordings with "
             "transcripts.txt or a .txt beside each"
         )
-    return read_audio_table(table, column, data)
+    table = read_audio_table(found.rows, column, data)
+    return divide_table(table, file_groups(table["audio"], folder_of(data)), split, data) if found.is_whole else table
 
 
 def read_audiofolder(folder: Path, column: str) -> Dataset | None:
-    """Read the audiofolder convention: metadata.jsonl or .csv, whose column file_name names the other files.
+    """Read a folder with a table of its recordings, such as the audiofolder convention's metadata.jsonl.
 
     Without such a table, recordings with plain texts are read, see ``read_texts``; None if there are none.
     """
-    metadata = read_metadata(folder)
-    if metadata is None:
-        found = read_texts(folder, SUFFIXES)
-        if found is None:
-            return None
-        audio = list(map(file_source, found[0]))
-        return Dataset.from_dict({"audio": audio, "text": [" ".join(lines) for lines in found[1]]})
-    paths, table = metadata
-    text_column = find_text_column(table, column, str(folder))
-    audio = list(map(file_source, paths))
-    return Dataset.from_dict({"audio": audio, "text": list(table[text_column])})
+    listed = read_listed_table(folder, SUFFIXES)
+    if listed is not None:
+        paths, table = listed
+        return transcribed(paths, list(table[find_text_column(table, column, str(folder))]))
+    found = read_texts(folder, SUFFIXES)
+    return None if found is None else transcribed(found[0], [" ".join(lines) for lines in found[1]])
 
 
-def read_librispeech(folders: list[Path]) -> Dataset:
-    """Read LibriSpeech's layout: SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt and the .flac files it transcribes."""
-    rows: dict[str, list] = {"audio": [], "text": []}
-    texts = [file for folder in folders for file in visible_files(folder, ".txt")]
-    for listing in (file for file in texts if file.name.endswith(".trans.txt")):
+def read_librispeech(folders: list[Path]) -> Dataset | None:
+    """Read LibriSpeech's layout: SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt and the .flac files it transcribes.
+
+    Returns:
+        The columns audio, text and row; None if no folder has a file of transcripts.
+    """
+    paths: list[Path] = []
+    texts: list[str] = []
+    files = [file for folder in folders for file in visible_files(folder, ".txt")]
+    for listing in (file for file in files if file.name.endswith(".trans.txt")):
         for line in read_text_lines(listing):
             name, _, text = line.partition(" ")
-            rows["audio"].append(file_source(listing.parent / f"{name}.flac"))
-            rows["text"].append(text)
-    if not rows["text"]:
-        raise UsageError(f"{folders[0]} has no *.trans.txt; LibriSpeech's layout is expected there")
-    return Dataset.from_dict(rows)
+            paths.append(listing.parent / f"{name}.flac")
+            texts.append(text)
+    return transcribed(paths, texts) if paths else None
 
 
 def read_audio_table(table: Dataset, column: str, data: str) -> Dataset:
     """Read a table with a column of the type Audio, or with paths in a column such as file_name."""
     text_column = find_text_column(table, column, data)
-    audio_column = next((name for name, feature in table.features.items() if isinstance(feature, Audio)), None)
-    if audio_column is not None:
-        table = table.cast_column(audio_column, Audio(decode=False)).select_columns([audio_column, text_column])
-        return table.rename_columns({audio_column: "audio", text_column: "text"})
-    file_column = next((name for name in FILE_COLUMNS if name in table.column_names), None)
-    if file_column is None:
-        raise UsageError(f"--data {data} has no column of sound; it has {', '.join(table.column_names)}")
-    folder = Path(data).parent if Path(data).is_file() else Path(data)
-    audio = list(map(file_source, locate_files(folder, table[file_column], SUFFIXES)))
-    return Dataset.from_dict({"audio": audio, "text": list(table[text_column])})
+    audio = media_column(table, Audio, "sound", data, SUFFIXES).rename_column("source", "audio")
+    text = table.select_columns([text_column]).rename_column(text_column, "text")
+    return number_rows(concatenate_datasets([audio, text], axis=1))
+
+
+def transcribed(paths: Iterable[Path], texts: list[Any]) -> Dataset:
+    """Make a table of recordings and the transcript of each: the columns audio, text and row."""
+    return number_rows(Dataset.from_dict({"audio": list(map(file_source, paths)), "text": texts}))
 
 
 def find_text_column(table: Dataset, column: str, where: str) -> str:
@@ -105,7 +116,7 @@ def find_text_column(table: Dataset, column: str, where: str) -> str:
     """
     if column in table.column_names:
         return column
-    usual = next((name for name in TEXT_COLUMNS if column == TEXT_COLUMNS[0] and name in table.column_names), None)
+    usual = usual_name(table.column_names, TEXT_COLUMNS) if column == TEXT_COLUMNS[0] else None
     if usual is None:
         raise unknown_name("column", column, table.column_names, f"--text-column names that of {where}")
     return usual

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from tasks.common.data.cache import file_key, map_cached, num_processes, pack_array
 from tasks.common.data.containers import Note, no_note
-from tasks.common.data.row_reports import report_invalid_rows, report_notes
+from tasks.common.data.row_reports import report_invalid_rows, report_notes, row_numbers
 from tasks.common.errors import UsageError
 from tasks.speech_recognition.babble import Babble
 from tasks.speech_recognition.features import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, change_speed
@@ -79,13 +79,15 @@ def extract_features(
         if (problem := unreadable or row_problem(dim, expected_dim, length, text))
     }
     names = {row: Path(table[row]["audio"]["path"] or "?").name for row in problems}
-    described = {row: f"({names[row]}) {problem}" for row, problem in problems.items()}
+    numbers = row_numbers(table)
+    described = {numbers[row]: f"({names[row]}) {problem}" for row, problem in problems.items()}
     report_invalid_rows(described, len(table), where, skip_invalid)
     valid = [row for row in range(len(table)) if row not in problems]
     if not valid:
         raise UsageError(f"{where}: no valid row is left")
     notes = {row: note for row, note in enumerate(examples["note"]) if note and row not in problems}
-    described = {row: f"({Path(table[row]['audio']['path'] or '?').name}) {note}" for row, note in notes.items()}
+    names = {row: Path(table[row]["audio"]["path"] or "?").name for row in notes}
+    described = {numbers[row]: f"({names[row]}) {note}" for row, note in notes.items()}
     report_notes(described, len(table), where)
     extracted = examples.select(valid).select_columns(["source", "length"])
     return concatenate_datasets([extracted, table.select(valid).remove_columns("audio")], axis=1)

@@ -23,9 +23,9 @@ from encoders.speech import ConvSubsampling, SpeechEncoder
 from tasks.common.analysis.plots import plot_audio_attention
 from tasks.common.config import Config, report_settings_of_raw_data
 from tasks.common.data.cache import pack_array, pad_arrays, unpack_array
-from tasks.common.data.captioned_media import file_content
 from tasks.common.data.containers import Note
 from tasks.common.data.inputs import InputSegment, parse_file_inputs
+from tasks.common.data.media_files import file_content
 from tasks.common.errors import UsageError
 from tasks.common.metrics.speech import word_error_metrics
 from tasks.common.task import Task

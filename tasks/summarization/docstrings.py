@@ -5,7 +5,6 @@ packages, so that the style of a package is never in two splits.
 """
 
 import ast
-import hashlib
 import sysconfig
 import warnings
 from collections import Counter
@@ -15,9 +14,10 @@ from pathlib import Path
 import datasets
 
 from tasks.common.data import cache
+from tasks.common.data.division import assign_splits
 from tasks.common.errors import UsageError, unknown_name
 
-MAX_SHARES = {"test": 0.05, "validation": 0.05}  # of all docstrings
+SHARES = {"test": 0.05, "validation": 0.05}  # of all docstrings
 SUMMARY_WORDS = range(3, 31)
 MIN_DOCUMENT_WORDS = 10
 SKIPPED_FOLDERS = {"test", "tests"}
@@ -54,7 +54,7 @@ def load_docstrings(split: str, packages: Sequence[str] = ()) -> datasets.Datase
 
 def rows_of_split(table: datasets.Dataset, split: str) -> list[int]:
     """Return the rows of a split, without texts that also occur in test (for validation) or in both (for training)."""
-    split_by_package = assign_packages(Counter(table["package"]))
+    split_by_package = assign_splits(Counter(table["package"]), SHARES)
     texts: dict[str, set[str]] = {"test": set(), "validation": set(), "train": set()}
     rows: dict[str, list[int]] = {name: [] for name in texts}
     for row, (package, source) in enumerate(zip(table["package"], table["source"], strict=True)):
@@ -65,25 +65,6 @@ def rows_of_split(table: datasets.Dataset, split: str) -> list[int]:
     earlier_texts = set().union(*(texts[name] for name in order[: order.index(split)]))
     sources = table.select(rows[split])["source"]
     return [row for row, source in zip(rows[split], sources, strict=True) if source not in earlier_texts]
-
-
-def assign_packages(counts: Counter[str]) -> dict[str, str]:
-    """Choose the packages of the test and validation splits; all others are for training.
-
-    Packages are taken in the order of a hash of their names, as long as they fit into the split's share.
-
-    Args:
-        counts: The number of docstrings of each package.
-    """
-    split_by_package: dict[str, str] = {}
-    order = sorted(counts, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    for split, share in MAX_SHARES.items():
-        room = share * counts.total()
-        for name in order:
-            if name not in split_by_package and counts[name] <= room:
-                split_by_package[name] = split
-                room -= counts[name]
-    return split_by_package
 
 
 def read_docstrings(root: Path, packages: Sequence[str]) -> datasets.Dataset:

@@ -9,25 +9,28 @@ from typing import Any
 from datasets import Dataset, Video
 
 from tasks.common.data.captioned_media import (
-    MediaError,
-    ProbeResult,
-    file_content,
     group_captions,
     read_captioned_folder,
     read_captioned_table,
-    read_feature_array,
     read_unsplit_folder,
 )
 from tasks.common.data.folders import read_text, read_text_lines
-from tasks.common.data.media_folders import FILE_COLUMNS, file_source
+from tasks.common.data.media_files import (
+    FEATURE_SUFFIX,
+    VIDEO_SUFFIXES,
+    MediaError,
+    file_content,
+    file_source,
+    read_feature_array,
+)
+from tasks.common.data.media_probe import ProbeResult
 from tasks.common.data.splits import SPLITS
 from tasks.common.data.table_files import read_csv
-from tasks.common.data.tables import read_table
+from tasks.common.data.tables import find_table
 from tasks.common.errors import UsageError
 from tasks.video_to_text.frames import FrameConfig, pack_frames, read_frames
 
-SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mpg", ".mov", ".m4v", ".gif")
-MEDIA_SUFFIXES = (*SUFFIXES, ".npy")
+SUFFIXES = (*VIDEO_SUFFIXES, FEATURE_SUFFIX)
 VIDEO_FOLDERS = (".", "videos", "videos/all", "TrainValVideo", "TestVideo", "YouTubeClips", "train", "val", "test")
 MSVD_LISTINGS = ("AllVideoDescriptions.txt", "video_corpus.csv")
 MSVD_COLUMNS = ("VideoID", "Start", "End", "Language", "Description")
@@ -43,13 +46,13 @@ def read_captioned_videos(data: str, split: str, column: str) -> Dataset:
         column: The name of the column with the captions, in tables.
 
     Returns:
-        The columns source (path or bytes) and captions.
+        The columns source (path or bytes), captions and row, the number in the data.
 
     Raises:
         UsageError: there is no such split.
     """
     folder = Path(data)
-    table = read_captioned_folder(data, split, column, MEDIA_SUFFIXES)
+    table = read_captioned_folder(data, split, column, SUFFIXES)
     if table is not None:
         return table
     for annotation_folder in (folder, folder / "annotation", folder / "annotations"):
@@ -59,17 +62,17 @@ def read_captioned_videos(data: str, split: str, column: str) -> Dataset:
     descriptions = next((folder / name for name in MSVD_LISTINGS if (folder / name).is_file()), None)
     if descriptions is not None:
         return read_msvd(descriptions, split)
-    table = read_unsplit_folder(data, split, column, MEDIA_SUFFIXES)
+    table = read_unsplit_folder(data, split, column, SUFFIXES)
     if table is not None:
         return table
-    table = read_table(data, split, by=FILE_COLUMNS)
-    if table is None:
+    found = find_table(data, split)
+    if found is None:
         raise UsageError(
             f"--data {data} has no {split} split: neither {split}/metadata.jsonl or .csv with a column file_name, nor "
             f"MSR-VTT's JSON with videos and sentences, nor {' or '.join(MSVD_LISTINGS)} (MSVD's), nor a table, "
             "nor videos with captions.txt or a .txt beside each"
         )
-    return read_captioned_table(table, Video, "videos", column, data, MEDIA_SUFFIXES)
+    return read_captioned_table(found, split, Video, "videos", column, data, SUFFIXES)
 
 
 def read_msrvtt(listings: Iterable[Path], folder: Path, split: str) -> Dataset | None:
@@ -159,7 +162,7 @@ def msvd_clips(folder: Path, split: str) -> list[str]:
 
 def find_video(folder: Path, name: str) -> dict[str, Any]:
     """Return the file of a video of any format, of its features, or the folder of its frames."""
-    candidates = [folder / inner / f"{name}{suffix}" for inner in VIDEO_FOLDERS for suffix in (*SUFFIXES, ".npy", "")]
+    candidates = [folder / inner / f"{name}{suffix}" for inner in VIDEO_FOLDERS for suffix in (*SUFFIXES, "")]
     path = next((path for path in candidates if path.exists()), candidates[0])
     return file_source(path)
 
@@ -174,7 +177,7 @@ class VideoProbe:
 
     def __call__(self, file: Mapping[str, Any]) -> ProbeResult:
         try:
-            if file["path"] and file["path"].endswith(".npy") and file["bytes"] is None:
+            if file["path"] and file["path"].endswith(FEATURE_SUFFIX) and file["bytes"] is None:
                 num_frames, feature_dim = read_feature_array(file["path"], "frames").shape
                 return ProbeResult(length=num_frames, feature_dim=feature_dim)
             notes: list[str] = []

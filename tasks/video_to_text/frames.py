@@ -18,7 +18,6 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
 from attention.validation import at_least, check_settings
-from tasks.common.data.captioned_media import MediaError
 from tasks.common.data.containers import (
     Note,
     can_decode,
@@ -30,6 +29,7 @@ from tasks.common.data.containers import (
 )
 from tasks.common.data.folders import visible_paths
 from tasks.common.data.images import MIN_SIDE, open_image
+from tasks.common.data.media_files import MediaError
 
 NPY_SIGNATURE = b"\x93NUMPY"  # the first bytes of frames packed by ``pack_frames``
 DEFAULT_FPS = 25.0  # for videos without timestamps

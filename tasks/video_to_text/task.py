@@ -26,8 +26,8 @@ from encoders.pretrained.video import PretrainedVideo, is_video_model, load_vide
 from encoders.video import Conv3dFrontend, FrameAggregation, FrameCNN, TwoStream, VideoEncoder
 from tasks.common.analysis.plots import plot_frame_attention, plot_region_attention
 from tasks.common.captioning_task import CaptioningConfig, CaptioningTask, VisionEncoderConfig, VisionSequenceConfig
-from tasks.common.data.captioned_media import file_content, media_key
 from tasks.common.data.folders import visible_paths
+from tasks.common.data.media_files import file_content, media_key
 from tasks.common.errors import UsageError
 from tasks.common.inference.report import ReportExtras
 from tasks.common.metrics.base import Metric
@@ -262,4 +262,4 @@ def is_folder_of_frames(path: Path) -> bool:
     if not path.is_dir():
         return False
     suffixes = {file.suffix.lower() for file in visible_paths(path) if file.is_file()}
-    return bool(suffixes) and suffixes.isdisjoint({*SUFFIXES, ".gif", ".npy", ".jsonl", ".csv"})
+    return bool(suffixes) and suffixes.isdisjoint({*SUFFIXES, ".jsonl", ".csv"})

@@ -79,7 +79,7 @@ def choose_preset(task: str, arguments: list[str], num_examples: int | None = No
 
 
 def choose_columns(config: Config, data: str, flags: list[str]) -> tuple[Config, list[str]]:
-    """Guess source and target of data on this machine by the names there, where they are settings and not typed.
+    """Guess source and target of data on this machine, where they are settings and not typed.
 
     Returns:
         The configuration, and what to tell about the direction.
@@ -93,7 +93,7 @@ def choose_columns(config: Config, data: str, flags: list[str]) -> tuple[Config,
     if guess is None or guess == tuple(given.values()):
         is_known = guess is not None or not names
         return config, [" -> ".join(given.values())] if is_known else []
-    told = f"{' -> '.join(guess)}, by the names in {data} (--source and --target choose others)"
+    told = f"{' -> '.join(guess)}, of {', '.join(names)} in {data} (--source and --target choose others)"
     return dataclasses.replace(config, source=guess[0], target=guess[1]), [told]
 
 

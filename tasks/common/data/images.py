@@ -12,7 +12,7 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageErro
 from torch import Tensor
 
 from attention.validation import check_settings
-from tasks.common.data.captioned_media import MediaError
+from tasks.common.data.media_files import MediaError
 
 Image.MAX_IMAGE_PIXELS = None  # ``open_image`` has a limit of its own, with an error message
 # Texts and color profiles in a PNG may be as long; by Pillow's own limit of 1 MB, many a workflow breaks its image.

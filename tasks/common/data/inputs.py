@@ -1,6 +1,7 @@
 """Inputs of ``predict`` that are files: given by names, folders, web addresses, or - for standard input."""
 
 import hashlib
+import http.client
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,9 +10,10 @@ from typing import Any
 
 from tasks.common.console import console
 from tasks.common.data import cache
-from tasks.common.data.captioned_media import MediaError
 from tasks.common.data.containers import Note
 from tasks.common.data.folders import visible_paths
+from tasks.common.data.media_files import MediaError
+from tasks.common.files import save_atomically
 from tasks.common.streams import read_standard_input
 
 URL_SCHEMES = ("http://", "https://")
@@ -105,9 +107,11 @@ def fetch(address: str) -> str:
         try:
             with urllib.request.urlopen(address, timeout=TIMEOUT_S) as response:
                 content = response.read()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:  # the last for a broken address or transfer
             raise MediaError(f"can't be fetched ({error})") from error
-        partial = path.with_suffix(".part")
-        partial.write_bytes(content)
-        partial.rename(path)
+
+        def write(partial: Path) -> None:
+            partial.write_bytes(content)
+
+        save_atomically(path, write)
     return str(path)

@@ -1,16 +1,19 @@
 """Pairs of texts: from parallel files, tables, or the hub."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from datasets import Dataset
 
+from tasks.common.data.division import divide
 from tasks.common.data.folders import visible_paths
+from tasks.common.data.grouping import pair_groups
 from tasks.common.data.row_reports import report_invalid_rows
-from tasks.common.data.splits import SPLITS, divide, has_splits
+from tasks.common.data.splits import SPLITS, has_splits
 from tasks.common.data.table_files import TABLES
-from tasks.common.data.tables import local_columns, read_table
+from tasks.common.data.tables import find_table, local_columns
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.tokenizer import strip_newlines
 
@@ -19,6 +22,29 @@ TARGET_NAMES = {"target", "tgt", "output", "answer", "response", "reply", "summa
 TARGET_NAMES |= {"translation", "reference"}
 NO_TEXT = {"id", "idx", "index", "no", "nr", "number", "split", "score", "license"}  # columns beside the texts
 DOCUMENTS, NOTICES = (".md", ".pdf", ".html", ".zip", ".gz", ".py"), {"README", "LICENSE", "LICENCE"}
+
+
+@dataclass(frozen=True)
+class FoundPairs:
+    """The pairs that data have for a split, unchanged and unchecked.
+
+    Attributes:
+        sources: The sources.
+        targets: Their targets; a target may be a list of references.
+        is_whole: Whether they are all pairs of data without splits, which are still to be divided.
+        name: The name of the data in messages.
+    """
+
+    sources: list
+    targets: list
+    is_whole: bool
+    name: str
+
+    def rows_of(self, split: str) -> Sequence[int]:
+        """Return the numbers of the pairs of a split."""
+        if not self.is_whole:
+            return range(len(self.sources))
+        return divide(pair_groups(self.sources, self.targets), split, self.name)
 
 
 def load_pairs(
@@ -47,7 +73,7 @@ def load_pairs(
             f"--data {data} has no {split} split: neither {names}, nor a table like {split}.jsonl, nor two files or a "
             f"table without splits{endings_hint(data)}"
         )
-    return check_pairs(*pairs, f"{data}, {split}", source, target, skip_invalid, clean)
+    return check_pairs(pairs, pairs.rows_of(split), f"{data}, {split}", source, target, skip_invalid, clean)
 
 
 def endings_hint(data: str) -> str:
@@ -56,20 +82,23 @@ def endings_hint(data: str) -> str:
     return f"; the endings there are {', '.join(endings)}: name two with --source and --target" if endings else ""
 
 
-def find_pairs(data: str, split: str, source: str, target: str) -> tuple[list, list] | None:
-    """Return the sources and the targets of a split, unchanged and unchecked; None if there is no such split."""
-    pairs = read_unsplit_parallel(data, split, source, target)
-    if pairs is None:
-        pairs = read_parallel(Path(data), split, source, target)
+def find_pairs(data: str, split: str, source: str, target: str) -> FoundPairs | None:
+    """Find the pairs that data have for a split; None if there is no such split."""
+    files = unsplit_files(data)
+    if source in files and target in files:
+        pairs = read_parallel_files(files[source], files[target])
+        return FoundPairs(*pairs, True, f"{files[source]}, {files[target].name}")
+    pairs = read_parallel(Path(data), split, source, target)
     if pairs is not None:
-        return pairs
-    table = read_table(data, split, by=(source, "translation"))
+        return FoundPairs(*pairs, False, data)
+    table = find_table(data, split)
     if table is None:
         return None
     try:
-        return get_column(table, source, data), get_column(table, target, data)
+        pairs = get_column(table.rows, source, data), get_column(table.rows, target, data)
     except UnicodeDecodeError as error:  # Arrow does not check what it maps
         raise UsageError(f"--data {data}: {split} is not valid UTF-8 ({error}); save it as UTF-8") from error
+    return FoundPairs(*pairs, table.is_whole, data)
 
 
 def read_parallel(folder: Path, split: str, source: str, target: str) -> tuple[list[str], list[str]] | None:
@@ -93,16 +122,6 @@ def read_parallel_files(source: Path, target: Path) -> tuple[list[str], list[str
     if len(left) != len(right):
         raise UsageError(f"{source} has {len(left)} lines and {target} has {len(right)}: they must be parallel")
     return left, right
-
-
-def read_unsplit_parallel(data: str, split: str, source: str, target: str) -> tuple[list, list] | None:
-    """Read a split of two files that are not named after splits, see ``unsplit_files``; None if there are none."""
-    files = unsplit_files(data)
-    if source not in files or target not in files:
-        return None
-    left, right = read_parallel_files(files[source], files[target])
-    rows = divide(left, split, f"{files[source]}, {files[target].name}")
-    return [left[row] for row in rows], [right[row] for row in rows]
 
 
 def unsplit_files(data: str) -> dict[str, Path]:
@@ -194,8 +213,8 @@ def text_problem(text: object) -> str | None:
 
 
 def check_pairs(
-    sources: list,
-    targets: list,
+    pairs: FoundPairs,
+    rows: Sequence[int],
     where: str,
     source: str,
     target: str,
@@ -205,8 +224,8 @@ def check_pairs(
     """Clean and check pairs.
 
     Args:
-        sources: The sources.
-        targets: Their targets; a target may be a list of references, the first of which is trained on.
+        pairs: The pairs. Of several references of a target the first one is trained on.
+        rows: The numbers of those to use.
         where: The name of the data in messages.
         source: The name of the sources in messages.
         target: The name of the targets in messages.
@@ -220,8 +239,9 @@ def check_pairs(
         UsageError: rows are invalid and may not be skipped, or none is valid.
     """
     problems: dict[int, str] = {}
-    rows = []
-    for index, (left, right) in enumerate(zip(sources, targets, strict=True)):
+    valid = []
+    for row in rows:
+        left, right = pairs.sources[row], pairs.targets[row]
         left, *references = (
             clean(text) if isinstance(text, str) else text
             for text in [left, *(right if isinstance(right, list) else [right])]
@@ -229,10 +249,10 @@ def check_pairs(
         found = [f"({source}) {problem}" for problem in [text_problem(left)] if problem]
         found += [f"({target}) {problem}" for problem in map(text_problem, references or [None]) if problem]
         if found:
-            problems[index] = " and ".join(found)
+            problems[row] = " and ".join(found)
         else:
-            rows.append({"source": left, "target": references[0], "references": references})
-    report_invalid_rows(problems, len(sources), where, skip_invalid)
-    if not rows:
+            valid.append({"source": left, "target": references[0], "references": references})
+    report_invalid_rows(problems, len(rows), where, skip_invalid)
+    if not valid:
         raise UsageError(f"{where}: no valid row is left")
-    return Dataset.from_list(rows)
+    return Dataset.from_list(valid)

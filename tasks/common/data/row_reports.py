@@ -1,6 +1,8 @@
 """What is said of the rows of a data set before training: all that are invalid at once, and what else is to be said."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from datasets import Dataset
 
 from tasks.common.console import warn_once
 from tasks.common.errors import UsageError
@@ -8,11 +10,21 @@ from tasks.common.errors import UsageError
 MAX_LISTED = 8  # rows that a message names
 
 
+def number_rows(table: Dataset) -> Dataset:
+    """Add the column row, by which ``row_numbers`` knows the rows when some have been selected."""
+    return table.add_column("row", list(range(len(table))))
+
+
+def row_numbers(table: Dataset) -> Sequence[int]:
+    """Return the numbers of rows in the user's data: the column row of a table that is a part of them."""
+    return table["row"] if "row" in table.column_names else range(len(table))
+
+
 def report_invalid_rows(problems: Mapping[int, str], total: int, where: str, skip: bool) -> None:
     """Report all invalid rows at once.
 
     Args:
-        problems: What is wrong with each invalid row, by its number from 0.
+        problems: What is wrong with each invalid row, by its number in the user's data, from 0.
         total: The number of all rows.
         where: The name of the data in the message.
         skip: Whether invalid rows are allowed and will be skipped.

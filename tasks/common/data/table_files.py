@@ -75,25 +75,19 @@ def read_csv(file: Path) -> dict[str, list[str]]:
     Raises:
         UsageError: a row has more fields than the header, or a quotation mark is not closed.
     """
-    text = read_text(file)
-    is_tsv = file.suffix.lower() == ".tsv"
-    header_line = text.partition("\n")[0]
-    delimiter = "\t" if is_tsv else max(DELIMITERS, key=header_line.count)
-    csv.field_size_limit(MAX_FIELD_SIZE)
-    quoting = csv.QUOTE_NONE if is_tsv else csv.QUOTE_MINIMAL
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
+    rows = csv_rows(file)
     try:
         first = next(rows, [])
         header = [name.strip() for name in first]
         given = rows
-        if any(SENTENCE.search(name) for name in header):
+        if has_sentences(header):
             header, given = [f"column {number}" for number in range(1, len(first) + 1)], itertools.chain([first], rows)
         columns: list[list[str]] = [[] for _ in header]
         for row in given:
             if any(row[len(header) :]):  # empty ones are written by some programs
                 raise UsageError(
                     f"{file}, line {rows.line_num}: {len(row)} fields where the header has {len(header)}; write text "
-                    f"with {delimiter!r} in quotation marks"
+                    f"with {rows.dialect.delimiter!r} in quotation marks"
                 )
             if row:
                 for number, column in enumerate(columns):
@@ -104,6 +98,31 @@ def read_csv(file: Path) -> dict[str, list[str]]:
     if len(set(named)) < len(named):
         raise UsageError(f"{file} has two columns of the same name; its header is {', '.join(header)}")
     return {name: column for name, column in zip(header, columns, strict=True) if name}
+
+
+def read_header(file: Path) -> list[str]:
+    """Return the fields of the first line of a CSV, which may be no header; none if it can't be read."""
+    try:
+        return [name.strip() for name in next(csv_rows(file), [])]
+    except csv.Error:
+        return []
+
+
+def csv_rows(file: Path) -> Any:
+    """Return the reader of the rows of a CSV, or of a text file with tabs, where quotation marks are part of texts."""
+    text = read_text(file)
+    header_line = text.partition("\n")[0]
+    is_tsv = file.suffix.lower() == ".tsv" or (file.suffix.lower() == ".txt" and "\t" in header_line)
+    delimiter = "\t" if is_tsv else max(DELIMITERS, key=header_line.count)
+    csv.field_size_limit(MAX_FIELD_SIZE)
+    quoting = csv.QUOTE_NONE if is_tsv else csv.QUOTE_MINIMAL
+    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
+
+
+def has_sentences(fields: list[str]) -> bool:
+    """Tell whether the first line of a table is no header: a field is a sentence, or all end like "Go." and "Va !"."""
+    all_end = len(fields) > 1 and all(field.endswith(tuple(".!?…。！？")) for field in fields)
+    return all_end or any(SENTENCE.search(field) for field in fields)
 
 
 def read_json(file: Path) -> dict[str, list[Any]]:

@@ -3,7 +3,8 @@
 import functools
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import huggingface_hub
 from encoders.pretrained.downloads import hub_advice, hub_fault, is_missing_path
 from tasks.common.console import stage
 from tasks.common.data import cache
+from tasks.common.data.division import divide_table
 from tasks.common.data.folders import visible_files, visible_paths
-from tasks.common.data.splits import SPLITS, divide, has_splits
+from tasks.common.data.grouping import row_groups
+from tasks.common.data.splits import SPLITS, has_splits, split_named
 from tasks.common.data.table_files import TABLES, first_line, read_file
 from tasks.common.errors import UsageError
 
@@ -22,16 +25,67 @@ datasets.disable_progress_bars()
 datasets.logging.set_verbosity_error()
 
 
-def read_table(path: str, split: str, by: Sequence[str] = ()) -> datasets.Dataset | None:
-    """Read the rows of a split, unchanged.
+@dataclass(frozen=True)
+class FoundTable:
+    """The rows that data have for a split.
+
+    Attributes:
+        rows: The rows of the split or, where the data have no splits, all rows, which are still to be divided.
+        is_whole: Whether they are all rows.
+    """
+
+    rows: datasets.Dataset
+    is_whole: bool
+
+
+@dataclass(frozen=True)
+class SplitTables:
+    """The tables of the splits that data have.
+
+    Attributes:
+        tables: A table, or its file, by its split.
+        has_splits: Whether the data have splits; without them the table of training has all rows.
+    """
+
+    tables: Mapping[str, datasets.Dataset | Path]
+    has_splits: bool
+
+    @classmethod
+    def of(cls, available: Mapping[str, datasets.Dataset]) -> "SplitTables":
+        """Recognize the splits of a dataset by their names; with training alone it has none."""
+        found = {split: [available[name] for name in names if name in available] for split, names in SPLITS.items()}
+        tables = {split: several[0] for split, several in found.items() if several}
+        return cls(tables, tables.keys() != {"train"})
+
+    def find(self, split: str) -> FoundTable | None:
+        """Return the rows for a split; None if there is no such split."""
+        table = self.tables.get(split if self.has_splits else "train")
+        if table is None:
+            return None
+        return FoundTable(read_file(table) if isinstance(table, Path) else table, not self.has_splits)
+
+
+def read_table(path: str, split: str) -> datasets.Dataset | None:
+    """Read the rows of a split, unchanged; a table without splits is divided, and equal rows stay in one split.
+
+    See ``find_table`` for the arguments. Where more than equal rows belong together, find the table, choose its
+    columns, and divide it by a group of ``grouping.py``.
+    """
+    found = find_table(path, split)
+    if found is None or not found.is_whole:
+        return None if found is None else found.rows
+    return divide_table(found.rows, row_groups(found.rows), split, path)
+
+
+def find_table(path: str, split: str) -> FoundTable | None:
+    """Read the rows that data have for a split, unchanged and not yet divided.
 
     Args:
         path: A table, a folder with ``train.jsonl`` (.csv, .tsv, .parquet) or with one table of another name, a folder
             that ``save_to_disk`` wrote or that has the form of a hub repository, or a hub id with an optional
-            configuration: ``Helsinki-NLP/opus-100:de-en``.
+            configuration: ``Helsinki-NLP/opus-100:de-en``. A table that is named after a split is that split, and the
+            tables beside it are the others.
         split: train, validation or test.
-        by: Names of a column whose equal values stay in one split, where the table has no splits; the first name that
-            exists is used, and whole rows if none does.
 
     Returns:
         The rows; None if there is no such split.
@@ -39,16 +93,18 @@ def read_table(path: str, split: str, by: Sequence[str] = ()) -> datasets.Datase
     Raises:
         UsageError: nothing can be read there.
     """
-    repository, _, config_name = (path, "", "") if Path(path).exists() else path.partition(":")
+    repository, _, config_name = path.rpartition(":")  # the last one: paths of Windows begin with another
+    if Path(path).exists() or not repository:
+        repository, config_name = path, ""
     folder = Path(repository)
-    if not Path(path).exists() and is_missing_path(repository):
+    if not folder.exists() and is_missing_path(path):
         raise UsageError(f"--data {path}: there is no such file or folder")
     if folder.is_dir() and not any(visible_paths(folder)):
         raise UsageError(f"--data {path}: the folder is empty")
-    table = read_local_table(folder, split, by)
+    found = find_local_tables(folder).find(split)
     is_repository = any((folder / inside).exists() for inside in ("README.md", "data"))
-    if table is not None or (folder.is_dir() and (is_saved(folder) or not is_repository)):
-        return table
+    if found is not None or (folder.is_dir() and (is_saved(folder) or not is_repository)) or folder.is_file():
+        return found
     options = {"cache_dir": str(repository_cache(folder))} if folder.is_dir() else {}
     try:
         available = load_hub(path, repository, config_name or None, **options)
@@ -56,37 +112,33 @@ def read_table(path: str, split: str, by: Sequence[str] = ()) -> datasets.Datase
         if folder.is_dir() and isinstance(error.__cause__, FileNotFoundError):
             return None
         raise
-    return choose_split(available, split, by, path)
+    return SplitTables.of(available).find(split)
 
 
-def read_local_table(place: Path, split: str, by: Sequence[str] = ()) -> datasets.Dataset | None:
-    """Read the rows of a split of a table, or of a folder of tables or of ``save_to_disk``: see ``read_table``."""
+def find_local_tables(place: Path) -> SplitTables:
+    """Find the tables of a file, or of a folder of tables or of ``save_to_disk``: see ``find_table``."""
     if place.is_file():
-        return select_split(read_file(place), split, by, str(place))
+        split = split_named(place)
+        tables = {"train": place} if split is None else named_tables(place.parent) | {split: place}
+        return SplitTables(tables, tables.keys() != {"train"})
     if not place.is_dir():
-        return None
-    unsplit = single_table(place)
-    if unsplit is not None:
-        return select_split(read_file(unsplit), split, by, str(unsplit))
-    file = named_table(place, split)
-    if file is not None:
-        return read_file(file)
-    if not is_saved(place):
-        return None
-    saved = load_saved(place)
-    if isinstance(saved, datasets.Dataset):
-        return select_split(saved, split, by, str(place))
-    return choose_split(saved, split, by, str(place))
+        return SplitTables({}, True)
+    if is_saved(place):
+        saved = load_saved(place)
+        return SplitTables.of({"train": saved} if isinstance(saved, datasets.Dataset) else saved)
+    tables = named_tables(place)
+    if has_splits(place):
+        return SplitTables(tables, True)
+    others = [path for path in visible_paths(place) if path.suffix.lower() in TABLES and path.is_file()]
+    return SplitTables({"train": others[0]} if len(others) == 1 else tables, False)
 
 
 def local_columns(place: Path) -> list[str]:
-    """Return the names of the columns of what ``read_local_table`` reads for training, before it is divided."""
-    if is_saved(place):
-        saved = load_saved(place)
-        return (saved if isinstance(saved, datasets.Dataset) else next(iter(saved.values()))).column_names
-    file = place if place.is_file() else named_table(place, "train")
-    file = single_table(place) if file is None and place.is_dir() else file
-    return [] if file is None else columns_of(file, cache.file_key(file))
+    """Return the names of the columns that data on this machine have for training."""
+    table = find_local_tables(place).tables.get("train")
+    if isinstance(table, Path):
+        return columns_of(table, cache.file_key(table))
+    return [] if table is None else table.column_names
 
 
 @functools.cache
@@ -95,41 +147,18 @@ def columns_of(file: Path, file_key: str) -> list[str]:
     return read_file(file).column_names
 
 
-def named_table(folder: Path, split: str) -> Path | None:
-    """Return the table in a folder that is named after a split, as ``train.csv``; None if there is none."""
-    files = (folder / f"{name}{suffix}" for name in SPLITS[split] for suffix in TABLES)
-    return next((file for file in files if file.is_file()), None)
-
-
-def single_table(folder: Path) -> Path | None:
-    """Return the table of a folder without splits: the only one, or the one of training."""
-    if is_saved(folder) or has_splits(folder):
-        return None
-    tables = [path for path in visible_paths(folder) if path.suffix.lower() in TABLES and path.is_file()]
-    return tables[0] if len(tables) == 1 else named_table(folder, "train")
+def named_tables(folder: Path) -> dict[str, Path]:
+    """Return the tables in a folder that are named after splits, as ``train.csv``, by their splits."""
+    named = {
+        split: [folder / f"{name}{suffix}" for name in names for suffix in TABLES] for split, names in SPLITS.items()
+    }
+    found = {split: next((file for file in files if file.is_file()), None) for split, files in named.items()}
+    return {split: file for split, file in found.items() if file is not None}
 
 
 def is_saved(folder: Path) -> bool:
     """Tell whether a folder was written by ``save_to_disk``."""
     return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
-
-
-def choose_split(
-    available: Mapping[str, datasets.Dataset], split: str, by: Sequence[str], data: str
-) -> datasets.Dataset | None:
-    """Return one of several splits; where there is none but training, it is divided."""
-    named = {each: next((available[name] for name in SPLITS[each] if name in available), None) for each in SPLITS}
-    if named["train"] is not None and named["validation"] is None and named["test"] is None:
-        return select_split(named["train"], split, by, data)
-    return named[split]
-
-
-def select_split(table: datasets.Dataset, split: str, by: Sequence[str], data: str) -> datasets.Dataset:
-    """Select the rows of a split of a table that has none; see ``divide``."""
-    columns = table.select_columns([name for name in by if name in table.column_names][:1] or table.column_names)
-    batches: Any = columns.with_format("arrow").iter(batch_size=1000)  # as they are stored, not decoded
-    groups = [repr(list(row.values())) for batch in batches for row in batch.to_pylist()]
-    return table.select(divide(groups, split, data))
 
 
 def load_saved(folder: Path) -> Any:

@@ -81,7 +81,7 @@ def test_a_movie_of_cornell_is_in_one_split(tmp_path):
 def test_chatterbot_corpus_has_several_languages(language):
     assert len(read_chatterbot(language)) > 300
     train, test = (read_conversations(None, split, language, "") for split in ("train", "test"))
-    first_turns = [{str(turns[0]).lower() for turns in conversations} for conversations in (train, test)]
+    first_turns = [{str(turns[0]).lower() for turns in conversations.values()} for conversations in (train, test)]
     assert all(first_turns) and not first_turns[0] & first_turns[1]
 
 

@@ -22,8 +22,8 @@ from attention.memory import Memory
 from encoders.config import RecurrentEncoderConfig
 from tasks import run
 from tasks.common.data.batching import BatchConfig
-from tasks.common.data.captioned_media import MediaError
 from tasks.common.data.images import ImageAugmentConfig, image_problem, load_pixels, open_image
+from tasks.common.data.media_files import MediaError
 from tasks.common.errors import UsageError
 from tasks.common.training.trainer import Trainer
 from tasks.image_captioning import Task

@@ -1,7 +1,6 @@
 """Summarization: docstrings as data, and documents of any length."""
 
 import json
-from collections import Counter
 
 import pytest
 
@@ -9,7 +8,7 @@ from tasks import run
 from tasks.common.errors import UsageError
 from tasks.common.text.words import split_words
 from tasks.summarization import PRESETS, Config, Task
-from tasks.summarization.docstrings import assign_packages, load_docstrings, parse_docstrings
+from tasks.summarization.docstrings import load_docstrings, parse_docstrings
 
 CODE = '''
 """Short module line.
@@ -46,14 +45,6 @@ def test_the_first_line_of_a_docstring_is_its_summary():
 @pytest.mark.parametrize("code", [b"def (", b"\0\1\2", b"\xff\xfe", b""])
 def test_invalid_python_has_no_docstrings(code):
     assert parse_docstrings(code) == []
-
-
-def test_a_split_consists_of_whole_packages_within_its_share():
-    counts = Counter({f"package{number}": number for number in range(1, 60)})
-    split_by_package = assign_packages(counts)
-    for split in ("test", "validation"):
-        share = sum(counts[name] for name, own in split_by_package.items() if own == split) / counts.total()
-        assert 0.02 < share <= 0.05
 
 
 def test_splits_share_no_text():

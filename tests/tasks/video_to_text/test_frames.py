@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.common.data.captioned_media import MediaError
+from tasks.common.data.media_files import MediaError
 from tasks.video_to_text import frames as frames_module
 from tasks.video_to_text.frames import FrameConfig, pack_frames, read_frames
 

@@ -1,9 +1,13 @@
 """Inputs of ``predict`` that are files: each is parsed or named in a line, and none stops the others."""
 
+import contextlib
+import http.server
+import threading
 from pathlib import Path
 
-from tasks.common.data.captioned_media import MediaError
+from tasks.common.data import cache
 from tasks.common.data.inputs import InputSegment, parse_file_inputs
+from tasks.common.data.media_files import MediaError
 
 
 def parse_file(file, note):
@@ -43,3 +47,33 @@ def test_an_empty_folder_is_named(tmp_path, capsys):
     save_files(tmp_path / "empty", ".DS_Store", "a.txt")
     assert parse_file_inputs([str(tmp_path / "empty")], parse_file) == [None]
     assert capsys.readouterr().err == f"{tmp_path / 'empty'} is a folder without files: its line stays empty\n"
+
+
+def test_a_broken_address_is_named_and_nothing_is_left_of_a_broken_transfer(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cache, "cache_dir", lambda: tmp_path)
+    with broken_server() as address:
+        names = ["http://127.0.0.1/a b.jpg", f"{address}/short.jpg"]
+        assert parse_file_inputs(names, parse_file) == [None, None]
+    told = capsys.readouterr().err
+    assert all(f"{name} can't be fetched (" in told for name in names)
+    assert not any(tmp_path.iterdir())
+
+
+@contextlib.contextmanager
+def broken_server():
+    """Serve files that end before they should."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.write(b"x")
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()

@@ -12,11 +12,14 @@ from datasets import Dataset, DatasetDict
 from tasks.common.cli.train import choose_preset
 from tasks.common.data import cache
 from tasks.common.data.captioned_media import read_captioned_files
+from tasks.common.data.division import divide
 from tasks.common.data.folders import read_text, read_text_lines, visible_files
 from tasks.common.data.inputs import list_files, parse_file_inputs
-from tasks.common.data.media_folders import file_source, locate_files, read_listing, read_metadata, read_texts
+from tasks.common.data.media_files import file_source
+from tasks.common.data.media_folders import read_listed_table, read_listing, read_texts
+from tasks.common.data.media_names import MediaNames
 from tasks.common.data.parallel_text import guess_pair, load_pairs, pair_names
-from tasks.common.data.splits import SPLITS, divide, has_splits
+from tasks.common.data.splits import SPLITS, has_splits
 from tasks.common.data.table_files import read_file
 from tasks.common.data.tables import read_table
 from tasks.common.errors import UsageError
@@ -99,7 +102,7 @@ def test_a_division_depends_on_the_groups_alone_and_leaves_no_split_empty():
     of = {split: {groups[row] for row in divide(groups, split, "a")} for split in SPLITS}
     assert {split: {groups[::-1][row] for row in divide(groups[::-1], split, "b")} for split in SPLITS} == of
     assert [len(divide(groups[:3], split, "c")) for split in SPLITS] == [1, 1, 1]
-    with pytest.raises(UsageError, match="2 distinct rows without splits"):
+    with pytest.raises(UsageError, match="2 groups of rows that belong together, in 3 rows"):
         divide(["a", "b", "a"], "train", "d")
 
 
@@ -288,20 +291,20 @@ LISTINGS = {
 
 @pytest.mark.parametrize("form", LISTINGS)
 def test_listings_of_names_and_texts_are_read_in_every_form(form, tmp_path):
-    media = [tmp_path / "Images" / name for name in ("1.jpg", "2.jpg")]
-    found = read_listing(LISTINGS[form].split("\n"), media, tmp_path)
-    assert found == {str(media[0]): ['A "dog", black', "A cat"], str(media[1]): ["A man, a plan"]}
+    media = [fill(tmp_path, {f"Images/{name}": ""}) / "Images" / name for name in ("1.jpg", "2.jpg")]
+    found = read_listing(LISTINGS[form].split("\n"), MediaNames(tmp_path, (".jpg",)))
+    assert found == {media[0]: ['A "dog", black', "A cat"], media[1]: ["A man, a plan"]}
 
 
 def test_a_listing_names_files_that_are_missing_and_texts_lie_beside_files(tmp_path):
     fill(tmp_path / "a", {"1.jpg": "", "captions.txt": "1.jpg\tone\n3.jpg\tthree\n"})
     assert read_texts(tmp_path / "a", (".jpg",)) == (
-        [str(tmp_path / "a" / name) for name in ("1.jpg", "3.jpg")],
+        [tmp_path / "a" / name for name in ("1.jpg", "3.jpg")],
         [["one"], ["three"]],
     )
     fill(tmp_path / "b", {"x/1.jpg": "", "x/1.txt": "one \n\nuno\n", "2.jpg": ""})
     assert read_texts(tmp_path / "b", (".jpg",)) == (
-        [str(tmp_path / "b" / name) for name in ("2.jpg", "x/1.jpg")],
+        [tmp_path / "b" / name for name in ("2.jpg", "x/1.jpg")],
         [[], ["one", "uno"]],
     )
     assert read_texts(fill(tmp_path / "c", {"1.jpg": "", "notes.txt": "1.jpg\tone"}), (".jpg",)) is None
@@ -309,6 +312,7 @@ def test_a_listing_names_files_that_are_missing_and_texts_lie_beside_files(tmp_p
 
 def test_files_of_tables_are_found_also_with_backslashes_and_in_folders_inside(tmp_path):
     fill(tmp_path, {"images/0.png": "", "clips/a.mp3": "", "metadata.csv": "file_name,text\nimages\\0.png,x\n"})
-    found = locate_files(tmp_path, ["images\\0.png", "a.mp3", "b.mp3"], (".png", ".mp3"))
-    assert found == [str(tmp_path / name) for name in ("images/0.png", "clips/a.mp3", "b.mp3")]
-    assert read_metadata(tmp_path)[0] == [str(tmp_path / "images" / "0.png")]
+    names = MediaNames(tmp_path, (".png", ".mp3"))
+    found = [names.locate(name) for name in ("images\\0.png", "a.mp3", "b.mp3")]
+    assert found == [tmp_path / name for name in ("images/0.png", "clips/a.mp3", "b.mp3")]
+    assert read_listed_table(tmp_path, (".png",))[0] == [tmp_path / "images" / "0.png"]

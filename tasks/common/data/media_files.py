@@ -1,0 +1,67 @@
+"""Media files as sources of rows: a path, or the content where a table holds it."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Value
+from jaxtyping import Float
+
+from tasks.common.data import cache
+from tasks.common.data.folders import is_utf8
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mpg", ".mov", ".m4v", ".gif")
+AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac")
+FEATURE_SUFFIX = ".npy"  # features of any of them
+MEDIA_SUFFIXES = {*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, *AUDIO_SUFFIXES, FEATURE_SUFFIX}
+FILE_FEATURES = {"path": Value("string"), "bytes": Value("binary")}
+
+
+class MediaError(ValueError):
+    """An unusable media file. The message says what is wrong, to be printed after the file's name."""
+
+
+def file_source(path: str | Path) -> dict[str, Any]:
+    """Return the path of a file as the source of a row, or its content where the path is not UTF-8.
+
+    Tables hold no other text; such a name, as old archives have it, is made readable for messages.
+    """
+    if is_utf8(path):
+        return {"path": str(path), "bytes": None}
+    name = os.fsencode(path).decode("utf-8", "replace")
+    return {"path": name, "bytes": Path(path).read_bytes() if Path(path).is_file() else None}
+
+
+def file_content(file: Mapping[str, Any]) -> str | bytes:
+    """Return the content of a row's file, or its path where the table does not hold the content."""
+    return file["path"] if file["bytes"] is None else file["bytes"]
+
+
+def media_key(file: Mapping[str, Any]) -> str:
+    """Return a text that changes with the file's path, size or modification time, or with the content in the table."""
+    if file["bytes"] is not None:
+        return hashlib.sha256(file["bytes"]).hexdigest()
+    return cache.file_key(Path(file["path"]))
+
+
+def read_feature_array(path: str, unit: str) -> Float[np.ndarray, "states features"]:
+    """Read a .npy file of features: (``unit``, features), or a grid of feature vectors, which is flattened.
+
+    Raises:
+        MediaError: the file holds anything else.
+    """
+    try:
+        values = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise MediaError("does not exist") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise MediaError(f"is not a readable .npy file ({error})") from error
+    if values.ndim not in (2, 3) or not np.issubdtype(values.dtype, np.floating) or not values.size:
+        raise MediaError(f"holds {values.dtype} of shape {values.shape}; ({unit}, features) is expected")
+    if not np.isfinite(values).all():
+        raise MediaError("holds numbers that are not finite")
+    return values.reshape(-1, values.shape[-1]).astype(np.float32)
