@@ -99,7 +99,7 @@ def read_audio_table(table: Dataset, column: str, data: str) -> Dataset:
     """Read a table with a column of the type Audio, or with paths in a column such as file_name."""
     text_column = find_text_column(table, column, data)
     audio = media_column(table, Audio, "sound", data, SUFFIXES).rename_column("source", "audio")
-    text = table.select_columns([text_column]).rename_column(text_column, "text")
+    text = Dataset.from_dict({"text": list(table[text_column])})
     return number_rows(concatenate_datasets([audio, text], axis=1))
 
 

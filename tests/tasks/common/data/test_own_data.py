@@ -88,6 +88,8 @@ def test_pairs_without_splits_are_divided_by_their_sources_and_this_is_told(form
 @pytest.mark.parametrize("ending", [".csv", ".tsv"])
 def test_a_table_whose_first_line_is_a_sentence_has_no_header(ending, tmp_path):
     comma = "\t" if ending == ".tsv" else ","
+    short = f"Geh.{comma}Go.\nHallo!{comma}Hi!\n"
+    assert read_file(fill(tmp_path, {f"b{ending}": short}) / f"b{ending}")["column 1"][:] == ["Geh.", "Hallo!"]
     rows = [("Das ist ein Hund.", "That is a dog"), ("zwei", "two"), ("drei", "three")]
     file = fill(tmp_path, {f"a{ending}": "".join(f"{a}{comma}{b}\n" for a, b in rows)}) / f"a{ending}"
     columns = read_file(file)[:]
@@ -154,7 +156,9 @@ def test_data_without_a_preset_tell_the_preset_and_the_direction(tmp_path, capsy
     preset, _, config = choose_preset("translation", ["--data", data])
     told = capsys.readouterr().err
     assert (config.source, config.target) == ("German", "English")
-    assert f"preset {preset}" in told and "German -> English" in told and told.count("\n") == 1
+    assert (
+        f"preset {preset}" in told and "German -> English, of id, German, English in" in told and told.count("\n") == 1
+    )
     typed = ["tiny", "--data", data, "--source", "English", "--target", "German"]
     assert choose_preset("translation", typed)[1] == typed[1:] and capsys.readouterr().err == ""
     assert choose_preset("translation", ["--data", data, "--source", "English"])[2].target == "German"
@@ -294,6 +298,51 @@ def test_listings_of_names_and_texts_are_read_in_every_form(form, tmp_path):
     media = [fill(tmp_path, {f"Images/{name}": ""}) / "Images" / name for name in ("1.jpg", "2.jpg")]
     found = read_listing(LISTINGS[form].split("\n"), MediaNames(tmp_path, (".jpg",)))
     assert found == {media[0]: ['A "dog", black', "A cat"], media[1]: ["A man, a plan"]}
+
+
+TABLES_OF_FILES = {  # of more columns, in any order, with any text
+    "columns after": ('image,caption,source\n1.jpg,"A ""dog"", black",web\n1.jpg,A cat,"x, y"\n', "captions.csv"),
+    "columns before": ('source,Caption,IMAGE\nweb,"A ""dog"", black",1.jpg\n"x, y",A cat,1.jpg\n', "captions.csv"),
+    "text file": ('image,caption,source\n1.jpg,"A ""dog"", black",web\n1.jpg,A cat,"x, y"\n', "captions.txt"),
+    "tabs": ('file\tsource\ttext\n1.jpg\tweb\tA "dog", black\n1.jpg\tx, y\tA cat\n', "captions.tsv"),
+    "tabs in a text file": ('file\tsource\ttext\n1.jpg\tweb\tA "dog", black\n1.jpg\tx, y\tA cat\n', "labels.txt"),
+    "JSON": (
+        '{"image": "1.jpg", "text": "A \\"dog\\", black"}\n{"image": "1.jpg", "text": "A cat"}\n',
+        "metadata.jsonl",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", TABLES_OF_FILES)
+def test_a_listing_with_a_header_is_a_table(form, tmp_path):
+    content, name = TABLES_OF_FILES[form]
+    fill(tmp_path, {"1.jpg": "", name: content})
+    table = read_captioned_files(tmp_path, "captions", (".jpg",))
+    assert table is not None and table["captions"][:] == [['A "dog", black', "A cat"]]
+
+
+def test_a_quoted_text_of_a_listing_without_a_header_ends_at_its_quotation_mark(tmp_path):
+    fill(tmp_path, {"1.jpg": "", "2.jpg": ""})
+    found = read_listing(['1.jpg,"A ""dog"", black",web', "2.jpg,A cat, too"], MediaNames(tmp_path, (".jpg",)))
+    assert list(found.values()) == [['A "dog", black'], ["A cat, too"]]
+
+
+def test_a_name_of_several_files_is_reported_and_a_path_is_not(tmp_path):
+    fill(tmp_path, {"a/0.jpg": "", "b/0.jpg": "", "c/1.jpg": "", "1.jpg": ""})
+    for listing in ("captions.txt", "captions.csv"):
+        fill(tmp_path, {listing: "image,caption\n1.jpg,x\nc/1.jpg,y\na/0.jpg,z\n"})
+        paths = [file["path"] for file in read_captioned_files(tmp_path, "captions", (".jpg",))["source"]]
+        assert paths == [str(tmp_path / name) for name in ("1.jpg", "c/1.jpg", "a/0.jpg")]
+        fill(tmp_path, {listing: "image,caption\n1.jpg,x\n0.jpg,z\n"})
+        with pytest.raises(UsageError, match=r"0\.jpg may be a/0\.jpg or b/0\.jpg"):
+            read_captioned_files(tmp_path, "captions", (".jpg",))
+        (tmp_path / listing).unlink()
+
+
+def test_a_first_line_of_a_file_that_is_missing_is_no_header(tmp_path):
+    names = MediaNames(fill(tmp_path, {"2.jpg": ""}), (".jpg",))
+    assert list(read_listing(["1.jpg\tone", "2.jpg\ttwo"], names)) == [tmp_path / "1.jpg", tmp_path / "2.jpg"]
+    assert list(read_listing(["name\ttext", "2.jpg\ttwo"], names)) == [tmp_path / "2.jpg"]
 
 
 def test_a_listing_names_files_that_are_missing_and_texts_lie_beside_files(tmp_path):
