@@ -28,6 +28,7 @@ from tasks.common.data.media_files import MediaError, media_key, read_feature_ar
 from tasks.common.data.media_probe import MediaProbe, probe_media
 from tasks.common.errors import UsageError
 from tasks.common.inference.report import ReportExtras
+from tasks.common.metrics.base import Metric
 from tasks.common.metrics.diversity import caption_diversity
 from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization
@@ -171,6 +172,12 @@ class CaptioningTask(Task[C]):
         return path.is_file()
 
     # ── The same for images and videos ──────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        from tasks.common.metrics.captions import caption_metrics  # of an extra, which prediction does not need
+
+        return caption_metrics(exact_match=self.config.data is None)
 
     @cached_property
     def backbone(self) -> PretrainedFrontend | None:

@@ -22,7 +22,6 @@ from tasks.common.analysis.plots import plot_image_attention
 from tasks.common.captioning_task import CaptioningConfig, CaptioningTask, VisionEncoderConfig
 from tasks.common.data.images import load_pixels, open_image
 from tasks.common.data.media_files import file_content, read_feature_array
-from tasks.common.metrics.base import Metric
 from tasks.image_captioning.data import ImageProbe, read_captioned_images
 from tasks.toy_world.datasets import toy_captioned_images
 
@@ -55,12 +54,6 @@ class ImageCaptioning(CaptioningTask[ImageConfig]):
     """Describe an image. Regions are the cells of a feature map, the patches of a ViT, or rows of a .npy file."""
 
     source_unit = "regions"
-
-    @cached_property
-    def metrics(self) -> tuple[Metric, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        from tasks.common.metrics.captions import caption_metrics  # of an extra, which prediction does not need
-
-        return caption_metrics(exact_match=self.config.data is None)
 
     @property
     def probe(self) -> ImageProbe:

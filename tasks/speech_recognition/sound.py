@@ -18,6 +18,7 @@ BLOCK_SIZE = 1 << 20  # samples that soundfile reads at a time
 # Signatures of the formats that soundfile reads, faster than PyAV. It reads mp3 too, but prints warnings, and ogg, but
 # it takes the end of what is not damaged for that of the file.
 SOUNDFILE_SIGNATURES = (b"RIFF", b"RF64", b"fLaC")
+MAX_RIFF_SIZE = 0x7FFF0000  # bytes; programs that write to a pipe give a larger size, since they do not know it yet
 MAX_CANCELLED = 0.01  # -20 dB; channels whose mean has less energy than that of independent ones are cancelled out
 MIN_PEAK = 1e-4  # -80 dB; what has a lower peak is silence
 MIN_DURATION_S = 0.1
@@ -94,9 +95,13 @@ def read_mixed(
     source: str | Path | bytes, sample_rate_hz: int, mixer: Mixer, note: Note
 ) -> Float[np.ndarray, " samples"]:
     """Read a file as ``read_sound`` does, with this mix of its channels."""
-    if read_signature(source) in SOUNDFILE_SIGNATURES:
+    header = read_header(source)
+    if header[:4] in SOUNDFILE_SIGNATURES:
         try:
-            return resample_frames(read_with_soundfile(source, mixer), sample_rate_hz, mixer)
+            samples = resample_frames(read_with_soundfile(source, mixer), sample_rate_hz, mixer)
+            if is_truncated(source, header):
+                note("is truncated: what is left is read")
+            return samples
         except soundfile.LibsndfileError:
             pass  # an .avi, for instance, or a damaged file
     try:
@@ -108,25 +113,34 @@ def read_mixed(
         raise SoundError(f"is not readable sound ({reason})") from error
 
 
-def read_signature(source: str | Path | bytes) -> bytes:
-    """Read the first four bytes.
+def read_header(source: str | Path | bytes) -> bytes:
+    """Read the first eight bytes: the signature and, in a RIFF file, the size of what follows.
 
     Raises:
         SoundError: there are none.
     """
     try:
         if isinstance(source, bytes):
-            signature = source[:4]
+            header = source[:8]
         elif not Path(source).is_file():
             raise SoundError("is not a file" if Path(source).exists() else "does not exist")
         else:
             with open(source, "rb") as file:
-                signature = file.read(4)
+                header = file.read(8)
     except OSError as error:
         raise SoundError(f"cannot be read ({error.strerror})") from error
-    if not signature:
+    if not header:
         raise SoundError("is empty (0 bytes)")
-    return signature
+    return header
+
+
+def is_truncated(source: str | Path | bytes, header: bytes) -> bool:
+    """Tell whether a file is shorter than its RIFF header says; libsndfile reads what is left without a word."""
+    size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
+    expected = int.from_bytes(header[4:], "little")
+    return (
+        header[:4] == b"RIFF" and expected <= MAX_RIFF_SIZE and size + 1 < len(header) + expected
+    )  # a byte of padding may lack
 
 
 def read_with_soundfile(source: str | Path | bytes, mixer: Mixer) -> Iterator[av.AudioFrame]:

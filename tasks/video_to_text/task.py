@@ -131,9 +131,7 @@ class VideoToText(CaptioningTask[VideoConfig]):
         if config.metric_set == "words":
             normalize = partial(normalize_text, kind=config.text_normalization)
             return word_error_metrics(normalize, config.text_normalization)
-        from tasks.common.metrics.captions import caption_metrics  # of an extra, which prediction does not need
-
-        return caption_metrics(exact_match=config.data is None)
+        return super().metrics
 
     @property
     def probe(self) -> VideoProbe:

@@ -1,12 +1,12 @@
 """Independent work in several processes at once, each with its share of the cores, and its console lines labeled."""
 
+import itertools
 import os
 import signal
 import sys
 import threading
-import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from io import TextIOBase
 from multiprocessing import connection, get_context, parent_process
 from typing import Any, TypeVar
@@ -15,9 +15,9 @@ import torch
 
 from tasks.common.console import console
 from tasks.common.cores import count_cores
+from tasks.common.errors import UsageError
 
 R = TypeVar("R")
-GRACE_S = 30  # for a step and the save of a training that is told to stop
 
 
 class LabeledLines(TextIOBase):
@@ -52,6 +52,9 @@ def run_side_by_side(
 
     Yields:
         A name and its result, in the order in which they are finished.
+
+    Raises:
+        Exception: the first error of a call. The other calls are stopped: a training saves its state and ends.
     """
     cores = cores or count_cores()
     num_processes = min(cores, len(names))
@@ -60,32 +63,80 @@ def run_side_by_side(
         for name in names:
             yield name, call_labeled(name.ljust(width), function, name, *arguments)
         return
-    # CUDA and thread pools do not survive a fork.
-    with ProcessPoolExecutor(num_processes, get_context("spawn"), prepare_process, (cores // num_processes,)) as pool:
-        futures: dict[Future[R], str] = {
-            pool.submit(call_labeled, name.ljust(width), function, name, *arguments): name for name in names
-        }
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    context = get_context("spawn")  # CUDA and thread pools do not survive a fork
+    waiting = iter(names)
+    running: dict[Any, tuple[str, Any]] = {}  # the name and the process of each call, by the end of its pipe
+
+    def start_next() -> None:
+        for name in itertools.islice(waiting, 1):
+            receiver, sender = context.Pipe(duplex=False)
+            call = sender, cores // num_processes, name.ljust(width), function, name, *arguments
+            process = context.Process(target=run_call, args=call)
+            process.start()
+            sender.close()
+            running[receiver] = name, process
+
+    try:
+        for _ in range(num_processes):
+            start_next()
+        while running:
+            receiver: Any = connection.wait(list(running))[0]
+            name, process = running[receiver]
+            result = receive_result(receiver, name, process)
+            del running[receiver]
+            start_next()
+            yield name, result
+    except KeyboardInterrupt:  # the terminal has sent it to all processes; a second signal would end them at once
+        raise
+    except BaseException:
+        for _, process in running.values():
+            process.terminate()
+        raise
+    finally:
+        for _, process in running.values():
+            process.join()
 
 
-def prepare_process(num_threads: int) -> None:
-    """Limit this process to its share of the cores, and end it as Ctrl-C would if its parent is killed."""
+def receive_result(receiver: connection.Connection, name: str, process: Any) -> Any:
+    """Receive the result of a call when its process ends.
+
+    Raises:
+        Exception: the error of the call.
+        SystemExit: the process was told to stop.
+        UsageError: the process was killed.
+    """
+    try:
+        result, error = receiver.recv()
+    except EOFError:
+        process.join()
+        if process.exitcode > 0:
+            raise SystemExit(process.exitcode) from None
+        raise UsageError(f"{name}: its process was killed by signal {-process.exitcode}") from None
+    process.join()
+    if error is not None:
+        raise error
+    return result
+
+
+def run_call(sender: connection.Connection, num_threads: int, label: str, function: Callable, *arguments: Any) -> None:
+    """Call a function in a process of its own, and send its result and its error, one of which is None."""
     torch.set_num_threads(num_threads)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    try:
+        sender.send((call_labeled(label, function, *arguments), None))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except Exception as error:
+        error.add_note(traceback.format_exc())  # it is lost on the way to the other process
+        sender.send((None, error))
+
+
+def end_with_parent() -> None:
+    """Wait for the end of the parent, which may be killed, and end this process as its terminal would."""
     parent = parent_process()
     assert parent is not None
-
-    def follow() -> None:
-        connection.wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(GRACE_S)  # the pool takes the exit of a stopped training for a result, and waits for more work
-        os._exit(128 + signal.SIGTERM)
-
-    threading.Thread(target=follow, daemon=True).start()
+    connection.wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def call_labeled(label: str, function: Callable[..., R], *arguments: Any) -> R:

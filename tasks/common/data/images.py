@@ -74,7 +74,7 @@ def open_image(source: str | bytes, side: int | None = None) -> Image.Image:
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert any of Pillow's modes to RGB; other depths than 8 bits become 8."""
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(to_8_bits(np.asarray(image, dtype=np.float64), image.mode == "F")).convert("RGB")
+        return Image.fromarray(to_8_bits(np.asarray(image, dtype=np.float64), image.mode)).convert("RGB")
     if image.mode == "La":  # premultiplied, which Pillow converts in two steps alone
         image = image.convert("LA")
     if image.mode == "LAB":
@@ -86,16 +86,17 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def to_8_bits(values: Float[np.ndarray, "height width"], are_real: bool) -> UInt8[np.ndarray, "height width"]:
+def to_8_bits(values: Float[np.ndarray, "height width"], mode: str) -> UInt8[np.ndarray, "height width"]:
     """Scale gray values to 0 to 255 from the narrowest usual range that has them all, or else from their own.
 
     Args:
         values: The values; what is not finite becomes black.
-        are_real: Whether they are real numbers, whose usual ranges include 0 to 1; integers are 8 or 16 bits.
+        mode: Pillow's mode. Of I;16 the range is that of 16 bits, of I one of 8 or 16 bits, of F also 0 to 1.
     """
     values = np.where(np.isfinite(values), values, 0.0)
     low, high = min(0.0, values.min(initial=0)), values.max(initial=0)
-    usual = [maximum for maximum in ((1.0, 255.0, 65535.0) if are_real else (255.0, 65535.0)) if high <= maximum]
+    maxima = {"F": (1.0, 255.0, 65535.0), "I": (255.0, 65535.0)}.get(mode, (65535.0,))
+    usual = [maximum for maximum in maxima if high <= maximum]
     if usual and low == 0.0:
         high = usual[0]
     return ((values - low) / (high - low) * 255).astype(np.uint8)

@@ -25,7 +25,7 @@ from tasks.common.inference.predictor import Predictor
 
 FILE = "domain.json"
 MAX_SOURCES = 1000  # of the validation split that are measured
-MIN_SOURCES = 100  # with fewer, the first percentile is not known, and the lowest value is an accident
+MIN_SOURCES = 100  # with fewer, the first percentile is not known, and extreme values are accidents
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5)
 
 
@@ -94,9 +94,18 @@ class Domain:
             return self.log_prob["0.01"]
         return 2 * self.log_prob["0.0"] - self.log_prob["0.5"]
 
+    @property
+    def unknown_limit(self) -> float:
+        """The share of unknown tokens above which a source is out of the domain.
+
+        A few sources often have no unknown token at all, while one in the next source is nothing unusual. So the limit
+        is then halfway between their largest share and 1.
+        """
+        return self.max_unknown if self.num_sources >= MIN_SOURCES else (self.max_unknown + 1) / 2
+
     def problem(self, source: Familiarity) -> str | None:
         """Describe why a source is out of the domain; None if it is not."""
-        if source.unknown > self.max_unknown:
+        if source.unknown > self.unknown_limit:
             unknown, usual = 100 * source.unknown, 100 * self.max_unknown
             return f"{unknown:.0f} % of its tokens are unknown, in validation at most {usual:.0f} %"
         if source.log_prob < self.min_log_prob:

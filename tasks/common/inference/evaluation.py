@@ -117,7 +117,7 @@ def evaluate(
             metric.name: bootstrap.compare(metric, own, other)
             for (metric, own), other in zip(scored, others, strict=True)
         }
-        systems[str(baseline)] = score_by_length(task.metrics[0], others[0], length_axis)
+        systems[str(baseline)] = score_by_length(metrics[0], others[0], length_axis)
     folder = run / "evaluation"
     save_atomically(folder / f"{split}.txt", "".join(f"{text}\n" for text in hypotheses))
     listing = task.report.listing(hypotheses, references)

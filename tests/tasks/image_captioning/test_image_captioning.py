@@ -187,6 +187,8 @@ def test_every_color_mode_is_converted_to_rgb():
         (np.linspace(-1, 1, 256, dtype=np.float32), np.arange(256)),
         (np.linspace(0, 3e6, 256, dtype=np.float32), np.arange(256)),
         (np.linspace(0, 65535, 256).astype(np.uint16), np.arange(256)),
+        (np.arange(256, dtype=np.uint16), np.zeros(256)),  # a dark image of 16 bits, not one of 8
+        (np.arange(256, dtype=np.int32), np.arange(256)),
         (np.linspace(0, 2**31 - 1, 256).astype(np.int32), np.arange(256)),
         (np.full(256, np.nan, dtype=np.float32), np.zeros(256)),
         (np.zeros(256, dtype=np.float32), np.zeros(256)),

@@ -142,6 +142,17 @@ def test_a_truncated_file_gives_what_is_left_and_nothing_is_printed(form, share,
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_truncated_wav_is_noted_and_one_that_was_written_to_a_pipe_is_not():
+    file = io.BytesIO()
+    soundfile.write(file, noise(RATE, 1), RATE, format="wav")
+    content, notes = file.getvalue(), []
+    for whole in (content, content[:4] + b"\xff\xff\xff\xff" + content[8:]):
+        read_sound(whole, RATE, notes.append)
+    assert notes == []
+    read_sound(content[:-1000], RATE, notes.append)
+    assert notes == ["is truncated: what is left is read"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

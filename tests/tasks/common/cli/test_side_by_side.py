@@ -1,12 +1,14 @@
 """Work in several processes: results as they are finished, labels on the console, and errors."""
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tasks.common.cli.side_by_side import run_side_by_side
@@ -42,14 +44,6 @@ def write_id_and_wait(name: str, folder: Path) -> None:
     time.sleep(60)
 
 
-def is_running(process_id: int) -> bool:
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def test_processes_end_with_their_parent(tmp_path):
     names = ["one", "two"]
     parent = get_context("spawn").Process(
@@ -59,7 +53,7 @@ def test_processes_end_with_their_parent(tmp_path):
     wait_until(lambda: all((tmp_path / name).is_file() and (tmp_path / name).read_text() for name in names))
     parent.kill()
     parent.join()
-    wait_until(lambda: not any(is_running(int((tmp_path / name).read_text())) for name in names))
+    wait_until(lambda: not any(psutil.pid_exists(int((tmp_path / name).read_text())) for name in names))
 
 
 def collect(function: Callable, *arguments: Any, **settings: Any) -> None:
@@ -77,3 +71,42 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def test_an_error_ends_the_work_with_its_message(cores):
     with pytest.raises(UsageError, match="one can't be used"):
         list(run_side_by_side(fail, ["one"] * 3, cores=cores))
+
+
+def fail_or_wait(name: str, folder: Path) -> None:
+    """Fail as soon as the other call waits; this one writes a file when it is told to stop, as a training does."""
+    if name == "fails":
+        wait_until((folder / "waits").exists)
+        raise UsageError(f"{name} can't be used")
+
+    def stop(number: int, _: Any) -> None:
+        (folder / "saved").touch()
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    (folder / "waits").touch()
+    time.sleep(600)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="on Windows, no process can react to its end")
+def test_an_error_stops_the_other_calls_which_save_what_they_have(tmp_path):
+    started = time.monotonic()
+    with pytest.raises(UsageError, match="fails can't be used"):
+        list(run_side_by_side(fail_or_wait, ["fails", "waits"], tmp_path, cores=2))
+    assert time.monotonic() - started < 300
+    assert (tmp_path / "saved").exists()
+
+
+def leave(name: str) -> None:
+    if name == "killed":
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    raise SystemExit(3)
+
+
+def test_a_call_that_leaves_or_is_killed_ends_the_work():
+    with pytest.raises(SystemExit) as exited:
+        list(run_side_by_side(leave, ["leaves", "leaves too"], cores=2))
+    assert exited.value.code == 3
+    with pytest.raises(UsageError, match="killed: its process was killed by signal 15"):
+        list(run_side_by_side(leave, ["killed", "killed"], cores=2))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.common.inference.domain import Domain, Familiarity
+from tasks.common.inference.domain import Domain, Familiarity, measure
 from tasks.common.inference.predictor import Predictor
 from tasks.translation import PRESETS, Task
 
@@ -12,12 +12,14 @@ def make_domain(num_sources: int) -> Domain:
     return Domain(num_sources, quantiles, max_unknown=0.25)
 
 
-@pytest.mark.parametrize(("num_sources", "limit"), [(500, -0.8), (20, -1.8)])
-def test_the_limit_is_the_first_percentile_or_with_few_sources_a_value_below_the_lowest(num_sources, limit):
+@pytest.mark.parametrize(("num_sources", "limit", "unknown"), [(500, -0.8, 0.25), (20, -1.8, 0.625)])
+def test_the_limits_are_those_of_validation_or_with_few_sources_beyond_its_extreme_values(num_sources, limit, unknown):
     domain = make_domain(num_sources)
-    assert domain.problem(Familiarity(limit + 0.01, 0.25)) is None
-    assert "nats per token" in (domain.problem(Familiarity(limit - 0.01, 0.25)) or "")
-    assert "26 % of its tokens are unknown" in (domain.problem(Familiarity(0.0, 0.26)) or "")
+    assert domain.problem(Familiarity(limit + 0.01, unknown)) is None
+    assert "nats per token" in (domain.problem(Familiarity(limit - 0.01, unknown)) or "")
+    assert f"{100 * unknown + 2:.0f} % of its tokens are unknown, in" in (
+        domain.problem(Familiarity(0.0, unknown + 0.02)) or ""
+    )
 
 
 def test_an_input_of_several_segments_has_their_mean():
@@ -38,3 +40,5 @@ def test_statistics_are_measured_saved_and_loaded_and_flag_a_hundredth_of_their_
     assert domain.num_sources == 200 and domain.max_unknown == 0.0
     values = list(domain.log_prob.values())
     assert values == sorted(values) and values[-1] < 0
+    problems = [domain.problem(each) for each in measure(predictor, examples["source"], lengths)]
+    assert sum(problem is not None for problem in problems) == 1
