@@ -16,7 +16,7 @@ import pytest
 
 import tasks
 from tasks import run
-from tasks.common.data.inputs import InputSegment
+from tasks.common.data.inputs import ParsedInput
 from tasks.common.files import load_json_lines, save_json
 from tasks.common.inference.loading import load_runs
 from tasks.common.training.trainer import Trainer
@@ -152,9 +152,10 @@ def test_a_loaded_run_of_the_worked_task_generates_and_plots(trained: Path, tmp_
     predictor = load_runs(TASK, [trained])
     file = tmp_path / "day.csv"
     file.write_text("".join(f"{10 + hour},0.0\n" for hour in range(6)), encoding="utf-8")
-    ((segment,), nothing) = predictor.task.parse_inputs([str(file), str(tmp_path / "missing.csv")])
-    assert isinstance(segment, InputSegment)
-    assert nothing is None
+    day, missing = predictor.task.parse_inputs([str(file), str(tmp_path / "missing.csv")])
+    assert isinstance(day, ParsedInput) and day.problem is None
+    assert not missing.segments and "cannot be read" in (missing.problem or "")
+    (segment,) = day.segments
     config = predictor.task.config.search
     ((best,),) = predictor.generate([segment.source], config)
     assert re.match(r"(warmer|colder|steady) and (wet|dry)", predictor.task.detokenize(best.tokens))

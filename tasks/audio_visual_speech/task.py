@@ -22,7 +22,7 @@ from tasks.audio_visual_speech.data import join_sources
 from tasks.common.config import Config
 from tasks.common.data.cache import pack_array, unpack_array
 from tasks.common.data.containers import Note
-from tasks.common.data.inputs import InputSegment, parse_file_inputs
+from tasks.common.data.inputs import InputSegment, ParsedInput, parse_file_inputs
 from tasks.common.data.media_files import file_content
 from tasks.common.data.media_probe import probe_media
 from tasks.common.errors import UsageError
@@ -211,7 +211,7 @@ class AudioVisualSpeech(Task[AudioVisualConfig]):
         sound = self.speech.collate_sources([source["sound"] for source in sources], training)
         return dataclasses.replace(videos, others=(sound,))
 
-    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment] | None]:
+    def parse_inputs(self, arguments: Sequence[str]) -> list[ParsedInput]:
         return parse_file_inputs(arguments, self.parse_file)
 
     def parse_file(self, file: dict[str, Any], note: Note) -> list[InputSegment]:

@@ -23,7 +23,7 @@ from tasks.common.data.cache import pad_arrays
 from tasks.common.data.captioned_media import add_targets
 from tasks.common.data.containers import Note
 from tasks.common.data.images import ImageAugmentConfig
-from tasks.common.data.inputs import InputSegment, parse_file_inputs
+from tasks.common.data.inputs import InputSegment, ParsedInput, parse_file_inputs
 from tasks.common.data.media_files import MediaError, media_key, read_feature_array
 from tasks.common.data.media_probe import MediaProbe, probe_media
 from tasks.common.errors import UsageError
@@ -243,7 +243,7 @@ class CaptioningTask(Task[C]):
             return pad_arrays([read_feature_array(source["path"], self.source_unit) for source in sources])
         return self.collate_pixels(sources, training)
 
-    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment] | None]:
+    def parse_inputs(self, arguments: Sequence[str]) -> list[ParsedInput]:
         return parse_file_inputs(arguments, self.parse_file, self.is_single_input)
 
     def parse_file(self, file: dict[str, Any], note: Note) -> list[InputSegment]:

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from tasks.common.errors import UsageError
 
 
-def save_atomically(path: Path, content: Callable[[Path], None] | str) -> None:
+def save_atomically(path: Path, content: Callable[[Path], object] | str) -> None:
     """Write a temporary file, flush it to disk and rename it: a reader gets the old file or the new one.
 
     The file has the mode of any other new file, whatever the writer chose: safetensors would keep it from all others.

@@ -16,7 +16,7 @@ from encoders.base import Encoder, SourceBatch
 from tasks.common.config import Config
 from tasks.common.data.batching import Batch
 from tasks.common.data.cache import pad_arrays, unpack_array
-from tasks.common.data.inputs import InputSegment
+from tasks.common.data.inputs import ParsedInput
 from tasks.common.errors import UsageError
 from tasks.common.inference.report import ReportExtras
 from tasks.common.metrics.base import Metric, SelectionMetric
@@ -102,13 +102,8 @@ class Task(ABC, Generic[C]):
         """Pad raw sources to one batch; ``training`` allows augmentation."""
 
     @abstractmethod
-    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment] | None]:
-        """Read the inputs of ``predict`` from the command line.
-
-        Returns:
-            For each input its segments in order: one, several if it is split, none if there is nothing in it; None if
-            it cannot be used, in which case the reason has been printed.
-        """
+    def parse_inputs(self, arguments: Sequence[str]) -> list[ParsedInput]:
+        """Read the inputs of ``predict`` from the command line, and print what is to be said of each."""
 
     @abstractmethod
     def plot_alignment(

@@ -20,7 +20,7 @@ from encoders.text import TextEncoder
 from tasks.common.analysis import plots
 from tasks.common.config import Config
 from tasks.common.console import console
-from tasks.common.data.inputs import InputSegment
+from tasks.common.data.inputs import InputSegment, ParsedInput
 from tasks.common.data.parallel_text import read_lines, text_problem
 from tasks.common.errors import UsageError
 from tasks.common.inference.report import ReportExtras
@@ -151,17 +151,17 @@ class TextTask(Task[C]):
         counted = [ids[1:] or ids for ids in self.source_token_ids(sources)]
         return [ids.count(UNK) / len(ids) if ids else 0.0 for ids in counted]
 
-    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment] | None]:
+    def parse_inputs(self, arguments: Sequence[str]) -> list[ParsedInput]:
         """Read the inputs of ``predict``: files, - for standard input, or the texts themselves."""
         texts: list[str] = []
         for argument in arguments:
             if argument == "-":
-                texts += self.split_file(read_standard_input())
+                texts += self.split_file(read_standard_input(), "standard input")
             elif exists(argument):
                 if Path(argument).is_dir():
                     raise UsageError(f"{argument} is a folder: name the files in it")
                 try:
-                    texts += self.split_file(Path(argument).read_bytes())
+                    texts += self.split_file(Path(argument).read_bytes(), argument)
                 except OSError as error:
                     raise UsageError(f"{argument} can't be read ({error.strerror})") from error
             else:
@@ -171,22 +171,23 @@ class TextTask(Task[C]):
         sources = [self.parse_source(text) for text in texts]
         return [self.parse_text(number, source) for number, source in enumerate(sources, 1)]
 
-    def split_file(self, content: bytes) -> list[str]:
-        """Return the texts in a file: the whole content, or its lines."""
-        if self.one_input_per_file:
-            return [content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")]
-        return read_lines(content)
+    def split_file(self, content: bytes, name: str) -> list[str]:
+        """Return the texts in a file: the whole content, or its lines. Raises UsageError if it is empty."""
+        content = content.removeprefix(b"\xef\xbb\xbf")
+        if not content:
+            raise UsageError(f"{name} is empty: there is no input in it")
+        return [content.decode("utf-8", errors="replace")] if self.one_input_per_file else read_lines(content)
 
     def parse_source(self, text: str) -> str:
         """Turn a text from the command line or a file into a source of the form that ``load`` returns."""
         return text.strip()
 
-    def parse_text(self, number: int, source: str) -> list[InputSegment] | None:
+    def parse_text(self, number: int, source: str) -> ParsedInput:
         """Check an input of ``predict``, and print what is wrong with it or unlike the training data."""
         invalid = text_problem(source)
         if invalid:
             console.print(f"input {number} {invalid}: its line stays empty")
-            return None if source else []
+            return ParsedInput(source, problem=invalid) if source else ParsedInput(source, notes=[invalid])
         tokens, limit = self.source_token_ids([source])[0], self.config.batch.max_source_length
         if len(tokens) > limit:
             console.print(
@@ -195,7 +196,7 @@ class TextTask(Task[C]):
             )
         if self.unknown_shares([source]) == [1.0]:
             console.print(f"input {number} has no word of the vocabulary: its output is meaningless")
-        return [InputSegment(source, name=source)]
+        return ParsedInput(source, [InputSegment(source)])
 
     def plot_alignment(
         self, source: str, tokens: list[str], weights: Float[Tensor, "target source"], path: Path

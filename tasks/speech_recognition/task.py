@@ -24,7 +24,7 @@ from tasks.common.analysis.plots import plot_audio_attention
 from tasks.common.config import Config, report_settings_of_raw_data
 from tasks.common.data.cache import pack_array, pad_arrays, unpack_array
 from tasks.common.data.containers import Note
-from tasks.common.data.inputs import InputSegment, parse_file_inputs
+from tasks.common.data.inputs import InputSegment, ParsedInput, parse_file_inputs
 from tasks.common.data.media_files import file_content
 from tasks.common.errors import UsageError
 from tasks.common.metrics.speech import word_error_metrics
@@ -267,7 +267,7 @@ class SpeechRecognition(Task[SpeechConfig]):
             values, mask = augment_frames(values, mask, self.config.augment, self.num_planes)
         return SourceBatch(values, mask)
 
-    def parse_inputs(self, arguments: Sequence[str]) -> list[list[InputSegment] | None]:
+    def parse_inputs(self, arguments: Sequence[str]) -> list[ParsedInput]:
         return parse_file_inputs(arguments, self.parse_file)
 
     def parse_file(self, file: dict[str, Any], note: Note) -> list[InputSegment]:

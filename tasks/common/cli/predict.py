@@ -3,7 +3,7 @@
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Generic, Literal, TypeVar
@@ -17,10 +17,10 @@ from decoders.config import SearchConfig
 from tasks.common.cli.arguments import parse, parse_run_argument
 from tasks.common.cli.models import load_predictor
 from tasks.common.console import console
-from tasks.common.data.inputs import URL_SCHEMES, InputSegment
+from tasks.common.data.inputs import URL_SCHEMES, ParsedInput
 from tasks.common.errors import UsageError
 from tasks.common.files import new_path, to_json
-from tasks.common.inference.domain import Domain, Familiarity, measure
+from tasks.common.inference.domain import Domain, Familiarity, measure, measure_hypotheses
 from tasks.common.inference.loading import load_config
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.subtitles import format_subtitles
@@ -47,8 +47,8 @@ class PredictOptions(Generic[S]):
     """Folder for plots of the alignment."""
     format: Literal["text", "json", "srt", "vtt"] = "text"
     """text: one line for each input, or for each of the n best hypotheses, which then begins with the number of the
-    input and the rank, separated by tabs; json: one object per line for each input; srt and vtt: subtitles of one
-    recording."""
+    input, 1.2 for the second segment of a recording that is split, and the rank, separated by tabs; json: one object
+    per line for each input; srt and vtt: subtitles of one recording."""
     scores: bool = False
     """Print the number of the input, the rank and the score in front of each hypothesis, separated by tabs."""
     ensemble: tuple[str, ...] = ()
@@ -87,70 +87,77 @@ def predict(task: str, arguments: list[str]) -> None:
         raise UsageError("--plot-dir: the decoder of this run has no alignment to plot; leave the flag out")
     domain = Domain.load(run)
     torch.manual_seed(options.seed)
-    started = time.monotonic()
-    parsed = predictor.task.parse_inputs(options.inputs)
-    inputs = [segments or [] for segments in parsed]
-    if options.format in SUBTITLES and (len(inputs) != 1 or any(segment.span is None for segment in inputs[0])):
+    inputs = predictor.task.parse_inputs(options.inputs)
+    if options.format in SUBTITLES and (len(inputs) != 1 or any(not segment.span for segment in inputs[0].segments)):
         raise UsageError(f"--format {options.format} makes the subtitles of one recording: name one, or leave it out")
     problems: dict[int, str] = {}  # of the inputs that are far from the training data, by their numbers
+    taken_s = 0.0
     # Some thousand inputs at a time: batches have similar lengths, and the first lines are printed early.
     for start in range(0, len(inputs), CHUNK_SIZE):
         chunk = inputs[start : start + CHUNK_SIZE]
-        sources = [segment.source for segments in chunk for segment in segments]
+        sources = [segment.source for each in chunk for segment in each.segments]
         lengths = predictor.task.source_lengths(sources)
-        generated = iter(predictor.generate_all(sources, lengths, options.search))
-        measured = iter(measure(predictor, sources, lengths) if domain else [])
-        for number, segments in enumerate(chunk, start + 1):
-            ranked = [next(generated) for _ in segments]
-            if domain and segments:
-                problem = domain.problem(Familiarity.mean([next(measured) for _ in segments]))
-                if problem:
-                    problems[number] = problem
-            notes = notes_of(parsed[number - 1], ranked)
-            if segments and NOTHING in notes:
-                console.print(f"input {number} ({short_name(segments[0].name)}): {NOTHING}, its line stays empty")
-            print(format_output(predictor.task, number, segments, ranked, options, problems.get(number), notes))
+        started = time.monotonic()
+        hypotheses = predictor.generate_all(sources, lengths, options.search)
+        taken_s += time.monotonic() - started
+        measured: list[Familiarity] = []
+        if domain:
+            known = measure_hypotheses(predictor, sources, hypotheses, options.search)
+            measured = known or measure(predictor, sources, lengths)
+        first = 0  # the place of an input's first segment among those of the chunk
+        for number, each in enumerate(chunk, start + 1):
+            own = slice(first, first + len(each.segments))
+            ranked, first = hypotheses[own], own.stop
+            problem = domain.problem(Familiarity.mean(measured[own])) if domain and each.segments else None
+            if problem:
+                problems[number] = problem
+            notes = notes_of(each, ranked)
+            if each.segments and NOTHING in notes:
+                console.print(f"input {number} ({short_name(each.name)}): {NOTHING}, its line stays empty")
+            print(format_output(predictor.task, number, each, ranked, options, problem, notes))
             if options.plot_dir:
-                plot_segments(predictor, segments, ranked, Path(options.plot_dir))
+                plot_segments(predictor, each, ranked, Path(options.plot_dir))
         sys.stdout.flush()
     if problems:
         console.print(describe_unfamiliar(problems, inputs, predictor.task))
-    seconds = sum(segment.span[1] - segment.span[0] for segments in inputs for segment in segments if segment.span)
+    spans = [segment.span for each in inputs for segment in each.segments if segment.span]
+    seconds = sum(end - begin for begin, end in spans)
     if seconds:
-        taken = time.monotonic() - started
-        console.print(f"{seconds:.1f} s of input in {taken:.1f} s: real-time factor {taken / seconds:.4f}")
-    if None in parsed:
-        sys.exit(1 if any(segments is not None for segments in parsed) else 2)
+        factor = f"real-time factor {taken_s / seconds:.4f}"
+        console.print(f"sentences of {seconds:.1f} s of input generated in {taken_s:.1f} s: {factor}")
+    if any(each.problem for each in inputs):
+        sys.exit(2 if all(each.problem for each in inputs) else 1)
 
 
-def notes_of(segments: list[InputSegment] | None, ranked: list[list[Hypothesis]]) -> list[str]:
-    """Return what is to be said of an input; None as its segments means that it can't be used."""
-    if segments is None:
-        return ["it can't be used"]
+def notes_of(parsed: ParsedInput, ranked: list[list[Hypothesis]]) -> list[str]:
+    """Return what is to be said of an input and its hypotheses."""
+    if parsed.problem:
+        return [f"can't be used: it {parsed.problem}"]
     is_empty = not any(hypotheses and hypotheses[0].tokens for hypotheses in ranked)
-    return [*(segments[0].notes if segments else ()), *([NOTHING] if is_empty else [])]
+    return [*parsed.notes, *([NOTHING] if is_empty else [])]
 
 
 def format_output(
     task: Task,
     number: int,
-    segments: list[InputSegment],
+    parsed: ParsedInput,
     ranked: list[list[Hypothesis]],
     options: PredictOptions,
     problem: str | None,
     notes: list[str],
 ) -> str:
-    """Format the output for one input; an empty line if it has no segments, so that lines stay parallel to inputs.
+    """Format the output for an input; an empty line if it has no segments, so that lines stay parallel to inputs.
 
     Args:
         task: The task.
         number: The number of the input, from 1.
-        segments: The segments of the input.
+        parsed: The input.
         ranked: The hypotheses for each segment.
         options: The options of the command.
         problem: Why the input is far from the training data; None if it is not.
         notes: What else is to be said of the input, for JSON: damage, that nothing is in it, or recognized.
     """
+    segments = parsed.segments
     texts = [[task.detokenize(hypothesis.tokens) for hypothesis in hypotheses] for hypotheses in ranked]
     if options.format in SUBTITLES:
         timed = [
@@ -168,22 +175,22 @@ def format_output(
             }
             for segment, best, hypotheses in zip(segments, texts, ranked, strict=True)
         ]
-        name = segments[0].name if segments else None
-        line = {"input": number, "name": name, "text": best_text, "segments": parts}
+        line = {"input": number, "name": parsed.name, "text": best_text, "segments": parts}
         return to_json(line | {"out_of_domain": problem, "notes": notes})
     if options.search.n_best == 1 and not options.scores:
         return best_text
     lines = []
-    for hypotheses, best in zip(ranked, texts, strict=True):
+    for part, (hypotheses, best) in enumerate(zip(ranked, texts, strict=True), start=1):
+        label = f"{number}.{part}" if len(segments) > 1 else str(number)
         for rank, (hypothesis, text) in enumerate(zip(hypotheses, best, strict=True), start=1):
             score = f"{hypothesis.score:.4f}\t" if options.scores else ""
-            lines.append(f"{number}\t{rank}\t{score}{text}")
+            lines.append(f"{label}\t{rank}\t{score}{text}")
     return "\n".join(lines)
 
 
-def describe_unfamiliar(problems: Mapping[int, str], inputs: list[list[InputSegment]], task: Task) -> str:
+def describe_unfamiliar(problems: Mapping[int, str], inputs: Sequence[ParsedInput], task: Task) -> str:
     """Describe in one line the inputs that are far from the training data, of which ``problems`` has the numbers."""
-    listed = [f"{number} ({short_name(inputs[number - 1][0].name)}): {text}" for number, text in problems.items()]
+    listed = [f"{number} ({short_name(inputs[number - 1].name)}): {text}" for number, text in problems.items()]
     more = [f"and {len(listed) - MAX_LISTED} more"] if len(listed) > MAX_LISTED else []
     data = task.config.data or task.builtin_data
     return (
@@ -192,13 +199,11 @@ def describe_unfamiliar(problems: Mapping[int, str], inputs: list[list[InputSegm
     )
 
 
-def plot_segments(
-    predictor: Predictor, segments: list[InputSegment], ranked: list[list[Hypothesis]], folder: Path
-) -> None:
+def plot_segments(predictor: Predictor, parsed: ParsedInput, ranked: list[list[Hypothesis]], folder: Path) -> None:
     """Plot the alignment of the best hypothesis of each segment of an input, and print the names of the files."""
-    for part, (segment, hypotheses) in enumerate(zip(segments, ranked, strict=True), start=1):
-        words = re.findall(r"\w+", re.sub(r"\.\w{1,5}$", "", short_name(segment.name)))  # without the file's suffix
-        stem = ("-".join(words) or "input") + (f"-{part}" if len(segments) > 1 else "")
+    words = re.findall(r"\w+", re.sub(r"\.\w{1,5}$", "", short_name(parsed.name)))  # without the file's suffix
+    for part, (segment, hypotheses) in enumerate(zip(parsed.segments, ranked, strict=True), start=1):
+        stem = ("-".join(words) or "input") + (f"-{part}" if len(parsed.segments) > 1 else "")
         path = new_path(folder, stem, ".png")
         if hypotheses and predictor.plot_alignment(segment.source, hypotheses[0], path) is not None:
             console.print(f"plot: {path}")

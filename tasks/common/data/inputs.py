@@ -1,10 +1,10 @@
 """Inputs of ``predict`` that are files: given by names, folders, web addresses, or - for standard input."""
 
 import hashlib
-import http.client
 import urllib.request
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -20,39 +20,54 @@ URL_SCHEMES = ("http://", "https://")
 TIMEOUT_S = 30
 TEXTS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".srt", ".vtt")  # as they lie beside media
 
-Segments = list["InputSegment"]
-ParseFile = Callable[[dict[str, Any], Note], Segments]  # raises ValueError, as MediaError, if a file can't be used
+ParseFile = Callable[
+    [dict[str, Any], Note], list["InputSegment"]
+]  # raises ValueError, as MediaError, if a file can't be used
 
 
 @dataclass(frozen=True)
 class InputSegment:
-    """An input to ``predict``, or a part of it.
+    """A source to generate a sentence for: an input to ``predict``, or a part of it.
 
     Attributes:
         source: The source, in the form that the task's ``collate_sources`` reads.
         span: Its begin and end in seconds, where sources have a duration.
-        name: The input as the user named it: a file, an address, or a text itself.
-        notes: What is to be said of the file, such as damage.
     """
 
     source: Any
     span: tuple[float, float] | None = None
-    name: str = ""
-    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ParsedInput:
+    """An input to ``predict``.
+
+    Attributes:
+        name: The input as the user named it: a file, an address, or a text itself.
+        segments: Its segments in order: one, several if it is split, none if there is nothing in it.
+        notes: What is to be said of it, such as damage.
+        problem: Why it can't be used, to be read after its name; None if it can.
+    """
+
+    name: str
+    segments: Sequence[InputSegment] = ()
+    notes: Sequence[str] = ()
+    problem: str | None = None
 
 
 def parse_file_inputs(
     arguments: Sequence[str], parse_file: ParseFile, is_single_input: Callable[[Path], bool] = Path.is_file
-) -> list[Segments | None]:
+) -> list[ParsedInput]:
     """Parse files, of which a broken one never keeps the others from being used.
 
     Args:
-        arguments: The arguments of the command line. A folder means all inputs in it, without the texts beside them.
+        arguments: The arguments of the command line. A folder means all inputs in it and in the folders inside, without
+            the texts beside them.
         parse_file: Makes the segments of a file, the path or content, and notes what is to be said of it.
         is_single_input: Tells whether a path, also that of a folder, is a single input.
 
     Returns:
-        The segments of each file; None for one that can't be used, after a message.
+        Each file. What is to be said of it, and why it can't be used, has been printed.
     """
     return [parse_input(name, file, parse_file) for name, file in list_files(arguments, is_single_input)]
 
@@ -66,12 +81,18 @@ def list_files(arguments: Sequence[str], is_single_input: Callable[[Path], bool]
             continue
         path, paths = Path(argument), [argument]
         if path.is_dir() and not is_single_input(path):
-            paths = [
-                str(each) for each in visible_paths(path) if is_media(each) or (each.is_dir() and is_single_input(each))
-            ]
-            paths = paths or [argument]
+            paths = list(map(str, inputs_in(path, is_single_input))) or [argument]
         files += [(each, {"path": each, "bytes": None}) for each in paths]
     return files
+
+
+def inputs_in(folder: Path, is_single_input: Callable[[Path], bool]) -> Iterator[Path]:
+    """Find the inputs in a folder and in the folders inside, in the order of their names."""
+    for path in visible_paths(folder):
+        if is_media(path) or (path.is_dir() and is_single_input(path)):
+            yield path
+        elif path.is_dir() and not path.is_symlink():  # a link may lead back
+            yield from inputs_in(path, is_single_input)
 
 
 def is_media(path: Path) -> bool:
@@ -79,8 +100,8 @@ def is_media(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() not in TEXTS
 
 
-def parse_input(name: str, file: dict[str, Any], parse_file: ParseFile) -> Segments | None:
-    """Parse a file, fetched first if it is a web address; None, after a message, if it can't be used."""
+def parse_input(name: str, file: dict[str, Any], parse_file: ParseFile) -> ParsedInput:
+    """Parse a file, fetched first if it is a web address; see ``parse_file_inputs``."""
     notes: list[str] = []
     try:
         if name.startswith(URL_SCHEMES):
@@ -90,10 +111,10 @@ def parse_input(name: str, file: dict[str, Any], parse_file: ParseFile) -> Segme
         segments = parse_file(file, notes.append)
     except ValueError as error:
         console.print(f"{name} {error}: its line stays empty")
-        return None
+        return ParsedInput(name, problem=str(error))
     for note in notes:
         console.print(f"{name} {note}")
-    return [replace(segment, name=name, notes=tuple(notes)) for segment in segments]
+    return ParsedInput(name, segments, notes)
 
 
 def fetch(address: str) -> str:
@@ -107,11 +128,7 @@ def fetch(address: str) -> str:
         try:
             with urllib.request.urlopen(address, timeout=TIMEOUT_S) as response:
                 content = response.read()
-        except (OSError, ValueError, http.client.HTTPException) as error:  # the last for a broken address or transfer
+        except (OSError, ValueError, HTTPException) as error:
             raise MediaError(f"can't be fetched ({error})") from error
-
-        def write(partial: Path) -> None:
-            partial.write_bytes(content)
-
-        save_atomically(path, write)
+        save_atomically(path, lambda file: file.write_bytes(content))
     return str(path)

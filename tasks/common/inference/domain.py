@@ -12,16 +12,18 @@ samples, constraints and rerankers would all change the likelihood.
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from decoders.base import Hypothesis
 from decoders.config import SearchConfig
 from tasks.common.errors import UsageError
 from tasks.common.files import load_json, save_json
 from tasks.common.inference.predictor import Predictor
+from tasks.common.task import Task
 
 FILE = "domain.json"
 MAX_SOURCES = 1000  # of the validation split that are measured
@@ -118,10 +120,36 @@ class Domain:
 
 def measure(predictor: Predictor, sources: Sequence[Any], lengths: Sequence[int]) -> list[Familiarity]:
     """Measure sources, whose lengths are ``lengths``, with the (first) model of a predictor."""
+    single, search = Predictor(predictor.task, predictor.models[:1]), greedy_search(predictor.task)
+    known = measure_hypotheses(single, sources, single.generate_all(sources, lengths, search), search)
+    assert known is not None
+    return known
+
+
+def measure_hypotheses(
+    predictor: Predictor, sources: Sequence[Any], hypotheses: Sequence[Sequence[Hypothesis]], search: SearchConfig
+) -> list[Familiarity] | None:
+    """Measure sources by hypotheses that are there already.
+
+    Args:
+        predictor: The model that generated them.
+        sources: The sources.
+        hypotheses: The ranked hypotheses of each source.
+        search: The search that generated them.
+
+    Returns:
+        What ``measure`` would return; None if they are not those of a greedy search by a single model.
+    """
     task = predictor.task
-    single = Predictor(task, predictor.models[:1])
-    # Without a length penalty, the score of any decoder is the sentence's whole log-likelihood.
-    greedy = SearchConfig(beam=1, length_penalty=0.0, max_length=task.config.search.max_length)
-    ranked = single.generate_all(sources, lengths, greedy)
-    log_probs = [best[0].score / (len(best[0].tokens) + 1) if best else -np.inf for best in ranked]
+    is_single = len(predictor.models) == 1 and predictor.reranker is None
+    if not is_single or replace(search, length_penalty=0.0) != greedy_search(task):
+        return None
+    # The scores of decoders without an end of the sentence are not divided by the length.
+    power = search.length_penalty if predictor.models[0].decoder.is_label_synchronous else 0.0
+    log_probs = [best[0].score * (len(best[0].tokens) + 1) ** (power - 1) if best else -np.inf for best in hypotheses]
     return [Familiarity(*pair) for pair in zip(log_probs, task.unknown_shares(sources), strict=True)]
+
+
+def greedy_search(task: Task) -> SearchConfig:
+    """Return the search whose sentences are measured; without a length penalty, scores are whole log-likelihoods."""
+    return SearchConfig(beam=1, length_penalty=0.0, max_length=task.config.search.max_length)

@@ -10,6 +10,7 @@ import pytest
 from encoders.config import RecurrentEncoderConfig, TransformerEncoderConfig
 from tasks.common.config import config_from_dict
 from tasks.common.data.batching import BatchConfig
+from tasks.common.errors import UsageError
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig, TextTaskConfig, exists
 from tasks.translation import Config, Task
@@ -73,14 +74,27 @@ def test_a_file_is_one_input_or_one_for_each_line(one_input_per_file, monkeypatc
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
     expected = ["\n".join(SENTENCES)] if one_input_per_file else SENTENCES
     for argument in (str(file), "-"):
-        assert [segment.source for (segment,) in task.parse_inputs([argument])] == expected
+        assert [segment.source for each in task.parse_inputs([argument]) for segment in each.segments] == expected
+
+
+@pytest.mark.parametrize("one_input_per_file", [False, True])
+def test_an_empty_file_and_empty_standard_input_are_named(one_input_per_file, monkeypatch, tmp_path):
+    task = make_task()
+    monkeypatch.setattr(task, "one_input_per_file", one_input_per_file)
+    (tmp_path / "empty.txt").write_bytes(b"\xef\xbb\xbf")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    for argument, name in ((str(tmp_path / "empty.txt"), "empty.txt"), ("-", "standard input")):
+        with pytest.raises(UsageError, match=f"{name} is empty"):
+            task.parse_inputs(["x", argument])
 
 
 def test_unusable_inputs_have_no_segments_and_odd_ones_are_mentioned(capsys):
     task = make_task()
     texts = [SENTENCES[0], " ", "xyz", "ein " * 300, os.fsdecode(b"caf\xe9")]
     first, empty, unknown, long, latin = task.parse_inputs(texts)
-    assert first and empty == [] and unknown and long and latin is None
+    assert [len(each.segments) for each in (first, empty, unknown, long, latin)] == [1, 0, 1, 1, 0]
+    assert empty.problem is None and empty.notes == ["is empty"]
+    assert latin.problem == "is not valid UTF-8"
     printed = capsys.readouterr().err
     assert "input 2 is empty: its line stays empty" in printed
     assert "input 5 is not valid UTF-8: its line stays empty" in printed

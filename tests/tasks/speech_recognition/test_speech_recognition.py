@@ -345,6 +345,12 @@ def test_there_is_a_line_for_each_input_usable_or_not(train, capsys, folder, mon
     )
     alone = call(capsys, "predict", train(), files[0])
     assert alone == lines[:1]
+    with pytest.raises(SystemExit, match=r"^1$"):
+        run.main(["speech_recognition", "predict", train(), *files[:3], "--format", "json"])
+    used, broken, missing = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [each["name"] for each in (used, broken, missing)] == files[:3]
+    assert missing["notes"] == ["can't be used: it does not exist"] and missing["text"] == ""
+    assert broken["notes"][0].startswith("can't be used: it is not readable sound")
     content = Path(files[0]).read_bytes()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     assert call(capsys, "predict", train(), "-") == alone
@@ -362,6 +368,8 @@ def test_a_long_recording_is_split_at_pauses_and_subtitled(train, capsys, record
     subtitles = call(capsys, "predict", train(), "long.wav", "--format", "srt")
     spans = [line for line in subtitles if "-->" in line]
     assert len(spans) > 2
+    labels = [line.split("\t")[:2] for line in call(capsys, "predict", train(), "long.wav", "--scores")]
+    assert labels == [[f"1.{part}", "1"] for part in range(1, len(spans) + 1)]
     ends = [parse_timestamp(part) for line in spans for part in line.split(" --> ")]
     assert ends == sorted(ends)
     assert ends[-1] <= seconds + 0.01

@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ from tasks.common.cli.arguments import parse
 from tasks.common.cli.compare import parse_compare
 from tasks.common.cli.demo import TOY_TASKS
 from tasks.common.cli.tune import parse_tune
+from tasks.common.data.inputs import InputSegment, ParsedInput
 from tasks.common.errors import UsageError
+from tasks.common.text_task import TextTask
 from tasks.dialogue.chat import ChatOptions
 from tasks.image_captioning import PRESETS as IMAGE_PRESETS
 from tasks.speech_recognition import PRESETS as SPEECH_PRESETS
@@ -135,7 +138,7 @@ def test_predict_names_plots_by_their_inputs_and_overwrites_none(train, capsys):
     names = {"eine-rote-Sieben-über-einer-blauen-Zwei.png", "hier-ist-eine-kleine-Vier.png"}
     assert {path.name for path in Path("plots").iterdir() if is_image(path)} == names
     run.main(["translation", "predict", train(), SENTENCES[1], "--plot-dir", "plots"])
-    assert "plot: plots/hier-ist-eine-kleine-Vier (2).png" in capsys.readouterr().err
+    assert f"plot: {Path('plots', 'hier-ist-eine-kleine-Vier (2).png')}" in capsys.readouterr().err
     assert len(list(Path("plots").iterdir())) == 3
 
 
@@ -144,14 +147,23 @@ def test_inputs_far_from_the_training_data_are_named_in_one_line_and_in_json(tra
     run.main(["translation", "predict", train(), known, unknown, "", "--format", "json"])
     out, err = capsys.readouterr()
     lines = [json.loads(line) for line in out.splitlines()]
-    assert [(line["input"], line["name"]) for line in lines] == [(1, known), (2, unknown), (3, None)]
+    assert [(line["input"], line["name"]) for line in lines] == [(1, known), (2, unknown), (3, "")]
     assert [bool(line["out_of_domain"]) for line in lines] == [False, True, False]
     assert "tokens are unknown" in lines[1]["out_of_domain"]
-    assert [line["notes"] for line in lines] == [[], [], ["nothing is recognized"]]
+    assert [line["notes"] for line in lines] == [[], [], ["is empty", "nothing is recognized"]]
     assert lines[0]["text"] == lines[0]["segments"][0]["hypotheses"][0]["text"]
     (warning,) = (line for line in err.splitlines() if line.startswith("warning"))
     assert "1 of 3 inputs are far from what this model was trained on, the toy world" in warning
     assert f"input 2 ({unknown})" in warning
+
+
+def test_the_real_time_factor_is_that_of_generating_the_sentences_alone(train, capsys, monkeypatch):
+    segment = InputSegment("zwei", (0.0, 10.0))
+    monkeypatch.setattr(TextTask, "parse_text", lambda *_: ParsedInput("talk.wav", [segment]))
+    monkeypatch.setattr(time, "monotonic", functools.partial(next, itertools.count()))  # a second for each reading
+    monkeypatch.setattr(TextTask, "unknown_shares", lambda *_: [float(time.monotonic() * 0)])
+    run.main(["translation", "predict", train(), "x"])
+    assert "10.0 s of input generated in 1.0 s: real-time factor 0.1000" in capsys.readouterr().err
 
 
 def test_a_run_without_statistics_of_its_domain_predicts_without_a_warning(train, capsys):

@@ -1,8 +1,11 @@
 """A source is out of the domain if the model is less sure of its sentence than of nearly all of validation."""
 
+import dataclasses
+
 import pytest
 
-from tasks.common.inference.domain import Domain, Familiarity, measure
+from decoders.config import CTCDecoderConfig
+from tasks.common.inference.domain import Domain, Familiarity, greedy_search, measure, measure_hypotheses
 from tasks.common.inference.predictor import Predictor
 from tasks.translation import PRESETS, Task
 
@@ -42,3 +45,23 @@ def test_statistics_are_measured_saved_and_loaded_and_flag_a_hundredth_of_their_
     assert values == sorted(values) and values[-1] < 0
     problems = [domain.problem(each) for each in measure(predictor, examples["source"], lengths)]
     assert sum(problem is not None for problem in problems) == 1
+
+
+@pytest.mark.parametrize("kind", ["recurrent", "ctc"])
+def test_the_sentences_of_a_greedy_search_are_not_generated_again(kind):
+    config = PRESETS["tiny"]()
+    if kind == "ctc":
+        config = dataclasses.replace(config, decoder=CTCDecoderConfig(), attention=None)
+    task = Task(config)
+    examples = task.load("validation").select(range(20))
+    task.fit(examples)
+    predictor = Predictor(task, [task.build_model().eval()])
+    sources, lengths = examples["source"][:], task.source_lengths(examples["source"])
+    greedy = dataclasses.replace(greedy_search(task), length_penalty=1.0)
+    hypotheses = predictor.generate_all(sources, lengths, greedy)
+    known = measure_hypotheses(predictor, sources, hypotheses, greedy)
+    measured = measure(predictor, sources, lengths)
+    assert known is not None
+    assert [each.log_prob for each in known] == pytest.approx([each.log_prob for each in measured])
+    others = ((predictor, dataclasses.replace(greedy, beam=2)), (Predictor(task, predictor.models * 2), greedy))
+    assert [measure_hypotheses(one, sources, hypotheses, search) for one, search in others] == [None, None]
