@@ -83,13 +83,3 @@ def warn_once(text: str) -> None:
     if text not in _said:
         _said.add(text)
         console.print(text)
-
-
-@contextmanager
-def silence() -> Iterator[None]:
-    """Print nothing for a while: for what is done a second time, whose notes were printed the first time."""
-    was_quiet, console.quiet = console.quiet, True
-    try:
-        yield
-    finally:
-        console.quiet = was_quiet

@@ -12,7 +12,7 @@ EXTRAS = {  # of pyproject.toml: the modules that each brings
 
 def install_command(extra: str) -> str:
     """Return the command that installs an extra beside the project, which is installed already."""
-    return f"pip install 'multimodal-seq2seq[{extra}]'"
+    return f'pip install "multimodal-seq2seq[{extra}]"'  # quotes that every shell knows
 
 
 def missing_extra(error: ModuleNotFoundError) -> str | None:

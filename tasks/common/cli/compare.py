@@ -13,7 +13,7 @@ import tasks
 from tasks.common.analysis.measurements import SAMPLE_SIZE, activation_bytes, measure_alignments
 from tasks.common.analysis.plots import plot_by_length, plot_curves
 from tasks.common.cli.flags import setting_types, typed_settings
-from tasks.common.cli.train import choose_preset, count_for_preset, train_if_needed
+from tasks.common.cli.train import Preset, choose_preset, train_if_needed
 from tasks.common.cli.variants import (
     VariantParser,
     refuse_without_effect,
@@ -23,7 +23,7 @@ from tasks.common.cli.variants import (
     to_markdown,
 )
 from tasks.common.config import Config
-from tasks.common.console import console, silence
+from tasks.common.console import console
 from tasks.common.data.splits import SPLITS
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.files import load_json_lines, save_atomically
@@ -65,13 +65,13 @@ class CompareOptions(Generic[C]):
 
 def compare(task: str, arguments: list[str]) -> None:
     """Run ``run.py TASK compare [PRESET] --vary SETTING=VALUE,VALUE``."""
-    preset, options, variants = parse_compare(task, arguments)
-    num_examples = count_for_preset(task, arguments, options.config)
-    if num_examples is not None:
-        with silence():
-            _, options, variants = parse_compare(task, arguments, num_examples)
+    preset = choose_preset(task, arguments)
+    options, variants = parse_compare(task, preset)
+    fitted = preset.fit(task, options.config)
+    if fitted is not preset:
+        options, variants = parse_compare(task, fitted)
     seeds = [parse_seed(seed) for seed in options.seeds.split(",")]
-    folder = Path(options.run or f"runs/compare-{task}-{preset}")
+    folder = Path(options.run or f"runs/compare-{task}-{preset.name}")
     reports: dict[str, list[dict[str, Any]]] = {}
     for name, variant_config in variants.items():
         baselines = next(iter(reports.values()), [None] * len(seeds))  # the runs of the first variant
@@ -95,17 +95,15 @@ def compare(task: str, arguments: list[str]) -> None:
     console.print(f"{folder}: compare.md, compare.csv, by_length.png, curves.png")
 
 
-def parse_compare(
-    task: str, arguments: list[str], num_examples: int | None = None
-) -> tuple[str, CompareOptions, dict[str, Config]]:
-    """Parse the flags. ``num_examples``: see ``parse_train``.
+def parse_compare(task: str, preset: Preset) -> tuple[CompareOptions, dict[str, Config]]:
+    """Parse the flags.
 
     Returns:
-        The name of the preset, the options, and the configuration of each variant.
+        The options, and the configuration of each variant.
     """
-    preset, flags, config = choose_preset(task, arguments, num_examples)
+    flags, config = preset.flags, preset.config
     options_class = CompareOptions[tasks.package(task).Config]
-    parser = VariantParser(options_class, flags, f"{program()} {task} compare {preset}", CompareOptions(config))
+    parser = VariantParser(options_class, flags, f"{program()} {task} compare {preset.name}", CompareOptions(config))
     options, _ = parser.parse()
     if not options.vary:
         raise UsageError("--vary is missing: name a setting and its values, as in --vary attention=dot,general")
@@ -121,7 +119,7 @@ def parse_compare(
     for variant, (each, _) in zip(variants, parsed, strict=True):
         if each.config not in configs.values():  # a setting of another kind makes no difference
             configs[" ".join(variant)] = each.config
-    return preset, options, configs
+    return options, configs
 
 
 def run_variant(

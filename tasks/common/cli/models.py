@@ -1,5 +1,6 @@
 """Load the models that a command names: a run, further runs of an ensemble, and a run that reranks."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def load_predictor(
     try:
         predictor = load_runs(task, [run, *map(Path, ensemble)], **changes)
     except UsageError as error:
-        if not ensemble or str(error).startswith(f"{run}/"):
+        if not ensemble or str(error).startswith(f"{run}{os.sep}"):
             raise
         raise UsageError(f"--ensemble: {error}") from error
     if ensemble and not all(model.decoder.supports_ensemble for model in predictor.models):

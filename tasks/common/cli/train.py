@@ -3,9 +3,10 @@
 import contextlib
 import dataclasses
 import inspect
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
@@ -14,7 +15,7 @@ from tasks.common.cli.arguments import parse
 from tasks.common.cli.flags import as_flag, flag_value, setting_types, typed_settings
 from tasks.common.cli.kinds import get_setting
 from tasks.common.config import Config
-from tasks.common.console import IS_MAIN_PROCESS, console, silence
+from tasks.common.console import IS_MAIN_PROCESS, console
 from tasks.common.data.folders import is_utf8
 from tasks.common.data.parallel_text import guess_pair, pair_names
 from tasks.common.errors import UsageError, unknown_name
@@ -45,7 +46,42 @@ class TrainOptions(Generic[C]):
     """Start a new run with the configuration, vocabulary and weights of this one: for a second phase."""
 
 
-def choose_preset(task: str, arguments: list[str], num_examples: int | None = None) -> tuple[str, list[str], Config]:
+@dataclass(frozen=True)
+class Preset:
+    """The preset that a command has chosen, and the flags that change it.
+
+    Attributes:
+        name: Its name.
+        flags: The flags of the command.
+        build: Builds its configuration; ``num_examples`` is a parameter of one that depends on their number.
+        columns: The settings source and target of the user's data, if they were guessed.
+        num_examples: The number of training examples; None if it is not known, or makes no difference.
+    """
+
+    name: str
+    flags: list[str]
+    build: Callable[..., Config]
+    columns: Mapping[str, str] = field(default_factory=dict)
+    num_examples: int | None = None
+
+    @property
+    def config(self) -> Config:
+        """The configuration without the flags."""
+        made = self.build() if self.num_examples is None else self.build(self.num_examples)
+        columns: Any = self.columns
+        return dataclasses.replace(made, **columns)
+
+    def fit(self, task: str, config: Config) -> "Preset":
+        """Return the preset for the number of training examples that a configuration of the task loads.
+
+        It is the same object if it does not depend on their number.
+        """
+        if "num_examples" not in inspect.signature(self.build).parameters:
+            return self
+        return dataclasses.replace(self, num_examples=len(tasks.package(task).Task(config).load("train")))
+
+
+def choose_preset(task: str, arguments: list[str]) -> Preset:
     """Split the arguments into the preset and the flags, and tell what is chosen for data of the user's own.
 
     If no preset is named it is small where --data is given, and otherwise demo, or the task's first.
@@ -53,90 +89,66 @@ def choose_preset(task: str, arguments: list[str], num_examples: int | None = No
     Args:
         task: The name of the task.
         arguments: The preset, if it is named, and the flags.
-        num_examples: The number of training examples, for a preset that depends on it.
-
-    Returns:
-        The name of the preset, the flags, and the preset's configuration, with the columns of the data.
     """
     presets = tasks.package(task).PRESETS
     is_named = bool(arguments) and not arguments[0].startswith("-")
     flags = arguments[1:] if is_named else arguments
     data = flag_value(flags, "data")
     usual = ("demo",) if data is None else ("small", "demo")
-    preset = arguments[0] if is_named else next((name for name in usual if name in presets), next(iter(presets)))
-    if preset not in presets:
-        raise unknown_name("preset", preset, presets)
-    usual_config = presets[preset]() if num_examples is None else presets[preset](num_examples)
-    config = usual_config
+    name = arguments[0] if is_named else next((name for name in usual if name in presets), next(iter(presets)))
+    if name not in presets:
+        raise unknown_name("preset", name, presets)
+    preset = Preset(name, flags, presets[name])
     continues = "--resume" in flags or flag_value(flags, "init-from") is not None
     if data is not None and not continues and {"-h", "--help"}.isdisjoint(flags):
-        config, direction = choose_columns(config, data, flags)
-        others = ", ".join(name for name in presets if name != preset)
-        told = [] if is_named else [f"preset {preset} (others: {others})"]
-        if told or config != usual_config:
+        columns, direction = choose_columns(preset.config, data, flags)
+        others = ", ".join(other for other in presets if other != name)
+        told = [] if is_named else [f"preset {name} (others: {others})"]
+        if told or columns:
             console.print("; ".join(told + direction))
-    return preset, flags, config
+        preset = dataclasses.replace(preset, columns=columns)
+    return preset
 
 
-def choose_columns(config: Config, data: str, flags: list[str]) -> tuple[Config, list[str]]:
+def choose_columns(config: Config, data: str, flags: list[str]) -> tuple[dict[str, str], list[str]]:
     """Guess source and target of data on this machine, where they are settings and not typed.
 
     Returns:
-        The configuration, and what to tell about the direction.
+        The settings that are others than those of the configuration, and what to tell about the direction.
     """
     if not {"source", "target"} <= {field.name for field in dataclasses.fields(config)}:
-        return config, []
+        return {}, []
     given = {name: flag_value(flags, name) or getattr(config, name) for name in ("source", "target")}
     is_typed = [flag_value(flags, name) is not None for name in given]
     names = [] if all(is_typed) else pair_names(data)  # none for a hub dataset
     guess = guess_pair(names, **given) if names else None
     if guess is None or guess == tuple(given.values()):
         is_known = guess is not None or not names
-        return config, [" -> ".join(given.values())] if is_known else []
+        return {}, [" -> ".join(given.values())] if is_known else []
     told = f"{' -> '.join(guess)}, of {', '.join(names)} in {data} (--source and --target choose others)"
-    return dataclasses.replace(config, source=guess[0], target=guess[1]), [told]
+    return dict(zip(given, guess, strict=True)), [told]
 
 
 def train(task: str, arguments: list[str]) -> None:
     """Run ``run.py TASK train [PRESET] [--flags]``."""
-    options, folder = parse_train(task, arguments)
-    if not (options.resume or options.init_from):
-        num_examples = count_for_preset(task, arguments, options.config)
-        if num_examples is not None:
-            with silence():
-                options, folder = parse_train(task, arguments, num_examples)
+    preset = choose_preset(task, arguments)
+    options, folder = parse_train(task, preset)
+    continues = options.resume or options.init_from
+    fitted = preset if continues else preset.fit(task, options.config)
+    if fitted is not preset:
+        options, folder = parse_train(task, fitted)
     init_from = Path(options.init_from) if options.init_from else None
     start_training(task, options.config, folder, resume=options.resume, init_from=init_from)
 
 
-def count_for_preset(task: str, arguments: list[str], config: Config) -> int | None:
-    """Count the training examples if the settings of the chosen preset depend on their number, else return None.
-
-    Args:
-        task: The name of the task.
-        arguments: The preset, if it is named, and the flags.
-        config: The configuration that the preset and the flags make where the number is not known.
-    """
-    with silence():
-        preset = choose_preset(task, arguments)[0]
-    if "num_examples" not in inspect.signature(tasks.package(task).PRESETS[preset]).parameters:
-        return None
-    return len(tasks.package(task).Task(config).load("train"))
-
-
-def parse_train(task: str, arguments: list[str], num_examples: int | None = None) -> tuple[TrainOptions, Path]:
+def parse_train(task: str, preset: Preset) -> tuple[TrainOptions, Path]:
     """Parse the flags, with the values of the preset, or of the run named by --resume or --init-from, as defaults.
-
-    Args:
-        task: The name of the task.
-        arguments: The preset, if it is named, and the flags.
-        num_examples: The number of training examples, for a preset that depends on it.
 
     Returns:
         The options, and the run folder.
     """
-    preset, flags, config = choose_preset(task, arguments, num_examples)
-    folder = Path(flag_value(flags, "run") or f"runs/{task}-{preset}")
+    flags, config = preset.flags, preset.config
+    folder = Path(flag_value(flags, "run") or f"runs/{task}-{preset.name}")
     init_from = flag_value(flags, "init-from")
     if not is_utf8(folder):
         raise UsageError(f"--run {folder}: weights can't be saved there, since its name is not UTF-8; name another one")
@@ -154,7 +166,7 @@ def parse_train(task: str, arguments: list[str], num_examples: int | None = None
     elif init_from and not wants_help:
         config = load_config(task, Path(init_from))
     options_class = TrainOptions[tasks.package(task).Config]
-    options = parse(options_class, flags, f"{program()} {task} train {preset}", TrainOptions(config))
+    options = parse(options_class, flags, f"{program()} {task} train {preset.name}", TrainOptions(config))
     if not resume:
         check_unused(folder)
     if resume:

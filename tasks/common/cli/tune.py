@@ -12,10 +12,10 @@ import tyro
 import tasks
 from tasks.common.cli.messages import with_flags
 from tasks.common.cli.search_space import SearchDimension
-from tasks.common.cli.train import choose_preset, count_for_preset, start_training
+from tasks.common.cli.train import Preset, choose_preset, start_training
 from tasks.common.cli.variants import VariantParser, as_flags, refuse_without_effect, to_csv, to_markdown
 from tasks.common.config import Config
-from tasks.common.console import console, silence
+from tasks.common.console import console
 from tasks.common.errors import UsageError
 from tasks.common.files import load_json_lines, save_atomically
 from tasks.common.program import program
@@ -50,18 +50,17 @@ class TuneOptions(Generic[C]):
 def tune(task: str, arguments: list[str]) -> None:
     """Run ``run.py TASK tune [PRESET] --space SETTING=LOW..HIGH``."""
     optuna = import_optuna()
-    preset, parser, dimensions = parse_tune(task, arguments)
+    preset = choose_preset(task, arguments)
+    parser, dimensions = parse_tune(task, preset)
+    fitted = preset.fit(task, parser.parse()[0].config)
+    if fitted is not preset:
+        parser, dimensions = parse_tune(task, fitted)
     options, _ = parser.parse()
-    num_examples = count_for_preset(task, arguments, options.config)
-    if num_examples is not None:
-        with silence():
-            _, parser, dimensions = parse_tune(task, arguments, num_examples)
-        options, _ = parser.parse()
-    folder = Path(options.run or f"runs/tune-{task}-{preset}")
+    folder = Path(options.run or f"runs/tune-{task}-{preset.name}")
     folder.mkdir(parents=True, exist_ok=True)
     metric = tasks.package(task).Task(options.config).selection_metric
     study = optuna.create_study(
-        study_name=f"{task} {preset}",
+        study_name=f"{task} {preset.name}",
         storage=open_storage(options.storage or str(folder / "tune.journal")),
         direction="maximize" if metric.higher_is_better else "minimize",
         load_if_exists=True,
@@ -96,19 +95,15 @@ def tune(task: str, arguments: list[str]) -> None:
     save_results(study, folder, metric.name, options.config)
 
 
-def parse_tune(
-    task: str, arguments: list[str], num_examples: int | None = None
-) -> tuple[str, VariantParser, list[SearchDimension]]:
+def parse_tune(task: str, preset: Preset) -> tuple[VariantParser, list[SearchDimension]]:
     """Parse the flags, and refuse those that have no effect in any trial; a large space is not checked.
 
-    ``num_examples``: see ``parse_train``.
-
     Returns:
-        The name of the preset, the parser of the trials, and the dimensions of the space.
+        The parser of the trials, and the dimensions of the space.
     """
-    preset, flags, config = choose_preset(task, arguments, num_examples)
+    flags, config = preset.flags, preset.config
     options_class = TuneOptions[tasks.package(task).Config]
-    parser = VariantParser(options_class, flags, f"{program()} {task} tune {preset}", TuneOptions(config))
+    parser = VariantParser(options_class, flags, f"{program()} {task} tune {preset.name}", TuneOptions(config))
     options, _ = parser.parse()
     if not options.space:
         raise UsageError("--space is missing: name a setting and its values, as in --space train.lr=1e-4..1e-2")
@@ -121,7 +116,7 @@ def parse_tune(
             with contextlib.suppress(UsageError):  # sizes that do not go together
                 errors.append(parser.parse(variant)[1])
     refuse_without_effect(errors)
-    return preset, parser, dimensions
+    return parser, dimensions
 
 
 def import_optuna() -> Any:

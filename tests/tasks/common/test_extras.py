@@ -56,7 +56,7 @@ def test_a_command_that_needs_a_missing_extra_names_the_pip_command(
         run.main(arguments)
     assert exited.value.code == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last == f"error: {module} is not installed: pip install 'multimodal-seq2seq[{extra}]'"
+    assert last == f'error: {module} is not installed: pip install "multimodal-seq2seq[{extra}]"'
 
 
 def test_a_missing_library_that_no_extra_brings_is_not_hidden(monkeypatch):

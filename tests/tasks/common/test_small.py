@@ -10,7 +10,7 @@ import tasks
 from tasks import run
 from tasks.common import small
 from tasks.common.cli.compare import parse_compare
-from tasks.common.cli.train import count_for_preset, parse_train
+from tasks.common.cli.train import Preset, choose_preset, parse_train
 from tasks.common.cli.tune import parse_tune
 from tasks.toy_world.scenes import text_pairs
 
@@ -47,26 +47,44 @@ def test_every_task_has_the_preset_small_for_any_number_of_examples(task):
     assert not few.has_pretrained_encoder
 
 
+def small_preset(*flags: str) -> Preset:
+    return dataclasses.replace(choose_preset("translation", ["small", *flags]), num_examples=200)
+
+
 def test_typed_flags_win_over_what_the_number_of_examples_says():
-    options, _ = parse_train("translation", ["small", "--data", "x", "--decoder.dropout", "0.1"], 200)
+    options, _ = parse_train("translation", small_preset("--data", "x", "--decoder.dropout", "0.1"))
     expected = tasks.package("translation").PRESETS["small"](200)
     assert options.config.decoder == dataclasses.replace(expected.decoder, dropout=0.1)
     assert options.config.encoder == expected.encoder
 
 
 def test_only_presets_that_depend_on_the_number_of_examples_count_them(data):
-    arguments = ["small", "--data", data, "--source", "de", "--target", "en"]
-    options, _ = parse_train("translation", arguments)
-    assert count_for_preset("translation", arguments, options.config) == 60
-    assert count_for_preset("translation", ["demo"], options.config) is None
+    preset = choose_preset("translation", ["small", "--data", data, "--source", "de", "--target", "en"])
+    options, _ = parse_train("translation", preset)
+    assert preset.num_examples is None
+    assert preset.fit("translation", options.config).num_examples == 60
+    demo = choose_preset("translation", ["demo"])
+    assert demo.fit("translation", options.config) is demo
+
+
+def test_what_is_guessed_of_the_data_is_told_once_and_kept_when_the_number_of_examples_is_known(tmp_path, capsys):
+    pairs = text_pairs("train", count=60)
+    lines = [f"{source}\t{target}\n" for source, target in zip(pairs["source"], pairs["target"], strict=True)]
+    (tmp_path / "pairs.tsv").write_text("German\tEnglish\n" + "".join(lines), encoding="utf-8")
+    flags = ["--data", str(tmp_path / "pairs.tsv"), "--run", str(tmp_path / "run"), "--train.max-minutes", "0.01"]
+    run.main(["translation", "train", *flags])
+    saved = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))["config"]
+    assert (saved["source"], saved["target"]) == ("German", "English")
+    assert saved["batch"]["max_sources"] < small.batch_size(small.NUM_EXAMPLES)
+    assert capsys.readouterr().err.count("German -> English") == 1
 
 
 def test_variants_and_trials_take_their_sizes_from_the_data_too():
     expected = tasks.package("translation").PRESETS["small"](200).decoder
-    vary = ["small", "--data", "x", "--vary", "attention=dot,general"]
-    assert {each.decoder for each in parse_compare("translation", vary, 200)[2].values()} == {expected}
-    space = ["small", "--data", "x", "--space", "train.lr=1e-4..1e-2"]
-    assert parse_tune("translation", space, 200)[1].parse()[0].config.decoder == expected
+    preset = small_preset("--data", "x", "--vary", "attention=dot,general")
+    assert {each.decoder for each in parse_compare("translation", preset)[1].values()} == {expected}
+    preset = small_preset("--data", "x", "--space", "train.lr=1e-4..1e-2")
+    assert parse_tune("translation", preset)[0].parse()[0].config.decoder == expected
 
 
 def test_a_trained_run_keeps_the_sizes_that_its_data_gave_it(data, tmp_path):

@@ -24,6 +24,7 @@ from tasks.common.cli import train as train_module
 from tasks.common.cli.arguments import parse
 from tasks.common.cli.compare import parse_compare
 from tasks.common.cli.demo import TOY_TASKS
+from tasks.common.cli.train import choose_preset, parse_train
 from tasks.common.cli.tune import parse_tune
 from tasks.common.data.inputs import InputSegment, ParsedInput
 from tasks.common.errors import UsageError
@@ -281,7 +282,7 @@ def test_a_search_skips_trials_whose_sizes_do_not_go_together(capsys):
 
 def test_a_run_folder_whose_name_is_not_utf8_is_refused():
     with pytest.raises(UsageError, match=r"--run .*not UTF-8"):  # printed, it would break the capturing of output
-        train_module.parse_train("translation", ["tiny", "--run", "caf\udce9"])
+        parse_train("translation", choose_preset("translation", ["tiny", "--run", "caf\udce9"]))
 
 
 @pytest.mark.parametrize("place", [[], ["--run", "runs/demo"]], ids=["default place", "named place"])
@@ -455,7 +456,7 @@ def test_a_run_with_a_pretrained_encoder_can_be_fine_tuned(monkeypatch):
     pretrained = dataclasses.replace(pretrained, encoder=dataclasses.replace(pretrained.encoder, pretrained="some"))
     monkeypatch.setattr(train_module, "load_config", lambda task, folder: pretrained)
     flags = ["--init-from", "first", "--train.encoder-lr", "3e-5"]
-    options, folder = train_module.parse_train("image_captioning", flags)
+    options, folder = parse_train("image_captioning", choose_preset("image_captioning", flags))
     assert (options.config.train.encoder_lr, options.config.encoder.pretrained) == (3e-5, "some")
     assert folder == Path("runs/image_captioning-demo")
 
@@ -464,7 +465,7 @@ def test_features_are_those_of_the_run_that_initializes_another(monkeypatch):
     monkeypatch.setattr(train_module, "load_config", lambda task, folder: SPEECH_PRESETS["tiny"]())
     for flag in ("--features.normalization=global", "--features.num-mels=40"):
         with pytest.raises(UsageError, match=f"{flag.partition('=')[0]}: with --init-from"):
-            train_module.parse_train("speech_recognition", ["--init-from", "first", flag])
+            parse_train("speech_recognition", choose_preset("speech_recognition", ["--init-from", "first", flag]))
 
 
 def test_help_lists_all_kinds(capsys):
@@ -475,7 +476,7 @@ def test_help_lists_all_kinds(capsys):
 
 def test_kinds_are_compared_with_flags_that_only_some_of_them_have():
     vary = ["--vary", "decoder=recurrent,transformer,ctc", "--decoder.num-heads", "8", "--attention.score", "dot"]
-    _, _, variants = parse_compare("translation", ["tiny", *vary])
+    _, variants = parse_compare("translation", choose_preset("translation", ["tiny", *vary]))
     recurrent, transformer, ctc = variants.values()
     assert isinstance(transformer.decoder, TransformerDecoderConfig) and transformer.decoder.num_heads == 8
     assert (recurrent.decoder.kind, ctc.decoder.kind) == ("recurrent", "ctc")
@@ -484,7 +485,7 @@ def test_kinds_are_compared_with_flags_that_only_some_of_them_have():
 
 def test_kinds_are_compared_together_with_their_settings():
     vary = ["--vary", "decoder.kind=recurrent,transformer", "--vary", "decoder.num_heads=2,4"]
-    _, _, variants = parse_compare("translation", ["tiny", *vary])
+    _, variants = parse_compare("translation", choose_preset("translation", ["tiny", *vary]))
     assert [*variants] == [
         "decoder.kind=recurrent decoder.num_heads=2",  # the same as with 4, which is left out
         "decoder.kind=transformer decoder.num_heads=2",
@@ -496,7 +497,7 @@ def test_a_search_may_have_settings_that_only_some_trials_use():
     space = ["attention.locality=global,local_m", "attention.window_size=2..10", "decoder=recurrent,transformer"]
     space += ["decoder.num_heads=2,4"]
     flags = [flag for each in space for flag in ("--space", each)]
-    _, parser, _ = parse_tune("translation", ["tiny", *flags])
+    parser, _ = parse_tune("translation", choose_preset("translation", ["tiny", *flags]))
     parsed = parser.parse(("attention.locality=global", "attention.window_size=3", "decoder.num_heads=2"))[0]
     assert (parsed.config.attention.locality, parsed.config.decoder.kind) == ("global", "recurrent")
     parsed = parser.parse(("decoder=transformer", "decoder.num_heads=2"))[0]

@@ -10,7 +10,7 @@ import pytest
 from tasks import run
 from tasks.common.cli import train as train_module
 from tasks.common.cli.compare import parse_compare
-from tasks.common.cli.train import parse_train
+from tasks.common.cli.train import choose_preset, parse_train
 from tasks.common.cli.tune import parse_tune
 
 ROOT = Path(__file__).parents[4]
@@ -45,8 +45,9 @@ def test_documented_commands_can_be_parsed(document, monkeypatch, tmp_path):
     text = (ROOT / document).read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     for task, command, *arguments in documented_commands(text):
+        preset = choose_preset(task, arguments)
         if command == "train":
-            options, folder = parse_train(task, arguments)
+            options, folder = parse_train(task, preset)
             configs[str(folder)] = options.config
         else:
-            {"compare": parse_compare, "tune": parse_tune}[command](task, arguments)
+            {"compare": parse_compare, "tune": parse_tune}[command](task, preset)

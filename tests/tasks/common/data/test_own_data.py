@@ -153,15 +153,15 @@ def test_source_and_target_are_guessed_by_their_names(names, guess):
 
 def test_data_without_a_preset_tell_the_preset_and_the_direction(tmp_path, capsys):
     data = str(fill(tmp_path, {"pairs.csv": csv_rows()}) / "pairs.csv")
-    preset, _, config = choose_preset("translation", ["--data", data])
+    preset = choose_preset("translation", ["--data", data])
+    config = preset.config
     told = capsys.readouterr().err
     assert (config.source, config.target) == ("German", "English")
-    assert (
-        f"preset {preset}" in told and "German -> English, of id, German, English in" in told and told.count("\n") == 1
-    )
+    assert f"preset {preset.name}" in told and told.count("\n") == 1
+    assert "German -> English, of id, German, English in" in told
     typed = ["tiny", "--data", data, "--source", "English", "--target", "German"]
-    assert choose_preset("translation", typed)[1] == typed[1:] and capsys.readouterr().err == ""
-    assert choose_preset("translation", ["--data", data, "--source", "English"])[2].target == "German"
+    assert choose_preset("translation", typed).flags == typed[1:] and capsys.readouterr().err == ""
+    assert choose_preset("translation", ["--data", data, "--source", "English"]).config.target == "German"
 
 
 def test_every_column_of_a_csv_is_text_as_it_stands(tmp_path):

@@ -28,6 +28,7 @@ from tasks.toy_world.scenes import text_pairs
 from tasks.translation import PRESETS, Task
 
 ROOT = Path(__file__).parents[4]
+NO_SIGNALS = "on Windows, a process is ended without a signal to which it could react"
 # Dropout is on: a resumed run must repeat its random masks.
 SMALL = ["--batch.max-sources", "40", "--encoder.dropout", "0.1", "--decoder.dropout", "0.1"]
 
@@ -81,10 +82,12 @@ def uninterrupted(data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.skipif(os.name == "nt", reason=NO_SIGNALS)
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
 def test_a_stopped_run_resumes_to_the_same_weights_as_an_uninterrupted_one(
-    uninterrupted: Path, data: str, tmp_path: Path, number: signal.Signals
+    uninterrupted: Path, data: str, tmp_path: Path, name: str
 ):
+    number = signal.Signals[name]  # Windows has no SIGKILL
     run = tmp_path / "stopped"
     process = start(command(run, "--data", data, *SMALL, "--train.save-steps", "7"))
     saved = run / "last" / "training.safetensors"
@@ -92,8 +95,8 @@ def test_a_stopped_run_resumes_to_the_same_weights_as_an_uninterrupted_one(
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
     process.send_signal(number)
-    output = finish(process, -number if number == signal.SIGKILL else 128 + number)
-    assert number == signal.SIGKILL or "continue with --resume" in output
+    output = finish(process, -number if name == "SIGKILL" else 128 + number)
+    assert name == "SIGKILL" or "continue with --resume" in output
     assert len(records(run)) < len(records(uninterrupted)), "it was stopped too late for the test"
     finish(start(command(run, "--resume")))
     assert records(run) == records(uninterrupted)
@@ -106,6 +109,7 @@ def test_a_finished_run_has_nothing_to_resume(uninterrupted: Path):
     assert (uninterrupted / "metrics.jsonl").read_bytes() == before
 
 
+@pytest.mark.skipif(os.name == "nt", reason=NO_SIGNALS)
 def test_a_run_stopped_where_an_evaluation_is_due_does_not_miss_it(data: str, tmp_path: Path):
     run = tmp_path / "stopped"
     flags = ["--data", data, "--train.eval-steps", "1", "--train.early-stopping-patience", "0", "--train.epochs", "1"]
@@ -201,7 +205,7 @@ def test_a_resumed_run_keeps_to_its_plan_unless_its_minutes_change(small_task: C
         return Trainer(small_task(schedule="cosine", max_minutes=minutes), tmp_path, resume=resume)
 
     stopped = trainer(100 / 60, resume=False)
-    stopped.evaluate = lambda: os.kill(os.getpid(), signal.SIGTERM)
+    stopped.evaluate = lambda: signal.raise_signal(signal.SIGTERM)
     with pytest.raises(SystemExit):
         stopped.run()
     resumed = trainer(100 / 60, resume=True)
