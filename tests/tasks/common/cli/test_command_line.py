@@ -28,6 +28,8 @@ from tasks.common.cli.train import choose_preset, parse_train
 from tasks.common.cli.tune import parse_tune
 from tasks.common.data.inputs import InputSegment, ParsedInput
 from tasks.common.errors import UsageError
+from tasks.common.inference import evaluation
+from tasks.common.task import Task
 from tasks.common.text_task import TextTask
 from tasks.dialogue.chat import ChatOptions
 from tasks.image_captioning import PRESETS as IMAGE_PRESETS
@@ -210,6 +212,17 @@ def test_evaluate_against_another_run_needs_its_hypotheses_and_tests_the_differe
     for name, score in ours["metrics"].items():
         assert ours["baseline"][name]["difference"] == pytest.approx(score - theirs["metrics"][name])
         assert 0 < ours["baseline"][name]["p"] <= 1
+
+
+def test_a_baseline_is_plotted_by_the_first_metric_of_the_examples(train, capsys, monkeypatch):
+    call(capsys, "evaluate", train())
+    plotted: list[dict[str, Any]] = []
+    monkeypatch.setattr(evaluation, "plot_by_length", lambda systems, *_: plotted.append(systems))
+    monkeypatch.setattr(Task, "metrics_for", lambda self, examples: self.metrics[2:0:-1])
+    shutil.copytree(train(), "other")
+    call(capsys, "evaluate", train(), "--baseline", "other")
+    own, other = plotted[0].values()
+    assert own == other
 
 
 def test_runs_with_the_same_vocabulary_form_an_ensemble(train, capsys):
