@@ -52,8 +52,6 @@ def test_only_the_main_one_of_several_processes_writes(rank, expected):
     code = """
 from tasks.common import console as module
 module.DELAY_S = 0.0
-with module.silence():
-    module.console.print("silenced")
 module.console.print("a note")
 module.warn_once("a warning")
 module.console._force_terminal = True
