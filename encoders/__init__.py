@@ -8,7 +8,7 @@ from encoders.pooling import AttentivePooling, MeanPooling
 from encoders.pretrained.base import PretrainedFrontend
 from encoders.recurrent import RecurrentEncoder
 from encoders.speech import ConvSubsampling, SpeechEncoder
-from encoders.text import TextEncoder
+from encoders.text import TextEncoder, TokenEmbedding
 from encoders.transformer import TransformerEncoder
 from encoders.video import Conv3dFrontend, FrameCNN, TwoStream, VideoEncoder
 
@@ -30,6 +30,7 @@ __all__ = [
     "SourceBatch",
     "SpeechEncoder",
     "TextEncoder",
+    "TokenEmbedding",
     "TransformerEncoder",
     "TwoStream",
     "VideoEncoder",

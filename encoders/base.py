@@ -20,17 +20,20 @@ class SourceBatch:
         mask: True where an input is real, False where it is padding.
         precomputed: Whether the values are outputs of the encoder's frozen frontend, computed before and cached.
         others: Further inputs that belong to these, row by row, for encoders of several (encoders/multi_source.py).
+        token_ids: The ids of the tokens at precomputed states of text, as ``Frontend.token_ids`` returns them.
     """
 
     values: Tensor
     mask: Bool[Tensor, "batch source"]
     precomputed: bool = False
     others: "tuple[SourceBatch, ...]" = ()
+    token_ids: Int[Tensor, "batch source"] | None = None
 
     def to(self, device: torch.device) -> "SourceBatch":
         """Copy the batch to a device."""
         values, mask = (tensor.to(device, non_blocking=True) for tensor in (self.values, self.mask))
-        return SourceBatch(values, mask, self.precomputed, tuple(other.to(device) for other in self.others))
+        token_ids = None if self.token_ids is None else self.token_ids.to(device, non_blocking=True)
+        return SourceBatch(values, mask, self.precomputed, tuple(other.to(device) for other in self.others), token_ids)
 
 
 class Encoder(nn.Module, ABC):
@@ -48,7 +51,7 @@ class Encoder(nn.Module, ABC):
 
 
 class Frontend(nn.Module, ABC):
-    """The first part of an encoder: audio, images, video or features in, states with ``dim`` features out.
+    """The first part of an encoder: text, audio, images, video or features in, states with ``dim`` features out.
 
     A frontend is trained from scratch or pretrained (encoders/pretrained/).
 
@@ -66,6 +69,10 @@ class Frontend(nn.Module, ABC):
     def output_lengths(self, num_frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         """Return the number of states of inputs with these numbers of frames."""
         return num_frames
+
+    def token_ids(self, source: SourceBatch) -> Int[Tensor, "batch states"] | None:
+        """Return the id of the token at each state, in the frontend's vocabulary; None if the source is not text."""
+        return None
 
 
 class SequenceEncoder(nn.Module, ABC):

@@ -1,19 +1,36 @@
-"""The text encoder: token ids in, one state for each token out."""
+"""The text encoder: tokens in, one state for each of them out."""
 
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from attention.memory import Memory
-from encoders.base import Encoder, SequenceEncoder, SourceBatch
+from encoders.base import Encoder, Frontend, SequenceEncoder, SourceBatch
 from encoders.recurrent import reverse_padded
 
 
+class TokenEmbedding(Frontend):
+    """Embeddings of token ids, trained from scratch."""
+
+    def __init__(self, embedding: nn.Embedding):
+        """``embedding``: of the source vocabulary."""
+        super().__init__()
+        self.embedding = embedding
+        self.dim = embedding.embedding_dim
+
+    def forward(self, source: SourceBatch) -> tuple[Float[Tensor, "batch source dim"], Bool[Tensor, "batch source"]]:
+        """``source.values``: Int[Tensor, "batch source"]."""
+        return self.embedding(source.values), source.mask
+
+    def token_ids(self, source: SourceBatch) -> Int[Tensor, "batch source"]:
+        return source.values
+
+
 class TextEncoder(Encoder):
-    """Token embeddings and a sequence encoder; with a bidirectional RNN, the encoder of Bahdanau et al. 2015.
+    """A frontend and a sequence encoder; embeddings and a bidirectional RNN are the encoder of Bahdanau et al. 2015.
 
     The memory's segments are the sentences of the text, and its token ids are the source's in the target vocabulary.
     """
@@ -23,7 +40,7 @@ class TextEncoder(Encoder):
 
     def __init__(
         self,
-        embedding: nn.Embedding,
+        frontend: Frontend,
         sequence_encoder: SequenceEncoder,
         *,
         reverse: bool = False,
@@ -34,16 +51,16 @@ class TextEncoder(Encoder):
         """Build a text encoder.
 
         Args:
-            embedding: Embeddings of the source vocabulary.
-            sequence_encoder: Encoder of the sequence of embeddings.
+            frontend: Makes states of the tokens: ``TokenEmbedding``, or a pretrained model.
+            sequence_encoder: Encoder of the sequence of these states.
             reverse: Encode the text from its last token to its first. This brings the beginnings of source and target
                 close together (Sutskever et al. 2014). States are returned in the order of the text either way.
-            dropout: Dropout rate of embeddings, states and summary.
+            dropout: Dropout rate of the frontend's states, of the memory's and of its summary.
             sentence_end_ids: Tokens that end a sentence; without any the memory has no segments.
-            target_vocab_ids: The id in the target vocabulary of each source token; by default the same.
+            target_vocab_ids: The id in the target vocabulary of each token of the frontend; by default the same.
         """
         super().__init__()
-        self.embedding = embedding
+        self.frontend = frontend
         self.sequence_encoder = sequence_encoder
         self.reverse = reverse
         self.dropout = nn.Dropout(dropout)
@@ -52,18 +69,23 @@ class TextEncoder(Encoder):
         self.dim = sequence_encoder.dim
 
     def forward(self, source: SourceBatch) -> Memory:
-        """Encode token ids; ``source.values``: Int[Tensor, "batch source"]."""
-        inputs = self.dropout(self.embedding(source.values))  # (batch, source, embedding)
+        """Encode text; ``source.values``: what the frontend takes, or its precomputed states."""
+        if source.precomputed:
+            states, mask, token_ids = source.values, source.mask, source.token_ids
+        else:
+            (states, mask), token_ids = self.frontend(source), self.frontend.token_ids(source)
+        assert token_ids is not None, "the frontend of a text encoder has tokens"
+        inputs = self.dropout(states)  # (batch, source, features)
         if self.reverse:
-            inputs = reverse_padded(inputs, source.mask)
-        memory = self.sequence_encoder(inputs, source.mask)
-        states = reverse_padded(memory.states, source.mask) if self.reverse else memory.states
+            inputs = reverse_padded(inputs, mask)
+        memory = self.sequence_encoder(inputs, mask)
+        states = reverse_padded(memory.states, mask) if self.reverse else memory.states
         return Memory(
             self.dropout(states),
             memory.mask,
             self.dropout(memory.summary),
-            segment_ids=self.segment_ids(source.values, source.mask),
-            token_ids=source.values if self.target_vocab_ids is None else self.target_vocab_ids[source.values],
+            segment_ids=self.segment_ids(token_ids, mask),
+            token_ids=token_ids if self.target_vocab_ids is None else self.target_vocab_ids[token_ids],
         )
 
     def segment_ids(

@@ -15,7 +15,7 @@ from decoders.config import SearchConfig
 from encoders.base import Encoder, SourceBatch
 from tasks.common.config import Config
 from tasks.common.data.batching import Batch
-from tasks.common.data.cache import pad_arrays, unpack_array
+from tasks.common.data.cache import unpack_states
 from tasks.common.data.inputs import ParsedInput
 from tasks.common.errors import UsageError
 from tasks.common.inference.report import ReportExtras
@@ -143,8 +143,7 @@ class Task(ABC, Generic[C]):
     def batch_sources(self, sources: Sequence[Any], training: bool) -> SourceBatch:
         """Pad sources to one batch, raw ones or, as bytes, the cached outputs of a frozen encoder."""
         if isinstance(sources[0], bytes):
-            states = pad_arrays([unpack_array(source) for source in sources])
-            return SourceBatch(states.values, states.mask, precomputed=True)
+            return unpack_states(sources)
         return self.collate_sources(sources, training)
 
     def example_lengths(self, examples: datasets.Dataset) -> list[tuple[int, int]]:

@@ -3,20 +3,26 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import datasets
+import numpy as np
+import torch
 import tyro
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from attention.validation import at_least, check_settings
 from decoders.base import EOS, PAD, UNK
-from encoders.base import Encoder, SourceBatch
+from encoders.base import Encoder, Frontend, SourceBatch
 from encoders.build import build_sequence_encoder
 from encoders.config import RecurrentEncoderConfig, SequenceEncoderConfig
-from encoders.text import TextEncoder
+from encoders.pretrained.text import PretrainedText, load_text_model, text_model_from_config
+from encoders.pretrained.text_tokenizer import StateName
+from encoders.text import TextEncoder, TokenEmbedding
 from tasks.common.analysis import plots
 from tasks.common.config import Config
 from tasks.common.console import console
@@ -26,22 +32,28 @@ from tasks.common.errors import UsageError
 from tasks.common.inference.report import ReportExtras
 from tasks.common.streams import read_standard_input
 from tasks.common.task import Task
-from tasks.common.text.tokenizer import Tokenizer, pad_ids
+from tasks.common.text.tokenizer import Tokenizer, pad_ids, sentence_end_ids
 
 LOOKS_LIKE_FILE = re.compile(r"[^\s<>]*[\w-](/|\.[A-Za-z]\w{0,5})")  # warn if there is no such file
 TEXTS_PER_CHUNK = 4096
+MIN_COMMON = 0.5  # of the target's vocabulary that a decoder must be able to copy from a pretrained encoder
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextEncoderConfig:
-    """Settings of the text encoder: token embeddings and a sequence encoder.
+    """Settings of the text encoder: token embeddings or a pretrained model, and a sequence encoder.
 
-    The dropout rate of the sequence encoder is also that of the embeddings and of the encoder's states.
+    The dropout rate of the sequence encoder is also that of its inputs and of the encoder's states.
     """
 
     sequence: Annotated[SequenceEncoderConfig, tyro.conf.arg(name="")] = field(
         default_factory=lambda: RecurrentEncoderConfig(dropout=0.3), kw_only=False
     )
+    pretrained: str | None = None
+    """Folder or hub id of a BERT, XLM-R, ModernBERT, T5, BART or another text encoder of transformers, in place of the
+    embeddings; it is frozen unless train.encoder_lr is set, and has a vocabulary of its own."""
+    states: StateName = "subwords"
+    """What has a state of a pretrained encoder: a subword, or a word, the mean of its subwords."""
     embedding_dim: int = 256
     reverse: bool = False
     """Encode the text from its last token to its first (Sutskever et al. 2014)."""
@@ -51,6 +63,12 @@ class TextEncoderConfig:
     def __post_init__(self):
         check_settings("encoder", self, at_least(1, self, "embedding_dim") | at_least(0, self, "max_source_tokens"))
 
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect given the others, each with the reason."""
+        if self.pretrained is None:
+            return {"states": "encoder.pretrained is not set"}
+        return {"embedding_dim": "encoder.pretrained is set"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextTaskConfig(Config):
@@ -59,17 +77,26 @@ class TextTaskConfig(Config):
     encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
 
     def __post_init__(self):
-        # A truncated source has one token more: EOS.
-        if self.encoder.max_source_tokens >= self.batch.max_source_length:
+        # A truncated source has special tokens as well: EOS, or those of a pretrained encoder, mostly two.
+        kept, limit = self.encoder.max_source_tokens, self.batch.max_source_length
+        needed = kept + (1 if self.encoder.pretrained is None else 2)
+        if kept and needed > limit:
             raise ValueError(
-                f"encoder.max_source_tokens is {self.encoder.max_source_tokens} and batch.max_source_length "
-                f"{self.batch.max_source_length}, so training would skip all truncated sources; allowed is a "
-                "batch.max_source_length above encoder.max_source_tokens"
+                f"encoder.max_source_tokens is {kept} and batch.max_source_length {limit}, so training would skip all "
+                f"truncated sources; allowed is a batch.max_source_length of {needed} or more"
             )
 
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect given those of other groups, each with the reason."""
-        return super().unused_settings() | {"batch.targets_per_source": "a source has one target"}
+        unused = super().unused_settings() | {"batch.targets_per_source": "a source has one target"}
+        if self.encoder.pretrained is not None:
+            unused["vocabulary.shared"] = "encoder.pretrained has a vocabulary of its own"
+        return unused
+
+    @property
+    def shares_vocabulary(self) -> bool:
+        """Whether source and target have one vocabulary."""
+        return self.vocabulary.shared and self.encoder.pretrained is None
 
 
 C = TypeVar("C", bound=TextTaskConfig)
@@ -85,71 +112,166 @@ class TextTask(Task[C]):
     """A task from text to text, with a vocabulary for each side or one for both.
 
     Attributes:
-        source_tokenizer: The tokenizer of the sources; with ``vocabulary.shared`` the same as ``tokenizer``.
+        source_tokenizer: The tokenizer of the sources; with a shared vocabulary the same as ``tokenizer``. A pretrained
+            encoder has its own instead, as ``backbone.preprocessor``.
+        pretrained_config: The settings to build the pretrained encoder from, in a run folder; else None.
         one_input_per_file: Whether a file given to ``predict`` is one source, or has one source per line.
     """
 
     source_tokenizer: Tokenizer
+    pretrained_config: dict[str, Any] | None = None
     one_input_per_file: bool = False
     report: ReportExtras = TextReport()
 
+    @cached_property
+    def backbone(self) -> PretrainedText | None:
+        """The pretrained encoder, if there is one: with its weights, or built from a run folder's configuration."""
+        config = self.config.encoder
+        try:
+            if self.pretrained_config is not None:
+                return text_model_from_config(self.pretrained_config)
+            if config.pretrained is None:
+                return None
+            backbone = load_text_model(config.pretrained, states=config.states)
+        except ValueError as error:
+            raise UsageError(f"encoder.pretrained: {error}") from error
+        try:
+            backbone.preprocessor.truncate(config.max_source_tokens, self.truncation_side)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        return backbone
+
     def fit(self, examples: datasets.Dataset) -> None:
         sources, targets = examples["source"], examples["target"]
-        if self.config.vocabulary.shared:
+        if self.config.shares_vocabulary:
             self.tokenizer = self.source_tokenizer = Tokenizer.train([*sources, *targets], self.config.vocabulary)
-        else:
+            return
+        self.tokenizer = Tokenizer.train(targets, self.config.vocabulary)
+        if self.backbone is None:
             self.source_tokenizer = Tokenizer.train(sources, self.config.vocabulary)
-            self.tokenizer = Tokenizer.train(targets, self.config.vocabulary)
 
     def state_dict(self) -> dict[str, Any]:
-        if self.config.vocabulary.shared:
-            return {"target": self.tokenizer.state_dict()}
-        return {"source": self.source_tokenizer.state_dict(), "target": self.tokenizer.state_dict()}
+        target = {"target": self.tokenizer.state_dict()}
+        if self.backbone is not None:
+            return target | {"pretrained": self.backbone.to_config()}
+        return target if self.config.shares_vocabulary else {"source": self.source_tokenizer.state_dict(), **target}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.tokenizer = Tokenizer.from_state_dict(state["target"])
         self.source_tokenizer = Tokenizer.from_state_dict(state["source"]) if "source" in state else self.tokenizer
+        self.pretrained_config = state.get("pretrained")
 
     def build_encoder(self) -> Encoder:
         config = self.config.encoder
+        if self.backbone is None:
+            spellings = self.source_tokenizer.spellings()
+            frontend: Frontend = TokenEmbedding(nn.Embedding(len(spellings), config.embedding_dim, padding_idx=PAD))
+        else:
+            spellings, frontend = self.backbone.preprocessor.spellings(), self.backbone
+            if getattr(self.config.decoder, "copy", False):
+                self.check_copied_tokens(spellings)
         return TextEncoder(
-            nn.Embedding(len(self.source_tokenizer), config.embedding_dim, padding_idx=PAD),
-            build_sequence_encoder(config.embedding_dim, config.sequence),
+            frontend,
+            build_sequence_encoder(frontend.dim, config.sequence),
             reverse=config.reverse,
             dropout=config.sequence.dropout,
-            sentence_end_ids=self.source_tokenizer.sentence_end_ids(),
-            target_vocab_ids=None if self.config.vocabulary.shared else self.source_tokenizer.ids_in(self.tokenizer),
+            sentence_end_ids=sentence_end_ids(spellings),
+            target_vocab_ids=None if self.config.shares_vocabulary else self.tokenizer.ids_of(spellings),
         )
+
+    def check_copied_tokens(self, spellings: Sequence[str]) -> None:
+        """Check that a decoder can copy the pieces of a pretrained encoder as tokens of the target's vocabulary.
+
+        Args:
+            spellings: The pieces, as the target's vocabulary would spell them.
+
+        Raises:
+            ValueError: The vocabulary is not one of words and subwords, or most of its entries are no pieces.
+        """
+        kind = self.config.vocabulary.kind
+        if kind in ("byte", "character"):
+            raise ValueError(
+                f"decoder.copy copies the pieces of encoder.pretrained, and vocabulary.kind {kind} has no such tokens: "
+                "allowed are bpe, unigram and word; or leave decoder.copy out"
+            )
+        target_ids, learned = self.tokenizer.ids_of(spellings), self.tokenizer.num_learned
+        common = len(target_ids[target_ids > EOS].unique())
+        if common < MIN_COMMON * learned:
+            raise ValueError(
+                f"decoder.copy copies the pieces of encoder.pretrained, and only {common} of the {learned} entries of "
+                "the target's vocabulary are among them: choose an encoder of the target's language and case, or leave "
+                "decoder.copy out"
+            )
 
     def shared_embedding(self, encoder: Encoder) -> nn.Embedding | None:
         """Return the encoder's embedding if both sides have the same vocabulary and the same ``embedding_dim``."""
         same_dim = self.config.encoder.embedding_dim == getattr(self.config.decoder, "embedding_dim", None)
-        if self.config.vocabulary.shared and same_dim and isinstance(encoder, TextEncoder):
-            return encoder.embedding
+        frontend = getattr(encoder, "frontend", None)
+        if self.config.shares_vocabulary and same_dim and isinstance(frontend, TokenEmbedding):
+            return frontend.embedding
         return None
 
     def source_token_ids(self, sources: Sequence[str], dropout: float = 0.0) -> list[list[int]]:
-        """Tokenize and truncate sources; without EOS. ``dropout`` is the rate of BPE-dropout."""
+        """Tokenize and truncate sources, without EOS; for a pretrained encoder with its special tokens.
+
+        ``dropout`` is the rate of BPE-dropout, which a pretrained encoder does not have.
+        """
         count = self.config.encoder.max_source_tokens
         kept = slice(-count, None) if self.truncation_side == "left" else slice(count or None)
         token_ids: list[list[int]] = []
         for start in range(0, len(sources), TEXTS_PER_CHUNK):  # so that few long documents are in memory untruncated
-            chunk = self.source_tokenizer.encode(sources[start : start + TEXTS_PER_CHUNK], dropout)
-            token_ids += [ids[kept] for ids in chunk]
+            texts = sources[start : start + TEXTS_PER_CHUNK]
+            if self.backbone is not None:  # its tokenizer truncates
+                token_ids += self.backbone.preprocessor.encode(texts)
+            else:
+                token_ids += [ids[kept] for ids in self.source_tokenizer.encode(texts, dropout)]
         return token_ids
 
     def source_lengths(self, sources: Sequence[str]) -> list[int]:
-        return [len(ids) + 1 for ids in self.source_token_ids(sources)]
+        """Count the tokens of each source. Raises UsageError if some are too long for a pretrained encoder."""
+        lengths = [len(ids) for ids in self.source_token_ids(sources)]
+        if self.backbone is None:
+            return [length + 1 for length in lengths]
+        limit = self.backbone.preprocessor.max_pieces
+        too_long = [row for row, length in enumerate(lengths) if limit is not None and length > limit]
+        if too_long:
+            raise UsageError(
+                f"{len(too_long)} of {len(sources)} sources are longer than the {limit} positions of "
+                f"encoder.pretrained, the first of them, number {too_long[0] + 1}, with {lengths[too_long[0]]} tokens: "
+                f"set encoder.max_source_tokens to {self.backbone.preprocessor.max_tokens} or less, which truncates "
+                "them, or leave them out"
+            )
+        return lengths
 
     def collate_sources(self, sources: Sequence[str], training: bool) -> SourceBatch:
+        if self.backbone is not None:
+            pieces = self.backbone.preprocessor.encode_states(sources)
+            lengths = torch.tensor([len(each) for each in pieces])
+            values = pad_sequence(pieces, batch_first=True)
+            return SourceBatch(values, torch.arange(values.size(1)) < lengths[:, None])
         dropout = self.config.vocabulary.dropout if training else 0.0
         values = pad_ids([[*ids, EOS] for ids in self.source_token_ids(sources, dropout)])
         return SourceBatch(values, values != PAD)
 
+    def display_source(self, source: str) -> list[str]:
+        """Return the text of each state of the encoder, as plots show it."""
+        if self.backbone is not None:
+            return self.backbone.preprocessor.display_tokens(source)
+        return self.source_tokenizer.display_tokens([*self.source_token_ids([source])[0], EOS])
+
     def unknown_shares(self, sources: Sequence[str]) -> list[float]:
+        if self.backbone is not None:
+            unknown_id = self.backbone.preprocessor.unknown_id
+            return [float((ids == unknown_id).mean()) for ids in self.state_ids(self.backbone, sources)]
         # The first token is known in any text if the vocabulary marks the beginning of words by one of its own.
         counted = [ids[1:] or ids for ids in self.source_token_ids(sources)]
         return [ids.count(UNK) / len(ids) if ids else 0.0 for ids in counted]
+
+    def state_ids(self, backbone: PretrainedText, sources: Sequence[str | bytes]) -> list[Int[np.ndarray, " states"]]:
+        """Return the ids of the tokens at the states of each source, which may be precomputed."""
+        batches = [self.batch_sources([source], training=False) for source in sources]
+        ids = [batch.token_ids if batch.precomputed else backbone.token_ids(batch) for batch in batches]
+        return [row[0].numpy() for row in ids if row is not None]
 
     def parse_inputs(self, arguments: Sequence[str]) -> list[ParsedInput]:
         """Read the inputs of ``predict``: files, - for standard input, or the texts themselves."""
@@ -188,11 +310,17 @@ class TextTask(Task[C]):
         if invalid:
             console.print(f"input {number} {invalid}: its line stays empty")
             return ParsedInput(source, problem=invalid) if source else ParsedInput(source, notes=[invalid])
-        tokens, limit = self.source_token_ids([source])[0], self.config.batch.max_source_length
-        if len(tokens) > limit:
+        length, limit = len(self.source_token_ids([source])[0]), self.config.batch.max_source_length
+        positions = None if self.backbone is None else self.backbone.preprocessor.max_pieces
+        if positions is not None and length > positions:
+            too_long = (
+                f"has {length} tokens, and the pretrained encoder has {positions} positions: divide it into parts"
+            )
+            console.print(f"input {number} {too_long}; its line stays empty")
+            return ParsedInput(source, problem=too_long)
+        if length > limit:
             console.print(
-                f"input {number} has {len(tokens)} tokens, and sources in training had at most {limit}: divide it "
-                "into parts"
+                f"input {number} has {length} tokens, and sources in training had at most {limit}: divide it into parts"
             )
         if self.unknown_shares([source]) == [1.0]:
             console.print(f"input {number} has no word of the vocabulary: its output is meaningless")
@@ -201,8 +329,7 @@ class TextTask(Task[C]):
     def plot_alignment(
         self, source: str, tokens: list[str], weights: Float[Tensor, "target source"], path: Path
     ) -> None:
-        source_tokens = self.source_tokenizer.display_tokens([*self.source_token_ids([source])[0], EOS])
-        plots.plot_alignment(weights, tokens, source_tokens, path)
+        plots.plot_alignment(weights, tokens, self.display_source(source), path)
 
 
 def exists(name: str) -> bool:

@@ -182,7 +182,7 @@ def test_tokens_are_mapped_to_the_same_string_in_the_other_vocabulary():
     config = VocabularyConfig(kind="word", size=20, min_frequency=1)
     left, log_probs = Tokenizer.train(["a red cat"], config), Tokenizer.train(["a green cat"], config)
     a, red, cat = left.encode(["a red cat"])[0]
-    target_ids = left.ids_in(log_probs).tolist()
+    target_ids = log_probs.ids_of(left.spellings()).tolist()
     assert [target_ids[a], target_ids[cat]] == log_probs.encode(["a cat"])[0]
     assert target_ids[red] == 1
     assert target_ids[:4] == [0, 1, 2, 3]

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.testing import assert_close
 
-from encoders import RecurrentEncoder, SourceBatch, TextEncoder
+from encoders import RecurrentEncoder, SourceBatch, TextEncoder, TokenEmbedding
 from encoders.recurrent import CELLS, reverse_padded
 
 VOCAB_SIZE, EMBEDDING_DIM, HIDDEN_DIM = 13, 5, 4
@@ -20,7 +20,7 @@ either_order = pytest.mark.parametrize("reverse", [False, True], ids=["forward",
 
 def build(*, reverse: bool = False, dropout: float = 0.0, **options) -> TextEncoder:
     recurrent = RecurrentEncoder(EMBEDDING_DIM, HIDDEN_DIM, dropout=dropout, **options)
-    embedding = nn.Embedding(VOCAB_SIZE, EMBEDDING_DIM)
+    embedding = TokenEmbedding(nn.Embedding(VOCAB_SIZE, EMBEDDING_DIM))
     return TextEncoder(embedding, recurrent, reverse=reverse, dropout=dropout).eval()
 
 
@@ -58,7 +58,7 @@ def test_padding_changes_no_real_state_and_no_summary(cell, bidirectional, num_l
 def test_no_gradient_reaches_padding(cell, bidirectional, num_layers, reverse, source):
     encoder = build(cell=cell, bidirectional=bidirectional, num_layers=num_layers, reverse=reverse)
     inputs = []
-    encoder.embedding.register_forward_hook(lambda module, arguments, output: inputs.append(output))
+    encoder.frontend.embedding.register_forward_hook(lambda module, arguments, output: inputs.append(output))
     memory = encoder(source)
     inputs[0].retain_grad()
     (memory.states[source.mask].sum() + memory.summary.sum()).backward()
@@ -113,7 +113,7 @@ def test_dropout_is_for_training_only(source):
 
 
 def test_the_segments_of_a_text_are_its_sentences():
-    embedding, recurrent = nn.Embedding(9, EMBEDDING_DIM), RecurrentEncoder(EMBEDDING_DIM, HIDDEN_DIM)
+    embedding, recurrent = TokenEmbedding(nn.Embedding(9, EMBEDDING_DIM)), RecurrentEncoder(EMBEDDING_DIM, HIDDEN_DIM)
     tokens = torch.tensor([[6, 4, 7, 4, 5, 8, 4, 3], [6, 7, 8, 6, 7, 4, 3, 0]])  # 3 ends the text, 0 is padding
     source = SourceBatch(tokens, tokens != 0)
     memory = TextEncoder(embedding, recurrent, sentence_end_ids=[4, 5])(source)
@@ -122,7 +122,10 @@ def test_the_segments_of_a_text_are_its_sentences():
 
 
 def test_the_token_ids_of_a_memory_are_those_of_the_target_vocabulary(source):
-    embedding, recurrent = nn.Embedding(VOCAB_SIZE, EMBEDDING_DIM), RecurrentEncoder(EMBEDDING_DIM, HIDDEN_DIM)
+    embedding, recurrent = (
+        TokenEmbedding(nn.Embedding(VOCAB_SIZE, EMBEDDING_DIM)),
+        RecurrentEncoder(EMBEDDING_DIM, HIDDEN_DIM),
+    )
     assert TextEncoder(embedding, recurrent)(source).token_ids.equal(source.values)
     encoder = TextEncoder(embedding, recurrent, target_vocab_ids=torch.arange(VOCAB_SIZE) + 100)
     assert encoder(source).token_ids.equal(source.values + 100)

@@ -89,14 +89,12 @@ def read_along(example: Example) -> str:
 
 def text_panel(example: Example) -> TextPanel:
     """Show a translation: the source tokens that each word attended to."""
-    task = example.task
-    source = task.source_tokenizer.display_tokens([*task.source_token_ids([example.source])[0], EOS])
     return TextPanel(
         "Read (German text)",
         example.sentence,
         example.reference,
         *example.words(),
-        [token.removeprefix("·") for token in source],
+        [token.removeprefix("·") for token in example.task.display_source(example.source)],
     )
 
 

@@ -151,16 +151,19 @@ class Tokenizer:
         text = self.tokenizer.decode(list(ids), skip_special_tokens=False)
         return text if self.is_byte_level else text.strip()
 
-    def sentence_end_ids(self) -> list[int]:
-        """Return the ids of punctuation that ends a sentence, in the scripts that have it."""
-        entries = self.tokenizer.get_vocab()
-        return [entries[token] for end in SENTENCE_ENDS for token in (end, SPACE + end) if token in entries]
+    @property
+    def num_learned(self) -> int:
+        """The number of entries that were learned from text, without special tokens and spelled bytes."""
+        return len(self.tokenizer.get_vocab().keys() - {*SPECIAL, *BYTES})
 
-    def ids_in(self, other: "Tokenizer") -> Int[Tensor, " vocab"]:
-        """Return, for each entry, the id of the same entry in another tokenizer; UNK where it has none."""
-        entries = other.tokenizer.get_vocab()
-        own = (self.tokenizer.id_to_token(number) for number in range(len(self)))
-        return torch.tensor([entries.get(token or "", UNK) for token in own])
+    def spellings(self) -> list[str]:
+        """Return each entry of the vocabulary by its id; a ``SPACE`` in it begins a word."""
+        return [self.tokenizer.id_to_token(number) or "" for number in range(len(self))]
+
+    def ids_of(self, spellings: Sequence[str]) -> Int[Tensor, " entries"]:
+        """Return the id of each entry of another vocabulary; UNK where this one lacks it."""
+        entries = self.tokenizer.get_vocab()
+        return torch.tensor([entries.get(spelling, UNK) for spelling in spellings])
 
     def display_tokens(self, ids: Sequence[int]) -> list[str]:
         """Return each token as plots and tables show it, with visible spaces."""
@@ -199,6 +202,12 @@ def build_model(config: VocabularyConfig) -> tuple[Any, Any, list[Any]]:
             trainer = trainers.WordLevelTrainer(special_tokens=SPECIAL, min_frequency=config.min_frequency, **common)
             each = pre_tokenizers.Split(UNSPACED if config.kind == "word" else Regex("."), "isolated")
             return models.WordLevel(unk_token=SPECIAL[UNK]), trainer, [punctuation, each]
+
+
+def sentence_end_ids(spellings: Sequence[str]) -> list[int]:
+    """Return the ids of punctuation that ends a sentence, in the scripts that have it, in a vocabulary."""
+    ends = {*SENTENCE_ENDS, *(SPACE + end for end in SENTENCE_ENDS)}
+    return [number for number, spelling in enumerate(spellings) if spelling in ends]
 
 
 def strip_newlines(text: str) -> str:

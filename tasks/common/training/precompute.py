@@ -46,10 +46,14 @@ def precompute(task: Task, frontend: Frontend, examples: Dataset) -> Dataset:
 
     @torch.inference_mode()
     def states_of(columns: Mapping[str, Any]) -> dict[str, Any]:
-        states, mask = frontend(task.collate_sources(columns["source"], training=False).to(device))
+        source = task.collate_sources(columns["source"], training=False).to(device)
+        (states, mask), token_ids = frontend(source), frontend.token_ids(source)
         matrices = [rows[real].float().cpu().numpy() for rows, real in zip(states, mask, strict=True)]
+        ids = [None] * len(mask)
+        if token_ids is not None:
+            ids = [row[real].cpu().numpy() for row, real in zip(token_ids, mask, strict=True)]
         return {
-            "source": [cache.pack_array(matrix) for matrix in matrices],
+            "source": [cache.pack_array(*packed) for packed in zip(matrices, ids, strict=True)],
             "length": [len(matrix) for matrix in matrices],
         }
 

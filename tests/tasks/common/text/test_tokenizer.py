@@ -249,7 +249,7 @@ def test_translation_restores_shared_and_separate_vocabularies(shared):
 @pytest.mark.parametrize("shared, embedding, one", [(True, 256, True), (True, 8, False), (False, 256, False)])
 def test_one_matrix_embeds_both_languages_if_vocabulary_and_dimension_are_shared(shared, embedding, one):
     model = fitted_task(shared, embedding).build_model()
-    assert (model.encoder.embedding is model.decoder.embedding) == one
+    assert (model.encoder.frontend.embedding is model.decoder.embedding) == one
 
 
 def test_the_minimum_frequency_is_unused_by_unigram_models():

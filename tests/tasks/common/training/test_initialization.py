@@ -21,7 +21,7 @@ from encoders.config import (
 )
 from encoders.image import ImageEncoder, SmallResNet
 from encoders.speech import ConvSubsampling, SpeechEncoder
-from encoders.text import TextEncoder
+from encoders.text import TextEncoder, TokenEmbedding
 from encoders.video import VideoEncoder
 from encoders.video_frontends import Conv3dFrontend
 from tasks.common.training.initialization import init_weights
@@ -41,7 +41,9 @@ def pixels(*shape: int) -> SourceBatch:
 
 
 def text(config: SequenceEncoderConfig) -> tuple[Encoder, SourceBatch]:
-    encoder = TextEncoder(nn.Embedding(VOCAB_SIZE, 128, padding_idx=0), build_sequence_encoder(128, config))
+    encoder = TextEncoder(
+        TokenEmbedding(nn.Embedding(VOCAB_SIZE, 128, padding_idx=0)), build_sequence_encoder(128, config)
+    )
     return encoder, SourceBatch(torch.randint(4, VOCAB_SIZE, MASK.shape), MASK)
 
 

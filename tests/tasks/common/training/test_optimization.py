@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from attention import ScoredAttention, build_score
 from decoders import RecurrentDecoder
-from encoders import RecurrentEncoder, TextEncoder
+from encoders import RecurrentEncoder, TextEncoder, TokenEmbedding
 from tasks.common.model import Seq2Seq
 from tasks.common.training.config import TrainConfig
 from tasks.common.training.initialization import init_weights
@@ -36,7 +36,7 @@ def layers() -> nn.Module:
 
 
 def translator(score: str = "cosine", cell: str = "lstm", tie_embeddings: bool = True) -> Seq2Seq:
-    encoder = TextEncoder(nn.Embedding(200, 24), RecurrentEncoder(24, 10, cell=cell, num_layers=2))
+    encoder = TextEncoder(TokenEmbedding(nn.Embedding(200, 24)), RecurrentEncoder(24, 10, cell=cell, num_layers=2))
     attention = ScoredAttention(build_score(score, 20, encoder.dim, 8), encoder.dim)
     return Seq2Seq(
         encoder,
@@ -100,7 +100,7 @@ def test_biases_are_zero_but_for_open_forget_gates(name, cell):
 def test_embeddings_are_normal_even_if_they_are_the_output_matrix(name, tied):
     model = translator(tie_embeddings=tied)
     init_weights(model, name)
-    for embedding in (model.encoder.embedding, model.decoder.embedding):
+    for embedding in (model.encoder.frontend.embedding, model.decoder.embedding):
         assert embedding.weight.std().item() == pytest.approx(embedding.embedding_dim**-0.5, rel=0.05)
         assert embedding.weight.abs().max() > 2.5 * embedding.embedding_dim**-0.5
     output = model.decoder.output.weight
@@ -237,7 +237,7 @@ def test_without_scheduled_sampling_teacher_forcing_is_complete():
 
 def test_every_trainable_parameter_is_optimized_once_and_vectors_do_not_decay():
     model = translator()
-    model.encoder.embedding.weight.requires_grad_(False)
+    model.encoder.frontend.embedding.weight.requires_grad_(False)
     optimizer = build_optimizer(model, TrainConfig(lr=0.02, weight_decay=0.03))
     learned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     expected = [parameter for parameter in model.parameters() if parameter.requires_grad]
