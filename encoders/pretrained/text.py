@@ -101,8 +101,8 @@ def load_transformers_model(name: str, states: StateName) -> PretrainedText:
     if "input_ids" not in inspect.signature(backbone.forward).parameters:
         raise ValueError(f"its type is {config.model_type}, which does not read text")
     tokenizer = transformers.AutoTokenizer.from_pretrained(name)
-    if not tokenizer.is_fast:
-        raise ValueError("it has no tokenizer.json, and its tokenizer can't be converted to one")
+    if not tokenizer.is_fast or set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        raise ValueError("it has no tokenizer, or one that can't be converted to the form of tokenizer.json")
     preprocessor = PretrainedTokenizer(
         tokenizer.backend_tokenizer,
         states=states,

@@ -21,7 +21,7 @@ class PretrainedTokenizer:
     A text becomes pieces: subwords, and the special tokens that the model was trained with, such as [CLS] and [SEP].
     Each piece has a state of its own, or each word does, whose pieces are averaged: a word is what the tokenizer splits
     a text into before it looks for subwords. Special tokens always have states. Text that looks like a special token
-    is text.
+    is split like any other.
     """
 
     def __init__(
@@ -47,6 +47,9 @@ class PretrainedTokenizer:
         self.unknown_id = unknown_id
         self.max_pieces = max_pieces
         self.vocab_size = 1 + max(tokenizer.get_vocab().values())
+
+    def __reduce__(self) -> tuple[Any, ...]:  # tokenizers forgets that special tokens in a text are text
+        return type(self).from_config, (self.to_config(),)
 
     @property
     def num_special(self) -> int:

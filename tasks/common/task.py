@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 import datasets
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from decoders.config import SearchConfig
 from encoders.base import Encoder, SourceBatch
 from tasks.common.config import Config
 from tasks.common.data.batching import Batch
-from tasks.common.data.cache import unpack_states
+from tasks.common.data.cache import pack_array, pad_arrays, unpack_array
 from tasks.common.data.inputs import ParsedInput
 from tasks.common.errors import UsageError
 from tasks.common.inference.report import ReportExtras
@@ -143,8 +144,17 @@ class Task(ABC, Generic[C]):
     def batch_sources(self, sources: Sequence[Any], training: bool) -> SourceBatch:
         """Pad sources to one batch, raw ones or, as bytes, the cached outputs of a frozen encoder."""
         if isinstance(sources[0], bytes):
-            return unpack_states(sources)
+            states = pad_arrays([unpack_array(source) for source in sources])
+            return SourceBatch(states.values, states.mask, precomputed=True)
         return self.collate_sources(sources, training)
+
+    def pack_states(self, source: Any, states: Float[np.ndarray, "states dim"]) -> bytes:
+        """Pack the precomputed states of a source, as ``batch_sources`` reads them."""
+        return pack_array(states)
+
+    def raw_source(self, source: Any) -> Any:
+        """Return a source as ``load`` has made it, where it may be precomputed and a task has a use for the raw one."""
+        return source
 
     def example_lengths(self, examples: datasets.Dataset) -> list[tuple[int, int]]:
         """Measure each source and its (longest) target; targets in tokens, including the end of the sentence."""

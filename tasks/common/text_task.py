@@ -1,8 +1,9 @@
 """The base of all tasks from text to text. Such a task adds its data, its presets and its metrics."""
 
+import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -11,7 +12,7 @@ import datasets
 import numpy as np
 import torch
 import tyro
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -253,25 +254,38 @@ class TextTask(Task[C]):
         values = pad_ids([[*ids, EOS] for ids in self.source_token_ids(sources, dropout)])
         return SourceBatch(values, values != PAD)
 
+    def batch_sources(self, sources: Sequence[Any], training: bool) -> SourceBatch:
+        batch = super().batch_sources(sources, training)
+        if not batch.precomputed or self.backbone is None:
+            return batch
+        raw = self.collate_sources([self.raw_source(source) for source in sources], training)
+        return replace(batch, token_ids=self.backbone.token_ids(raw))
+
+    def pack_states(self, source: str, states: Float[np.ndarray, "states dim"]) -> bytes:
+        """Pack the states of a source, and the text itself after them."""
+        return super().pack_states(source, states) + source.encode()
+
+    def raw_source(self, source: str | bytes) -> str:
+        if isinstance(source, str):
+            return source
+        file = io.BytesIO(source)
+        np.load(file, allow_pickle=False)
+        return file.read().decode()
+
     def display_source(self, source: str) -> list[str]:
         """Return the text of each state of the encoder, as plots show it."""
         if self.backbone is not None:
             return self.backbone.preprocessor.display_tokens(source)
         return self.source_tokenizer.display_tokens([*self.source_token_ids([source])[0], EOS])
 
-    def unknown_shares(self, sources: Sequence[str]) -> list[float]:
+    def unknown_shares(self, sources: Sequence[str | bytes]) -> list[float]:
+        texts = [self.raw_source(source) for source in sources]
         if self.backbone is not None:
             unknown_id = self.backbone.preprocessor.unknown_id
-            return [float((ids == unknown_id).mean()) for ids in self.state_ids(self.backbone, sources)]
+            return [sum(each == unknown_id for each in ids) / len(ids) for ids in self.source_token_ids(texts)]
         # The first token is known in any text if the vocabulary marks the beginning of words by one of its own.
-        counted = [ids[1:] or ids for ids in self.source_token_ids(sources)]
+        counted = [ids[1:] or ids for ids in self.source_token_ids(texts)]
         return [ids.count(UNK) / len(ids) if ids else 0.0 for ids in counted]
-
-    def state_ids(self, backbone: PretrainedText, sources: Sequence[str | bytes]) -> list[Int[np.ndarray, " states"]]:
-        """Return the ids of the tokens at the states of each source, which may be precomputed."""
-        batches = [self.batch_sources([source], training=False) for source in sources]
-        ids = [batch.token_ids if batch.precomputed else backbone.token_ids(batch) for batch in batches]
-        return [row[0].numpy() for row in ids if row is not None]
 
     def parse_inputs(self, arguments: Sequence[str]) -> list[ParsedInput]:
         """Read the inputs of ``predict``: files, - for standard input, or the texts themselves."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch.nn.utils.rnn import pad_sequence
 
 from encoders.base import SourceBatch
@@ -155,15 +155,10 @@ def num_processes(num_rows: int) -> int | None:
     return count if count > 1 else None
 
 
-def pack_array(matrix: Float[np.ndarray, "length features"], ids: Int[np.ndarray, " length"] | None = None) -> bytes:
-    """Pack a matrix into bytes for a table's column: in half precision, in the .npy format.
-
-    ``ids``: of the tokens at the rows of the matrix, where it has tokens; packed in the same format after it.
-    """
+def pack_array(matrix: Float[np.ndarray, "length features"]) -> bytes:
+    """Pack a matrix into bytes for a table's column: in half precision, in the .npy format."""
     file = io.BytesIO()
     np.save(file, matrix.astype(np.float16), allow_pickle=False)
-    if ids is not None:
-        np.save(file, ids.astype(np.int32), allow_pickle=False)
     return file.getvalue()
 
 
@@ -172,23 +167,8 @@ def unpack_array(content: bytes) -> Float[np.ndarray, "length features"]:
     return np.load(io.BytesIO(content), allow_pickle=False).astype(np.float32)
 
 
-def unpack_ids(content: bytes) -> Int[np.ndarray, " length"] | None:
-    """Unpack the ids that ``pack_array`` packed; None if there are none."""
-    file = io.BytesIO(content)
-    np.load(file, allow_pickle=False)
-    return np.load(file, allow_pickle=False).astype(np.int64) if file.tell() < len(content) else None
-
-
 def pad_arrays(matrices: Sequence[Float[np.ndarray, "_ features"]]) -> SourceBatch:
     """Pad matrices of several lengths into one batch."""
     values = pad_sequence([torch.from_numpy(matrix) for matrix in matrices], batch_first=True)
     lengths = torch.tensor([len(matrix) for matrix in matrices])
     return SourceBatch(values, torch.arange(values.size(1)) < lengths[:, None])
-
-
-def unpack_states(contents: Sequence[bytes]) -> SourceBatch:
-    """Unpack and pad precomputed states, with the ids of their tokens where they have any."""
-    states = pad_arrays([unpack_array(content) for content in contents])
-    ids = [torch.from_numpy(each) for each in map(unpack_ids, contents) if each is not None]
-    token_ids = pad_sequence(ids, batch_first=True) if ids else None
-    return SourceBatch(states.values, states.mask, precomputed=True, token_ids=token_ids)

@@ -75,11 +75,11 @@ class Predictor:
             UsageError: for a search setting that the model cannot follow.
         """
         task = self.task
-        search = config
+        search, raw = config, [task.raw_source(source) for source in sources]
         if self.reranker is not None or task.postprocess is not None:  # they choose among the whole beam
             search = replace(config, n_best=max(config.beam, config.n_best))
         try:
-            constraint = None if task.constrain is None else task.constrain(sources, config, self.device)
+            constraint = None if task.constrain is None else task.constrain(raw, config, self.device)
             decoder, memory = self.encode(task.batch_sources(sources, training=False).to(self.device))
             ranked = decoder.search(memory, search, constraint)
         except ValueError as error:
@@ -88,9 +88,9 @@ class Predictor:
             if search.sample:  # then scores are sums, not divided by the length
                 ranked = [[length_normalized(each, search.length_penalty) for each in best] for best in ranked]
             texts = [[task.detokenize(hypothesis.tokens) for hypothesis in best] for best in ranked]
-            ranked = self.reranker.rank(sources, ranked, texts)
+            ranked = self.reranker.rank(raw, ranked, texts)
         if task.postprocess is not None:
-            ranked = [task.postprocess(source, best) for source, best in zip(sources, ranked, strict=True)]
+            ranked = [task.postprocess(source, best) for source, best in zip(raw, ranked, strict=True)]
         return [best[: config.n_best] for best in ranked]
 
     def generate_all(

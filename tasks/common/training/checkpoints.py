@@ -72,13 +72,18 @@ def save_training(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer
     save_atomically(path, lambda temporary: save_file(tensors, temporary, {"progress": json.dumps(progress)}))
 
 
-def load_training(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Load the file of ``save_training`` into the model and the optimizer, and return the progress."""
+def load_trained_weights(path: Path, model: nn.Module) -> None:
+    """Load the model of a file of ``save_training``."""
+    tensors = read_weights(path)
+    own = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    load_weights(model, own, path)
+
+
+def load_training(path: Path, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Load a file of ``save_training`` into the optimizer, and return the progress."""
     tensors = read_weights(path)
     with safe_open(path, "pt") as file:
         progress = json.loads(file.metadata()["progress"])
-    own = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
-    load_weights(model, own, path)
     states: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):

@@ -46,14 +46,10 @@ def precompute(task: Task, frontend: Frontend, examples: Dataset) -> Dataset:
 
     @torch.inference_mode()
     def states_of(columns: Mapping[str, Any]) -> dict[str, Any]:
-        source = task.collate_sources(columns["source"], training=False).to(device)
-        (states, mask), token_ids = frontend(source), frontend.token_ids(source)
+        states, mask = frontend(task.collate_sources(columns["source"], training=False).to(device))
         matrices = [rows[real].float().cpu().numpy() for rows, real in zip(states, mask, strict=True)]
-        ids = [None] * len(mask)
-        if token_ids is not None:
-            ids = [row[real].cpu().numpy() for row, real in zip(token_ids, mask, strict=True)]
         return {
-            "source": [cache.pack_array(*packed) for packed in zip(matrices, ids, strict=True)],
+            "source": [task.pack_states(*pair) for pair in zip(columns["source"], matrices, strict=True)],
             "length": [len(matrix) for matrix in matrices],
         }
 

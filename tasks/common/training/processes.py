@@ -36,6 +36,12 @@ class Processes:
         """Move a module to the device, and synchronize its gradients between the processes."""
         return self.accelerator.prepare(module) if self.count > 1 else module.to(self.device)
 
+    def broadcast_weights(self, module: nn.Module) -> None:
+        """Give a module of all processes the weights of the main one, which alone loads pretrained ones."""
+        if self.count > 1:
+            for tensor in module.state_dict().values():
+                torch.distributed.broadcast(tensor, src=0)
+
     def skip_synchronization(self, module: nn.Module) -> contextlib.AbstractContextManager:
         """Return a context in which the backward pass of a wrapped module synchronizes nothing."""
         return self.accelerator.no_sync(module)

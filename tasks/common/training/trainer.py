@@ -98,24 +98,27 @@ class Trainer:
         torch.manual_seed(self.config.seed)
         self.model: Seq2Seq = task.build_model()
         init_weights(self.model, self.config.init)
-        if init_from is not None and not resumed:
+        if resumed:
+            checkpoints.load_trained_weights(self.state_file, self.model)
+        elif init_from is not None:
             weights = init_from / "best.safetensors"
             checkpoints.load_weights(self.model, checkpoints.read_weights(weights), weights)
-        elif not resumed:
+        else:
             task.warm_start(self.model)
-        self.model.to(self.device)
+        self.processes.broadcast_weights(self.model.to(self.device))
 
         # Divide the data into batches.
+        metrics = task.metrics_for(validation)  # some need the raw sources
         examples, validation = (precompute_if_frozen(task, self.model, split) for split in (examples, validation))
         self.batches = TrainingBatches(task, examples, self.processes)
-        self.validation = Validation(task, validation, self.processes)
+        self.validation = Validation(task, validation, metrics, self.processes)
 
         # Resume, and make ready to train.
         self.optimizer = build_optimizer(self.model, self.config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.config.precision == "fp16")
         self.progress = Progress()
         if resumed:
-            self.progress = Progress(**checkpoints.load_training(self.state_file, self.model, self.optimizer))
+            self.progress = Progress(**checkpoints.load_training(self.state_file, self.optimizer))
             if self.processes.rank:  # the saved values are the sums over all processes
                 self.progress.loss = self.progress.nll = 0.0
             self.scaler.load_state_dict(self.progress.scaler)

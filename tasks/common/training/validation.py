@@ -1,11 +1,14 @@
 """The validation split, on which a model is scored while it is trained."""
 
+from collections.abc import Sequence
+
 import datasets
 import torch
 
 from decoders.config import SearchConfig
 from tasks.common.data.batching import BatchSampler
 from tasks.common.inference.predictor import Predictor, generate_texts
+from tasks.common.metrics.base import Metric
 from tasks.common.model import Seq2Seq
 from tasks.common.task import Task
 from tasks.common.training.precision import autocast
@@ -25,12 +28,12 @@ class Validation:
         metrics: Those of the task's metrics that take little time.
     """
 
-    def __init__(self, task: Task, examples: datasets.Dataset, processes: Processes):
+    def __init__(self, task: Task, examples: datasets.Dataset, metrics: Sequence[Metric], processes: Processes):
         self.task, self.examples, self.processes = task, examples, processes
         self.lengths = task.example_lengths(examples)
         sampler = BatchSampler(self.lengths, task.config.batch, seed=0, num_targets=task.num_targets(examples))
         self.batches = sampler.by_length()
-        self.metrics = [metric for metric in task.metrics_for(examples) if metric.fast]
+        self.metrics = [metric for metric in metrics if metric.fast]
 
     def score(self, model: Seq2Seq) -> tuple[dict[str, float], Rank]:
         """Compute the fast metrics on the output of greedy search, the likelihood, and what attention does.
