@@ -157,7 +157,7 @@ def test_copying_into_another_language_is_refused(bert):
 
 def test_a_source_longer_than_the_positions_is_reported_and_can_be_truncated(bert):
     task = fitted(tiny(bert))
-    with pytest.raises(UsageError, match="^2 of 3 sources are longer than the 100 positions") as caught:
+    with pytest.raises(UsageError, match=r"^2 of 3 sources are longer than the 100 positions") as caught:
         task.source_lengths(["one", LONG, LONG])
     assert "number 2, with 122 tokens: set encoder.max_source_tokens to 98 or less" in str(caught.value)
     assert fitted(tiny(bert, max_source_tokens=98)).source_lengths(["one", LONG]) == [3, 100]
