@@ -33,7 +33,7 @@ def demo() -> TranslationConfig:
         attention=AttentionConfig(score="additive", hidden_dim=128),
         decoder=RecurrentDecoderConfig(hidden_dim=128, embedding_dim=64, dropout=0.1),
         batch=BatchConfig(max_sources=64),
-        train=TrainConfig(epochs=5, lr=3e-3, average_checkpoints=0),
+        train=TrainConfig(epochs=4, lr=3e-3, average_checkpoints=0),
     )
 
 
