@@ -308,5 +308,5 @@ def test_without_transformers_the_error_names_the_pip_command(tmp_path, monkeypa
     with pytest.raises(ModuleNotFoundError) as caught:
         load_text_model(str(tmp_path))
     assert missing_extra(caught.value) == (
-        "transformers is not installed: pip install 'multimodal-seq2seq[pretrained]'"
+        'transformers is not installed: pip install "multimodal-seq2seq[pretrained]"'
     )
