@@ -46,7 +46,7 @@ def demo(flags: list[str]) -> None:
     if options.preset == "demo":
         console.print(
             "Training four models on scenes of moving digits, as many at once as there are cores: the first sentence "
-            "after about a minute, everything in six to seven minutes on two cores."
+            "after about a minute, everything in six minutes on two cores."
         )
     row_of: dict[str, dict[str, str]] = {}
     examples: dict[str, list[Example]] = {}
