@@ -1,4 +1,4 @@
-"""What comes from servers: whether these answer, asked once, and what to do without them.
+"""Downloads from servers: a check that these answer, made once, and advice where they do not.
 
 The libraries try a server that does not answer again and again, for half a minute; asked beforehand, they go on at once
 with what is in their cache.

@@ -36,7 +36,7 @@ class PretrainedTokenizer:
 
         Args:
             tokenizer: The tokenizer; its padding is turned off.
-            states: What has a state.
+            states: The unit that has a state.
             unknown_id: The piece of what the vocabulary lacks, if it has one.
             max_pieces: Pieces of the longest text that the model can read, special tokens included; None: any number.
         """
@@ -132,7 +132,7 @@ class PretrainedTokenizer:
 
     @cached_property
     def is_byte_level(self) -> bool:
-        """Whether the pieces are spelled in bytes (Radford et al. 2019)."""
+        """True if the pieces are spelled in bytes (Radford et al. 2019)."""
         return isinstance(self.tokenizer.decoder, decoders.ByteLevel)
 
     def spellings(self) -> list[str]:

@@ -225,7 +225,7 @@ class CaptioningTask(Task[C]):
 
     @property
     def normalizes_states(self) -> bool:
-        """Whether projected features of a pretrained network are the memory's states: see ``build_activation``."""
+        """True if projected features of a pretrained network are the memory's states: see ``build_activation``."""
         is_pretrained = bool(self.feature_dim) or self.backbone is not None
         return is_pretrained and isinstance(self.config.encoder.sequence, NoSequenceEncoderConfig)
 

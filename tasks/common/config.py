@@ -37,7 +37,7 @@ class Config:
 
     @property
     def has_pretrained_encoder(self) -> bool:
-        """Whether there is a pretrained encoder, to be fine-tuned or not."""
+        """True if there is a pretrained encoder, to be fine-tuned or not."""
         return getattr(getattr(self, "encoder", None), "pretrained", None) is not None
 
     def unused_settings(self) -> dict[str, str]:

@@ -16,7 +16,7 @@ from tasks.common.data.batching import Batch
 
 @dataclass(frozen=True)
 class Alignment:
-    """What attention did for the reference tokens of a batch.
+    """The attention to the source for the reference tokens of a batch.
 
     Attributes:
         weights: The attention weights.

@@ -1,4 +1,4 @@
-"""How the command line was called, for help texts and advice that can be pasted."""
+"""The name by which the command line was called, for help texts and advice that can be pasted."""
 
 import sys
 from pathlib import Path

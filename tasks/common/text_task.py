@@ -54,7 +54,7 @@ class TextEncoderConfig:
     """Folder or hub id of a BERT, XLM-R, ModernBERT, T5, BART or another text encoder of transformers, in place of the
     embeddings; it is frozen unless train.encoder_lr is set, and has a vocabulary of its own."""
     states: StateName = "subwords"
-    """What has a state of a pretrained encoder: a subword, or a word, the mean of its subwords."""
+    """The unit that has a state of a pretrained encoder: a subword, or a word, the mean of its subwords."""
     embedding_dim: int = 256
     reverse: bool = False
     """Encode the text from its last token to its first (Sutskever et al. 2014)."""
@@ -96,7 +96,7 @@ class TextTaskConfig(Config):
 
     @property
     def shares_vocabulary(self) -> bool:
-        """Whether source and target have one vocabulary."""
+        """True if source and target have one vocabulary."""
         return self.vocabulary.shared and self.encoder.pretrained is None
 
 

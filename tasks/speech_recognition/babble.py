@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from tasks.common.data.media_files import MediaError
 from tasks.speech_recognition.features import SAMPLE_RATE_HZ
-from tasks.speech_recognition.sound import SoundError, read_sound, sound_problem
+from tasks.speech_recognition.sound import read_sound, sound_problem
 
 NUM_TALKERS = 4
 
@@ -33,7 +34,7 @@ class Babble:
         """Return the recording of a row with noise at each ratio, the same whenever it is called.
 
         Raises:
-            SoundError: there is no other recording.
+            MediaError: there is no other recording.
         """
         noisy = []
         for level, snr_db in enumerate(self.snrs_db):
@@ -45,7 +46,7 @@ class Babble:
                 if other != row:
                     talkers += self.read_talker(int(other), random, len(samples))
             if not talkers:
-                raise SoundError("has no other recording beside it, of which babble could be made")
+                raise MediaError("has no other recording beside it, of which babble could be made")
             noisy.append(add_noise(samples, np.sum(talkers, axis=0), snr_db))
         return noisy
 
@@ -54,7 +55,7 @@ class Babble:
         file = self.recordings[row]
         try:
             samples = read_sound(file["bytes"] or file["path"], SAMPLE_RATE_HZ)
-        except SoundError:  # reported with its own row
+        except MediaError:  # reported with its own row
             return []
         if sound_problem(samples, SAMPLE_RATE_HZ):
             return []

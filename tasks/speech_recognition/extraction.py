@@ -14,11 +14,12 @@ from jaxtyping import Float
 
 from tasks.common.data.cache import file_key, map_cached, num_processes, pack_array
 from tasks.common.data.containers import Note, no_note
+from tasks.common.data.media_files import MediaError, load_array
 from tasks.common.data.row_reports import report_invalid_rows, report_notes, row_numbers
 from tasks.common.errors import UsageError
 from tasks.speech_recognition.babble import Babble
 from tasks.speech_recognition.features import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, change_speed
-from tasks.speech_recognition.sound import MIN_DURATION_S, SoundError, read_sound, sound_problem
+from tasks.speech_recognition.sound import MIN_DURATION_S, read_sound, sound_problem
 
 VERSION = 3  # of the cached features; increase it when their computation changes
 MAX_CHARACTERS_PER_SECOND = 40  # nobody speaks faster
@@ -150,7 +151,7 @@ class ExtractRow:
         try:
             notes: list[str] = []
             variants = self.load_variants(audio["bytes"] or audio["path"], index, notes.append)
-        except ValueError as error:  # SoundError, or a preprocessor's for sound that is too long
+        except ValueError as error:  # MediaError, or a preprocessor's for sound that is too long
             return {"source": [], "length": 0, "feature_dim": 0, "problem": str(error), "note": ""}
         return {
             "source": [pack_array(frames) for frames in variants],
@@ -166,7 +167,7 @@ class ExtractRow:
         A .npy file holds features, which are the same in all variants.
 
         Raises:
-            SoundError: it can't be read or used.
+            MediaError: it can't be read or used.
         """
         if isinstance(source, str) and source.endswith(".npy"):
             num_noises = 0 if self.babble is None else len(self.babble.snrs_db)
@@ -184,12 +185,12 @@ def read_speech(source: str | bytes, note: Note = no_note) -> Float[np.ndarray, 
     """Read a recording at the sample rate of the features.
 
     Raises:
-        SoundError: it can't be read or used.
+        MediaError: it can't be read or used.
     """
     samples = read_sound(source, SAMPLE_RATE_HZ, note)
     problem = sound_problem(samples, SAMPLE_RATE_HZ)
     if problem:
-        raise SoundError(problem)
+        raise MediaError(problem)
     return samples
 
 
@@ -197,18 +198,13 @@ def read_feature_file(path: str) -> Float[np.ndarray, "frames features"]:
     """Read features from a .npy file.
 
     Raises:
-        SoundError: it is not a finite matrix of some length.
+        MediaError: it is not a finite matrix of some length.
     """
-    try:
-        frames = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise SoundError("does not exist") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise SoundError(f"is not a readable .npy file ({error})") from error
+    frames = load_array(path)
     if frames.ndim != 2 or not np.issubdtype(frames.dtype, np.floating):
-        raise SoundError(f"holds {frames.dtype} of shape {frames.shape}; (frames, features) is expected")
+        raise MediaError(f"holds {frames.dtype} of shape {frames.shape}; (frames, features) is expected")
     if len(frames) < MIN_DURATION_S * FRAMES_PER_SECOND:
-        raise SoundError(f"has {len(frames)} frames; at least {MIN_DURATION_S * FRAMES_PER_SECOND:.0f} are needed")
+        raise MediaError(f"has {len(frames)} frames; at least {MIN_DURATION_S * FRAMES_PER_SECOND:.0f} are needed")
     if not np.isfinite(frames).all():
-        raise SoundError("holds numbers that are not finite")
+        raise MediaError("holds numbers that are not finite")
     return frames.astype(np.float32)

@@ -13,6 +13,7 @@ from av.error import FFmpegError
 from jaxtyping import Bool, Float
 
 from tasks.common.data.containers import Note, can_decode, decode_packets, describe_damage, no_note, open_container
+from tasks.common.data.media_files import MediaError
 
 BLOCK_SIZE = 1 << 20  # samples that soundfile reads at a time
 # Signatures of the formats that soundfile reads, faster than PyAV. It reads mp3 too, but prints warnings, and ogg, but
@@ -26,10 +27,6 @@ MIN_PAUSE_S = 0.3  # shorter silences do not separate segments
 MARGIN_S = 0.1  # silence that a segment keeps at its ends
 TICK_S = 0.01  # unit of time in which loudness is measured
 MIN_SPEECH_DB = 6.0  # above the background
-
-
-class SoundError(ValueError):
-    """An unusable sound. The message says what is wrong, to be printed after the file's name."""
 
 
 class Mixer:
@@ -61,7 +58,7 @@ class Mixer:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether channels of opposite phase have cancelled each other out."""
+        """True if channels of opposite phase have cancelled each other out."""
         # Channels that are independent of each other have a mean of this energy.
         least = float(self.energies.sum()) / max(1, len(self.energies)) ** 2
         return self.mixed_energy < MAX_CANCELLED * least
@@ -80,7 +77,7 @@ def read_sound(source: str | Path | bytes, sample_rate_hz: int, note: Note = no_
         note: Is told what was damaged, and which channel is read alone.
 
     Raises:
-        SoundError: it can't be read.
+        MediaError: it can't be read.
     """
     mixer = Mixer()
     samples = read_mixed(source, sample_rate_hz, mixer, note)
@@ -106,31 +103,31 @@ def read_mixed(
             pass  # an .avi, for instance, or a damaged file
     try:
         return resample_frames(read_with_pyav(source, note), sample_rate_hz, mixer)
-    except SoundError:
+    except MediaError:
         raise
     except (FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise SoundError(f"is not readable sound ({reason})") from error
+        raise MediaError(f"is not readable sound ({reason})") from error
 
 
 def read_header(source: str | Path | bytes) -> bytes:
     """Read the first eight bytes: the signature and, in a RIFF file, the size of what follows.
 
     Raises:
-        SoundError: there are none.
+        MediaError: there are none.
     """
     try:
         if isinstance(source, bytes):
             header = source[:8]
         elif not Path(source).is_file():
-            raise SoundError("is not a file" if Path(source).exists() else "does not exist")
+            raise MediaError("is not a file" if Path(source).exists() else "does not exist")
         else:
             with open(source, "rb") as file:
                 header = file.read(8)
     except OSError as error:
-        raise SoundError(f"cannot be read ({error.strerror})") from error
+        raise MediaError(f"cannot be read ({error.strerror})") from error
     if not header:
-        raise SoundError("is empty (0 bytes)")
+        raise MediaError("is empty (0 bytes)")
     return header
 
 
@@ -163,9 +160,9 @@ def read_with_pyav(source: str | Path | bytes, note: Note) -> Iterator[av.AudioF
     with open_container(source) as container:
         stream = next(iter(container.streams.audio), None)
         if stream is None:
-            raise SoundError("has no sound track")
+            raise MediaError("has no sound track")
         if not can_decode(stream):
-            raise SoundError("has sound of an unknown codec")
+            raise MediaError("has sound of an unknown codec")
         errors: list[FFmpegError] = []
         frame = None
         for frame in decode_packets(container, stream, errors):

@@ -25,7 +25,7 @@ from tasks.common.config import Config, report_settings_of_raw_data
 from tasks.common.data.cache import pack_array, pad_arrays, unpack_array
 from tasks.common.data.containers import Note
 from tasks.common.data.inputs import InputSegment, ParsedInput, parse_file_inputs
-from tasks.common.data.media_files import file_content
+from tasks.common.data.media_files import MediaError, file_content
 from tasks.common.errors import UsageError
 from tasks.common.metrics.speech import word_error_metrics
 from tasks.common.task import Task
@@ -45,7 +45,7 @@ from tasks.speech_recognition.features import (
     augment_frames,
 )
 from tasks.speech_recognition.report import SpeechReport
-from tasks.speech_recognition.sound import SoundError, split_at_silence
+from tasks.speech_recognition.sound import split_at_silence
 from tasks.toy_world.datasets import toy_transcribed_speech
 
 
@@ -297,9 +297,9 @@ class SpeechRecognition(Task[SpeechConfig]):
         return segments
 
     def check_features(self, frames: Float[np.ndarray, "frames features"]) -> Float[np.ndarray, "frames features"]:
-        """Return frames unchanged. Raises SoundError if they have other features than the training data."""
+        """Return frames unchanged. Raises MediaError if they have other features than the training data."""
         if frames.shape[1] != self.feature_dim:
-            raise SoundError(f"has {frames.shape[1]} features a frame; the model was trained on {self.feature_dim}")
+            raise MediaError(f"has {frames.shape[1]} features a frame; the model was trained on {self.feature_dim}")
         return frames
 
     def plot_alignment(self, source: Sequence[bytes], tokens: list[str], weights: Tensor, path: Path) -> None:

@@ -48,18 +48,23 @@ def media_key(file: Mapping[str, Any]) -> str:
     return cache.file_key(Path(file["path"]))
 
 
+def load_array(path: str) -> np.ndarray:
+    """Load an array of any kind and shape from a .npy file. Raises MediaError if that is not possible."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise MediaError("does not exist") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise MediaError(f"is not a readable .npy file ({error})") from error
+
+
 def read_feature_array(path: str, unit: str) -> Float[np.ndarray, "states features"]:
     """Read a .npy file of features: (``unit``, features), or a grid of feature vectors, which is flattened.
 
     Raises:
         MediaError: the file holds anything else.
     """
-    try:
-        values = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise MediaError("does not exist") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise MediaError(f"is not a readable .npy file ({error})") from error
+    values = load_array(path)
     if values.ndim not in (2, 3) or not np.issubdtype(values.dtype, np.floating) or not values.size:
         raise MediaError(f"holds {values.dtype} of shape {values.shape}; ({unit}, features) is expected")
     if not np.isfinite(values).all():

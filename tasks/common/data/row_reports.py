@@ -1,4 +1,4 @@
-"""What is said of the rows of a data set before training: all that are invalid at once, and what else is to be said."""
+"""Reports on the rows of a data set before training: all invalid ones at once, and notes on valid ones."""
 
 from collections.abc import Mapping, Sequence
 

@@ -151,7 +151,7 @@ def compute_perplexity(predictor: Predictor, examples: datasets.Dataset, lengths
 
 @dataclass(frozen=True)
 class LengthAxis:
-    """What a table by length is ordered by.
+    """The lengths that a table by length is ordered by.
 
     Attributes:
         title: The quantity with its unit, as "source length (tokens)".

@@ -1,4 +1,4 @@
-"""Which evaluation is the best: by likelihood until the metric says something about the sources, then by the metric.
+"""The choice of the best evaluation: by likelihood until the metric says something about sources, then by the metric.
 
 A model that has learned little generates the same sentence for all sources, or sentences that have nothing to do with
 them. Metrics of such output are noise: an epoch with 0.2 BLEU is no better than one with 0.1. The metric says something

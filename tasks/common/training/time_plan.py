@@ -18,7 +18,7 @@ SMOOTHING = 0.5  # weight of the latest measurement
 
 @dataclass
 class TimeTable:
-    """What has been measured and planned; saved with the progress, so that a resumed run keeps to it.
+    """Measured times and planned updates; saved with the progress, so that a resumed run keeps to it.
 
     Attributes:
         minutes: The length that it was planned for; 0 before anything is planned.

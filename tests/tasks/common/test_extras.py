@@ -1,4 +1,4 @@
-"""What is not installed by default: one line with the pip command, and everything else works without it."""
+"""Packages that are not installed by default: one line with the pip command, and everything else works without it."""
 
 import re
 import subprocess

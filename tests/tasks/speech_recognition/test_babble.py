@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from tasks.common.data.media_files import MediaError
 from tasks.speech_recognition.babble import NUM_TALKERS, Babble, add_noise
 from tasks.speech_recognition.features import SAMPLE_RATE_HZ
-from tasks.speech_recognition.sound import SoundError
 
 
 def file_of(samples: np.ndarray) -> dict:
@@ -59,5 +59,5 @@ def test_unusable_recordings_are_passed_over():
     broken, silent = {"path": None, "bytes": b"no sound"}, file_of(np.zeros(8000, dtype=np.float32))
     (noisy,) = Babble([file_of(tone(440)), broken, silent, file_of(tone(800))], (0.0,))(tone(440), 0)
     assert loudest_frequencies(noisy - tone(440), 1) == {800}
-    with pytest.raises(SoundError, match="no other recording"):
+    with pytest.raises(MediaError, match="no other recording"):
         Babble([file_of(tone(440)), broken], (0.0,))(tone(440), 0)

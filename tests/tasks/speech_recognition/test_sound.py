@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from tasks.speech_recognition.sound import SoundError, read_sound, sound_problem, split_at_silence
+from tasks.common.data.media_files import MediaError
+from tasks.speech_recognition.sound import read_sound, sound_problem, split_at_silence
 
 RATE = 16_000
 TONE = 440  # Hz
@@ -170,7 +171,7 @@ def test_a_truncated_wav_is_noted_and_one_that_was_written_to_a_pipe_is_not():
 def test_a_file_that_is_not_sound_is_refused_in_one_line(tmp_path, name, content, message, capfd):
     (tmp_path / name).write_bytes(content)
     for source in (str(tmp_path / name), content):
-        with pytest.raises(SoundError, match=f"^{message}") as caught:
+        with pytest.raises(MediaError, match=f"^{message}") as caught:
             read_sound(source, RATE)
         assert "\n" not in str(caught.value) and str(tmp_path) not in str(caught.value)
     assert capfd.readouterr() == ("", "")
@@ -182,7 +183,7 @@ def test_missing_files_folders_and_videos_without_sound_are_refused(tmp_path):
         (tmp_path, "is not a file"),
         (save_silent_video(tmp_path / "film.mp4"), "has no sound track"),
     ]:
-        with pytest.raises(SoundError, match=f"^{message}$"):
+        with pytest.raises(MediaError, match=f"^{message}$"):
             read_sound(source, RATE)
 
 

@@ -1,4 +1,4 @@
-"""What is measured of the attention while a model is trained."""
+"""Measurements of the attention while a model is trained."""
 
 import dataclasses
 
