@@ -14,6 +14,7 @@ from tasks.common.cli.models import load_predictor
 from tasks.common.console import console
 from tasks.common.data.parallel_text import text_problem
 from tasks.common.errors import UsageError
+from tasks.common.inference.domain import Domain, measure_with
 from tasks.common.inference.loading import load_config
 from tasks.common.inference.predictor import Predictor
 from tasks.common.program import program
@@ -54,7 +55,7 @@ def chat(task: str, arguments: list[str]) -> None:
     torch.manual_seed(options.seed)
     quit_words = ", ".join(QUIT_WORDS)
     console.print(f"Chatting with {run}. An empty line starts a new conversation; {quit_words} or Ctrl-D ends it.")
-    for reply in generate_replies(predictor, read_turns(), options.search):
+    for reply in generate_replies(predictor, read_turns(), options.search, Domain.load(run)):
         print(reply, flush=True)
 
 
@@ -70,8 +71,17 @@ def read_turns() -> Iterator[str]:
         yield text
 
 
-def generate_replies(predictor: Predictor, turns: Iterator[str], search: SearchConfig) -> Iterator[str]:
-    """Generate a reply to each turn; the context includes earlier replies. An empty turn clears it."""
+def generate_replies(
+    predictor: Predictor, turns: Iterator[str], search: SearchConfig, domain: Domain | None = None
+) -> Iterator[str]:
+    """Generate a reply to each turn; the context includes earlier replies. An empty turn clears it.
+
+    Args:
+        predictor: The model.
+        turns: The turns of the user.
+        search: The search settings.
+        domain: The statistics of the model's domain: what is far from it is said before its reply.
+    """
     task = predictor.task
     assert isinstance(task, Dialogue)
     history: list[str] = []
@@ -84,7 +94,15 @@ def generate_replies(predictor: Predictor, turns: Iterator[str], search: SearchC
             console.print(f"your turn {invalid}; type it again")
         else:
             history.append(turn)
-            ranked = predictor.generate([task.join_context(history)], search)[0]
+            sources = [task.join_context(history)]
+            hypotheses = predictor.generate(sources, search)
+            ranked = hypotheses[0]
+            if domain is not None:
+                lengths = task.source_lengths(sources)
+                problem = domain.problem(*measure_with(predictor, sources, lengths, hypotheses, search))
+                if problem:
+                    far = "your turn is far from what this model was trained on; do not trust the reply"
+                    console.print(f"{far}: {problem}")
             reply = (task.detokenize(ranked[0].tokens) if ranked else "") or EMPTY_REPLY
             yield reply
             history.append(reply)

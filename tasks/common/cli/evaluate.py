@@ -59,9 +59,10 @@ def evaluate(task: str, arguments: list[str]) -> None:
     changes = {"data": options.data, "skip_invalid": options.skip_invalid}
     predictor = load_predictor(task, run, options.rerank, options.rerank_weight, options.ensemble, **changes)
     baseline = Path(options.baseline) if options.baseline else None
-    evaluation.print_report(evaluation.evaluate(predictor, options.split, options.search, run, baseline))
-    split = options.split
+    report = evaluation.evaluate(predictor, options.split, options.search, run, baseline, options.data)
+    evaluation.print_report(report)
+    name = report["hypotheses"].removesuffix(".txt")
     console.print(
-        f"{run / 'evaluation'}: all examples in {split}.examples.csv, scores in {split}.json, the plot by length in "
-        f"{split}.png"
+        f"{run / 'evaluation'}: all examples in {name}.examples.csv, scores in {name}.json, the plot by length in "
+        f"{name}.png"
     )

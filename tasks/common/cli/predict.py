@@ -20,7 +20,7 @@ from tasks.common.console import console
 from tasks.common.data.inputs import URL_SCHEMES, ParsedInput
 from tasks.common.errors import UsageError
 from tasks.common.files import new_path, to_json
-from tasks.common.inference.domain import Domain, Familiarity, measure, measure_hypotheses
+from tasks.common.inference.domain import Domain, Familiarity, measure_with
 from tasks.common.inference.loading import load_config
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.subtitles import format_subtitles
@@ -100,10 +100,7 @@ def predict(task: str, arguments: list[str]) -> None:
         started = time.monotonic()
         hypotheses = predictor.generate_all(sources, lengths, options.search)
         taken_s += time.monotonic() - started
-        measured: list[Familiarity] = []
-        if domain:
-            known = measure_hypotheses(predictor, sources, hypotheses, options.search)
-            measured = known or measure(predictor, sources, lengths)
+        measured = measure_with(predictor, sources, lengths, hypotheses, options.search) if domain else []
         first = 0  # the place of an input's first segment among those of the chunk
         for number, each in enumerate(chunk, start + 1):
             own = slice(first, first + len(each.segments))

@@ -126,6 +126,17 @@ def measure(predictor: Predictor, sources: Sequence[Any], lengths: Sequence[int]
     return known
 
 
+def measure_with(
+    predictor: Predictor,
+    sources: Sequence[Any],
+    lengths: Sequence[int],
+    hypotheses: Sequence[Sequence[Hypothesis]],
+    search: SearchConfig,
+) -> list[Familiarity]:
+    """Measure sources as ``measure`` does, by the hypotheses of ``search`` where they are those of a greedy search."""
+    return measure_hypotheses(predictor, sources, hypotheses, search) or measure(predictor, sources, lengths)
+
+
 def measure_hypotheses(
     predictor: Predictor, sources: Sequence[Any], hypotheses: Sequence[Sequence[Hypothesis]], search: SearchConfig
 ) -> list[Familiarity] | None:

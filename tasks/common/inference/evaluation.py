@@ -18,6 +18,7 @@ from tasks.common.console import stage
 from tasks.common.data.batching import BatchSampler
 from tasks.common.errors import UsageError
 from tasks.common.files import save_atomically, save_json
+from tasks.common.inference.domain import Domain, measure
 from tasks.common.inference.examples import (
     cut,
     make_examples_csv,
@@ -27,6 +28,7 @@ from tasks.common.inference.examples import (
     show_examples,
 )
 from tasks.common.inference.predictor import Lengths, Predictor, generate_texts
+from tasks.common.inference.report_name import name_data, name_settings
 from tasks.common.metrics.base import Metric, SentenceStats
 from tasks.common.metrics.bootstrap import Bootstrap
 from tasks.common.task import Task
@@ -36,21 +38,36 @@ NUM_LENGTH_GROUPS = 6  # groups of about the same number of examples, from short
 
 
 def evaluate(
-    predictor: Predictor, split: str, config: SearchConfig, run: Path, baseline: Path | None = None
+    predictor: Predictor,
+    split: str,
+    config: SearchConfig,
+    run: Path,
+    baseline: Path | None = None,
+    data: str | None = None,
 ) -> dict[str, Any]:
-    """Generate for a split and score it. SPLIT.json, .txt, .examples.csv and .png are saved in ``run``/evaluation.
+    """Generate for a split and score it. NAME.json, .txt, .examples.csv and .png are saved in ``run``/evaluation.
+
+    NAME is the split, followed by what is not the run's own: the data, the search, further models.
 
     Args:
         predictor: The model or ensemble.
         split: train, validation or test.
         config: The search settings.
         run: The run folder.
-        baseline: Another run folder, evaluated on this split, whose scores are compared by paired bootstrap.
+        baseline: Another run folder, evaluated on this split of these data, whose scores are compared by paired
+            bootstrap.
+        data: The data of the predictor's task, if they are not those of the run. Then the sources that are far from
+            the run's training data are counted.
 
     Returns:
-        The report, as saved in SPLIT.json.
+        The report, as saved in NAME.json.
     """
     task = predictor.task
+    folder, data_name = run / "evaluation", name_data(split, data)
+    name = data_name + name_settings(predictor, config)
+    other_file = None
+    if baseline is not None:
+        other_file = find_hypotheses(baseline / "evaluation", [name, data_name], folder / f"{name}.txt", split, data)
     with stage(f"reading the {split} data"):
         examples = task.load(split)
     lengths = task.example_lengths(examples)
@@ -96,7 +113,8 @@ def evaluate(
         "rerank_weight": predictor.reranker.weight if predictor.reranker is not None else None,
         "sentences_per_second": round(len(examples) / seconds, 1),
         "real_time_factor": seconds / duration_s if duration_s else None,
-        "hypotheses": f"{split}.txt",
+        "out_of_domain": count_unfamiliar(predictor, encoded, encoded_lengths, run) if data is not None else None,
+        "hypotheses": f"{name}.txt",
         "selected": [
             {
                 "group": group,
@@ -109,23 +127,23 @@ def evaluate(
             for group, row in select_examples(rank_sentences(metrics, scores))
         ],
     }
-    systems = {str(run): report["by_length"]}
-    if baseline is not None:
-        outputs = load_hypotheses(baseline / "evaluation", split, len(examples))
+    systems = {f"{run}{name.removeprefix(data_name)}": report["by_length"]}
+    if other_file is not None:
+        outputs = load_hypotheses(other_file, len(examples))
         others = [metric.sufficient_stats(outputs, references) for metric in metrics]
-        report["baseline"] = {"run": str(baseline)} | {
+        report["baseline"] = {"run": str(baseline), "hypotheses": str(other_file)} | {
             metric.name: bootstrap.compare(metric, own, other)
             for (metric, own), other in zip(scored, others, strict=True)
         }
-        systems[str(baseline)] = score_by_length(metrics[0], others[0], length_axis)
-    folder = run / "evaluation"
-    save_atomically(folder / f"{split}.txt", "".join(f"{text}\n" for text in hypotheses))
+        other_name = f"{baseline}{other_file.stem.removeprefix(data_name)}"
+        systems[other_name] = score_by_length(metrics[0], others[0], length_axis)
+    save_atomically(folder / f"{name}.txt", "".join(f"{text}\n" for text in hypotheses))
     listing = task.report.listing(hypotheses, references)
     if listing:
-        save_atomically(folder / f"{split}.listing.txt", listing)
-    save_atomically(folder / f"{split}.examples.csv", make_examples_csv(sources, references, hypotheses, scores))
-    plot_by_length(systems, length_axis.title, metrics[0].label, folder / f"{split}.png")
-    save_json(folder / f"{split}.json", report)
+        save_atomically(folder / f"{name}.listing.txt", listing)
+    save_atomically(folder / f"{name}.examples.csv", make_examples_csv(sources, references, hypotheses, scores))
+    plot_by_length(systems, length_axis.title, metrics[0].label, folder / f"{name}.png")
+    save_json(folder / f"{name}.json", report)
     return report
 
 
@@ -194,15 +212,38 @@ def score_by_length(metric: Metric, stats: SentenceStats, axis: LengthAxis) -> l
     return groups
 
 
-def load_hypotheses(folder: Path, split: str, count: int) -> list[str]:
-    """Load the hypotheses of another run for the same split.
+def count_unfamiliar(predictor: Predictor, examples: datasets.Dataset, lengths: Lengths, run: Path) -> int | None:
+    """Count the sources that are far from the training data of a run; None if it has no statistics of them."""
+    domain = Domain.load(run)
+    if domain is None:
+        return None
+    measured = measure(predictor, examples["source"], [source for source, _ in lengths])
+    return sum(domain.problem(each) is not None for each in measured)
+
+
+def find_hypotheses(folder: Path, names: Sequence[str], own: Path, split: str, data: str | None) -> Path:
+    """Find the hypotheses of another run for the same split of the same data.
+
+    Args:
+        folder: The folder of its evaluations.
+        names: Names that the file may have, the first that is there is taken: with the same settings, with its own.
+        own: The file that this evaluation will write, which may be in the same folder.
+        split: train, validation or test.
+        data: The data, if they are not those of this run.
 
     Raises:
-        UsageError: if they are missing, or not ``count``.
+        UsageError: if there is none.
     """
-    file = folder / f"{split}.txt"
-    if not file.is_file():
-        raise UsageError(f"{file} is missing: evaluate that run on {split} first")
+    allowed = [folder / f"{name}.txt" for name in names]
+    found = [file for file in allowed if file.is_file() and file.resolve() != own.resolve()]
+    if not found:
+        where = split if data is None else f"{split} with --data {data}"
+        raise UsageError(f"{allowed[-1]} is missing: evaluate that run on {where} first")
+    return found[0]
+
+
+def load_hypotheses(file: Path, count: int) -> list[str]:
+    """Load the hypotheses of another run, one a line. Raises UsageError if they are not ``count``."""
     lines = file.read_text(encoding="utf-8").split("\n")[:-1]
     if len(lines) != count:
         raise UsageError(f"{file} has {len(lines)} hypotheses for {count} examples: evaluate that run on the same data")
@@ -220,12 +261,16 @@ def print_report(report: dict[str, Any]) -> None:
             other = report["baseline"][name]
             line += f"  {other['difference']:+.2f} against {report['baseline']['run']}, p = {other['p']:.3f}"
         print(line.rstrip())
+    if "baseline" in report:
+        print(f"baseline: {report['baseline']['hypotheses']}")
     for rule, values in report["baselines"].items():
         print(f"{rule}: " + ", ".join(f"{name} {value:.2f}" for name, value in values.items()))
     if report["perplexity"] is not None:
         print(f"{'perplexity':16} {report['perplexity']:7.2f}    per token of the references")
     for name, value in report["diversity"].items():
         print(f"{name:16} {value:7.2f}")
+    if report["out_of_domain"] is not None:
+        print(f"far from what the model was trained on: {report['out_of_domain']} of {report['examples']} sources")
     if report["real_time_factor"] is not None:
         print(f"real-time factor {report['real_time_factor']:.4f} seconds for a second of input")
     metric = next(iter(report["metrics"]))

@@ -2,12 +2,14 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tasks import run
 from tasks.common.errors import UsageError
+from tasks.common.inference.domain import Domain, measure
 from tasks.common.inference.loading import load_runs
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.reranking import is_reverse_of
@@ -192,6 +194,23 @@ def test_chat_keeps_a_history_until_an_empty_line_and_ends_at_quit(runs, capsys,
     replies = out.split("\n")
     assert len(replies) == 4 and replies[2] in TALK + OTHER and replies[3] == ""
     assert "(a new conversation)" in err and "not valid UTF-8" in err
+
+
+def test_chat_says_which_turns_are_far_from_the_training_data(runs, capsys, monkeypatch, tmp_path):
+    shutil.copytree(runs[0], tmp_path / "run")
+    predictor = load_runs("dialogue", [tmp_path / "run"])
+    turns = ["Hello", "How are you?"]
+    measured = measure(predictor, turns, predictor.task.source_lengths(turns))
+    far, near = sorted(each.log_prob for each in measured)
+    assert far < near
+    Domain(500, {"0.0": far, "0.01": (near + far) / 2, "0.5": near}, max_unknown=1.0).save(tmp_path / "run")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("\n\n".join(turns).encode())))
+    capsys.readouterr()
+    run.main(["dialogue", "chat", str(tmp_path / "run")])
+    out, err = capsys.readouterr()
+    (line,) = (line for line in err.splitlines() if "far from what" in line)
+    assert line.startswith("your turn is far from") and f"sentence {far:.2f} nats per token" in line
+    assert len(out.splitlines()) == 2
 
 
 def test_chat_refuses_a_closed_standard_input_in_a_line(runs, capsys, monkeypatch):

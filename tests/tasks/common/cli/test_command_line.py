@@ -214,6 +214,48 @@ def test_evaluate_against_another_run_needs_its_hypotheses_and_tests_the_differe
         assert 0 < ours["baseline"][name]["p"] <= 1
 
 
+def test_other_data_and_other_searches_have_reports_of_their_own(train, capsys):
+    shutil.copytree(train(), "run", ignore=shutil.ignore_patterns("evaluation"))
+    call(capsys, "evaluate", "run")
+    scenes.text_pairs("test").select_columns(["source", "target"]).rename_columns(
+        {"source": "de", "target": "en"}
+    ).select(range(10)).to_json("my data/test.jsonl")
+    flags = ["--data", "my data/test.jsonl"]
+    before = {path.name: path.read_bytes() for path in Path("run/evaluation").iterdir()}
+    run.main(["translation", "evaluate", "run", "--beam", "1", "--length-penalty", "0.6", "--data", "my data"])
+    assert "scores in test-my-data-beam1-length_penalty0.6.json" in " ".join(capsys.readouterr().err.split())
+    call(capsys, "evaluate", "run", *flags)
+    call(capsys, "evaluate", "run", "--ensemble", "run")
+    names = {path.stem for path in Path("run/evaluation").glob("*.png")}
+    assert names == {"test", "test-my-data-beam1-length_penalty0.6", "test-test", "test-ensemble2"}
+    assert all(Path("run/evaluation", name).read_bytes() == content for name, content in before.items())
+
+
+def test_a_baseline_is_read_for_the_same_data_with_the_same_search_or_its_own(train, capsys):
+    for name in ("run", "other"):
+        shutil.copytree(train(), name, ignore=shutil.ignore_patterns("evaluation"))
+    call(capsys, "evaluate", "other")
+    command = ["evaluate", "run", "--beam", "1", "--baseline"]
+    assert f"baseline: {Path('other/evaluation/test.txt')}" in call(capsys, *command, "other")
+    call(capsys, "evaluate", "other", "--beam", "1")
+    assert f"baseline: {Path('other/evaluation/test-beam1.txt')}" in call(capsys, *command, "other")
+    call(capsys, "evaluate", "run")
+    assert f"baseline: {Path('run/evaluation/test.txt')}" in call(capsys, *command, "run")
+    assert {*json.loads(Path("run/evaluation/test-beam1.json").read_text())["baseline"]} >= {"run", "bleu"}
+    scenes.text_pairs("test").rename_columns({"source": "de", "target": "en"}).to_json("mine.jsonl")
+    error = refused(capsys, "translation", *command, "other", "--data", "mine.jsonl")
+    assert "test-mine.txt is missing: evaluate that run on test with --data mine.jsonl first" in error
+
+
+def test_evaluate_counts_the_sources_of_other_data_that_are_far_from_the_training_data(train, capsys):
+    sources = [SENTENCES[0], "Ṫḥẹ q̇ụịḳ ḅṛọẉṇ ḟọẋ", "ŭŭŭ ĕĕĕ"]
+    Path("far").mkdir()
+    Path("far/test.jsonl").write_text("".join(json.dumps({"de": each, "en": "a two"}) + "\n" for each in sources))
+    far = "far from what the model was trained on: "
+    assert f"{far}2 of 3 sources" in call(capsys, "evaluate", train(), "--data", "far")
+    assert not any(line.startswith(far) for line in call(capsys, "evaluate", train()))
+
+
 def test_a_baseline_is_plotted_by_the_first_metric_of_the_examples(train, capsys, monkeypatch):
     call(capsys, "evaluate", train())
     plotted: list[dict[str, Any]] = []

@@ -1,0 +1,49 @@
+"""The name of the files of an evaluation: another one for other data, another search or other models."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from decoders.config import SearchConfig
+from tasks.common.inference.predictor import Predictor
+
+MAX_DATA_NAME = 40  # characters
+
+
+def name_data(split: str, data: str | None) -> str:
+    """Name a split, and the data where they are not those of the run: ``test-mydata``."""
+    if data is None:
+        return split
+    place = Path(data)
+    name = place.resolve().name if place.is_dir() else place.stem if place.is_file() else place.name
+    return f"{split}-{to_file_name(name)[:MAX_DATA_NAME]}"
+
+
+def name_settings(predictor: Predictor, search: SearchConfig) -> str:
+    """Name the ways in which hypotheses are generated otherwise than by the run alone: ``-beam10-length_penalty0.6``.
+
+    Args:
+        predictor: The models; the settings of the run are those of its task.
+        search: The settings of the search.
+    """
+    own = predictor.task.config.search
+    changed = {each.name: getattr(search, each.name) for each in fields(search)}
+    parts = [name_value(name, value) for name, value in changed.items() if value != getattr(own, name)]
+    if len(predictor.models) > 1:
+        parts.append(f"ensemble{len(predictor.models)}")
+    if predictor.reranker is not None:
+        parts.append(f"rerank{predictor.reranker.weight:g}")
+    return "".join(f"-{to_file_name(part)}" for part in parts)
+
+
+def name_value(name: str, value: Any) -> str:
+    """Name a setting and its value; a switch like its flag."""
+    if isinstance(value, bool):
+        return name if value else f"no-{name}"
+    return f"{name}{value:g}" if isinstance(value, float) else f"{name}{value}"
+
+
+def to_file_name(text: str) -> str:
+    """Replace what a name of a file can't have, or a shell would read, by hyphens."""
+    return re.sub(r"[^\w.+-]+", "-", text).strip("-.")

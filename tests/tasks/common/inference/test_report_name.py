@@ -1,0 +1,47 @@
+"""Files of an evaluation are named after what is not the run's own, in characters that any system can have in names."""
+
+import dataclasses
+
+import pytest
+
+from decoders.config import SearchConfig
+from tasks.common.inference.predictor import Predictor
+from tasks.common.inference.report_name import name_data, name_settings
+from tasks.translation import PRESETS, Task
+
+OWN = SearchConfig(beam=5, max_length=50)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, ""),
+        ({"beam": 10, "length_penalty": 0.6}, "-beam10-length_penalty0.6"),
+        ({"sample": True, "temperature": 0.7}, "-sample-temperature0.7"),
+        ({"ctc_weight": 0.3}, "-ctc_weight0.3"),
+    ],
+)
+def test_settings_of_the_search_that_are_not_the_runs_own_are_named(changes, name):
+    task = Task(dataclasses.replace(PRESETS["tiny"](), search=OWN))
+    assert name_settings(Predictor(task, []), dataclasses.replace(OWN, **changes)) == name
+
+
+def test_a_switch_of_the_run_that_is_turned_off_is_named_like_its_flag():
+    task = Task(dataclasses.replace(PRESETS["tiny"](), search=dataclasses.replace(OWN, sample=True)))
+    assert name_settings(Predictor(task, []), OWN) == "-no-sample"
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (None, "test"),
+        ("Helsinki-NLP/opus-100:de-en", "test-opus-100-de-en"),
+        ("my data [2]/", "test-my-data-2"),
+        ("table.v2.csv", "test-table.v2"),
+    ],
+)
+def test_other_data_are_named_by_their_last_name(data, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my data [2]").mkdir()
+    (tmp_path / "table.v2.csv").touch()
+    assert name_data("test", data) == name
