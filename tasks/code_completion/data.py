@@ -1,6 +1,7 @@
 """Python to complete: the standard library, a folder of files, CodeXGLUE's files, or tables of pairs."""
 
 import random
+import sys
 import sysconfig
 import tokenize
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from tasks.code_completion.examples import (
     make_examples,
     make_masked_examples,
 )
+from tasks.common.console import warn_once
 from tasks.common.data import cache
 from tasks.common.data.division import HELD_OUT, divide, split_by_hash
 from tasks.common.data.folders import visible_files
@@ -41,7 +43,7 @@ def load_code(
     """Load the examples of a split.
 
     A module of the standard library, or a file of a folder, belongs to one split as a whole. Files that are not valid
-    Python of this version are skipped.
+    Python of this version are skipped, which is said.
 
     Args:
         data: A folder or a hub id; None for the standard library.
@@ -99,7 +101,22 @@ def load_files(files: Sequence[Path], completion: Completion, split: str, where:
     if not files:
         raise UsageError(f"{where}: no Python file is left for this split; more of them are needed")
     table = Dataset.from_dict({"file": [str(file) for file in files]})
-    return limit_examples(map_cached(table, examples_of_files, files, completion, split), split, where)
+    made = map_cached(table, examples_of_files, files, completion, split)
+    return limit_examples(leave_out_skipped(made, len(files), where), split, where)
+
+
+def leave_out_skipped(table: Dataset, num_files: int, where: str) -> Dataset:
+    """Leave out the rows that stand for skipped files, see :func:`examples_of_files`, and tell how many there are."""
+    names = table["skipped"][:] if "skipped" in table.column_names else []
+    skipped = [name for name in names if name]
+    if not skipped:
+        return table.remove_columns("skipped") if names else table
+    first = f", the first is {skipped[0]}" if len(skipped) > 1 else f": {skipped[0]}"
+    warn_once(
+        f"{where}: {len(skipped)} of {num_files} files are not valid in Python {sys.version_info.major}."
+        f"{sys.version_info.minor} and are skipped{first}"
+    )
+    return table.select([row for row, name in enumerate(names) if not name]).remove_columns("skipped")
 
 
 def load_masked_files(listing: Path, completion: Completion, split: str) -> Dataset:
@@ -117,9 +134,21 @@ def map_cached(
 
 
 def examples_of_files(batch: Mapping[str, list[str]], completion: Completion, split: str) -> dict[str, list]:
-    """Make the examples of a batch of Python files; see :func:`make_examples`."""
-    rows = [example for code in map(read_code, batch["file"]) for example in make_examples(code, completion, split)]
-    return to_columns(rows, ("source", "target", "head", "tail"))
+    """Make the examples of a batch of Python files; see :func:`make_examples`.
+
+    Returns:
+        The columns source, target, head, tail, references and skipped: the name of a file that is not valid Python, in
+        a row of its own, whose other columns are empty.
+    """
+    names = ("source", "target", "head", "tail", "skipped")
+    rows: list[Example] = []
+    for file in batch["file"]:
+        try:
+            with tokenize.open(file) as opened:  # in the encoding that the file declares
+                rows += [example | {"skipped": ""} for example in make_examples(opened.read(), completion, split)]
+        except (SyntaxError, UnicodeDecodeError, OSError):
+            rows.append(dict.fromkeys(names, "") | {"skipped": file})
+    return to_columns(rows, names)
 
 
 def examples_of_lines(batch: Mapping[str, list[str]], completion: Completion, split: str) -> dict[str, list]:
@@ -131,15 +160,6 @@ def examples_of_lines(batch: Mapping[str, list[str]], completion: Completion, sp
 def to_columns(rows: Sequence[Example], names: Sequence[str]) -> dict[str, list]:
     """Turn examples into columns, and add the column references: a list with the target alone."""
     return {name: [row[name] for row in rows] for name in names} | {"references": [[row["target"]] for row in rows]}
-
-
-def read_code(file: str) -> str:
-    """Read a source file in the encoding that it declares; return nothing if it is not in this encoding."""
-    try:
-        with tokenize.open(file) as opened:
-            return opened.read()
-    except (SyntaxError, UnicodeDecodeError, OSError):
-        return ""
 
 
 def limit_examples(table: Dataset, split: str, where: str) -> Dataset:

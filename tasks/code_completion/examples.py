@@ -21,7 +21,7 @@ NON_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, to
 def make_examples(code: str, completion: Completion, split: str) -> Iterator[Example]:
     """Choose some lines of a file at random, but always the same ones, and divide each into source and target.
 
-    Comments, blank lines, tables of data and strings of several lines are not chosen. Invalid Python has no examples.
+    Comments, blank lines, tables of data and strings of several lines are not chosen.
 
     Args:
         code: The content of the file.
@@ -32,6 +32,9 @@ def make_examples(code: str, completion: Completion, split: str) -> Iterator[Exa
     Yields:
         source, target, and head and tail: the top-level statement around the target, before and after it. They are
         empty in training.
+
+    Raises:
+        SyntaxError: the code is not valid in this version of Python.
     """
     code = code.replace("\r\n", "\n").replace("\r", "\n")
     lines = code.split("\n")
@@ -40,8 +43,8 @@ def make_examples(code: str, completion: Completion, split: str) -> Iterator[Exa
             warnings.simplefilter("ignore")
             statements = ast.parse(code).body
             columns_by_row = token_columns(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError):
-        return
+    except (ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
+        raise SyntaxError(str(error)) from error
     generator = seeded_generator(code)
     for statement in statements:
         first = min([statement.lineno, *(node.lineno for node in getattr(statement, "decorator_list", []))]) - 1

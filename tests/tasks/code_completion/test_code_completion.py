@@ -52,9 +52,10 @@ def test_the_same_file_always_has_the_same_examples():
     assert list(make_examples(CODE, "any", "train")) == list(make_examples(CODE, "any", "train"))
 
 
-@pytest.mark.parametrize("code", ["def (", "\0", "print 'python 2'", "", "\ud800 = 1", "if x:\n\ty\n        z"])
+@pytest.mark.parametrize("code", ["def (", "\0", "print 'python 2'", "\ud800 = 1", "if x:\n\ty\n        z"])
 def test_invalid_python_has_no_examples(code):
-    assert list(make_examples(code, "any", "train")) == []
+    with pytest.raises(SyntaxError):
+        next(make_examples(code, "any", "train"))
 
 
 # ── Data ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -65,6 +66,22 @@ def test_a_folder_is_split_by_file_and_invalid_files_are_skipped():
     assert all(len(examples) > 0 for examples in splits.values())
     assert all(len(splits[split]) <= MAX_EVAL_EXAMPLES for split in ("validation", "test"))
     assert not any(splits["train"]["head"]) and any(splits["test"]["head"])
+
+
+def test_the_number_of_files_that_are_not_valid_python_is_said_once(tmp_path, capsys):
+    folder = tmp_path / "train"
+    folder.mkdir()
+    (folder / "good.py").write_text("".join(f"value{number} = call({number})\n" for number in range(60)))
+    (folder / "empty.py").touch()
+    assert set(load_code(str(tmp_path), "train").column_names) == {"source", "target", "head", "tail", "references"}
+    assert capsys.readouterr().err == ""
+    (folder / "latin.py").write_bytes(b"x = '\xe9'\n")
+    (folder / "old.py").write_text("print 'python 2'\n")
+    for _ in range(2):  # made, then read from the cache
+        found = load_code(str(tmp_path), "train")
+    assert all(found["source"]) and "skipped" not in found.column_names
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{folder}: 2 of 4 files are not valid in Python 3." in line and line.endswith(f"{folder / 'latin.py'}")
 
 
 def test_files_of_codexglue_are_read(tmp_path):
