@@ -22,6 +22,8 @@ BYTES = [f"<0x{byte:02X}>" for byte in range(256)]  # tokens that spell unseen c
 SPACE = "▁"
 ESCAPE = "\ue000"  # of private use; with a digit after it, it stands for itself or for the mark of spaces in a text
 ESCAPES = {ESCAPE: f"{ESCAPE}0", SPACE: f"{ESCAPE}1"}
+PRIVATE_USE = re.compile("[\ue000-\uf8ff\U000f0000-\U000ffffd\U00100000-\U0010fffd]")  # which no font has to contain
+PRIVATE_USE_MARK = "◇"
 MAX_WORD_LENGTH = 1000  # characters; longer words are cut, since training of BPE is quadratic in their length
 PUNCTUATION = Regex(f"(?!{SPACE})[\\p{{P}}\\p{{S}}]")
 SENTENCE_ENDS = ".!?。！？।؟"
@@ -166,12 +168,15 @@ class Tokenizer:
         return torch.tensor([entries.get(spelling, UNK) for spelling in spellings])
 
     def display_tokens(self, ids: Sequence[int]) -> list[str]:
-        """Return each token as plots and tables show it, with visible spaces."""
+        """Return each token as plots and tables show it, with marks for spaces and for characters of private use."""
         if self.is_byte_level:
             shown = [self.tokenizer.decode([id], skip_special_tokens=False) for id in ids]
-            return [text.translate({ord(" "): "·", ord("\n"): "↵", ord("\t"): "→"}) for text in shown]
-        shown = [(self.tokenizer.id_to_token(id) or SPECIAL[UNK]).replace(SPACE, "·") for id in ids]
-        return [text.replace(ESCAPES[SPACE], SPACE) for text in shown]
+            shown = [text.translate({ord(" "): "·", ord("\n"): "↵", ord("\t"): "→"}) for text in shown]
+        else:
+            shown = [(self.tokenizer.id_to_token(id) or SPECIAL[UNK]).replace(SPACE, "·") for id in ids]
+            for text, escaped in reversed(ESCAPES.items()):
+                shown = [each.replace(escaped, text) for each in shown]
+        return [PRIVATE_USE.sub(PRIVATE_USE_MARK, each) for each in shown]
 
 
 def build_model(config: VocabularyConfig) -> tuple[Any, Any, list[Any]]:

@@ -3,10 +3,13 @@
 import json
 import random
 import time
+import unicodedata
 
 import datasets
 import pytest
 import torch
+from matplotlib import font_manager
+from matplotlib.ft2font import FT2Font
 
 from decoders.base import BOS, EOS, PAD, UNK
 from encoders.config import RecurrentEncoderConfig
@@ -262,6 +265,19 @@ def test_the_mark_of_spaces_and_its_escape_are_kept_in_texts(kind):
     trained = Tokenizer.train(["bars like ▁▂▃ are drawn with blocks"] * 5, VocabularyConfig(kind=kind, size=400))
     for text in ("a▁b", "▁", "\ue000", "\ue0001 ▁\ue0000 x"):
         assert trained.decode(trained.encode([text])[0]) == text
+
+
+@pytest.mark.parametrize("kind", ["bpe", "byte", "unigram", "word", "character"])
+def test_characters_of_private_use_are_shown_by_a_mark_that_fonts_have(kind):
+    text = "a\ue000 b▁ \uf8ff \U000f1234"
+    trained = Tokenizer.train([text] * 5, VocabularyConfig(kind=kind, size=400))
+    shown = "".join(trained.display_tokens(trained.encode([text])[0]))
+    assert not any(unicodedata.category(character) == "Co" for character in shown)
+    assert "◇" in shown
+    if kind in ("bpe", "word"):  # the others may spell a character, or its escape, in several tokens
+        assert shown.replace("·", "") == "a◇b▁◇◇"
+    font = FT2Font(font_manager.findfont("DejaVu Sans"))
+    assert all(ord(character) in font.get_charmap() for character in shown)
 
 
 @pytest.mark.parametrize("kind", ["bpe", "byte"])
