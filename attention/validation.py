@@ -12,19 +12,20 @@ def check_settings(group: str, config: Any, allowed: Mapping[str, tuple[bool, st
     """Check the values of a group of settings. Numbers must be finite, which comparisons with a bound need not notice.
 
     Args:
-        group: The name that the settings have in a task's configuration: "attention", "train".
+        group: The name that the settings have in a task's configuration: "attention", "train"; empty if they have none.
         config: The dataclass that holds them.
         allowed: For each setting, whether its value is valid, and a description of the valid values.
 
     Raises:
         ValueError: for the first invalid value, as ``group.setting``, with the valid values.
     """
+    prefix = f"{group}." if group else ""
     for name, value in vars(config).items():
         if isinstance(value, float) and not math.isfinite(value) and name not in allowed:
-            raise ValueError(f"{group}.{name} is {value}; allowed is a finite number")
+            raise ValueError(f"{prefix}{name} is {value}; allowed is a finite number")
     for name, (is_valid, values) in allowed.items():
         if not is_valid:
-            raise ValueError(f"{group}.{name} is {getattr(config, name)}; allowed is {values}")
+            raise ValueError(f"{prefix}{name} is {getattr(config, name)}; allowed is {values}")
 
 
 def at_least(minimum: int, config: Any, *names: str) -> dict[str, tuple[bool, str]]:

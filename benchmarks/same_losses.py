@@ -16,8 +16,8 @@ import torch
 
 import tasks
 from tasks import run
-from tasks.common.data.batching import Batch
 from tasks.common.task import Task
+from tasks.common.training.batches import StepBatches
 from tasks.common.training.trainer import Trainer
 
 NUM_STEPS = 20
@@ -30,7 +30,7 @@ class Recorder(Trainer):
         super().__init__(task, folder, resume=False)
         self.losses: list[float] = []
 
-    def check_finite(self, loss: float, batches: list[Batch]) -> None:
+    def check_finite(self, loss: float, step: StepBatches) -> None:
         self.losses.append(loss)
 
     def should_stop(self) -> bool:

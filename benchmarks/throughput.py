@@ -39,6 +39,7 @@ from tasks.common.inference.predictor import Predictor
 from tasks.common.model import count_parameters
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_task import TextEncoderConfig
+from tasks.common.training.batches import StepBatches
 from tasks.common.training.trainer import Trainer
 from tasks.translation import PRESETS, Config, Task
 
@@ -92,9 +93,9 @@ class TimedTrainer(Trainer):
             self.run()
         return self.clock
 
-    def check_finite(self, loss: float, batches: list[Batch]) -> None:  # the end of a step
-        super().check_finite(loss, batches)
-        self.clock.append((time.perf_counter(), self.progress.tokens))
+    def check_finite(self, loss: float, step: StepBatches) -> None:  # the end of a step
+        super().check_finite(loss, step)
+        self.clock.append((time.perf_counter(), self.progress.num_tokens))
 
     def should_stop(self) -> bool:
         return len(self.clock) >= self.num_steps
@@ -120,7 +121,7 @@ class Candidate:
 
     def count_flops(self) -> float:
         """Count the operations of the forward and backward pass per target token, in a batch of mean lengths."""
-        mean_lengths = self.trainer.batches.sampler.lengths.float().mean(dim=0).tolist()
+        mean_lengths = self.trainer.batches.samplers[""].lengths.float().mean(dim=0).tolist()
         source_length, target_length = (max(1, round(length)) for length in mean_lengths)
         source = torch.randint(EOS + 1, len(self.task.source_tokenizer), (BATCH_SIZE, source_length))
         tokens = torch.randint(EOS + 1, len(self.task.tokenizer), (BATCH_SIZE, target_length + 1))
@@ -143,7 +144,7 @@ class Candidate:
         Otherwise an untrained model's lengths, and with them the amount of work, would be arbitrary.
         """
         self.trainer.model.eval()
-        sources = self.trainer.batches.examples.select(range(num_sentences))["source"]
+        sources = self.trainer.batches.examples[""].select(range(num_sentences))["source"]
         search = SearchConfig(beam=5, min_length=output_length, max_length=output_length)
         start = time.perf_counter()
         lengths = self.task.source_lengths(sources)

@@ -31,7 +31,6 @@ from tasks.common.metrics.speech import word_error_metrics
 from tasks.common.model import Seq2Seq
 from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization, normalize_text
-from tasks.common.text.tokenizer import Tokenizer
 from tasks.common.training.attention_monitor import DiagonalityMonitor
 from tasks.common.training.checkpoints import load_weights, read_weights
 from tasks.speech_recognition.data import read_transcribed_speech
@@ -83,6 +82,7 @@ class AudioVisualConfig(Config):
     lips: LipsConfig = field(default_factory=LipsConfig)
 
     def __post_init__(self):
+        super().__post_init__()
         if self.memory_dim < 1:
             raise ValueError(f"memory_dim is {self.memory_dim}; allowed is 1 or more")
 
@@ -136,6 +136,7 @@ class AudioVisualSpeech(Task[AudioVisualConfig]):
         lips: Video to text, for the frames alone.
     """
 
+    input_kinds = ("video",)
     attention_monitor = DiagonalityMonitor()
 
     def __init__(self, config: AudioVisualConfig):
@@ -166,23 +167,19 @@ class AudioVisualSpeech(Task[AudioVisualConfig]):
         examples = examples.remove_columns("captions").add_column("target", targets)
         return examples.add_column("references", [[text] for text in targets])
 
-    def fit(self, examples: datasets.Dataset) -> None:
-        self.tokenizer = Tokenizer.train(examples["target"], self.config.vocabulary)
+    def fit_sources(self, examples: datasets.Dataset) -> None:
         sound = examples.flatten()["source.sound"]
         self.speech.fit_features(sound, max_frames=max(self.speech.source_lengths(sound)))
         self.lips.feature_dim = 0  # pixels
         self.speech.tokenizer = self.lips.tokenizer = self.tokenizer
 
-    def state_dict(self) -> dict[str, Any]:
-        parts = {"sound": self.speech.state_dict(), "lips": self.lips.state_dict()}
-        for state in parts.values():
-            del state["target"]
-        return {"target": self.tokenizer.state_dict(), **parts}
+    def source_state_dict(self) -> dict[str, Any]:
+        return {"sound": self.speech.source_state_dict(), "lips": self.lips.source_state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.tokenizer = Tokenizer.from_state_dict(state["target"])
-        self.speech.load_state_dict({"target": state["target"], **state["sound"]})
-        self.lips.load_state_dict({"target": state["target"], **state["lips"]})
+    def load_source_state_dict(self, state: dict[str, Any]) -> None:
+        self.speech.tokenizer = self.lips.tokenizer = self.tokenizer
+        self.speech.load_source_state_dict(state["sound"])
+        self.lips.load_source_state_dict(state["lips"])
 
     def build_encoder(self) -> Encoder:
         encoders = [self.lips.build_encoder(), self.speech.build_encoder()]

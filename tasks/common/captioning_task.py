@@ -32,7 +32,6 @@ from tasks.common.metrics.base import Metric
 from tasks.common.metrics.diversity import caption_diversity
 from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization
-from tasks.common.text.tokenizer import Tokenizer
 from tasks.common.training.attention_monitor import FocusMonitor
 
 VisionSequenceConfig = NoSequenceEncoderConfig | SequenceEncoderConfig
@@ -120,7 +119,7 @@ class CaptioningTask(Task[C]):
     A source is a dictionary with the keys ``path`` and ``bytes``, one of which may be None.
 
     Attributes:
-        feature_dim: Numbers of a feature vector, where the training data are features; 0 for pixels. Set by ``fit``.
+        feature_dim: Numbers of a feature vector, where the training data are features; 0 for pixels.
         pretrained_config: The settings to build the pretrained encoder from, in a run folder; else None.
     """
 
@@ -204,22 +203,18 @@ class CaptioningTask(Task[C]):
         table = probe_media(self.captions(split), where, self.probe, config.skip_invalid)
         return add_targets(table, config.text_normalization, all_captions=config.data is not None)
 
-    def fit(self, examples: datasets.Dataset) -> None:
+    def fit_sources(self, examples: datasets.Dataset) -> None:
         self.feature_dim = examples[0]["feature_dim"]
-        captions = [caption for several in examples["target"] for caption in several]
-        self.tokenizer = Tokenizer.train(captions, self.config.vocabulary)
         if self.feature_dim:
             report_settings_of_raw_data(self.config, self.config.pixel_settings())
 
-    def state_dict(self) -> dict[str, Any]:
+    def source_state_dict(self) -> dict[str, Any]:
         return {
-            "target": self.tokenizer.state_dict(),
             "feature_dim": self.feature_dim,
             "pretrained": None if self.backbone is None else self.backbone.to_config(),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.tokenizer = Tokenizer.from_state_dict(state["target"])
+    def load_source_state_dict(self, state: dict[str, Any]) -> None:
         self.feature_dim = state["feature_dim"]
         self.pretrained_config = state["pretrained"]
 

@@ -6,9 +6,10 @@ import typing
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from attention.config import AttentionConfig
+from attention.validation import at_least, check_settings
 from decoders.config import DecoderConfig, RecurrentDecoderConfig, SearchConfig
 from decoders.frame_synchronous import unsupported_settings
 from tasks.common.console import console
@@ -21,19 +22,36 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """Settings of every task; a task adds those of its data and of its encoder."""
+class ModelConfig:
+    """Settings of a decoder and its training, which several tasks can have in common."""
 
-    data: str | None = None
-    """Folder or hub id; without it, the task's built-in data."""
-    skip_invalid: bool = False
-    """Leave invalid rows out instead of stopping."""
     vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
     attention: AttentionConfig | None = field(default_factory=AttentionConfig)
     decoder: DecoderConfig = field(default_factory=RecurrentDecoderConfig)
-    batch: BatchConfig = field(default_factory=BatchConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    projection_dim: int = 0
+    """Features to which the states and the summary of the encoder are projected (0: not projected)."""
+
+    def __post_init__(self):
+        check_settings("", self, at_least(0, self, "projection_dim"))
+
+    @classmethod
+    def class_for(cls, values: Any) -> "type[ModelConfig]":
+        """Return the class that JSON values are of: that of a configuration with parts depends on their names."""
+        return cls
+
+    def with_data(self, part: str | None, **changes: Any) -> Self:
+        """Return the configuration with other data: ``data`` and ``skip_invalid``, where they are not empty.
+
+        Args:
+            part: The part whose data they are, for a configuration with parts.
+            **changes: The fields and their values.
+
+        Raises:
+            UsageError: if it is not said which part's data they are.
+        """
+        return dataclasses.replace(self, **{name: value for name, value in changes.items() if value})
 
     @property
     def has_pretrained_encoder(self) -> bool:
@@ -43,8 +61,6 @@ class Config:
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect given those of other groups, each with the reason."""
         unused: dict[str, str] = {}
-        if self.data is None:
-            unused["skip_invalid"] = "data is not set"
         kind = f"decoder.kind is {self.decoder.kind}"
         if not self.decoder.is_label_synchronous:
             unused |= dict.fromkeys(("train.label_smoothing", "train.scheduled_sampling"), kind)
@@ -60,6 +76,22 @@ class Config:
                 ("train.encoder_lr", "train.unfreeze_at"), "there is no encoder.pretrained to fine-tune"
             )
         return unused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(ModelConfig):
+    """Settings of every task; a task adds those of its data and of its encoder."""
+
+    data: str | None = None
+    """Folder or hub id; without it, the task's built-in data."""
+    skip_invalid: bool = False
+    """Leave invalid rows out instead of stopping."""
+    batch: BatchConfig = field(default_factory=BatchConfig)
+
+    def unused_settings(self) -> dict[str, str]:
+        """List the settings that have no effect given those of other groups, each with the reason."""
+        unused = {"skip_invalid": "data is not set"} if self.data is None else {}
+        return unused | super().unused_settings()
 
 
 def report_settings_of_raw_data(config: Config, settings: Iterable[str]) -> None:

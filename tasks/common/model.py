@@ -1,6 +1,8 @@
 """An encoder and a decoder as one model, and the loss of a batch."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ from decoders.base import EOS, Decoder, Loss
 from decoders.build import build_decoder, uses_summary
 from encoders.base import Encoder
 from encoders.pooling import AttentivePooling
-from tasks.common.config import Config
+from tasks.common.config import ModelConfig
 from tasks.common.data.batching import Batch
 
 
@@ -39,6 +41,10 @@ class Seq2Seq(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
 
+    def part(self, name: str) -> "Seq2Seq":
+        """Return the model of a part of the training: the whole, since there is only one."""
+        return self
+
     def forward(self, batch: Batch, *, label_smoothing: float = 0.0, teacher_forcing: float = 1.0) -> Loss:
         """Compute the loss of a batch, summed over its target tokens: see ``Decoder.loss``."""
         memory = self.encode(batch)
@@ -58,11 +64,30 @@ class Seq2Seq(nn.Module):
         return None if weights is None else Alignment(weights, batch.tokens[:, 1:] > EOS, memory.mask, gates)
 
 
-def build_model(encoder: Encoder, config: Config, *, vocab_size: int, embedding: nn.Embedding | None = None) -> Seq2Seq:
-    """Build the decoder of the configuration and join it with ``encoder``.
+class JointModel(nn.Module):
+    """An encoder for each of several tasks, and one decoder for all."""
+
+    def __init__(self, encoders: Mapping[str, Encoder], decoder: Decoder):
+        """Keep the encoders by the names of their tasks; the memories of all have the same number of features."""
+        super().__init__()
+        self.encoders = nn.ModuleDict(encoders)
+        self.decoder = decoder
+
+    def part(self, name: str) -> Seq2Seq:
+        """Return the model of a task, which shares its modules with this one."""
+        return Seq2Seq(cast(Encoder, self.encoders[name]), self.decoder)
+
+
+Model = Seq2Seq | JointModel
+
+
+def build_decoder_for(
+    encoders: Sequence[Encoder], config: ModelConfig, *, vocab_size: int, embedding: nn.Embedding | None = None
+) -> Decoder:
+    """Build the decoder of a configuration.
 
     Args:
-        encoder: The encoder of the task's modality.
+        encoders: The encoders whose memories it reads, with equally many features.
         config: The configuration; its ``attention`` and ``decoder`` are used.
         vocab_size: Entries of the target vocabulary.
         embedding: The embedding of target tokens, if encoder and decoder share one.
@@ -70,19 +95,18 @@ def build_model(encoder: Encoder, config: Config, *, vocab_size: int, embedding:
     Raises:
         ValueError: for settings that do not go together.
     """
-    if getattr(config.decoder, "copy", False) and not encoder.has_token_ids:
+    if getattr(config.decoder, "copy", False) and not all(encoder.has_token_ids for encoder in encoders):
         raise ValueError("decoder.copy needs a text source: there are no source tokens to copy")
-    pooled = any(isinstance(module, AttentivePooling) for module in encoder.modules())
+    pooled = any(isinstance(module, AttentivePooling) for encoder in encoders for module in encoder.modules())
     fixed_context = config.attention is not None and config.attention.score == "none"
     if pooled and not fixed_context and not uses_summary(config.decoder):
         raise ValueError(
             "encoder.pooling is attentive, but the decoder has no use for the summary: allowed is default, or "
             "decoder.kind recurrent with decoder.init_state projection"
         )
-    decoder = build_decoder(
-        config.decoder, config.attention, vocab_size=vocab_size, memory_dim=encoder.dim, embedding=embedding
+    return build_decoder(
+        config.decoder, config.attention, vocab_size=vocab_size, memory_dim=encoders[0].dim, embedding=embedding
     )
-    return Seq2Seq(encoder, decoder)
 
 
 def count_parameters(model: nn.Module) -> int:

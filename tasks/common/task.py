@@ -1,7 +1,7 @@
 """The contract between a task and the generic code that trains, searches, evaluates and predicts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from decoders.base import Constraint, Hypothesis
 from decoders.config import SearchConfig
 from encoders.base import Encoder, SourceBatch
+from encoders.projection import ProjectedEncoder
 from tasks.common.config import Config
 from tasks.common.data.batching import Batch
 from tasks.common.data.cache import pack_array, pad_arrays, unpack_array
@@ -21,7 +22,7 @@ from tasks.common.data.inputs import ParsedInput
 from tasks.common.errors import UsageError
 from tasks.common.inference.report import ReportExtras
 from tasks.common.metrics.base import Metric, SelectionMetric
-from tasks.common.model import Seq2Seq, build_model
+from tasks.common.model import Seq2Seq, build_decoder_for
 from tasks.common.text.tokenizer import Tokenizer, add_bos_eos, pad_ids, strip_newlines
 from tasks.common.training.attention_monitor import AttentionMonitor
 
@@ -32,13 +33,15 @@ class Task(ABC, Generic[C]):
     """A modality's data, encoder and metrics. A new task is a folder with a subclass of this class.
 
     A task is created from its configuration, and then either ``fit`` to training examples or restored from a run
-    folder by ``load_state_dict``; both set ``tokenizer``, the tokenizer of the target sentences.
+    folder by ``load_state_dict``; both set ``tokenizer``, the tokenizer of the target sentences. What they learn of the
+    sources is the task's own; the tokenizer is shared by tasks that have one decoder (task_group.py).
 
     Attributes that are None (or, for ``report``, empty) by default are offers of some tasks to the generic code.
 
     Attributes:
         metrics: The metrics, the most important one first; set by the subclass.
         builtin_data: The name of the data that the task uses where ``data`` is not set.
+        input_kinds: The kinds of inputs to ``predict`` that it reads: text, audio, image, video.
         source_unit: What ``source_lengths`` counts, and what a row of a .npy file describes, in the plural.
         truncation_side: The side on which long sources are cut.
         report: Additions to the evaluation report: baselines, diversity, perplexity.
@@ -52,6 +55,7 @@ class Task(ABC, Generic[C]):
     metrics: tuple[Metric, ...]
     tokenizer: Tokenizer
     builtin_data: str = "the toy world"
+    input_kinds: tuple[str, ...] = ("text",)
     source_unit: str = "tokens"
     truncation_side: Literal["left", "right"] = "right"
     report: ReportExtras = ReportExtras()
@@ -79,18 +83,6 @@ class Task(ABC, Generic[C]):
         """
 
     @abstractmethod
-    def fit(self, examples: datasets.Dataset) -> None:
-        """Learn what must be known before training from the training examples: vocabularies, statistics."""
-
-    @abstractmethod
-    def state_dict(self) -> dict[str, Any]:
-        """Return what ``fit`` has learned in JSON's types, for vocabulary.json in the run folder."""
-
-    @abstractmethod
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``fit`` has learned from the return value of ``state_dict``."""
-
-    @abstractmethod
     def build_encoder(self) -> Encoder:
         """Build the encoder of the modality."""
 
@@ -112,7 +104,37 @@ class Task(ABC, Generic[C]):
     ) -> None:
         """Plot the attention weights of each token; ``tokens`` includes the end if the decoder generates one."""
 
+    # ── What a task may say ─────────────────────────────────────────────────────────────────────────────────
+
+    def fit_sources(self, examples: datasets.Dataset) -> None:
+        """Learn what must be known of the sources before training: a vocabulary, statistics; by default nothing."""
+
+    def source_state_dict(self) -> dict[str, Any]:
+        """Return what ``fit_sources`` has learned in JSON's types, for vocabulary.json in the run folder."""
+        return {}
+
+    def load_source_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``fit_sources`` has learned from a dictionary with the return value of ``source_state_dict``."""
+
+    def vocabulary_texts(self, examples: datasets.Dataset) -> Iterable[str]:
+        """Return the texts that the tokenizer of the targets is learned from: by default all targets."""
+        return [sentence for target in examples["target"] for sentence in as_list(target)]
+
     # ── What follows from it ────────────────────────────────────────────────────────────────────────────────
+
+    def fit(self, examples: datasets.Dataset) -> None:
+        """Learn what must be known before training from the training examples: vocabularies, statistics."""
+        self.tokenizer = Tokenizer.train(self.vocabulary_texts(examples), self.config.vocabulary)
+        self.fit_sources(examples)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what ``fit`` has learned in JSON's types, for vocabulary.json in the run folder."""
+        return {**self.source_state_dict(), "target": self.tokenizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``fit`` has learned from the return value of ``state_dict``."""
+        self.tokenizer = Tokenizer.from_state_dict(state["target"])
+        self.load_source_state_dict(state)
 
     @property
     def selection_metric(self) -> SelectionMetric:
@@ -188,6 +210,11 @@ class Task(ABC, Generic[C]):
             source_index if len(source_index) > len(rows) else None,
         )
 
+    def build_projected_encoder(self) -> Encoder:
+        """Build the encoder, with the projection of its memories if there is one."""
+        encoder, dim = self.build_encoder(), self.config.projection_dim
+        return ProjectedEncoder(encoder, dim) if dim else encoder
+
     def build_model(self) -> Seq2Seq:
         """Build the encoder and the decoder.
 
@@ -195,11 +222,12 @@ class Task(ABC, Generic[C]):
             UsageError: for settings that do not go together.
         """
         try:
-            encoder = self.build_encoder()
+            encoder = self.build_projected_encoder()
             embedding = self.shared_embedding(encoder)
-            return build_model(encoder, self.config, vocab_size=len(self.tokenizer), embedding=embedding)
+            decoder = build_decoder_for([encoder], self.config, vocab_size=len(self.tokenizer), embedding=embedding)
         except ValueError as error:
             raise UsageError(str(error)) from error
+        return Seq2Seq(encoder, decoder)
 
     def warm_start(self, model: Seq2Seq) -> None:
         """Replace random weights by those of other runs, once before training. Raises UsageError if they don't fit."""

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -78,6 +78,7 @@ class TextTaskConfig(Config):
     encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
 
     def __post_init__(self):
+        super().__post_init__()
         # A truncated source has special tokens as well: EOS, or those of a pretrained encoder, mostly two.
         kept, limit = self.encoder.max_source_tokens, self.batch.max_source_length
         needed = kept + (1 if self.encoder.pretrained is None else 2)
@@ -142,23 +143,22 @@ class TextTask(Task[C]):
             raise UsageError(str(error)) from error
         return backbone
 
-    def fit(self, examples: datasets.Dataset) -> None:
-        sources, targets = examples["source"], examples["target"]
+    def vocabulary_texts(self, examples: datasets.Dataset) -> Iterable[str]:
+        sources = examples["source"] if self.config.shares_vocabulary else []
+        return [*sources, *super().vocabulary_texts(examples)]
+
+    def fit_sources(self, examples: datasets.Dataset) -> None:
         if self.config.shares_vocabulary:
-            self.tokenizer = self.source_tokenizer = Tokenizer.train([*sources, *targets], self.config.vocabulary)
-            return
-        self.tokenizer = Tokenizer.train(targets, self.config.vocabulary)
-        if self.backbone is None:
-            self.source_tokenizer = Tokenizer.train(sources, self.config.vocabulary)
+            self.source_tokenizer = self.tokenizer
+        elif self.backbone is None:
+            self.source_tokenizer = Tokenizer.train(examples["source"], self.config.vocabulary)
 
-    def state_dict(self) -> dict[str, Any]:
-        target = {"target": self.tokenizer.state_dict()}
+    def source_state_dict(self) -> dict[str, Any]:
         if self.backbone is not None:
-            return target | {"pretrained": self.backbone.to_config()}
-        return target if self.config.shares_vocabulary else {"source": self.source_tokenizer.state_dict(), **target}
+            return {"pretrained": self.backbone.to_config()}
+        return {} if self.config.shares_vocabulary else {"source": self.source_tokenizer.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.tokenizer = Tokenizer.from_state_dict(state["target"])
+    def load_source_state_dict(self, state: dict[str, Any]) -> None:
         self.source_tokenizer = Tokenizer.from_state_dict(state["source"]) if "source" in state else self.tokenizer
         self.pretrained_config = state.get("pretrained")
 

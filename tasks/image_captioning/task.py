@@ -54,6 +54,7 @@ class ImageCaptioning(CaptioningTask[ImageConfig]):
     """Describe an image. Regions are the cells of a feature map, the patches of a ViT, or rows of a .npy file."""
 
     source_unit = "regions"
+    input_kinds = ("image",)
 
     @property
     def probe(self) -> ImageProbe:

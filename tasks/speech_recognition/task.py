@@ -30,7 +30,6 @@ from tasks.common.errors import UsageError
 from tasks.common.metrics.speech import word_error_metrics
 from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization, normalize_text
-from tasks.common.text.tokenizer import Tokenizer
 from tasks.common.training.attention_monitor import DiagonalityMonitor
 from tasks.speech_recognition.data import read_transcribed_speech
 from tasks.speech_recognition.extraction import SpeechPreprocessor, extract_features, read_feature_file, read_speech
@@ -123,13 +122,14 @@ class SpeechRecognition(Task[SpeechConfig]):
     """A source is a list of packed feature matrices: in training, the same utterance at each speed and with each noise.
 
     Attributes:
-        feature_dim: Features of a frame. Set by ``fit``.
+        feature_dim: Features of a frame. Set by ``fit_sources``.
         max_frames: Frames of the longest training example.
         normalizer: Normalizes log-mel features, or features from files.
         pretrained_config: The settings to build the pretrained encoder from, in a run folder; else None.
         has_feature_files: Whether all training sources are features, from .npy files. Set by ``load``.
     """
 
+    input_kinds = ("audio", "video")
     feature_dim: int
     max_frames: int
     normalizer: FeatureNormalizer
@@ -188,8 +188,7 @@ class SpeechRecognition(Task[SpeechConfig]):
             skip_invalid=config.skip_invalid,
         )
 
-    def fit(self, examples: datasets.Dataset) -> None:
-        self.tokenizer = Tokenizer.train(examples["target"], self.config.vocabulary)
+    def fit_sources(self, examples: datasets.Dataset) -> None:
         self.fit_features(examples["source"], max(examples["length"]))
         if self.has_feature_files:
             settings = ("features.num_mels", "features.window_s", "augment.speeds", "augment.babble_snrs")
@@ -203,17 +202,15 @@ class SpeechRecognition(Task[SpeechConfig]):
             self.config.features.normalization, (self.unpack_frames(source[0]) for source in sources)
         )
 
-    def state_dict(self) -> dict[str, Any]:
+    def source_state_dict(self) -> dict[str, Any]:
         return {
-            "target": self.tokenizer.state_dict(),
             "feature_dim": self.feature_dim,
             "max_frames": self.max_frames,
             "normalizer": self.normalizer.state_dict(),
             "pretrained": None if self.backbone is None else self.backbone.to_config(),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.tokenizer = Tokenizer.from_state_dict(state["target"])
+    def load_source_state_dict(self, state: dict[str, Any]) -> None:
         self.feature_dim, self.max_frames = state["feature_dim"], state["max_frames"]
         self.normalizer = FeatureNormalizer.from_state_dict(state["normalizer"])
         self.pretrained_config = state["pretrained"]

@@ -111,6 +111,7 @@ class VideoToText(CaptioningTask[VideoConfig]):
     """Describe a video, or read lips. A .npy file holds features, a row for each frame."""
 
     source_unit = "frames"
+    input_kinds = ("video",)
 
     def __init__(self, config: VideoConfig):
         """Raises UsageError for a sequence encoder over anything but a state for each frame."""
@@ -176,8 +177,8 @@ class VideoToText(CaptioningTask[VideoConfig]):
         build = video_model_from_config if config["is_video_model"] else image_model_from_config
         return build(config, grad_checkpointing=self.config.encoder.grad_checkpointing)
 
-    def state_dict(self) -> dict[str, Any]:
-        state = super().state_dict()
+    def source_state_dict(self) -> dict[str, Any]:
+        state = super().source_state_dict()
         if state["pretrained"] is not None:
             state["pretrained"]["is_video_model"] = isinstance(self.backbone, PretrainedVideo)
         return state

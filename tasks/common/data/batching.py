@@ -1,6 +1,6 @@
 """Batches: which rows share one, what one holds, and a dataset of batches for worker processes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -160,6 +160,21 @@ class Collator(Protocol):
     def collate(self, examples: datasets.Dataset, rows: list[int], training: bool = False) -> Batch: ...
 
 
+@dataclass(frozen=True)
+class PlannedBatch:
+    """A batch to be made.
+
+    Attributes:
+        part: The name of the dataset that its rows are of.
+        rows: The rows.
+        position: Its place in the epoch, over all processes.
+    """
+
+    part: str
+    rows: list[int]
+    position: int
+
+
 class BatchDataset(Dataset[Batch]):
     """A dataset whose items are whole batches, so that worker processes can prepare them.
 
@@ -168,16 +183,22 @@ class BatchDataset(Dataset[Batch]):
     """
 
     def __init__(
-        self, task: Collator, examples: datasets.Dataset, batches: list[tuple[int, list[int]]], *, seed: int, epoch: int
+        self,
+        parts: Mapping[str, Collator],
+        examples: Mapping[str, datasets.Dataset],
+        batches: Sequence[PlannedBatch],
+        *,
+        seed: int,
+        epoch: int,
     ):
-        """Keep the batches; each is its position in the epoch, over all processes, and its rows."""
-        self.task, self.examples, self.batches = task, examples, batches
+        """Keep the batches, and the tasks and examples of each part."""
+        self.parts, self.examples, self.batches = parts, examples, batches
         self.seed = seed * 100_003 + epoch
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __getitem__(self, index: int) -> Batch:
-        position, rows = self.batches[index]
-        torch.manual_seed(self.seed * 1_000_003 + position)
-        return self.task.collate(self.examples, rows, training=True)
+        batch = self.batches[index]
+        torch.manual_seed(self.seed * 1_000_003 + batch.position)
+        return self.parts[batch.part].collate(self.examples[batch.part], batch.rows, training=True)

@@ -6,19 +6,19 @@ from typing import Any
 
 import tasks
 from decoders.config import supports_mps
-from tasks.common.config import Config, config_from_dict
+from tasks.common.config import ModelConfig, config_from_dict
 from tasks.common.device import find_device
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.files import load_json
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.reranking import Reranker, is_reverse_of
-from tasks.common.model import Seq2Seq
+from tasks.common.model import Model
 from tasks.common.program import program
-from tasks.common.task import Task
+from tasks.common.task_group import ALONE, TaskGroup, as_group
 from tasks.common.training.checkpoints import load_weights, read_weights
 
 
-def load_config(task: str, run: Path) -> Config:
+def load_config(task: str, run: Path) -> ModelConfig:
     """Load the configuration of a run.
 
     Raises:
@@ -34,27 +34,34 @@ def load_config(task: str, run: Path) -> Config:
         raise UsageError(f"{run / 'config.json'} is not the configuration of a run; restore it or train again")
     if saved.get("task") != task:
         raise UsageError(f"{run} is a run of {saved.get('task')!r}, not of {task!r}: name that task, or another run")
-    return config_from_dict(tasks.package(task).Config, saved["config"], run / "config.json")
+    config_class = tasks.package(task).Config.class_for(saved["config"])
+    return config_from_dict(config_class, saved["config"], run / "config.json")
 
 
 def load_runs(task: str, runs: list[Path], **changes: Any) -> Predictor:
-    """Load one run, or several as an ensemble, on the device of the command.
+    """Load a run of a single task, or several as an ensemble: see ``load_parts``."""
+    return load_parts(task, runs, **changes)[ALONE]
+
+
+def load_parts(task: str, runs: list[Path], only: str | None = None, **changes: Any) -> dict[str, Predictor]:
+    """Load the parts of a run, or of several as an ensemble, on the device of the command.
 
     Args:
         task: The name of the task.
         runs: The run folders.
-        **changes: Fields of the configuration to replace, where they are not empty: data, skip_invalid.
+        only: The only part that is wanted (None: all of them).
+        **changes: Fields of that part's configuration to replace: see ``ModelConfig.with_data``.
 
     Raises:
-        UsageError: for missing or broken files, and for runs with different vocabularies.
+        UsageError: for missing or broken files, for runs with different vocabularies, and for an unknown part.
     """
     configs = [load_config(task, run) for run in runs]
     device = find_device(all(supports_mps(config.decoder) for config in configs))
-    members: list[Task] = []
-    models: list[Seq2Seq] = []
+    members: list[TaskGroup] = []
+    models: list[Model] = []
     for run, config in zip(runs, configs, strict=True):
-        changed = {name: value for name, value in changes.items() if value}
-        member = tasks.package(task).Task(dataclasses.replace(config, **changed))
+        check_part(only, as_group(tasks.package(task).Task(config)), run)
+        member = as_group(tasks.package(task).Task(config.with_data(only, **changes)))
         state = load_json(run / "vocabulary.json")
         try:
             member.load_state_dict(state)
@@ -66,13 +73,21 @@ def load_runs(task: str, runs: list[Path], **changes: Any) -> Predictor:
         models.append(model.to(device).eval())
         if member.state_dict() != members[0].state_dict():
             raise UsageError(f"{run} has another vocabulary than {runs[0]}: the runs of an ensemble must share one")
-    return Predictor(members[0], models)
+    parts = {name: part for name, part in members[0].parts.items() if only in (None, name)}
+    return {name: Predictor(part, [model.part(name) for model in models]) for name, part in parts.items()}
 
 
-def with_reranker(predictor: Predictor, task: str, run: str | None, weight: float) -> Predictor:
-    """Add the run of the opposite direction that reranks the hypotheses, if one is named."""
-    if run is None:
-        return predictor
+def check_part(name: str | None, group: TaskGroup, run: Path) -> None:
+    """Raise UsageError if a run has no part with this name."""
+    if name is None or name in group.parts:
+        return
+    if list(group.parts) == [ALONE]:
+        raise UsageError(f"--task {name}: {run} is a run of a single task; leave --task out")
+    raise unknown_name("--task", name, group.parts)
+
+
+def with_reranker(predictor: Predictor, task: str, run: str, weight: float) -> Predictor:
+    """Add the run of the opposite direction that reranks the hypotheses."""
     if not 0 <= weight <= 1:
         raise UsageError(f"--rerank-weight is {weight}; allowed is 0 to 1")
     other = load_runs(task, [Path(run)])

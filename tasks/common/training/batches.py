@@ -2,15 +2,17 @@
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import datasets
 from torch.utils.data import DataLoader
 
-from tasks.common.data.batching import Batch, BatchDataset, BatchSampler
+from tasks.common.data.batching import Batch, BatchDataset, BatchSampler, PlannedBatch
+from tasks.common.data.mixing import BatchMixer
 from tasks.common.errors import UsageError
 from tasks.common.task import Task
+from tasks.common.task_group import TaskGroup, naming_part
 from tasks.common.training.logging import init_worker
 from tasks.common.training.processes import Processes
 
@@ -21,6 +23,7 @@ class StepBatches:
 
     Attributes:
         batches: The batches, at least one.
+        part: The name of the part that they are of.
         is_dummy: True if the last, incomplete step of an epoch has no batch for this process. Since every process must
             take part in the gradient synchronization, it computes a batch of another process, with zero loss.
         num_batches: The number of batches of all processes.
@@ -28,6 +31,7 @@ class StepBatches:
     """
 
     batches: list[Batch]
+    part: str
     is_dummy: bool
     num_batches: int
     ends_epoch: bool
@@ -38,34 +42,41 @@ class StepBatches:
 
 
 class TrainingBatches:
-    """The training examples, divided into batches, steps and epochs.
+    """The training examples of all parts, divided into batches, steps and epochs.
 
-    A step is ``train.grad_accum_steps`` batches for each process; the last step of an epoch may have fewer.
+    A step is ``train.grad_accum_steps`` batches for each process, all of one part; the last step of an epoch may have
+    fewer.
+
+    Attributes:
+        examples: The examples of each part.
+        samplers: The sampler of their batches.
     """
 
-    def __init__(self, task: Task, examples: datasets.Dataset, processes: Processes):
+    def __init__(self, group: TaskGroup, examples: Mapping[str, datasets.Dataset], processes: Processes):
         """Choose the examples to train on.
 
         Raises:
-            UsageError: if all of them are too long.
+            UsageError: if all those of a part are too long.
         """
-        self.task, self.examples, self.processes = task, examples, processes
-        self.config = task.config.train
+        self.group, self.examples, self.processes = group, examples, processes
+        self.config = group.config.train
         self.step_size = self.config.grad_accum_steps * processes.count
-        batch = task.config.batch
-        self.sampler = BatchSampler(
-            task.example_lengths(examples),
-            batch,
-            self.config.seed,
-            num_targets=task.num_targets(examples, training=True),
-            drop_too_long=True,
-        )
-        if len(self.sampler.rows) == 0:
-            raise UsageError(
-                f"all {len(examples)} training examples are longer than batch.max_source_length "
-                f"({batch.max_source_length}) or batch.max_target_length ({batch.max_target_length})"
-            )
-        self.epoch = functools.lru_cache(maxsize=1)(self.sampler.epoch)  # each evaluation asks for it again
+        self.samplers: dict[str, BatchSampler] = {}
+        for name, part in group.parts.items():
+            with naming_part(name):
+                self.samplers[name] = make_sampler(part, examples[name])
+        shares = group.shares({name: len(sampler.epoch(0)) for name, sampler in self.samplers.items()})
+        mixer = BatchMixer(self.samplers, shares, seed=self.config.seed, step_size=self.step_size)
+        self.epoch = functools.lru_cache(maxsize=1)(mixer.epoch)  # each evaluation asks for it again
+
+    @property
+    def num_examples(self) -> int:
+        return sum(map(len, self.examples.values()))
+
+    @property
+    def num_skipped(self) -> int:
+        """The number of examples that are too long."""
+        return sum(sampler.num_skipped for sampler in self.samplers.values())
 
     def count_steps(self, epoch: int, batches_done: int = 0) -> int:
         """Count the steps of an epoch, or the remaining ones after some of its batches."""
@@ -82,13 +93,14 @@ class TrainingBatches:
             epoch: The number of the epoch, from 0.
             batches_done: The batches of its steps so far.
         """
-        left = list(enumerate(self.epoch(epoch)))[batches_done:]
+        planned = [PlannedBatch(part, rows, position) for position, (part, rows) in enumerate(self.epoch(epoch))]
+        left = planned[batches_done:]
         steps = [left[start : start + self.step_size] for start in range(0, len(left), self.step_size)]
         shares = [step[self.processes.rank :: self.processes.count] for step in steps]
         batches = [batch for step, share in zip(steps, shares, strict=True) for batch in share or step[:1]]
         loader = iter(
             DataLoader(
-                BatchDataset(self.task, self.examples, batches, seed=self.config.seed, epoch=epoch),
+                BatchDataset(self.group.parts, self.examples, batches, seed=self.config.seed, epoch=epoch),
                 batch_size=None,
                 num_workers=self.config.num_workers,
                 worker_init_fn=init_worker,
@@ -96,4 +108,22 @@ class TrainingBatches:
         )
         for step, share in zip(steps, shares, strict=True):
             loaded = [next(loader) for _ in share or step[:1]]
-            yield StepBatches(loaded, not share, num_batches=len(step), ends_epoch=step is steps[-1])
+            yield StepBatches(loaded, step[0].part, not share, num_batches=len(step), ends_epoch=step is steps[-1])
+
+
+def make_sampler(task: Task, examples: datasets.Dataset) -> BatchSampler:
+    """Make the sampler of a task's training examples. Raises UsageError if all of them are too long."""
+    batch = task.config.batch
+    sampler = BatchSampler(
+        task.example_lengths(examples),
+        batch,
+        task.config.train.seed,
+        num_targets=task.num_targets(examples, training=True),
+        drop_too_long=True,
+    )
+    if len(sampler.rows) == 0:
+        raise UsageError(
+            f"all {len(examples)} training examples are longer than batch.max_source_length "
+            f"({batch.max_source_length}) or batch.max_target_length ({batch.max_target_length})"
+        )
+    return sampler

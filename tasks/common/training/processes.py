@@ -6,7 +6,7 @@ from typing import cast
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from torch import Tensor, nn
 
 from tasks.common.device import find_device
@@ -22,10 +22,17 @@ class Processes:
         device: The device of this process.
     """
 
-    def __init__(self, supports_mps: bool):
-        """``supports_mps``: Whether the model can be computed on Apple's GPUs."""
+    def __init__(self, supports_mps: bool, *, uses_all_parameters: bool):
+        """Join the other processes, if there are any.
+
+        Args:
+            supports_mps: Whether the model can be computed on Apple's GPUs.
+            uses_all_parameters: Whether every step trains all parameters. Those that are trained may depend on the
+                step, but not on the process.
+        """
+        synchronization = DistributedDataParallelKwargs(find_unused_parameters=not uses_all_parameters)
         # Mixed precision is torch's own, in the trainer: Accelerate fixes it for all models of a program.
-        self.accelerator = Accelerator(mixed_precision="no")
+        self.accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[synchronization])
         self.rank, self.count = self.accelerator.process_index, self.accelerator.num_processes
         self.is_main, self.device = self.accelerator.is_main_process, find_device(supports_mps)
         if self.count > 1:

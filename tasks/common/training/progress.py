@@ -14,9 +14,9 @@ class Progress:
     epoch: int = 0
     batches_done: int = 0  # of this epoch
     seconds: float = 0.0
-    loss: float = 0.0  # of this process, summed over the tokens since the last evaluation
+    loss: dict[str, float] = field(default_factory=dict)  # of each part and this process, since the last evaluation
     nll: float = 0.0  # negative log-likelihood, of the same tokens as the loss
-    tokens: int = 0  # of all processes, since the last evaluation
+    tokens: dict[str, int] = field(default_factory=dict)  # of each part and all processes, since the last evaluation
     evaluated_at: float = 0.0  # seconds at the end of the last evaluation
     scaler: dict[str, Any] = field(default_factory=dict)  # state of the gradient scaler, for float16
     best_rank: list[int | float] = field(default_factory=list)  # that of best.safetensors; empty before there is one
@@ -27,10 +27,16 @@ class Progress:
     plan: dict[str, Any] = field(default_factory=dict)  # state of the plan
     is_finished: bool = False  # the best checkpoints have been averaged, and all files of the run been written
 
-    def step_done(self, loss: float, nll: float, tokens: int, num_batches: int, *, ends_epoch: bool) -> None:
+    @property
+    def num_tokens(self) -> int:
+        """The target tokens of all processes since the last evaluation."""
+        return sum(self.tokens.values())
+
+    def step_done(self, part: str, loss: float, nll: float, tokens: int, num_batches: int, *, ends_epoch: bool) -> None:
         """Count a step.
 
         Args:
+            part: The part whose batches it has trained on.
             loss: The loss of this process, summed over its tokens.
             nll: Their negative log-likelihood in nats, summed likewise.
             tokens: The target tokens of all processes.
@@ -38,7 +44,9 @@ class Progress:
             ends_epoch: Whether it is the last step of its epoch.
         """
         self.step += 1
-        self.loss, self.nll, self.tokens = self.loss + loss, self.nll + nll, self.tokens + tokens
+        self.nll += nll
+        self.loss[part] = self.loss.get(part, 0.0) + loss
+        self.tokens[part] = self.tokens.get(part, 0) + tokens
         self.epoch, self.batches_done = (
             (self.epoch + 1, 0) if ends_epoch else (self.epoch, self.batches_done + num_batches)
         )
@@ -53,7 +61,7 @@ class Progress:
         Returns:
             Whether it is the best one so far.
         """
-        self.loss, self.nll, self.tokens = 0.0, 0.0, 0
+        self.loss, self.nll, self.tokens = {}, 0.0, {}
         self.num_log_lines += 1
         is_best = not self.best_rank or rank > tuple(self.best_rank)
         if is_best:

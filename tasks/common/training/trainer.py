@@ -21,16 +21,16 @@ from torch import Tensor, nn
 from decoders.config import supports_mps
 from tasks.common.console import console, stage
 from tasks.common.cores import count_cores
-from tasks.common.data.batching import Batch
 from tasks.common.errors import UsageError
 from tasks.common.files import load_json, save_json
 from tasks.common.inference.domain import Domain
 from tasks.common.inference.predictor import Predictor
-from tasks.common.model import Seq2Seq, count_parameters
+from tasks.common.model import Model, count_parameters
 from tasks.common.task import Task
+from tasks.common.task_group import TaskGroup, as_group, part_folder
 from tasks.common.training import checkpoints
 from tasks.common.training.batches import StepBatches, TrainingBatches
-from tasks.common.training.criterion import build_criterion
+from tasks.common.training.criterion import Criterion
 from tasks.common.training.initialization import init_weights
 from tasks.common.training.logging import StopSignal, TensorBoardLogger
 from tasks.common.training.optimization import build_optimizer, set_learning_rates
@@ -50,16 +50,17 @@ class Trainer:
     Training runs to its end, or stops after Ctrl-C or SIGTERM. A stopped or killed run continues with ``resume=True``
     as if it had not been interrupted.
 
-    Of the task it uses the configuration and the tokenizer; ``load``, ``fit``, ``state_dict`` and ``load_state_dict``;
-    ``build_model`` and ``warm_start``; ``example_lengths``, ``num_targets`` and ``collate`` for batches; and in
-    validation ``metrics_for``, ``selection_metric``, ``attention_monitor``, and what ``Predictor`` and ``Domain`` need.
+    It trains a task, or a group of tasks with one decoder, of which each step trains one. All that it uses of a group
+    is in task_group.py; of each task the configuration; ``example_lengths``, ``num_targets`` and ``collate`` for
+    batches; and in validation ``metrics_for``, ``selection_metric``, ``attention_monitor``, and what ``Predictor`` and
+    ``Domain`` need.
     """
 
-    def __init__(self, task: Task, folder: Path, *, resume: bool, init_from: Path | None = None):
+    def __init__(self, task: Task | TaskGroup, folder: Path, *, resume: bool, init_from: Path | None = None):
         """Load the data, fit the task, build the model and, if there is one, load the saved state.
 
         Args:
-            task: The task, with its configuration.
+            task: The task or tasks, with their configuration.
             folder: The run folder.
             resume: Continue the run that is in the folder.
             init_from: A finished run with the same configuration, whose vocabulary and weights are used.
@@ -67,9 +68,10 @@ class Trainer:
         Raises:
             UsageError: for invalid data or settings.
         """
-        self.task, self.folder = task, folder
-        self.config = task.config.train
-        self.processes = Processes(supports_mps(task.config.decoder))
+        self.group, self.folder = as_group(task), folder
+        group = self.group
+        self.config = group.config.train
+        self.processes = Processes(supports_mps(group.config.decoder), uses_all_parameters=len(group.parts) == 1)
         self.device, self.is_main = self.processes.device, self.processes.is_main
         if self.config.precision == "fp16" and self.device.type == "cpu":
             raise UsageError("train.precision is fp16, which needs a GPU; on a CPU set it to bf16 or no")
@@ -81,22 +83,22 @@ class Trainer:
         self.state_file = folder / "last" / "training.safetensors"
         resumed = resume and self.state_file.is_file()
 
-        # Load the data, and fit the task: build its vocabularies and statistics.
+        # Load the data, and fit the tasks: build its vocabularies and statistics.
         with stage("reading the training and validation data"):
-            examples, validation = task.load("train"), task.load("validation")
+            examples, validation = group.load("train"), group.load("validation")
         if self.is_main and not resumed:
             if init_from is None:
                 with stage("learning the vocabulary and the statistics of the training data"):
-                    task.fit(examples)
+                    group.fit(examples)
             else:
-                task.load_state_dict(load_json(init_from / "vocabulary.json"))
-            save_json(folder / "vocabulary.json", task.state_dict())
+                group.load_state_dict(load_json(init_from / "vocabulary.json"))
+            save_json(folder / "vocabulary.json", group.state_dict())
         self.processes.wait()
-        task.load_state_dict(load_json(folder / "vocabulary.json"))
+        group.load_state_dict(load_json(folder / "vocabulary.json"))
 
         # Build the model.
         torch.manual_seed(self.config.seed)
-        self.model: Seq2Seq = task.build_model()
+        self.model: Model = group.build_model()
         init_weights(self.model, self.config.init)
         if resumed:
             checkpoints.load_trained_weights(self.state_file, self.model)
@@ -104,14 +106,18 @@ class Trainer:
             weights = init_from / "best.safetensors"
             checkpoints.load_weights(self.model, checkpoints.read_weights(weights), weights)
         else:
-            task.warm_start(self.model)
+            group.warm_start(self.model)
         self.processes.broadcast_weights(self.model.to(self.device))
 
         # Divide the data into batches.
-        metrics = task.metrics_for(validation)  # some need the raw sources
-        examples, validation = (precompute_if_frozen(task, self.model, split) for split in (examples, validation))
-        self.batches = TrainingBatches(task, examples, self.processes)
-        self.validation = Validation(task, validation, metrics, self.processes)
+        parts = group.parts.items()
+        metrics = {name: part.metrics_for(validation[name]) for name, part in parts}  # some need the raw sources
+        examples, validation = (
+            {name: precompute_if_frozen(part, self.model.part(name), split[name]) for name, part in parts}
+            for split in (examples, validation)
+        )
+        self.batches = TrainingBatches(group, examples, self.processes)
+        self.validation = Validation(group, validation, metrics, self.processes)
 
         # Resume, and make ready to train.
         self.optimizer = build_optimizer(self.model, self.config)
@@ -120,11 +126,10 @@ class Trainer:
         if resumed:
             self.progress = Progress(**checkpoints.load_training(self.state_file, self.optimizer))
             if self.processes.rank:  # the saved values are the sums over all processes
-                self.progress.loss = self.progress.nll = 0.0
+                self.progress.loss, self.progress.nll = dict.fromkeys(self.progress.loss, 0.0), 0.0
             self.scaler.load_state_dict(self.progress.scaler)
-        # The criterion returns the training loss of a batch. For maximum likelihood it is the model itself, whose
-        # forward returns the summed cross-entropy.
-        self.criterion: nn.Module = self.processes.wrap(build_criterion(task, self.model, examples))
+        # The criterion returns the training loss of a batch: for maximum likelihood the summed cross-entropy.
+        self.criterion: nn.Module = self.processes.wrap(Criterion(group, self.model, examples))
         self.plan = (
             TimePlan(self.config, self.progress)
             if self.config.max_minutes
@@ -162,11 +167,11 @@ class Trainer:
                     for step in self.batches.load(progress.epoch, progress.batches_done):
                         self.set_learning_rates()
                         loss, nll, tokens = self.forward_backward(step)
-                        self.check_finite(loss, step.batches)
+                        self.check_finite(loss, step)
                         self.update_parameters()
 
                         # All processes have the same time, and so the same plan, and stop at the same step.
-                        progress.step_done(loss, nll, tokens, step.num_batches, ends_epoch=step.ends_epoch)
+                        progress.step_done(step.part, loss, nll, tokens, step.num_batches, ends_epoch=step.ends_epoch)
                         progress.seconds = self.read_clock()
                         message = plan.step_done(progress)
                         if message:
@@ -186,7 +191,7 @@ class Trainer:
                             name = "Ctrl-C" if signal_number == signal.SIGINT else signal.Signals(signal_number).name
                             console.print(f"stopped by {name} after step {progress.step:,}; continue with --resume")
                             raise SystemExit(128 + signal_number)
-            if progress.tokens:  # since the last evaluation
+            if progress.num_tokens:  # since the last evaluation
                 self.evaluate()
                 self.save()
         self.finish()
@@ -217,7 +222,7 @@ class Trainer:
             with contextlib.nullcontext() if is_last else self.processes.skip_synchronization(self.criterion):
                 with autocast(self.config.precision, self.device):
                     loss = self.criterion(
-                        batch.to(self.device), label_smoothing=smoothing, teacher_forcing=teacher_forcing
+                        step.part, batch.to(self.device), label_smoothing=smoothing, teacher_forcing=teacher_forcing
                     )
                 total = loss.total * (not step.is_dummy)
                 # Gradients are averaged over processes; multiplying by their number turns the average into the sum.
@@ -235,15 +240,16 @@ class Trainer:
         self.scaler.update()
         self.optimizer.zero_grad()
 
-    def check_finite(self, loss: float, batches: list[Batch]) -> None:
+    def check_finite(self, loss: float, step: StepBatches) -> None:
         """Raise UsageError in all processes if the loss of one is not finite, naming the rows of its batches."""
         total = self.processes.sum(loss)
         if not math.isfinite(total):
-            own = [] if math.isfinite(loss) else [row + 1 for batch in batches for row in batch.rows]
+            own = [] if math.isfinite(loss) else [row + 1 for batch in step.batches for row in batch.rows]
             rows = sorted(set(self.processes.concatenate(own)))
+            of_part = f" of {step.part}" if step.part else ""
             raise UsageError(
                 f"the loss became {total} on the training rows {', '.join(map(str, rows[:10]))}"
-                f"{' ...' if len(rows) > 10 else ''}; check them, lower train.lr, or set train.precision no"
+                f"{' ...' if len(rows) > 10 else ''}{of_part}; check them, lower train.lr, or set train.precision no"
             )
 
     def read_clock(self) -> float:
@@ -256,18 +262,21 @@ class Trainer:
         """Score the validation split, keep the weights if they are among the best, and log."""
         progress = self.progress
         trained_s = progress.seconds
+        losses = {name: self.processes.sum(loss) for name, loss in progress.loss.items()}  # the same parts in all
         scores, rank = self.validation.score(self.model)
         record = {
             "step": progress.step,
             "epoch": round(self.batches.epochs_done(progress.epoch, progress.batches_done), 2),
             "seconds": round(trained_s, 1),
             "lr": self.optimizer.param_groups[0]["lr"],
-            "loss": self.processes.sum(progress.loss) / max(1, progress.tokens),
-            "tokens_per_second": round(progress.tokens / max(1e-9, trained_s - progress.evaluated_at), 1),
+            "loss": sum(losses.values()) / max(1, progress.num_tokens),
+            "tokens_per_second": round(progress.num_tokens / max(1e-9, trained_s - progress.evaluated_at), 1),
             "validation": scores,
         }
         if self.config.objective == "likelihood":  # self-critical training does not compute that of the references
-            record["nll"] = self.processes.sum(progress.nll) / max(1, progress.tokens)
+            record["nll"] = self.processes.sum(progress.nll) / max(1, progress.num_tokens)
+        if len(self.group.parts) > 1:
+            record["losses"] = {name: loss / progress.tokens[name] for name, loss in sorted(losses.items())}
         is_best = progress.evaluation_done(rank, self.config.plateau_patience)
         self.best_checkpoints.consider(rank, progress.step)
         if self.is_main:
@@ -281,15 +290,16 @@ class Trainer:
 
     def log(self, record: dict[str, Any], note: str) -> None:
         """Log an evaluation in metrics.jsonl, in TensorBoard, and on the console with a note at the end of its line."""
-        step, scores, monitor = self.progress.step, record["validation"], self.task.attention_monitor
+        step, scores = self.progress.step, record["validation"]
         if self.metrics_log is not None:
             self.metrics_log.append(record)
         self.tensorboard.add(record, step)
-        warning = None if monitor is None else monitor.warning(scores, self.progress.epoch)
-        if warning:
+        for warning in self.validation.warnings(scores, self.progress.epoch):
             console.print(warning)
         unit = NLL_UNIT if self.config.objective == "likelihood" else "per token"
         losses = "  ".join(f"{name} {record[name]:.3f} {unit}" for name in ("loss", "nll") if name in record)
+        if "losses" in record:
+            losses += f" ({', '.join(f'{name} {loss:.3f}' for name, loss in record['losses'].items())})"
         console.print(
             f"epoch {record['epoch']:g}  step {step:,} of {self.plan.num_steps:,}  {losses}  "
             f"{record['tokens_per_second']:,.0f} target tokens/s  "
@@ -307,19 +317,25 @@ class Trainer:
             best = self.folder / "best.safetensors"
             weights = checkpoints.read_weights(best) if averaged is None else averaged
             checkpoints.load_weights(model, weights, best)
-            source_lengths = [source for source, _ in self.validation.lengths]
-            predictor = Predictor(self.task, [model.eval()])
-            domain = Domain.measure(predictor, self.validation.examples["source"], source_lengths)
+            model.eval()
+            domains = {name: self.measure_domain(name, model) for name in self.group.parts}
             if averaged is not None:
                 checkpoints.save_weights(best, averaged)
-            domain.save(self.folder)
+            for name, domain in domains.items():
+                domain.save(part_folder(self.folder, name))
         self.best_checkpoints.entries.clear()
         self.progress.is_finished = True
         self.save()
         console.print(f"finished after {self.progress.seconds / 60:.1f} minutes: {self.ending()}")
         console.print(f"the model is in {self.folder}")
 
-    def average_checkpoints(self, model: Seq2Seq) -> dict[str, Tensor] | None:
+    def measure_domain(self, name: str, model: Model) -> Domain:
+        """Measure a model on the validation split of a part."""
+        part = self.validation.parts[name]
+        predictor = Predictor(part.task, [model.part(name)])
+        return Domain.measure(predictor, part.examples["source"], [source for source, _ in part.lengths])
+
+    def average_checkpoints(self, model: Model) -> dict[str, Tensor] | None:
         """Return the average of the best checkpoints if it is better than any evaluation, else None.
 
         Args:
@@ -345,8 +361,11 @@ class Trainer:
     def save(self) -> None:
         """Save all that a resumed run needs."""
         progress = self.progress
-        loss, nll = self.processes.sum(progress.loss), self.processes.sum(progress.nll)
-        progress.loss, progress.nll = (loss, nll) if self.processes.rank == 0 else (0.0, 0.0)
+        # From now on the main process has the sums over all processes, as a resumed run.
+        losses = {name: self.processes.sum(loss) for name, loss in progress.loss.items()}
+        nll = self.processes.sum(progress.nll)
+        is_first = self.processes.rank == 0
+        progress.loss, progress.nll = (losses, nll) if is_first else (dict.fromkeys(losses, 0.0), 0.0)
         progress.scaler, progress.plan = self.scaler.state_dict(), self.plan.state_dict()
         if self.is_main:
             checkpoints.save_training(self.state_file, self.model, self.optimizer, asdict(progress))
@@ -371,12 +390,12 @@ class Trainer:
 
     def description(self) -> str:
         """Describe the size of the run: of the model, the data and the vocabulary, and the processes."""
-        skipped = self.batches.sampler.num_skipped
+        skipped = self.batches.num_skipped
         too_long = (
             f"{skipped:,} of them skipped as longer than --batch.max-source-length or --batch.max-target-length, "
         )
         return (
-            f"{self.folder}: {count_parameters(self.model):,} parameters, {len(self.batches.examples):,} training "
-            f"examples, {too_long if skipped else ''}a vocabulary of {len(self.task.tokenizer):,}, "
+            f"{self.folder}: {count_parameters(self.model):,} parameters, {self.batches.num_examples:,} training "
+            f"examples, {too_long if skipped else ''}a vocabulary of {len(self.group.tokenizer):,}, "
             f"on {self.processes.count} x {self.device.type}"
         )

@@ -1,6 +1,7 @@
-"""The validation split, on which a model is scored while it is trained."""
+"""Validation while training: the output of greedy search, the likelihood, and what attention does."""
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 
 import datasets
 import torch
@@ -8,24 +9,104 @@ import torch
 from decoders.config import SearchConfig
 from tasks.common.data.batching import BatchSampler
 from tasks.common.inference.predictor import Predictor, generate_texts
-from tasks.common.metrics.base import Metric
-from tasks.common.model import Seq2Seq
+from tasks.common.metrics.base import Metric, SelectionMetric
+from tasks.common.model import Model, Seq2Seq
 from tasks.common.task import Task
+from tasks.common.task_group import TaskGroup
 from tasks.common.training.precision import autocast
 from tasks.common.training.processes import Processes
 from tasks.common.training.selection import Rank, is_above_chance, rank_evaluation
 
 NLL_UNIT = "nats/token"
+MEAN_SCORE = SelectionMetric("mean score", higher_is_better=True)  # of the parts, in points of 100
 
 
 class Validation:
-    """Scores of models on the validation split, which the processes share among them.
+    """Scores of models on the validation splits of all parts.
+
+    With several parts, each name of a score begins with that of its part, and two are added: the mean of their negative
+    log-likelihoods, and the mean of the scores that would select a checkpoint of theirs, each from 0 to 100 with 100
+    for the best, which selects the checkpoint.
+    """
+
+    def __init__(
+        self,
+        group: TaskGroup,
+        examples: Mapping[str, datasets.Dataset],
+        metrics: Mapping[str, Sequence[Metric]],
+        processes: Processes,
+    ):
+        """Keep the examples and the metrics of each part."""
+        self.parts = {
+            name: PartValidation(part, examples[name], metrics[name], processes) for name, part in group.parts.items()
+        }
+
+    def score(self, model: Model) -> tuple[dict[str, float], Rank]:
+        """Score a model. Returns the scores, and their rank among evaluations."""
+        model.eval()
+        results = {name: part.score(model.part(name)) for name, part in self.parts.items()}
+        if len(results) == 1:
+            (part,), ((scores, counts),) = self.parts.values(), results.values()
+            return scores, rank_evaluation(scores, part.selection, counts)
+        points = [points_of(scores, self.parts[name].selection) for name, (scores, _) in results.items()]
+        means = {
+            MEAN_SCORE.name: statistics.fmean(points),
+            "nll": statistics.fmean(scores["nll"] for scores, _ in results.values()),
+        }
+        named = {f"{name} {metric}": value for name, (own, _) in results.items() for metric, value in own.items()}
+        return means | named, rank_evaluation(means, MEAN_SCORE, all(counts for _, counts in results.values()))
+
+    def scores_of(self, name: str, scores: dict[str, float]) -> dict[str, float]:
+        """Return the scores of a part, as it has named them."""
+        if len(self.parts) == 1:
+            return scores
+        return {
+            metric.removeprefix(f"{name} "): value for metric, value in scores.items() if metric.startswith(f"{name} ")
+        }
+
+    def warnings(self, scores: dict[str, float], epoch: int) -> list[str]:
+        """Say what is unusual about the attention of a model after some epochs."""
+        found: list[str] = []
+        for name, part in self.parts.items():
+            monitor = part.task.attention_monitor
+            warning = None if monitor is None else monitor.warning(self.scores_of(name, scores), epoch)
+            found += [f"{name}: {warning}" if name else warning] if warning else []
+        return found
+
+    def describe(self, scores: dict[str, float]) -> str:
+        """Show scores with their names and units; of several parts those that select a checkpoint."""
+        if len(self.parts) == 1:
+            (part,) = self.parts.values()
+            return part.describe(scores)
+        shown = [f"{MEAN_SCORE.name} {scores[MEAN_SCORE.name]:.2f}", f"nll {scores['nll']:.2f} {NLL_UNIT}"]
+        for name, part in self.parts.items():
+            own = self.scores_of(name, scores)
+            shown.append(f"{name} {part.describe({part.selection.name: own[part.selection.name]})}")
+        return "  ".join(shown)
+
+    def selected_by(self, rank: Rank) -> str:
+        """Return the name of the score that a rank is made of."""
+        if not rank[0]:
+            return "nll"
+        return next(iter(self.parts.values())).selection.name if len(self.parts) == 1 else MEAN_SCORE.name
+
+    def describe_rank(self, rank: Rank) -> str:
+        name, value = self.selected_by(rank), abs(rank[1])
+        units = {"nll": NLL_UNIT} | {
+            metric.name: metric.unit for part in self.parts.values() for metric in part.metrics
+        }
+        return f"{name} {value:.2f} {units.get(name, '')}".rstrip()
+
+
+class PartValidation:
+    """Scores of a task's models on its validation split, which the processes share among them.
 
     Attributes:
         examples: The examples.
         lengths: The lengths of the source and of the longest target of each.
         batches: Their rows in batches of similar lengths.
         metrics: Those of the task's metrics that take little time.
+        selection: The score that selects a checkpoint.
     """
 
     def __init__(self, task: Task, examples: datasets.Dataset, metrics: Sequence[Metric], processes: Processes):
@@ -34,26 +115,25 @@ class Validation:
         sampler = BatchSampler(self.lengths, task.config.batch, seed=0, num_targets=task.num_targets(examples))
         self.batches = sampler.by_length()
         self.metrics = [metric for metric in metrics if metric.fast]
+        self.selection = task.selection_metric
 
-    def score(self, model: Seq2Seq) -> tuple[dict[str, float], Rank]:
+    def score(self, model: Seq2Seq) -> tuple[dict[str, float], bool]:
         """Compute the fast metrics on the output of greedy search, the likelihood, and what attention does.
 
         Returns:
-            The scores, and their rank among evaluations.
+            The scores, and whether the output is above chance: see ``is_above_chance``.
         """
-        model.eval()
         greedy = SearchConfig(beam=1, max_length=self.task.config.search.max_length)
         rank, count = self.processes.rank, self.processes.count
         hypotheses = generate_texts(Predictor(self.task, [model]), self.examples, self.lengths, greedy, rank, count)
-        references, selection = self.examples["references"], self.task.selection_metric
+        references = self.examples["references"]
         scores, counts = {}, False
         for metric in self.metrics:
             stats = metric.sufficient_stats(hypotheses, references)
             scores[metric.name] = metric.aggregate(stats.sum(axis=0))
-            if metric.name == selection.name:
+            if metric.name == self.selection.name:
                 counts = is_above_chance(metric, stats, hypotheses, references)
-        scores |= self.measure(model)
-        return scores, rank_evaluation(scores, selection, counts)
+        return scores | self.measure(model), counts
 
     @torch.no_grad()
     def measure(self, model: Seq2Seq) -> dict[str, float]:
@@ -83,9 +163,8 @@ class Validation:
         units |= monitor.units if monitor is not None else {}
         return "  ".join(f"{name} {value:.2f} {units[name]}".rstrip() for name, value in scores.items())
 
-    def selected_by(self, rank: Rank) -> str:
-        """Return the name of the score that a rank is made of."""
-        return self.task.selection_metric.name if rank[0] else "nll"
 
-    def describe_rank(self, rank: Rank) -> str:
-        return self.describe({self.selected_by(rank): abs(rank[1])})
+def points_of(scores: dict[str, float], selection: SelectionMetric) -> float:
+    """Return the score that selects a checkpoint in points, 0 to 100, with 100 for the best."""
+    points = min(100.0, max(0.0, scores[selection.name]))
+    return points if selection.higher_is_better else 100.0 - points

@@ -336,11 +336,12 @@ def test_some_of_the_captions_are_sampled_for_each_batch(folder):
 def test_all_captions_of_a_batch_count_in_its_size(targets_per_source, num_batches, folder, tmp_path):
     batch = BatchConfig(max_target_size=20, targets_per_source=targets_per_source)
     trainer = Trainer(Task(config(data=str(folder), batch=batch)), tmp_path, resume=False)
-    assert (len(trainer.batches.epoch(0)), len(trainer.validation.batches)) == (num_batches, 2)
-    planned = [(trainer.batches.examples, rows, True) for rows in trainer.batches.epoch(0)]
-    planned += [(trainer.validation.examples, rows, False) for rows in trainer.validation.batches]
+    validation = trainer.validation.parts[""]
+    assert (len(trainer.batches.epoch(0)), len(validation.batches)) == (num_batches, 2)
+    planned = [(trainer.batches.examples[""], rows, True) for _, rows in trainer.batches.epoch(0)]
+    planned += [(validation.examples, rows, False) for rows in validation.batches]
     for examples, rows, training in planned:
-        tokens = trainer.task.collate(examples, rows, training).tokens[:, 1:]
+        tokens = validation.task.collate(examples, rows, training).tokens[:, 1:]
         assert tokens.numel() <= 20
 
 

@@ -5,7 +5,7 @@ import torch
 from datasets import Dataset
 
 from encoders.base import SourceBatch
-from tasks.common.data.batching import Batch, BatchConfig, BatchDataset, BatchSampler
+from tasks.common.data.batching import Batch, BatchConfig, BatchDataset, BatchSampler, PlannedBatch
 
 SIZES = BatchConfig(max_target_size=600, max_source_size=600, max_sources=32)
 
@@ -66,11 +66,11 @@ class Drawing:
 
 
 def test_augmentation_differs_between_seeds_epochs_and_positions_and_can_be_repeated():
-    def draws(seed: int, epoch: int, batches: list[tuple[int, list[int]]]) -> list[list[float]]:
-        dataset = BatchDataset(Drawing(), Dataset.from_dict({}), batches, seed=seed, epoch=epoch)
+    def draws(seed: int, epoch: int, batches: list[PlannedBatch]) -> list[list[float]]:
+        dataset = BatchDataset({"": Drawing()}, {"": Dataset.from_dict({})}, batches, seed=seed, epoch=epoch)
         return [dataset[index].source.values[0].tolist() for index in range(len(dataset))]
 
-    batches = [(0, [5, 6]), (1, [5, 6]), (2, [7])]
+    batches = [PlannedBatch("", rows, position) for position, rows in enumerate(([5, 6], [5, 6], [7]))]
     first = draws(1, 0, batches)
     assert draws(1, 0, batches) == first
     assert draws(1, 0, batches[1:]) == first[1:]  # after a resume, or as the share of another process

@@ -22,6 +22,7 @@ from tasks.common.errors import UsageError
 from tasks.common.inference.domain import Domain
 from tasks.common.training import validation
 from tasks.common.training.attention_monitor import FocusMonitor
+from tasks.common.training.batches import StepBatches
 from tasks.common.training.config import TrainConfig
 from tasks.common.training.trainer import Trainer
 from tasks.toy_world.scenes import text_pairs
@@ -165,11 +166,12 @@ def test_a_process_stops_when_the_loss_of_another_one_is_not_finite(
     value: float, small_task: Callable[..., Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     trainer = Trainer(small_task(), tmp_path, resume=False)
-    trainer.check_finite(1.0, [])
+    step = StepBatches([], "", False, num_batches=1, ends_epoch=False)
+    trainer.check_finite(1.0, step)
     monkeypatch.setattr(trainer.processes, "gather", lambda own: [own, value])
     monkeypatch.setattr(trainer.processes, "concatenate", lambda own: [*own, 7, 3])
     with pytest.raises(UsageError, match=rf"the loss became {value} on the training rows 3, 7; check"):
-        trainer.check_finite(1.0, [])
+        trainer.check_finite(1.0, step)
 
 
 @pytest.fixture
@@ -237,7 +239,7 @@ def test_the_likelihood_selects_the_checkpoint_while_the_metric_is_noise(
     small_task: Callable[..., Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     trainer = Trainer(small_task(eval_steps=5), tmp_path, resume=False)
-    references = [sentence for (sentence,) in trainer.validation.examples["references"]]
+    references = [sentence for (sentence,) in trainer.validation.parts[""].examples["references"]]
     shifted = [*references[30:], *references[:30]]
     outputs = iter([[references[0]] * 60, ["a"] * 60, references, shifted])
     monkeypatch.setattr(validation, "generate_texts", lambda *arguments: next(outputs))
@@ -268,8 +270,8 @@ def test_the_best_checkpoints_are_averaged_when_that_is_better(small_task: Calla
     trainer.run()
     assert trainer.progress.best_checkpoints == []
     assert not list((tmp_path / "checkpoints").iterdir())
-    trainer.task.load_state_dict(json.loads((tmp_path / "vocabulary.json").read_text(encoding="utf-8")))
-    model = trainer.task.build_model()
+    trainer.group.load_state_dict(json.loads((tmp_path / "vocabulary.json").read_text(encoding="utf-8")))
+    model = trainer.group.build_model()
     missing = model.load_state_dict(load_file(tmp_path / "best.safetensors"), strict=False)
     assert not missing.unexpected_keys
     trainer.model.load_state_dict(model.state_dict())
@@ -350,9 +352,9 @@ def test_examples_beyond_the_limits_are_skipped_and_a_limit_that_skips_all_is_re
     task = small_task()
     limited = dataclasses.replace(task.config, batch=BatchConfig(max_sources=60, max_target_length=12))
     trainer = Trainer(Task(limited), tmp_path / "short", resume=False)
-    assert 0 < trainer.batches.sampler.num_skipped < 1200
+    assert 0 < trainer.batches.num_skipped < 1200
     assert (
-        max(max(trainer.batches.sampler.lengths[row]) for batch in trainer.batches.sampler.epoch(0) for row in batch)
+        max(max(trainer.batches.samplers[""].lengths[row]) for _, batch in trainer.batches.epoch(0) for row in batch)
         == 12
     )
     nothing = dataclasses.replace(limited, batch=BatchConfig(max_target_length=1))
