@@ -28,6 +28,7 @@ TASKS = {
     "image_captioning": "describe an image",
     "video_to_text": "describe a video, or read lips",
     "audio_visual_speech": "transcribe speech that is seen and heard",
+    "joint": "several of these tasks with one model",
     "summarization": "summarize a text",
     "dialogue": "reply to the last turns of a conversation",
     "poetry": "continue a poem",

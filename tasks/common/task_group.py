@@ -10,6 +10,7 @@ import datasets
 
 from tasks.common.config import ModelConfig
 from tasks.common.errors import UsageError
+from tasks.common.metrics.base import SelectionMetric
 from tasks.common.model import Model
 from tasks.common.task import Task
 from tasks.common.text.tokenizer import Tokenizer
@@ -35,6 +36,11 @@ class TaskGroup(ABC):
     @abstractmethod
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the target sentences."""
+
+    @property
+    @abstractmethod
+    def selection_metric(self) -> SelectionMetric:
+        """The validation score that selects the checkpoint."""
 
     @abstractmethod
     def fit(self, examples: Mapping[str, datasets.Dataset]) -> None:
@@ -79,6 +85,10 @@ class SingleTask(TaskGroup):
     @property
     def tokenizer(self) -> Tokenizer:
         return self.task.tokenizer
+
+    @property
+    def selection_metric(self) -> SelectionMetric:
+        return self.task.selection_metric
 
     def fit(self, examples: Mapping[str, datasets.Dataset]) -> None:
         self.task.fit(examples[ALONE])

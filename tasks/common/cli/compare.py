@@ -22,17 +22,20 @@ from tasks.common.cli.variants import (
     to_csv,
     to_markdown,
 )
-from tasks.common.config import Config
+from tasks.common.config import ModelConfig
 from tasks.common.console import console
 from tasks.common.data.splits import SPLITS
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.files import load_json_lines, save_atomically
 from tasks.common.inference import evaluation
-from tasks.common.inference.loading import load_runs
+from tasks.common.inference.loading import load_parts
+from tasks.common.inference.predictor import Predictor
 from tasks.common.model import count_parameters
 from tasks.common.program import program
+from tasks.common.task import Task
+from tasks.common.task_group import as_group, part_folder
 
-C = TypeVar("C", bound=Config)
+C = TypeVar("C", bound=ModelConfig)
 
 COLUMNS = (  # title, key of the report, format
     ("perplexity", "perplexity", "{:.2f}"),
@@ -72,37 +75,44 @@ def compare(task: str, arguments: list[str]) -> None:
         options, variants = parse_compare(task, fitted)
     seeds = [parse_seed(seed) for seed in options.seeds.split(",")]
     folder = Path(options.run or f"runs/compare-{task}-{preset.name}")
-    reports: dict[str, list[dict[str, Any]]] = {}
+    runs: dict[str, list[dict[str, dict[str, Any]]]] = {}  # of each variant, seed and part
     for name, variant_config in variants.items():
-        baselines = next(iter(reports.values()), [None] * len(seeds))  # the runs of the first variant
-        reports[name] = [
+        baselines = next(iter(runs.values()), [None] * len(seeds))  # the runs of the first variant
+        runs[name] = [
             run_variant(
                 task, variant_config, seed, folder / f"{name.replace(' ', '+')}-seed{seed}", options.split, base
             )
             for seed, base in zip(seeds, baselines, strict=True)
         ]
-    example_task = tasks.package(task).Task(options.config)
-    metric, second, *_ = (metric.name for metric in example_task.metrics)
+    for name, part in as_group(tasks.package(task).Task(options.config)).parts.items():
+        if name:
+            print(f"{name}:")
+        report_variants(part, {variant: [run[name] for run in own] for variant, own in runs.items()}, folder / name)
+
+
+def report_variants(task: Task, reports: dict[str, list[dict[str, Any]]], folder: Path) -> None:
+    """Print and save the table and the plots of a task; ``reports`` has those of each seed of each variant."""
+    metric, second, *_ = (metric.name for metric in task.metrics)
     rows = make_table(reports, metric, second)
     save_atomically(folder / "compare.md", to_markdown(rows))
     save_atomically(folder / "compare.csv", to_csv(rows))
     by_length = {name: runs[0]["by_length"] for name, runs in reports.items()}
     length_axis = next(iter(reports.values()))[0]["length_axis"]
-    plot_by_length(by_length, length_axis, example_task.metrics[0].label, folder / "by_length.png")
+    plot_by_length(by_length, length_axis, task.metrics[0].label, folder / "by_length.png")
     curves = {name: runs[0]["curve"] for name, runs in reports.items()}
-    plot_curves(curves, f"validation {example_task.selection_metric.name}", folder / "curves.png")
+    plot_curves(curves, f"validation {task.selection_metric.name}", folder / "curves.png")
     print(to_markdown(rows), end="")
     console.print(f"{folder}: compare.md, compare.csv, by_length.png, curves.png")
 
 
-def parse_compare(task: str, preset: Preset) -> tuple[CompareOptions, dict[str, Config]]:
+def parse_compare(task: str, preset: Preset) -> tuple[CompareOptions, dict[str, ModelConfig]]:
     """Parse the flags.
 
     Returns:
         The options, and the configuration of each variant.
     """
     flags, config = preset.flags, preset.config
-    options_class = CompareOptions[tasks.package(task).Config]
+    options_class = CompareOptions[type(config)]
     parser = VariantParser(options_class, flags, f"{program()} {task} compare {preset.name}", CompareOptions(config))
     options, _ = parser.parse()
     if not options.vary:
@@ -115,7 +125,7 @@ def parse_compare(task: str, preset: Preset) -> tuple[CompareOptions, dict[str, 
         raise UsageError("train.seed differs from run to run here: name the seeds with --seeds 1,2,3")
     parsed = [parser.parse(variant) for variant in variants]
     refuse_without_effect([errors for _, errors in parsed])
-    configs: dict[str, Config] = {}
+    configs: dict[str, ModelConfig] = {}
     for variant, (each, _) in zip(variants, parsed, strict=True):
         if each.config not in configs.values():  # a setting of another kind makes no difference
             configs[" ".join(variant)] = each.config
@@ -123,15 +133,27 @@ def parse_compare(task: str, preset: Preset) -> tuple[CompareOptions, dict[str, 
 
 
 def run_variant(
-    task: str, config: Config, seed: int, folder: Path, split: str, baseline: dict[str, Any] | None
-) -> dict[str, Any]:
-    """Train a variant unless it is there, evaluate it, and return its report with the costs of training."""
+    task: str, config: ModelConfig, seed: int, folder: Path, split: str, baselines: dict[str, dict[str, Any]] | None
+) -> dict[str, dict[str, Any]]:
+    """Train a variant unless it is there, evaluate it, and return the report of each part with the costs of training.
+
+    ``baselines``: the reports of the first variant with this seed.
+    """
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, seed=seed))
     train_if_needed(task, config, folder)
-    predictor = load_runs(task, [folder])
-    report = evaluation.evaluate(predictor, split, config.search, folder, baseline["folder"] if baseline else None)
-    curve = load_json_lines(folder / "metrics.jsonl")
+    return {
+        name: report_part(predictor, split, folder, name, baselines[name]["folder"] if baselines else None)
+        for name, predictor in load_parts(task, [folder]).items()
+    }
+
+
+def report_part(predictor: Predictor, split: str, run: Path, name: str, baseline: Path | None) -> dict[str, Any]:
+    """Evaluate a part of a run, and return its report with the costs of training."""
+    folder, search = part_folder(run, name), predictor.task.config.search
+    report = evaluation.evaluate(predictor, split, search, folder, baseline)
+    curve = load_json_lines(run / "metrics.jsonl")
     metric = predictor.task.selection_metric.name
+    metric = f"{name} {metric}" if name else metric
     examples = predictor.precompute_if_frozen(predictor.task.load(split))
     alignments = measure_alignments(predictor, examples)
     return report | {

@@ -1,5 +1,6 @@
 """The command ``evaluate``."""
 
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Generic, TypeVar
@@ -9,13 +10,14 @@ import tyro
 import tasks
 from decoders.config import SearchConfig
 from tasks.common.cli.arguments import parse, parse_run_argument
-from tasks.common.cli.models import load_predictor
+from tasks.common.cli.models import load_predictors
 from tasks.common.console import console
 from tasks.common.data.splits import SPLITS
 from tasks.common.errors import unknown_name
 from tasks.common.inference import evaluation
 from tasks.common.inference.loading import load_config
 from tasks.common.program import program
+from tasks.common.task_group import part_folder
 
 S = TypeVar("S", bound=SearchConfig)
 
@@ -27,6 +29,8 @@ class EvaluateOptions(Generic[S]):
     search: Annotated[S, tyro.conf.arg(name="")]
     split: str = "test"
     """train, validation or test."""
+    task: str | None = None
+    """The only task of a joint run to evaluate."""
     data: str | None = None
     """Folder or hub id of other data than the run was trained on."""
     baseline: str | None = None
@@ -57,12 +61,22 @@ def evaluate(task: str, arguments: list[str]) -> None:
     if options.split not in SPLITS:
         raise unknown_name("split", options.split, SPLITS)
     changes = {"data": options.data, "skip_invalid": options.skip_invalid}
-    predictor = load_predictor(task, run, options.rerank, options.rerank_weight, options.ensemble, **changes)
-    baseline = Path(options.baseline) if options.baseline else None
-    report = evaluation.evaluate(predictor, options.split, options.search, run, baseline, options.data)
-    evaluation.print_report(report)
-    name = report["hypotheses"].removesuffix(".txt")
-    console.print(
-        f"{run / 'evaluation'}: all examples in {name}.examples.csv, scores in {name}.json, the plot by length in "
-        f"{name}.png"
-    )
+    models = (options.rerank, options.rerank_weight, options.ensemble)
+    predictors = load_predictors(task, run, *models, options.task, **changes)
+    points: list[float] = []
+    for part, predictor in predictors.items():
+        folder = part_folder(run, part)
+        baseline = part_folder(Path(options.baseline), part) if options.baseline else None
+        report = evaluation.evaluate(predictor, options.split, options.search, folder, baseline, options.data)
+        if part:
+            print(f"{part}:")
+        evaluation.print_report(report)
+        name = report["hypotheses"].removesuffix(".txt")
+        console.print(
+            f"{folder / 'evaluation'}: all examples in {name}.examples.csv, scores in {name}.json, the plot by length "
+            f"in {name}.png"
+        )
+        first = predictor.task.metrics[0]
+        points.append(first.selection_metric.to_points(report["metrics"][first.name]))
+    if len(points) > 1:
+        print(f"mean score of the tasks {statistics.fmean(points):.2f} (0 to 100, of each its first metric)")

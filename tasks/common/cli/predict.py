@@ -15,17 +15,19 @@ import tasks
 from decoders.base import Hypothesis
 from decoders.config import SearchConfig
 from tasks.common.cli.arguments import parse, parse_run_argument
-from tasks.common.cli.models import load_predictor
+from tasks.common.cli.models import load_predictors
 from tasks.common.console import console
 from tasks.common.data.inputs import URL_SCHEMES, ParsedInput
 from tasks.common.errors import UsageError
 from tasks.common.files import new_path, to_json
 from tasks.common.inference.domain import Domain, Familiarity, measure_with
+from tasks.common.inference.input_kinds import divide_by_part
 from tasks.common.inference.loading import load_config
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.subtitles import format_subtitles
 from tasks.common.program import program
 from tasks.common.task import Task
+from tasks.common.task_group import part_folder
 
 CHUNK_SIZE = 2048  # inputs that are generated together
 SUBTITLES = ("srt", "vtt")
@@ -43,6 +45,8 @@ class PredictOptions(Generic[S]):
     search: Annotated[S, tyro.conf.arg(name="")]
     inputs: tyro.conf.Positional[tuple[str, ...]] = ()
     """The inputs: texts, files or folders, addresses, or - for standard input."""
+    task: str | None = None
+    """The task of a joint run that reads the inputs, where their kind leaves it open."""
     plot_dir: str | None = None
     """Folder for plots of the alignment."""
     format: Literal["text", "json", "srt", "vtt"] = "text"
@@ -82,15 +86,40 @@ def predict(task: str, arguments: list[str]) -> None:
     options = parse(options_class, flags, f"{program()} {task} predict RUN", default)
     if not options.inputs:
         raise UsageError("there are no inputs: name texts, files, or - for standard input after the run")
-    predictor = load_predictor(task, run, options.rerank, options.rerank_weight, options.ensemble)
-    if options.plot_dir and not predictor.models[0].decoder.has_alignment:
+    predictors = load_predictors(task, run, options.rerank, options.rerank_weight, options.ensemble, only=options.task)
+    if options.plot_dir and not next(iter(predictors.values())).models[0].decoder.has_alignment:
         raise UsageError("--plot-dir: the decoder of this run has no alignment to plot; leave the flag out")
-    domain = Domain.load(run)
     torch.manual_seed(options.seed)
-    inputs = predictor.task.parse_inputs(options.inputs)
+    parts = {name: predictor.task for name, predictor in predictors.items()}
+    groups = [(name, parts[name].parse_inputs(own)) for name, own in divide_by_part(options.inputs, parts)]
+    inputs = [each for _, own in groups for each in own]
     if options.format in SUBTITLES and (len(inputs) != 1 or any(not segment.span for segment in inputs[0].segments)):
         raise UsageError(f"--format {options.format} makes the subtitles of one recording: name one, or leave it out")
-    problems: dict[int, str] = {}  # of the inputs that are far from the training data, by their numbers
+    first_number = 1
+    for name, own in groups:
+        predict_inputs(predictors[name], own, first_number, Domain.load(part_folder(run, name)), options)
+        first_number += len(own)
+    if any(each.problem for each in inputs):
+        sys.exit(2 if all(each.problem for each in inputs) else 1)
+
+
+def predict_inputs(
+    predictor: Predictor,
+    inputs: Sequence[ParsedInput],
+    first_number: int,
+    domain: Domain | None,
+    options: PredictOptions,
+) -> None:
+    """Print a sentence for each input of a task, and what is to be said of them.
+
+    Args:
+        predictor: The models of the task.
+        inputs: The inputs.
+        first_number: The number of the first of them among all inputs of the command.
+        domain: The statistics of the run's validation split, if there are any.
+        options: The options of the command.
+    """
+    problems: dict[int, str] = {}  # of the inputs that are far from the training data, by their places
     taken_s = 0.0
     # Some thousand inputs at a time: batches have similar lengths, and the first lines are printed early.
     for start in range(0, len(inputs), CHUNK_SIZE):
@@ -102,12 +131,13 @@ def predict(task: str, arguments: list[str]) -> None:
         taken_s += time.monotonic() - started
         measured = measure_with(predictor, sources, lengths, hypotheses, options.search) if domain else []
         first = 0  # the place of an input's first segment among those of the chunk
-        for number, each in enumerate(chunk, start + 1):
+        for place, each in enumerate(chunk, start):
+            number = first_number + place
             own = slice(first, first + len(each.segments))
             ranked, first = hypotheses[own], own.stop
             problem = domain.problem(Familiarity.mean(measured[own])) if domain and each.segments else None
             if problem:
-                problems[number] = problem
+                problems[place] = problem
             notes = notes_of(each, ranked)
             if each.segments and NOTHING in notes:
                 console.print(f"input {number} ({short_name(each.name)}): {NOTHING}, its line stays empty")
@@ -116,14 +146,12 @@ def predict(task: str, arguments: list[str]) -> None:
                 plot_segments(predictor, each, ranked, Path(options.plot_dir))
         sys.stdout.flush()
     if problems:
-        console.print(describe_unfamiliar(problems, inputs, predictor.task))
+        console.print(describe_unfamiliar(problems, inputs, first_number, predictor.task))
     spans = [segment.span for each in inputs for segment in each.segments if segment.span]
     seconds = sum(end - begin for begin, end in spans)
     if seconds:
         factor = f"real-time factor {taken_s / seconds:.4f}"
         console.print(f"sentences of {seconds:.1f} s of input generated in {taken_s:.1f} s: {factor}")
-    if any(each.problem for each in inputs):
-        sys.exit(2 if all(each.problem for each in inputs) else 1)
 
 
 def notes_of(parsed: ParsedInput, ranked: list[list[Hypothesis]]) -> list[str]:
@@ -185,9 +213,11 @@ def format_output(
     return "\n".join(lines)
 
 
-def describe_unfamiliar(problems: Mapping[int, str], inputs: Sequence[ParsedInput], task: Task) -> str:
-    """Describe in one line the inputs that are far from the training data, of which ``problems`` has the numbers."""
-    listed = [f"{number} ({short_name(inputs[number - 1].name)}): {text}" for number, text in problems.items()]
+def describe_unfamiliar(
+    problems: Mapping[int, str], inputs: Sequence[ParsedInput], first_number: int, task: Task
+) -> str:
+    """Describe in one line the inputs that are far from the training data, of which ``problems`` has the places."""
+    listed = [f"{first_number + place} ({short_name(inputs[place].name)}): {text}" for place, text in problems.items()]
     more = [f"and {len(listed) - MAX_LISTED} more"] if len(listed) > MAX_LISTED else []
     data = task.config.data or task.builtin_data
     return (

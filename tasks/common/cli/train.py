@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import tasks
 from tasks.common.cli.arguments import parse
 from tasks.common.cli.flags import as_flag, flag_value, setting_types, typed_settings
 from tasks.common.cli.kinds import get_setting
-from tasks.common.config import Config
+from tasks.common.config import ModelConfig
 from tasks.common.console import IS_MAIN_PROCESS, console
 from tasks.common.data.folders import is_utf8
 from tasks.common.data.parallel_text import guess_pair, pair_names
@@ -30,7 +31,7 @@ RESUMABLE = ("epochs", "max_minutes", "early_stopping_patience", "save_steps", "
 KEPT_GROUPS = {"vocabulary", "features", "frames"}
 KEPT_SETTINGS = {"init", "encoder_from"}  # of the weights
 
-C = TypeVar("C", bound=Config)
+C = TypeVar("C", bound=ModelConfig)
 
 
 @dataclass(frozen=True)
@@ -60,18 +61,18 @@ class Preset:
 
     name: str
     flags: list[str]
-    build: Callable[..., Config]
+    build: Callable[..., ModelConfig]
     columns: Mapping[str, str] = field(default_factory=dict)
     num_examples: int | None = None
 
     @property
-    def config(self) -> Config:
+    def config(self) -> ModelConfig:
         """The configuration without the flags."""
         made = self.build() if self.num_examples is None else self.build(self.num_examples)
         columns: Any = self.columns
         return dataclasses.replace(made, **columns)
 
-    def fit(self, task: str, config: Config) -> "Preset":
+    def fit(self, task: str, config: ModelConfig) -> "Preset":
         """Return the preset for the number of training examples that a configuration of the task loads.
 
         It is the same object if it does not depend on their number.
@@ -96,9 +97,10 @@ def choose_preset(task: str, arguments: list[str]) -> Preset:
     data = flag_value(flags, "data")
     usual = ("demo",) if data is None else ("small", "demo")
     name = arguments[0] if is_named else next((name for name in usual if name in presets), next(iter(presets)))
-    if name not in presets:
+    compose = getattr(tasks.package(task), "compose", None)  # makes presets of names that are none
+    if name not in presets and (compose is None or ":" not in name):
         raise unknown_name("preset", name, presets)
-    preset = Preset(name, flags, presets[name])
+    preset = Preset(name, flags, presets[name] if name in presets else functools.partial(compose, name))
     continues = "--resume" in flags or flag_value(flags, "init-from") is not None
     if data is not None and not continues and {"-h", "--help"}.isdisjoint(flags):
         columns, direction = choose_columns(preset.config, data, flags)
@@ -110,7 +112,7 @@ def choose_preset(task: str, arguments: list[str]) -> Preset:
     return preset
 
 
-def choose_columns(config: Config, data: str, flags: list[str]) -> tuple[dict[str, str], list[str]]:
+def choose_columns(config: ModelConfig, data: str, flags: list[str]) -> tuple[dict[str, str], list[str]]:
     """Guess source and target of data on this machine, where they are settings and not typed.
 
     Returns:
@@ -165,7 +167,7 @@ def parse_train(task: str, preset: Preset) -> tuple[TrainOptions, Path]:
         config = load_config(task, folder)
     elif init_from and not wants_help:
         config = load_config(task, Path(init_from))
-    options_class = TrainOptions[tasks.package(task).Config]
+    options_class = TrainOptions[type(config)]
     options = parse(options_class, flags, f"{program()} {task} train {preset.name}", TrainOptions(config))
     if not resume:
         check_unused(folder)
@@ -182,7 +184,7 @@ def check_unused(folder: Path) -> None:
         raise UsageError(f"{folder} holds a run already: continue it with --resume, or name another folder with --run")
 
 
-def check_initialized(saved: Config, wanted: Config, flags: list[str]) -> None:
+def check_initialized(saved: ModelConfig, wanted: ModelConfig, flags: list[str]) -> None:
     """Raise UsageError for a flag that changes what a run started with --init-from takes from the other run."""
     for name in typed_settings(flags, setting_types(type(saved))):
         *groups, last = name.split(".")
@@ -194,7 +196,7 @@ def check_initialized(saved: Config, wanted: Config, flags: list[str]) -> None:
             )
 
 
-def check_resumable(saved: Config, wanted: Config, flags: list[str]) -> None:
+def check_resumable(saved: ModelConfig, wanted: ModelConfig, flags: list[str]) -> None:
     """Raise UsageError for a flag that changes more of the saved configuration than a resumed run may change."""
     changed = {name: getattr(wanted.train, name) for name in RESUMABLE}
     if dataclasses.replace(saved, search=wanted.search, train=dataclasses.replace(saved.train, **changed)) == wanted:
@@ -210,7 +212,7 @@ def check_resumable(saved: Config, wanted: Config, flags: list[str]) -> None:
     raise AssertionError("a configuration changes by flags alone")
 
 
-def differs(saved: Config, wanted: Config, name: str) -> bool:
+def differs(saved: ModelConfig, wanted: ModelConfig, name: str) -> bool:
     """Tell whether a setting has another value in the saved configuration, or is one of a kind that it doesn't have."""
     try:
         return get_setting(saved, name) != get_setting(wanted, name)
@@ -218,7 +220,9 @@ def differs(saved: Config, wanted: Config, name: str) -> bool:
         return True
 
 
-def start_training(task: str, config: Config, folder: Path, *, resume: bool, init_from: Path | None = None) -> None:
+def start_training(
+    task: str, config: ModelConfig, folder: Path, *, resume: bool, init_from: Path | None = None
+) -> None:
     """Train a run. Its configuration is saved once the data have been found valid."""
     with lock_run(folder) if IS_MAIN_PROCESS else contextlib.nullcontext():  # which holds the folder for all
         if IS_MAIN_PROCESS and not resume:
@@ -229,7 +233,7 @@ def start_training(task: str, config: Config, folder: Path, *, resume: bool, ini
         trainer.run()
 
 
-def train_if_needed(task: str, config: Config, folder: Path) -> None:
+def train_if_needed(task: str, config: ModelConfig, folder: Path) -> None:
     """Train a run, resume it, or find it finished.
 
     Raises:

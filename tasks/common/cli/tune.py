@@ -14,16 +14,17 @@ from tasks.common.cli.messages import with_flags
 from tasks.common.cli.search_space import SearchDimension
 from tasks.common.cli.train import Preset, choose_preset, start_training
 from tasks.common.cli.variants import VariantParser, as_flags, refuse_without_effect, to_csv, to_markdown
-from tasks.common.config import Config
+from tasks.common.config import ModelConfig
 from tasks.common.console import console
 from tasks.common.errors import UsageError
 from tasks.common.files import load_json_lines, save_atomically
 from tasks.common.program import program
+from tasks.common.task_group import as_group
 
 if TYPE_CHECKING:
     import optuna
 
-C = TypeVar("C", bound=Config)
+C = TypeVar("C", bound=ModelConfig)
 
 MAX_CHECKED_VARIANTS = 64  # of a space whose flags are checked for an effect before the search
 MAX_FAILED_TRIALS = 10  # without a single trial that could be trained
@@ -58,7 +59,7 @@ def tune(task: str, arguments: list[str]) -> None:
     options, _ = parser.parse()
     folder = Path(options.run or f"runs/tune-{task}-{preset.name}")
     folder.mkdir(parents=True, exist_ok=True)
-    metric = tasks.package(task).Task(options.config).selection_metric
+    metric = as_group(tasks.package(task).Task(options.config)).selection_metric
     study = optuna.create_study(
         study_name=f"{task} {preset.name}",
         storage=open_storage(options.storage or str(folder / "tune.journal")),
@@ -102,7 +103,7 @@ def parse_tune(task: str, preset: Preset) -> tuple[VariantParser, list[SearchDim
         The parser of the trials, and the dimensions of the space.
     """
     flags, config = preset.flags, preset.config
-    options_class = TuneOptions[tasks.package(task).Config]
+    options_class = TuneOptions[type(config)]
     parser = VariantParser(options_class, flags, f"{program()} {task} tune {preset.name}", TuneOptions(config))
     options, _ = parser.parse()
     if not options.space:
@@ -147,7 +148,7 @@ def best_score(run: Path, metric: str, higher_is_better: bool) -> float:
     return max(scores) if higher_is_better else min(scores)
 
 
-def save_results(study: "optuna.Study", folder: Path, metric: str, config: Config) -> None:
+def save_results(study: "optuna.Study", folder: Path, metric: str, config: ModelConfig) -> None:
     """Save tune.md and tune.csv with the best trial first, and print the best flags."""
     reverse = study.direction.name == "MAXIMIZE"
     trials = sorted(finished_trials(study), key=lambda trial: trial.value, reverse=reverse)

@@ -8,7 +8,7 @@ from typing import Any
 from tasks.common.cli.arguments import no_effect, parse
 from tasks.common.cli.flags import as_flag, setting_types, unused_flags, without_flags
 from tasks.common.cli.kinds import choose_kinds, settings_of_other_kinds
-from tasks.common.config import Config
+from tasks.common.config import ModelConfig
 from tasks.common.errors import UsageError, unknown_name
 
 
@@ -24,7 +24,7 @@ def split_values(setting: str) -> list[str]:
     return [f"{name}={value}" for value in values.split(",")]
 
 
-def as_flags(variant: tuple[str, ...], config: Config) -> list[str]:
+def as_flags(variant: tuple[str, ...], config: ModelConfig) -> list[str]:
     """Turn the SETTING=VALUE parts of a variant into flags; a group, like attention, means its first setting.
 
     Kinds are chosen first, whatever the order of the parts, so that their settings can be varied together with them. A
@@ -49,7 +49,7 @@ def as_flags(variant: tuple[str, ...], config: Config) -> list[str]:
     return flags
 
 
-def setting_path(part: str, config: Config) -> str:
+def setting_path(part: str, config: ModelConfig) -> str:
     """Return the setting of a SETTING=VALUE part, which may be named by its group.
 
     Raises:

@@ -29,13 +29,18 @@ def load_config(task: str, run: Path) -> ModelConfig:
         if runs:
             raise unknown_name("run", str(run), runs)
         raise UsageError(f"there is no run in {run}: train one first, with {program()} {task} train")
+    if task_of(run) != task:
+        raise UsageError(f"{run} is a run of {task_of(run)!r}, not of {task!r}: name that task, or another run")
+    saved = load_json(run / "config.json")["config"]
+    return config_from_dict(tasks.package(task).Config.class_for(saved), saved, run / "config.json")
+
+
+def task_of(run: Path) -> str:
+    """Return the task of a run. Raises UsageError if the folder is not one of a run."""
     saved = load_json(run / "config.json")
     if not isinstance(saved, dict) or "config" not in saved:
         raise UsageError(f"{run / 'config.json'} is not the configuration of a run; restore it or train again")
-    if saved.get("task") != task:
-        raise UsageError(f"{run} is a run of {saved.get('task')!r}, not of {task!r}: name that task, or another run")
-    config_class = tasks.package(task).Config.class_for(saved["config"])
-    return config_from_dict(config_class, saved["config"], run / "config.json")
+    return str(saved.get("task"))
 
 
 def load_runs(task: str, runs: list[Path], **changes: Any) -> Predictor:

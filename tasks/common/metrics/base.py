@@ -19,6 +19,11 @@ class SelectionMetric:
     name: str
     higher_is_better: bool
 
+    def to_points(self, score: float) -> float:
+        """Return a score in %, with 100 for the best: 100 less an error rate, and nothing below 0 or above 100."""
+        points = min(100.0, max(0.0, score))
+        return points if self.higher_is_better else 100.0 - points
+
 
 @dataclass(frozen=True)
 class Metric:

@@ -9,7 +9,7 @@ import torch
 from decoders.config import SearchConfig
 from tasks.common.data.batching import BatchSampler
 from tasks.common.inference.predictor import Predictor, generate_texts
-from tasks.common.metrics.base import Metric, SelectionMetric
+from tasks.common.metrics.base import Metric
 from tasks.common.model import Model, Seq2Seq
 from tasks.common.task import Task
 from tasks.common.task_group import TaskGroup
@@ -18,15 +18,14 @@ from tasks.common.training.processes import Processes
 from tasks.common.training.selection import Rank, is_above_chance, rank_evaluation
 
 NLL_UNIT = "nats/token"
-MEAN_SCORE = SelectionMetric("mean score", higher_is_better=True)  # of the parts, in points of 100
 
 
 class Validation:
     """Scores of models on the validation splits of all parts.
 
     With several parts, each name of a score begins with that of its part, and two are added: the mean of their negative
-    log-likelihoods, and the mean of the scores that would select a checkpoint of theirs, each from 0 to 100 with 100
-    for the best, which selects the checkpoint.
+    log-likelihoods, and the mean of the scores that would select a checkpoint of theirs, each in points, which selects
+    that of all.
     """
 
     def __init__(
@@ -37,6 +36,7 @@ class Validation:
         processes: Processes,
     ):
         """Keep the examples and the metrics of each part."""
+        self.selection = group.selection_metric
         self.parts = {
             name: PartValidation(part, examples[name], metrics[name], processes) for name, part in group.parts.items()
         }
@@ -46,15 +46,15 @@ class Validation:
         model.eval()
         results = {name: part.score(model.part(name)) for name, part in self.parts.items()}
         if len(results) == 1:
-            (part,), ((scores, counts),) = self.parts.values(), results.values()
-            return scores, rank_evaluation(scores, part.selection, counts)
-        points = [points_of(scores, self.parts[name].selection) for name, (scores, _) in results.items()]
+            ((scores, counts),) = results.values()
+            return scores, rank_evaluation(scores, self.selection, counts)
+        points = [self.parts[name].points_of(scores) for name, (scores, _) in results.items()]
         means = {
-            MEAN_SCORE.name: statistics.fmean(points),
+            self.selection.name: statistics.fmean(points),
             "nll": statistics.fmean(scores["nll"] for scores, _ in results.values()),
         }
         named = {f"{name} {metric}": value for name, (own, _) in results.items() for metric, value in own.items()}
-        return means | named, rank_evaluation(means, MEAN_SCORE, all(counts for _, counts in results.values()))
+        return means | named, rank_evaluation(means, self.selection, all(counts for _, counts in results.values()))
 
     def scores_of(self, name: str, scores: dict[str, float]) -> dict[str, float]:
         """Return the scores of a part, as it has named them."""
@@ -78,7 +78,7 @@ class Validation:
         if len(self.parts) == 1:
             (part,) = self.parts.values()
             return part.describe(scores)
-        shown = [f"{MEAN_SCORE.name} {scores[MEAN_SCORE.name]:.2f}", f"nll {scores['nll']:.2f} {NLL_UNIT}"]
+        shown = [f"{self.selection.name} {scores[self.selection.name]:.2f}", f"nll {scores['nll']:.2f} {NLL_UNIT}"]
         for name, part in self.parts.items():
             own = self.scores_of(name, scores)
             shown.append(f"{name} {part.describe({part.selection.name: own[part.selection.name]})}")
@@ -86,9 +86,7 @@ class Validation:
 
     def selected_by(self, rank: Rank) -> str:
         """Return the name of the score that a rank is made of."""
-        if not rank[0]:
-            return "nll"
-        return next(iter(self.parts.values())).selection.name if len(self.parts) == 1 else MEAN_SCORE.name
+        return self.selection.name if rank[0] else "nll"
 
     def describe_rank(self, rank: Rank) -> str:
         name, value = self.selected_by(rank), abs(rank[1])
@@ -116,6 +114,10 @@ class PartValidation:
         self.batches = sampler.by_length()
         self.metrics = [metric for metric in metrics if metric.fast]
         self.selection = task.selection_metric
+
+    def points_of(self, scores: dict[str, float]) -> float:
+        """Return the score that selects a checkpoint in points."""
+        return self.selection.to_points(scores[self.selection.name])
 
     def score(self, model: Seq2Seq) -> tuple[dict[str, float], bool]:
         """Compute the fast metrics on the output of greedy search, the likelihood, and what attention does.
@@ -162,9 +164,3 @@ class PartValidation:
         units = {"nll": NLL_UNIT} | {metric.name: metric.unit for metric in self.metrics}
         units |= monitor.units if monitor is not None else {}
         return "  ".join(f"{name} {value:.2f} {units[name]}".rstrip() for name, value in scores.items())
-
-
-def points_of(scores: dict[str, float], selection: SelectionMetric) -> float:
-    """Return the score that selects a checkpoint in points, 0 to 100, with 100 for the best."""
-    points = min(100.0, max(0.0, scores[selection.name]))
-    return points if selection.higher_is_better else 100.0 - points

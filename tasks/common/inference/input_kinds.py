@@ -1,0 +1,59 @@
+"""Find the task that reads an input of ``predict``, by the kind of the input."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tasks.common.data.folders import visible_paths
+from tasks.common.data.inputs import URL_SCHEMES
+from tasks.common.data.media_files import AUDIO_SUFFIXES, FEATURE_SUFFIX, IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from tasks.common.errors import UsageError
+from tasks.common.task import Task
+
+SUFFIXES = {
+    "audio": (*AUDIO_SUFFIXES, FEATURE_SUFFIX),
+    "image": (*IMAGE_SUFFIXES, FEATURE_SUFFIX),
+    "video": (*VIDEO_SUFFIXES, FEATURE_SUFFIX),
+}
+
+
+def kinds_of_input(argument: str) -> list[str]:
+    """Return the kinds that an input can be of, by the name of the file or of the first file in a folder.
+
+    A .gif is an image or a video, a .npy file has features of any of them, and what has none of the suffixes is text.
+    """
+    path = Path(urlsplit(argument).path if argument.startswith(URL_SCHEMES) else argument)
+    try:
+        if path.is_dir():
+            path = next((each for each in visible_paths(path) if each.is_file()), path)
+    except (OSError, ValueError):  # a text that can't be a name
+        return ["text"]
+    return [kind for kind, suffixes in SUFFIXES.items() if path.suffix.lower() in suffixes] or ["text"]
+
+
+def choose_part(argument: str, parts: Mapping[str, Task]) -> str:
+    """Return the name of the part that reads an input: the only one that there is, or that reads its kind.
+
+    Raises:
+        UsageError: if none reads it, or if several do.
+    """
+    if len(parts) == 1:
+        return next(iter(parts))
+    kinds = kinds_of_input(argument)
+    able = [name for name, part in parts.items() if not set(kinds).isdisjoint(part.input_kinds)]
+    if len(able) == 1:
+        return able[0]
+    kind = " or ".join(kinds)
+    if able:
+        raise UsageError(f"{argument} ({kind}) can be read by {' and by '.join(able)}: choose one of them with --task")
+    known = dict.fromkeys(each for part in parts.values() for each in part.input_kinds)
+    raise UsageError(
+        f"{argument} is of the kind {kind}, which no task of this run reads; allowed are {', '.join(known)}"
+    )
+
+
+def divide_by_part(arguments: Sequence[str], parts: Mapping[str, Task]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the inputs in their order, successive ones of a part together, with the name of the part."""
+    for name, own in itertools.groupby(arguments, lambda argument: choose_part(argument, parts)):
+        yield name, list(own)
