@@ -73,7 +73,7 @@ def read_audiofolder(folder: Path, column: str) -> Dataset | None:
     listed = read_listed_table(folder, SUFFIXES)
     if listed is not None:
         paths, table = listed
-        return transcribed(paths, list(table[find_text_column(table, column, str(folder))]))
+        return transcribed(paths, table[find_text_column(table, column, str(folder))][:])
     found = read_texts(folder, SUFFIXES)
     return None if found is None else transcribed(found[0], [" ".join(lines) for lines in found[1]])
 
@@ -99,7 +99,7 @@ def read_audio_table(table: Dataset, column: str, data: str) -> Dataset:
     """Read a table with a column of the type Audio, or with paths in a column such as file_name."""
     text_column = find_text_column(table, column, data)
     audio = media_column(table, Audio, "sound", data, SUFFIXES).rename_column("source", "audio")
-    text = Dataset.from_dict({"text": list(table[text_column])})
+    text = Dataset.from_dict({"text": table[text_column][:]})
     return number_rows(concatenate_datasets([audio, text], axis=1))
 
 

@@ -75,7 +75,7 @@ def captions_of(table: Dataset, column: str, where: str) -> list[Any]:
     if column not in names and column == CAPTION_COLUMNS[0]:
         column = usual_name(names, CAPTION_COLUMNS) or column
     if column in names:
-        return list(table[column])
+        return table[column][:]
     numbered = [name for name in names if re.fullmatch(rf"{column.removesuffix('s')}_\d+", name)]
     if numbered:
         return [list(captions) for captions in zip(*(table[name] for name in numbered), strict=True)]

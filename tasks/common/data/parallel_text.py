@@ -190,11 +190,11 @@ def read_lines(content: bytes) -> list[str]:
 def get_column(table: Dataset, name: str, data: str) -> list:
     """Return a column by its name, also from inside the ``translation`` column of the hub's parallel corpora."""
     if name in table.column_names:
-        return list(table[name])
+        return table[name][:]
     inner = table.features["translation"] if "translation" in table.column_names else {}
     languages = getattr(inner, "languages", None) or (list(inner) if isinstance(inner, dict) else [])
     if name in languages:
-        return [pair[name] for pair in table["translation"]]
+        return [pair[name] for pair in table["translation"][:]]
     raise unknown_name("column", name, [*table.column_names, *languages], f"--source and --target name those of {data}")
 
 
