@@ -10,7 +10,7 @@ from datasets import Dataset
 from tasks.common.data.folders import read_text, read_text_lines, visible_files, visible_paths
 from tasks.common.data.media_files import MEDIA_SUFFIXES
 from tasks.common.data.media_names import MediaNames
-from tasks.common.data.media_tables import FILE_COLUMNS, usual_name
+from tasks.common.data.media_tables import FILE_COLUMNS, file_column, usual_name
 from tasks.common.data.table_files import read_csv, read_file, read_header
 from tasks.common.errors import UsageError
 
@@ -36,16 +36,22 @@ def read_listed_table(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Pat
     """
     for file in listings(folder, suffixes):
         table = read_named_columns(file)
-        column = usual_name(table.column_names, FILE_COLUMNS) if table is not None else None
-        if table is not None and column is not None:
-            names, texts = MediaNames(folder, suffixes, file.parent), table.remove_columns(column)
+        if table is None:
+            continue
+        names = MediaNames(folder, suffixes, file.parent)
+        column = file_column(table, names)
+        if column is not None:
+            texts = table.remove_columns(column)
             if file.parent == folder:
                 return [names.locate(str(name)) for name in table[column]], texts
             found = {row: path for row, name in enumerate(table[column]) if (path := names.find(str(name)))}
             if found:
                 return list(found.values()), texts.select(list(found))
-        elif table is not None and file.stem == METADATA and file.parent == folder:
-            raise UsageError(f"{file} has no column file_name; it has {', '.join(table.column_names)}")
+        elif file.stem == METADATA and file.parent == folder:
+            raise UsageError(
+                f"{file} has no column file_name, and none with the names of files; it has "
+                f"{', '.join(table.column_names)}"
+            )
     return None
 
 

@@ -40,6 +40,17 @@ class MediaNames:
             )
         return files[0] if files else None
 
+    def has_file(self, name: object) -> bool:
+        """Tell whether a value of a table is the name of a file."""
+        if not isinstance(name, str):
+            return False
+        try:
+            return self.find(name) is not None or (self.folder / name).is_file()
+        except UsageError:  # of several files
+            return True
+        except (OSError, ValueError):  # too long for a name, or with characters that no name has
+            return False
+
     def locate(self, name: str) -> Path:
         """Return the path of any file or folder of a name; one in the folder if nothing is there."""
         direct = self.folder / name

@@ -342,6 +342,35 @@ def test_a_name_of_several_files_is_reported_and_a_path_is_not(tmp_path):
         (tmp_path / listing).unlink()
 
 
+ROWS_OF_FILES = [("a cat", "1.jpg"), ("a dog", "sub/2.jpg"), ("1", "missing.jpg")]  # captions and names
+
+
+@pytest.mark.parametrize("listing", ["train/metadata.csv", "train/metadata.jsonl", "train.csv", "train.jsonl"])
+def test_a_column_of_files_with_an_unusual_name_is_found_by_the_files_that_it_names(listing, tmp_path, capsys):
+    names = ("no", "title", "img_location")
+    rows = [dict(zip(names, ("7", *row), strict=True)) for row in ROWS_OF_FILES]
+    if listing.endswith(".csv"):
+        content = "".join(f"{','.join(row)}\n" for row in [names, *(each.values() for each in rows)])
+    else:
+        content = "".join(f"{json.dumps(row)}\n" for row in rows)
+    place = (tmp_path / listing).parent
+    fill(tmp_path, {listing: content, listing.replace("train", "val"): content})
+    fill(place, {"1.jpg": "", "sub/2.jpg": ""})
+    table = read_captioned_images(str(tmp_path), "train", "title")
+    assert [file["path"] for file in table["source"]] == [str(place / name) for _, name in ROWS_OF_FILES]
+    assert table["captions"][:] == [["a cat"], ["a dog"], ["1"]]
+    assert "the names of files are in the column img_location" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("listing", ["train/metadata.csv", "train.csv"])
+def test_a_table_whose_columns_name_hardly_any_file_is_refused(listing, tmp_path):
+    fill(tmp_path, {listing: f"title,img\nx,1.jpg\ny,2.jpg\n{'z' * 300},3.jpg\n"})
+    fill((tmp_path / listing).parent, {"1.jpg": ""})
+    fill(tmp_path, {listing.replace("train", "val"): "title,img\nx,1.jpg\n"})
+    with pytest.raises(UsageError, match=r"none with the names of files.*; it has title, img"):
+        read_captioned_images(str(tmp_path), "train", "title")
+
+
 def test_a_first_line_of_a_file_that_is_missing_is_no_header(tmp_path):
     names = MediaNames(fill(tmp_path, {"2.jpg": ""}), (".jpg",))
     assert list(read_listing(["1.jpg\tone", "2.jpg\ttwo"], names)) == [tmp_path / "1.jpg", tmp_path / "2.jpg"]
