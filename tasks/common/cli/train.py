@@ -122,7 +122,7 @@ def choose_columns(config: ModelConfig, data: str, flags: list[str]) -> tuple[di
         return {}, []
     given = {name: flag_value(flags, name) or getattr(config, name) for name in ("source", "target")}
     is_typed = [flag_value(flags, name) is not None for name in given]
-    names = [] if all(is_typed) else pair_names(data)  # none for a hub dataset
+    names = [] if all(is_typed) else pair_names(data, **given)  # none for a hub dataset
     guess = guess_pair(names, **given) if names else None
     if guess is None or guess == tuple(given.values()):
         is_known = guess is not None or not names

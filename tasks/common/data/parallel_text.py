@@ -10,6 +10,7 @@ from datasets import Dataset
 from tasks.common.data.division import divide
 from tasks.common.data.folders import visible_paths
 from tasks.common.data.grouping import pair_groups
+from tasks.common.data.headers import KnownColumns
 from tasks.common.data.row_reports import report_invalid_rows
 from tasks.common.data.splits import SPLITS, has_splits
 from tasks.common.data.table_files import TABLES
@@ -91,7 +92,7 @@ def find_pairs(data: str, split: str, source: str, target: str) -> FoundPairs | 
     pairs = read_parallel(Path(data), split, source, target)
     if pairs is not None:
         return FoundPairs(*pairs, False, data)
-    table = find_table(data, split)
+    table = find_table(data, split, known_columns(source, target))
     if table is None:
         return None
     try:
@@ -147,8 +148,16 @@ def unsplit_files(data: str) -> dict[str, Path]:
     return {ending: files[0] for ending, files in found.items() if len(files) == 1}
 
 
-def pair_names(data: str) -> list[str]:
-    """List the names that source and target can have in data on this machine: columns, or endings of files."""
+def known_columns(source: str, target: str) -> KnownColumns:
+    """Return what is known of the columns of pairs whose columns are chosen by ``source`` and ``target``."""
+    return KnownColumns((source, target), frozenset(SOURCE_NAMES | TARGET_NAMES | NO_TEXT))
+
+
+def pair_names(data: str, source: str, target: str) -> list[str]:
+    """List the names that source and target can have in data on this machine: columns, or endings of files.
+
+    ``source`` and ``target`` are the names in the configuration, which may be those of other data.
+    """
     place = Path(data)
     for name in SPLITS["train"] if place.is_dir() else ():
         files = [path for path in visible_paths(place) if path.stem == name and path.suffix not in TABLES]
@@ -156,7 +165,7 @@ def pair_names(data: str) -> list[str]:
         if len(endings) > 1:
             return endings
     files = unsplit_files(data)
-    return list(files) if len(files) > 1 else local_columns(place)
+    return list(files) if len(files) > 1 else local_columns(place, known_columns(source, target))
 
 
 def guess_pair(names: list[str], source: str, target: str) -> tuple[str, str] | None:

@@ -6,9 +6,7 @@ Text is read without guesses: every column of a CSV is text, also "null", "007" 
 import csv
 import hashlib
 import io
-import itertools
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +15,28 @@ import pyarrow
 import pyarrow.ipc
 import pyarrow.parquet
 
+from tasks.common.console import warn_once
 from tasks.common.data import cache
 from tasks.common.data.folders import read_text
+from tasks.common.data.headers import KnownColumns, has_sentences, number_columns
 from tasks.common.errors import UsageError
 from tasks.common.files import save_atomically
 
 TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 DELIMITERS = (",", ";", "\t")  # of .csv: some spreadsheets write another than a comma
-SENTENCE = re.compile(r"\s.*[.!?…]$|[。！？]$|(\S+\s+){5}")  # which no name of a column is
+MAX_SHOWN = 60  # characters of a first line in a note
 MAX_FIELD_SIZE = 2**31 - 1
 
 
-def read_file(file: Path) -> datasets.Dataset:
-    """Read all rows of one table: .jsonl, .json, .csv, .tsv or .parquet.
+def read_file(file: Path, known: KnownColumns | None = None) -> datasets.Dataset:
+    """Read all rows of one table: .jsonl, .json, .csv, .tsv or .parquet. ``known``: see ``read_csv``.
 
     Raises:
         UsageError: it is no such table, or is broken or empty.
     """
     match file.suffix.lower():
         case ".csv" | ".tsv":
-            table = datasets.Dataset.from_dict(read_csv(file))
+            table = datasets.Dataset.from_dict(read_csv(file, known))
         case ".jsonl" | ".json":
             table = columns_to_table(read_json(file), file)
         case ".parquet":
@@ -67,10 +67,14 @@ def read_parquet(file: Path) -> datasets.Dataset:
     return datasets.Dataset.from_file(str(copy))
 
 
-def read_csv(file: Path) -> dict[str, list[str]]:
+def read_csv(file: Path, known: KnownColumns | None = None) -> dict[str, list[str]]:
     """Read the columns of a table, all as text; columns without a name are left out.
 
-    Where the first line reads like sentences it is no header: the columns are "column 1", "column 2" and so on.
+    Where the first line is no header the columns are "column 1", "column 2" and so on.
+
+    Args:
+        file: The table.
+        known: What is known of its columns; None: the first line is a header unless it reads like sentences.
 
     Raises:
         UsageError: a row has more fields than the header, or a quotation mark is not closed.
@@ -78,15 +82,11 @@ def read_csv(file: Path) -> dict[str, list[str]]:
     rows = csv_rows(file)
     try:
         first = next(rows, [])
-        header = [name.strip() for name in first]
-        given = rows
-        if has_sentences(header):
-            header, given = [f"column {number}" for number in range(1, len(first) + 1)], itertools.chain([first], rows)
-        columns: list[list[str]] = [[] for _ in header]
-        for row in given:
-            if any(row[len(header) :]):  # empty ones are written by some programs
+        columns: list[list[str]] = [[] for _ in first]
+        for row in rows:
+            if any(row[len(first) :]):  # empty ones are written by some programs
                 raise UsageError(
-                    f"{file}, line {rows.line_num}: {len(row)} fields where the header has {len(header)}; write text "
+                    f"{file}, line {rows.line_num}: {len(row)} fields where the header has {len(first)}; write text "
                     f"with {rows.dialect.delimiter!r} in quotation marks"
                 )
             if row:
@@ -94,10 +94,30 @@ def read_csv(file: Path) -> dict[str, list[str]]:
                     column.append(row[number] if number < len(row) else "")
     except csv.Error as error:
         raise UsageError(f"{file}, line {rows.line_num}: not valid CSV ({error})") from error
+    header = [name.strip() for name in first]
+    is_header = known.decide(header, columns) if known is not None else not has_sentences(header)
+    if known is not None and not is_header:
+        tell_header(file, header, is_header)
+    if is_header is False:
+        header, columns = (
+            number_columns(len(first)),
+            [[name, *column] for name, column in zip(first, columns, strict=True)],
+        )
     named = [name for name in header if name]
     if len(set(named)) < len(named):
         raise UsageError(f"{file} has two columns of the same name; its header is {', '.join(header)}")
     return {name: column for name, column in zip(header, columns, strict=True) if name}
+
+
+def tell_header(file: Path, first: list[str], is_header: bool | None) -> None:
+    """Tell how the first line of a table of pairs is read, where it is no header or may be none (None)."""
+    line = ", ".join(first)
+    shown = line if len(line) <= MAX_SHOWN else f"{line[: MAX_SHOWN - 1]}…"
+    if is_header is False:
+        decision = "a row; if it is the header, name its columns with --source and --target"
+    else:
+        decision = "the header; if it is a row, name the columns with --source 'column 1' --target 'column 2'"
+    warn_once(f"{file}: the first line ({shown}) is read as {decision}")
 
 
 def read_header(file: Path) -> list[str]:
@@ -117,12 +137,6 @@ def csv_rows(file: Path) -> Any:
     csv.field_size_limit(MAX_FIELD_SIZE)
     quoting = csv.QUOTE_NONE if is_tsv else csv.QUOTE_MINIMAL
     return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
-
-
-def has_sentences(fields: list[str]) -> bool:
-    """Tell whether the first line of a table is no header: a field is a sentence, or all end like "Go." and "Va !"."""
-    all_end = len(fields) > 1 and all(field.endswith(tuple(".!?…。！？")) for field in fields)
-    return all_end or any(SENTENCE.search(field) for field in fields)
 
 
 def read_json(file: Path) -> dict[str, list[Any]]:

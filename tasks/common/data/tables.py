@@ -17,6 +17,7 @@ from tasks.common.data import cache
 from tasks.common.data.division import divide_table
 from tasks.common.data.folders import visible_files, visible_paths
 from tasks.common.data.grouping import row_groups
+from tasks.common.data.headers import KnownColumns
 from tasks.common.data.splits import SPLITS, has_splits, split_named
 from tasks.common.data.table_files import TABLES, first_line, read_file
 from tasks.common.errors import UsageError
@@ -57,12 +58,12 @@ class SplitTables:
         tables = {split: several[0] for split, several in found.items() if several}
         return cls(tables, tables.keys() != {"train"})
 
-    def find(self, split: str) -> FoundTable | None:
-        """Return the rows for a split; None if there is no such split."""
+    def find(self, split: str, known: KnownColumns | None = None) -> FoundTable | None:
+        """Return the rows for a split; None if there is no such split. ``known``: see ``read_csv``."""
         table = self.tables.get(split if self.has_splits else "train")
         if table is None:
             return None
-        return FoundTable(read_file(table) if isinstance(table, Path) else table, not self.has_splits)
+        return FoundTable(read_file(table, known) if isinstance(table, Path) else table, not self.has_splits)
 
 
 def read_table(path: str, split: str) -> datasets.Dataset | None:
@@ -77,7 +78,7 @@ def read_table(path: str, split: str) -> datasets.Dataset | None:
     return divide_table(found.rows, row_groups(found.rows), split, path)
 
 
-def find_table(path: str, split: str) -> FoundTable | None:
+def find_table(path: str, split: str, known: KnownColumns | None = None) -> FoundTable | None:
     """Read the rows that data have for a split, unchanged and not yet divided.
 
     Args:
@@ -86,6 +87,7 @@ def find_table(path: str, split: str) -> FoundTable | None:
             configuration: ``Helsinki-NLP/opus-100:de-en``. A table that is named after a split is that split, and the
             tables beside it are the others.
         split: train, validation or test.
+        known: What is known of the columns of a CSV, see ``read_csv``.
 
     Returns:
         The rows; None if there is no such split.
@@ -101,7 +103,7 @@ def find_table(path: str, split: str) -> FoundTable | None:
         raise UsageError(f"--data {path}: there is no such file or folder")
     if folder.is_dir() and not any(visible_paths(folder)):
         raise UsageError(f"--data {path}: the folder is empty")
-    found = find_local_tables(folder).find(split)
+    found = find_local_tables(folder).find(split, known)
     is_repository = any((folder / inside).exists() for inside in ("README.md", "data"))
     if found is not None or (folder.is_dir() and (is_saved(folder) or not is_repository)) or folder.is_file():
         return found
@@ -133,18 +135,18 @@ def find_local_tables(place: Path) -> SplitTables:
     return SplitTables({"train": others[0]} if len(others) == 1 else tables, False)
 
 
-def local_columns(place: Path) -> list[str]:
-    """Return the names of the columns that data on this machine have for training."""
+def local_columns(place: Path, known: KnownColumns) -> list[str]:
+    """Return the names of the columns that data on this machine have for training. ``known``: see ``read_csv``."""
     table = find_local_tables(place).tables.get("train")
     if isinstance(table, Path):
-        return columns_of(table, cache.file_key(table))
+        return columns_of(table, cache.file_key(table), known)
     return [] if table is None else table.column_names
 
 
 @functools.cache
-def columns_of(file: Path, file_key: str) -> list[str]:
+def columns_of(file: Path, file_key: str, known: KnownColumns) -> list[str]:
     """Return the names of a table's columns, and read it once as long as its ``file_key`` is the same."""
-    return read_file(file).column_names
+    return read_file(file, known).column_names
 
 
 def named_tables(folder: Path) -> dict[str, Path]:

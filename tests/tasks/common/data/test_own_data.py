@@ -18,7 +18,7 @@ from tasks.common.data.inputs import list_files, parse_file_inputs
 from tasks.common.data.media_files import file_source
 from tasks.common.data.media_folders import read_listed_table, read_listing, read_texts
 from tasks.common.data.media_names import MediaNames
-from tasks.common.data.parallel_text import guess_pair, load_pairs, pair_names
+from tasks.common.data.parallel_text import guess_pair, known_columns, load_pairs, pair_names
 from tasks.common.data.splits import SPLITS, has_splits
 from tasks.common.data.table_files import read_file
 from tasks.common.data.tables import read_table
@@ -74,7 +74,7 @@ UNSPLIT = {  # files, and the value of --data in their folder
 def test_pairs_without_splits_are_divided_by_their_sources_and_this_is_told(form, tmp_path, capsys):
     files, name = UNSPLIT[form]
     data = str(fill(tmp_path, files) / name)
-    assert {*guess_pair(pair_names(data), "German", "English")} == {"German", "English"}
+    assert {*guess_pair(pair_names(data, "German", "English"), "German", "English")} == {"German", "English"}
     loaded = {split: load_pairs(data, split, "German", "English", False) for split in SPLITS}
     assert {split: len(rows) for split, rows in loaded.items()} == {"train": 160, "validation": 20, "test": 20}
     found = [(row["source"], row["target"]) for rows in loaded.values() for row in rows]
@@ -94,9 +94,53 @@ def test_a_table_whose_first_line_is_a_sentence_has_no_header(ending, tmp_path):
     file = fill(tmp_path, {f"a{ending}": "".join(f"{a}{comma}{b}\n" for a, b in rows)}) / f"a{ending}"
     columns = read_file(file)[:]
     assert columns == {"column 1": [a for a, _ in rows], "column 2": [b for _, b in rows]}
-    assert guess_pair(pair_names(str(file)), "de", "en") == ("column 1", "column 2")
+    assert guess_pair(pair_names(str(file), "de", "en"), "de", "en") == ("column 1", "column 2")
     file.write_text(f"How many sentences{comma}Answer: yes/no\n1{comma}2\n")
     assert read_file(file).column_names == ["How many sentences", "Answer: yes/no"]
+
+
+WORDS = [("Hund", "dog"), ("der Hund", "the dog"), ("Katze", "cat")]
+
+
+@pytest.mark.parametrize(
+    ("first", "others", "is_header"),
+    [
+        (("Hund", "dog"), WORDS, False),
+        (("1", "Hund", "dog"), [(str(number), *words) for number, words in enumerate(WORDS, 2)], False),
+        (("0", "1"), WORDS, None),  # as pandas writes columns without names
+        (("Hund", "cats"), WORDS, None),
+        (("Hund", "dog"), [("Hund", "dog"), ("Katze", "cat")], None),  # as in files that were joined
+        (("Hund", "dog"), [], None),
+        (("German", "English"), WORDS, None),
+        (("", "Hund", "dog"), [("7", *words) for words in WORDS], True),  # of an index
+        (("Source", "Target"), [("the Source", "a Target")], True),
+        (("es", "fr"), [("es un perro", "fr")], True),
+        (("mine", "other"), WORDS, True),
+        (("Das ist ein Hund.", "That is a dog"), WORDS, False),
+    ],
+)
+def test_a_first_line_whose_words_all_occur_again_in_their_columns_is_a_row(first, others, is_header):
+    columns = list(zip(*others, strict=True)) or [()] * len(first)
+    assert known_columns("mine", "en").decide(first, columns) is is_header
+    assert known_columns(first[-1], "en").decide(first, columns) is True  # where it is named
+    assert known_columns("column 1", "column 2").decide(first, columns) is False
+
+
+def test_how_the_first_line_of_a_table_is_read_is_told_with_the_flags_that_choose_otherwise(tmp_path, capsys):
+    lines = [f"Hund {number},dog {number}\n" for number in range(40)]
+    data = str(fill(tmp_path, {"pairs.csv": "Hund,dog\n" + "".join(lines)}) / "pairs.csv")
+    told = f"{data}: the first line (Hund, dog) is read as a row; if it is the header, name its columns with --source"
+    for flags, loaded in (([], 41), (["--source", "Hund", "--target", "dog"], 40)):
+        config = choose_preset("translation", ["small", "--data", data, *flags]).config
+        names = (config.source, config.target) if not flags else ("Hund", "dog")
+        assert sum(len(load_pairs(data, split, *names, False)) for split in SPLITS) == loaded
+        err = capsys.readouterr().err
+        assert err.count(told) == (not flags) and ("column 1 -> column 2" in err) == (not flags)
+    fill(tmp_path, {"pairs.csv": "Hund,Maus\n" + "".join(lines)})
+    choose_preset("translation", ["small", "--data", data])
+    err = capsys.readouterr().err
+    assert "the first line (Hund, Maus) is read as the header; if it is a row, name the columns with" in err
+    assert sum(len(load_pairs(data, split, "column 1", "column 2", False)) for split in SPLITS) == 41
 
 
 def test_a_division_depends_on_the_groups_alone_and_leaves_no_split_empty():
