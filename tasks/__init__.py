@@ -3,6 +3,19 @@
 import importlib
 from types import ModuleType
 
+TASKS = {
+    "translation": "translate a sentence",
+    "speech_recognition": "transcribe speech",
+    "image_captioning": "describe an image",
+    "video_to_text": "describe a video, or read lips",
+    "audio_visual_speech": "transcribe speech that is seen and heard",
+    "joint": "several of these tasks with one model",
+    "summarization": "summarize a text",
+    "dialogue": "reply to the last turns of a conversation",
+    "poetry": "continue a poem",
+    "code_completion": "complete a line of Python",
+}
+
 
 def package(name: str) -> ModuleType:
     """Import the package of a task, with ``Task``, ``Config`` and ``PRESETS`` (functions that return a Config)."""

@@ -8,6 +8,7 @@
     python run.py TASK compare [PRESET] --vary attention=dot,general,additive [--seeds 1,2,3]
     python run.py TASK tune [PRESET] --space train.lr=1e-4..1e-2 [--space decoder.hidden_dim=128,256] [--trials 20]
     python run.py dialogue chat RUN                 a conversation on the terminal
+    python run.py joint extract RUN --task NAME --run DIR    a task of a joint run as a run of its own
 
 --help after any of them lists its flags. With --device cpu (cuda, cuda:1, mps) any of them uses that device.
 """
@@ -20,20 +21,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import NoReturn
 
+from tasks import TASKS
 from tasks.common.program import program
 
-TASKS = {
-    "translation": "translate a sentence",
-    "speech_recognition": "transcribe speech",
-    "image_captioning": "describe an image",
-    "video_to_text": "describe a video, or read lips",
-    "audio_visual_speech": "transcribe speech that is seen and heard",
-    "joint": "several of these tasks with one model",
-    "summarization": "summarize a text",
-    "dialogue": "reply to the last turns of a conversation",
-    "poetry": "continue a poem",
-    "code_completion": "complete a line of Python",
-}
 COMMANDS = {  # the module of each; imported when called, since torch takes its time
     "train": "tasks.common.cli.train",
     "evaluate": "tasks.common.cli.evaluate",

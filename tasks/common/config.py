@@ -6,7 +6,7 @@ import typing
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
 from attention.config import AttentionConfig
 from attention.validation import at_least, check_settings
@@ -41,7 +41,7 @@ class ModelConfig:
         """Return the class that JSON values are of: that of a configuration with parts depends on their names."""
         return cls
 
-    def with_data(self, part: str | None, **changes: Any) -> Self:
+    def with_data(self, part: str | None, **changes: Any) -> "ModelConfig":
         """Return the configuration with other data: ``data`` and ``skip_invalid``, where they are not empty.
 
         Args:

@@ -4,21 +4,22 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import datasets
 
-from tasks.common.config import ModelConfig
+from tasks.common.config import Config, ModelConfig
 from tasks.common.errors import UsageError
 from tasks.common.metrics.base import SelectionMetric
 from tasks.common.model import Model
 from tasks.common.task import Task
 from tasks.common.text.tokenizer import Tokenizer
 
+C = TypeVar("C", bound=ModelConfig)
 ALONE = ""  # the name of a task that is alone
 
 
-class TaskGroup(ABC):
+class TaskGroup(ABC, Generic[C]):
     """Tasks whose sentences one decoder generates, with one vocabulary of target tokens.
 
     What a run folder holds of a part, its evaluations, its plots and its domain, is in a folder of the part's name. A
@@ -29,8 +30,8 @@ class TaskGroup(ABC):
         parts: The tasks by their names.
     """
 
-    config: ModelConfig
-    parts: Mapping[str, Task]
+    config: C
+    parts: dict[str, Task]
 
     @property
     @abstractmethod
@@ -75,7 +76,7 @@ class TaskGroup(ABC):
         return loaded
 
 
-class SingleTask(TaskGroup):
+class SingleTask(TaskGroup[Config]):
     """A task that has a model of its own."""
 
     def __init__(self, task: Task):

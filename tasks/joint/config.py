@@ -9,7 +9,7 @@ import functools
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import tasks
 from attention.validation import at_least, check_settings
@@ -30,6 +30,9 @@ class JointConfig(ModelConfig):
     (Arivazhagan et al. 2019): 1 for the sizes, higher values for more equal shares."""
     weights: tuple[float, ...] = ()
     """Shares of the tasks in training, in the order of the preset, instead of a temperature."""
+    leave_out_references: bool = False
+    """Leave out of training the sentences of a task that are references of another one in validation or test, since
+    they would have been learned by the decoder of both."""
 
     def __post_init__(self):
         allowed = at_least(1, self, "projection_dim", "temperature")
@@ -43,7 +46,7 @@ class JointConfig(ModelConfig):
         own = {field.name for field in dataclasses.fields(JointConfig)}
         return class_of_parts(tuple(name for name in values if name not in own))
 
-    def with_data(self, part: str | None, **changes: Any) -> Self:
+    def with_data(self, part: str | None, **changes: Any) -> "JointConfig":
         changed = {name: value for name, value in changes.items() if value}
         if not changed:
             return self

@@ -37,9 +37,7 @@ def compose(name: str) -> JointConfig:
 
 def preset_of(task: str, preset: str) -> Config:
     """Build a preset of a task. Raises UsageError if there is no such task or preset."""
-    from tasks.run import TASKS
-
-    known = [name for name in TASKS if name != "joint"]
+    known = [name for name in tasks.TASKS if name != "joint"]
     if task not in known:
         raise unknown_name("task", task, known)
     presets = tasks.package(task).PRESETS
@@ -76,4 +74,40 @@ def demo() -> JointConfig:
     )
 
 
-PRESETS = {preset.__name__: preset for preset in (tiny, demo)}
+def captions() -> JointConfig:
+    """English sentences from text, images and video: Multi30k German to English, Flickr8k and MSR-VTT. Not yet run.
+
+    python run.py joint train captions --translation.data FOLDER --image-captioning.data FOLDER
+    --video-to-text.data FOLDER
+    """
+    return join(
+        {
+            "translation": replace(preset_of("translation", "multi30k"), source="de", target="en"),
+            "image_captioning": preset_of("image_captioning", "flickr8k"),
+            "video_to_text": preset_of("video_to_text", "msrvtt"),
+        },
+        vocabulary=VocabularyConfig(kind="word", size=10_000, min_frequency=4, shared=False, lowercase=True),
+        projection_dim=512,
+        attention=AttentionConfig(score="general", num_heads=4),
+        decoder=RecurrentDecoderConfig(hidden_dim=512, embedding_dim=300, dropout=0.3),
+        train=TrainConfig(
+            epochs=12, lr=1e-3, schedule="cosine", warmup_steps=300, average_checkpoints=4, label_smoothing=0.0
+        ),
+        search=SearchConfig(max_length=40),
+        leave_out_references=True,
+    )
+
+
+def english_speech() -> JointConfig:
+    """GRID, one speaker's commands, from their sound and from the lips (Cooke et al. 2006). Not yet run.
+
+    python run.py joint train english_speech --speech-recognition.data FOLDER --video-to-text.data FOLDER
+    """
+    lips = preset_of("video_to_text", "grid")
+    return join(
+        {"speech_recognition": preset_of("speech_recognition", "grid"), "video_to_text": lips},
+        **{name: getattr(lips, name) for name in SHARED} | {"projection_dim": 512},
+    )
+
+
+PRESETS = {preset.__name__: preset for preset in (tiny, demo, captions, english_speech)}

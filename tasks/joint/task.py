@@ -1,5 +1,6 @@
 """Several tasks with one model: an encoder for each, and one decoder that generates the sentences of all."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import datasets
 
 import tasks
+from tasks.common.console import console
 from tasks.common.errors import UsageError
 from tasks.common.metrics.base import SelectionMetric
 from tasks.common.model import JointModel, Model, build_decoder_for
@@ -15,27 +17,25 @@ from tasks.common.task import Task, as_list
 from tasks.common.task_group import TaskGroup, naming_part
 from tasks.common.text.tokenizer import Tokenizer
 from tasks.joint.config import JointConfig
+from tasks.joint.overlap import sentences_of, without_sentences
 from tasks.joint.trained_encoders import TrainedEncoder, find_trained_encoders
 
 MIN_SHARED_WORDS = 0.1  # share of a task's words that another one must have as well, to be of one language
 
 
-class JointTask(TaskGroup):
+class JointTask(TaskGroup[JointConfig]):
     """Tasks that are trained together, each step on one of them.
 
     Attributes:
         trained_encoders: Encoders of single runs to begin with, by the names of the tasks.
     """
 
-    config: JointConfig
-    selection_metric = SelectionMetric("mean score", higher_is_better=True)
-
     def __init__(self, config: JointConfig):
         """Raises UsageError for a configuration without tasks."""
         if not config.parts:
             raise UsageError("a joint model needs one task or more; choose a preset")
         self.config = config
-        self.parts: dict[str, Task] = {name: tasks.package(name).Task(part) for name, part in config.parts.items()}
+        self.parts = {name: tasks.package(name).Task(part) for name, part in config.parts.items()}
         self.trained_encoders: dict[str, TrainedEncoder] = {}
 
     def start_from(self, runs: Sequence[Path]) -> None:
@@ -46,15 +46,32 @@ class JointTask(TaskGroup):
     def tokenizer(self) -> Tokenizer:
         return next(iter(self.parts.values())).tokenizer
 
-    @tokenizer.setter
-    def tokenizer(self, tokenizer: Tokenizer) -> None:
+    @property
+    def selection_metric(self) -> SelectionMetric:
+        return SelectionMetric("mean score", higher_is_better=True)
+
+    def share(self, tokenizer: Tokenizer) -> None:
+        """Give all parts the tokenizer of the target sentences."""
         for part in self.parts.values():
             part.tokenizer = tokenizer
+
+    def load(self, split: str) -> dict[str, datasets.Dataset]:
+        loaded = super().load(split)
+        if split != "train" or not self.config.leave_out_references:
+            return loaded
+        references = {name: references_of(part) for name, part in self.parts.items()}
+        for name, own in loaded.items():
+            others = set().union(*(known for other, known in references.items() if other != name))
+            loaded[name], num_left_out = without_sentences(own, others)
+            console.print(
+                f"{name}: {num_left_out:,} training sentences left out, which are references of the other tasks"
+            )
+        return loaded
 
     def fit(self, examples: Mapping[str, datasets.Dataset]) -> None:
         check_language({name: own["target"] for name, own in examples.items()})
         texts = [text for name, part in self.parts.items() for text in part.vocabulary_texts(examples[name])]
-        self.tokenizer = Tokenizer.train(texts, self.config.vocabulary)
+        self.share(Tokenizer.train(texts, self.config.vocabulary))
         for name, part in self.parts.items():
             if name in self.trained_encoders:
                 part.load_source_state_dict(self.trained_encoders[name].source_state)
@@ -67,7 +84,7 @@ class JointTask(TaskGroup):
         return {"target": self.tokenizer.state_dict(), "sources": sources}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.tokenizer = Tokenizer.from_state_dict(state["target"])
+        self.share(Tokenizer.from_state_dict(state["target"]))
         for name, part in self.parts.items():
             part.load_source_state_dict(state["sources"][name])
 
@@ -92,6 +109,14 @@ class JointTask(TaskGroup):
         drawn = [count ** (1 / config.temperature) for count in num_batches.values()]
         weights = dict(zip(num_batches, config.weights or drawn, strict=True))
         return {name: weight / sum(weights.values()) for name, weight in weights.items()}
+
+
+def references_of(task: Task) -> set[str]:
+    """Return the sentences that are references of a task in validation or test."""
+    found = sentences_of(task.load("validation")["references"])
+    with contextlib.suppress(UsageError):  # not all data have a test split
+        found |= sentences_of(task.load("test")["references"])
+    return found
 
 
 def check_language(targets: Mapping[str, Sequence[list[str] | str]]) -> None:

@@ -76,7 +76,6 @@ def evaluate(task: str, arguments: list[str]) -> None:
             f"{folder / 'evaluation'}: all examples in {name}.examples.csv, scores in {name}.json, the plot by length "
             f"in {name}.png"
         )
-        first = predictor.task.metrics[0]
-        points.append(first.selection_metric.to_points(report["metrics"][first.name]))
+        points.append(report["points"])
     if len(points) > 1:
         print(f"mean score of the tasks {statistics.fmean(points):.2f} (0 to 100, of each its first metric)")

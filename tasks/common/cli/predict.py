@@ -89,6 +89,7 @@ def predict(task: str, arguments: list[str]) -> None:
     predictors = load_predictors(task, run, options.rerank, options.rerank_weight, options.ensemble, only=options.task)
     if options.plot_dir and not next(iter(predictors.values())).models[0].decoder.has_alignment:
         raise UsageError("--plot-dir: the decoder of this run has no alignment to plot; leave the flag out")
+    domains = {name: Domain.load(part_folder(run, name)) for name in predictors}
     torch.manual_seed(options.seed)
     parts = {name: predictor.task for name, predictor in predictors.items()}
     groups = [(name, parts[name].parse_inputs(own)) for name, own in divide_by_part(options.inputs, parts)]
@@ -97,7 +98,7 @@ def predict(task: str, arguments: list[str]) -> None:
         raise UsageError(f"--format {options.format} makes the subtitles of one recording: name one, or leave it out")
     first_number = 1
     for name, own in groups:
-        predict_inputs(predictors[name], own, first_number, Domain.load(part_folder(run, name)), options)
+        predict_inputs(predictors[name], own, first_number, domains[name], options)
         first_number += len(own)
     if any(each.problem for each in inputs):
         sys.exit(2 if all(each.problem for each in inputs) else 1)

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
@@ -21,7 +21,7 @@ from tasks.common.data.folders import is_utf8
 from tasks.common.data.parallel_text import guess_pair, pair_names
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.files import lock_run, save_json
-from tasks.common.inference.loading import load_config
+from tasks.common.inference.loading import load_config, task_of
 from tasks.common.program import program
 from tasks.common.training.trainer import Trainer
 
@@ -44,7 +44,8 @@ class TrainOptions(Generic[C]):
     resume: bool = False
     """Resume the run in that folder; its configuration is kept except for the flags given."""
     init_from: str | None = None
-    """Start a new run with the configuration, vocabulary and weights of this one: for a second phase."""
+    """Start a new run with the configuration, vocabulary and weights of this one: for a second phase. A joint model can
+    also start with the encoders of runs of its tasks: RUN,RUN."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,13 @@ def choose_preset(task: str, arguments: list[str]) -> Preset:
     data = flag_value(flags, "data")
     usual = ("demo",) if data is None else ("small", "demo")
     name = arguments[0] if is_named else next((name for name in usual if name in presets), next(iter(presets)))
-    compose = getattr(tasks.package(task), "compose", None)  # makes presets of names that are none
-    if name not in presets and (compose is None or ":" not in name):
+    if name in presets:
+        build = presets[name]
+    elif ":" in name and hasattr(tasks.package(task), "compose"):
+        build = functools.partial(tasks.package(task).compose, name)
+    else:
         raise unknown_name("preset", name, presets)
-    preset = Preset(name, flags, presets[name] if name in presets else functools.partial(compose, name))
+    preset = Preset(name, flags, build)
     continues = "--resume" in flags or flag_value(flags, "init-from") is not None
     if data is not None and not continues and {"-h", "--help"}.isdisjoint(flags):
         columns, direction = choose_columns(preset.config, data, flags)
@@ -139,8 +143,19 @@ def train(task: str, arguments: list[str]) -> None:
     fitted = preset if continues else preset.fit(task, options.config)
     if fitted is not preset:
         options, folder = parse_train(task, fitted)
-    init_from = Path(options.init_from) if options.init_from else None
-    start_training(task, options.config, folder, resume=options.resume, init_from=init_from)
+    run = whole_run(task, options.init_from)
+    encoders_from = [Path(each) for each in options.init_from.split(",")] if options.init_from and not run else []
+    start_training(task, options.config, folder, resume=options.resume, init_from=run, encoders_from=encoders_from)
+
+
+def whole_run(task: str, init_from: str | None) -> Path | None:
+    """Return the run of the same task that --init-from names; None if it names none, or runs for their encoders."""
+    if init_from is None:
+        return None
+    takes_encoders = hasattr(tasks.package(task).Task, "start_from")
+    if takes_encoders and ("," in init_from or task_of(Path(init_from)) != task):
+        return None
+    return Path(init_from)
 
 
 def parse_train(task: str, preset: Preset) -> tuple[TrainOptions, Path]:
@@ -165,15 +180,16 @@ def parse_train(task: str, preset: Preset) -> tuple[TrainOptions, Path]:
         raise UsageError(f"--resume: there is no run in {folder}; name its folder with --run")
     if resume:
         config = load_config(task, folder)
-    elif init_from and not wants_help:
-        config = load_config(task, Path(init_from))
+    whole = None if wants_help else whole_run(task, init_from)
+    if whole:
+        config = load_config(task, whole)
     options_class = TrainOptions[type(config)]
     options = parse(options_class, flags, f"{program()} {task} train {preset.name}", TrainOptions(config))
     if not resume:
         check_unused(folder)
     if resume:
         check_resumable(config, options.config, flags)
-    elif init_from:
+    elif whole:
         check_initialized(config, options.config, flags)
     return options, folder
 
@@ -221,13 +237,31 @@ def differs(saved: ModelConfig, wanted: ModelConfig, name: str) -> bool:
 
 
 def start_training(
-    task: str, config: ModelConfig, folder: Path, *, resume: bool, init_from: Path | None = None
+    task: str,
+    config: ModelConfig,
+    folder: Path,
+    *,
+    resume: bool,
+    init_from: Path | None = None,
+    encoders_from: Sequence[Path] = (),
 ) -> None:
-    """Train a run. Its configuration is saved once the data have been found valid."""
+    """Train a run. Its configuration is saved once the data have been found valid.
+
+    Args:
+        task: The name of the task.
+        config: The configuration.
+        folder: The run folder.
+        resume: Continue the run that is in the folder.
+        init_from: A run whose vocabulary and weights are used: see ``Trainer``.
+        encoders_from: Runs of single tasks with whose encoders a joint model begins.
+    """
     with lock_run(folder) if IS_MAIN_PROCESS else contextlib.nullcontext():  # which holds the folder for all
         if IS_MAIN_PROCESS and not resume:
             check_unused(folder)  # again: another process may just have finished there
-        trainer = Trainer(tasks.package(task).Task(config), folder, resume=resume, init_from=init_from)
+        trained = tasks.package(task).Task(config)
+        if encoders_from:
+            trained.start_from(encoders_from)
+        trainer = Trainer(trained, folder, resume=resume, init_from=init_from)
         if trainer.is_main:
             save_json(folder / "config.json", {"task": task, "config": dataclasses.asdict(config)})
         trainer.run()

@@ -98,6 +98,7 @@ def evaluate(
         "models": len(predictor.models),
         "examples": len(examples),
         "metrics": {metric.name: metric.aggregate(own.sum(axis=0)) for metric, own in scored},
+        "points": metrics[0].selection_metric.to_points(metrics[0].aggregate(stats[0].sum(axis=0))),
         "units": {metric.name: metric.unit for metric in metrics},
         "intervals": intervals,
         "signature": {metric.name: metric.signature(references) for metric in metrics},

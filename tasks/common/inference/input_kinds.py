@@ -48,9 +48,7 @@ def choose_part(argument: str, parts: Mapping[str, Task]) -> str:
     if able:
         raise UsageError(f"{argument} ({kind}) can be read by {' and by '.join(able)}: choose one of them with --task")
     known = dict.fromkeys(each for part in parts.values() for each in part.input_kinds)
-    raise UsageError(
-        f"{argument} is of the kind {kind}, which no task of this run reads; allowed are {', '.join(known)}"
-    )
+    raise UsageError(f"{argument} is {kind}, which no task of this run reads; allowed are {', '.join(known)}")
 
 
 def divide_by_part(arguments: Sequence[str], parts: Mapping[str, Task]) -> Iterator[tuple[str, list[str]]]:

@@ -1,0 +1,290 @@
+"""Joint models: one decoder for several tasks, whose batches, scores, files and inputs stay apart."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import datasets
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from encoders.base import Encoder, SourceBatch
+from tasks import run
+from tasks.common.data.batching import BatchConfig, BatchSampler
+from tasks.common.data.mixing import BatchMixer
+from tasks.common.errors import UsageError
+from tasks.common.inference.input_kinds import choose_part, kinds_of_input
+from tasks.common.inference.loading import load_config
+from tasks.joint import PRESETS
+from tasks.joint.config import JointConfig, join
+from tasks.joint.overlap import sentences_of, without_sentences
+from tasks.joint.presets import compose
+from tasks.joint.task import JointTask, check_language
+from tasks.toy_world.scenes import text_pairs
+
+SMALL = ["--image-captioning.num-scenes", "48", "--train.epochs", "1"]
+NAME = "translation:tiny+image_captioning:tiny"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Parallel files with the beginning of the toy world."""
+    folder = tmp_path_factory.mktemp("data")
+    for split, count in (("train", 200), ("validation", 30), ("test", 12)):
+        pairs = text_pairs(split, count=count)
+        for column, language in (("source", "de"), ("target", "en")):
+            (folder / f"{split}.{language}").write_text("\n".join(pairs[column]) + "\n", encoding="utf-8")
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def joint_run(data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "joint"
+    run.main(["joint", "train", NAME, "--translation.data", data, "--run", str(folder), *SMALL])
+    return folder
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit:
+        run.main(["joint", *arguments])
+    assert exit.value.code == 2
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith("error: ")]
+    return line
+
+
+# ── Batches ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def mixer(shares: dict[str, float], step_size: int = 1, seed: int = 1) -> BatchMixer:
+    sizes = BatchConfig(max_sources=4)
+    samplers = {name: BatchSampler([(3, 3)] * count, sizes, seed) for name, count in (("large", 80), ("little", 8))}
+    return BatchMixer(samplers, shares, seed=seed, step_size=step_size)
+
+
+def test_datasets_have_their_shares_of_an_epoch_whatever_their_sizes_in_whole_steps():
+    batches = mixer({"large": 0.75, "little": 0.25}, step_size=2).epoch(0)
+    names = [name for name, _ in batches]
+    assert (len(batches), names.count("little")) == (22, 6)  # a quarter of 20 + 2 batches, in steps of two
+    assert all(names[step] == names[step + 1] for step in range(0, len(names), 2))
+    assert names != sorted(names)
+
+
+def test_a_dataset_with_a_smaller_share_goes_through_all_its_batches_in_several_epochs():
+    mixed = mixer({"large": 0.5, "little": 0.5})
+    rows = [[row for name, own in mixed.epoch(number) if name == "large" for row in own] for number in range(2)]
+    assert [len(own) for own in rows] == [44, 44]  # of 80, so eight are repeated
+    assert {*rows[0], *rows[1]} == set(range(80))
+
+
+def test_the_order_of_mixed_batches_depends_on_the_seed_and_the_epoch_alone():
+    shares = {"large": 0.75, "little": 0.25}
+    assert mixer(shares).epoch(3) == mixer(shares).epoch(3) != mixer(shares).epoch(4)
+    assert mixer(shares, seed=2).epoch(3) != mixer(shares).epoch(3)
+
+
+def test_the_temperature_makes_shares_more_equal_and_weights_replace_it():
+    config = compose(NAME)
+
+    def shares(**changes: object) -> list[float]:
+        task = JointTask(dataclasses.replace(config, **changes))
+        return [*task.shares({"translation": 64, "image_captioning": 16}).values()]
+
+    assert shares(temperature=1.0) == [0.8, 0.2]
+    assert shares(temperature=2.0) == pytest.approx([2 / 3, 1 / 3])
+    assert shares(weights=(1.0, 3.0)) == [0.25, 0.75]
+
+
+# ── A run ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_joint_run_has_one_decoder_and_logs_each_task(joint_run: Path):
+    config = load_config("joint", joint_run)
+    assert isinstance(config, JointConfig) and list(config.parts) == ["translation", "image_captioning"]
+    weights = load_file(joint_run / "best.safetensors")
+    encoders = {name.split(".")[1] for name in weights if name.startswith("encoders.")}
+    assert encoders == set(config.parts) and any(name.startswith("decoder.") for name in weights)
+    (line,) = map(json.loads, (joint_run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    assert set(line["losses"]) == set(config.parts)
+    scores = line["validation"]
+    points = [scores["translation bleu"], scores["image_captioning exact_match"]]
+    assert scores["mean score"] == pytest.approx(sum(points) / 2)
+    assert scores["nll"] == pytest.approx((scores["translation nll"] + scores["image_captioning nll"]) / 2)
+    assert all((joint_run / name / "domain.json").is_file() for name in config.parts)
+
+
+def test_each_task_is_evaluated_or_the_one_that_is_named(joint_run: Path, data: str, capsys):
+    run.main(["joint", "evaluate", str(joint_run), "--beam", "1"])
+    output = capsys.readouterr().out
+    assert "translation:" in output and "image_captioning:" in output
+    reports = [
+        json.loads((joint_run / name / "evaluation" / "test-beam1.json").read_text(encoding="utf-8"))
+        for name in ("translation", "image_captioning")
+    ]
+    mean = sum(report["points"] for report in reports) / 2
+    assert f"mean score of the tasks {mean:.2f}" in output
+    run.main(["joint", "evaluate", str(joint_run), "--beam", "1", "--task", "translation", "--data", data])
+    output = capsys.readouterr().out
+    assert "translation:" in output and "image_captioning:" not in output and "mean score" not in output
+    assert "--data is that of one task" in refused(capsys, "evaluate", str(joint_run), "--data", data)
+    assert "translation" in refused(capsys, "evaluate", str(joint_run), "--task", "translatoin")
+    assert "--rerank needs" in refused(capsys, "evaluate", str(joint_run), "--rerank", str(joint_run))
+
+
+def test_inputs_of_several_kinds_keep_their_order(joint_run: Path, tmp_path: Path, capsys):
+    image = tmp_path / "scene.png"
+    Image.new("RGB", (64, 64), "red").save(image)
+    texts = ["eine rote Sieben über einer blauen Zwei", "hier ist eine Vier"]
+    run.main(["joint", "predict", str(joint_run), texts[0], str(image), texts[1], "--scores"])
+    mixed = capsys.readouterr().out.splitlines()
+    assert [line.split("\t")[0] for line in mixed] == ["1", "2", "3"]
+    run.main(["joint", "predict", str(joint_run), *texts, "--scores"])
+    alone = capsys.readouterr().out.splitlines()
+    assert [mixed[0], mixed[2]] == [alone[0], alone[1].replace("2", "3", 1)]
+    sound = str(tmp_path / "x.wav")
+    assert "x.wav is audio, which no task of this run reads" in refused(capsys, "predict", str(joint_run), sound)
+
+
+def test_a_task_becomes_a_run_of_its_own_with_the_same_outputs(joint_run: Path, tmp_path: Path, capsys):
+    own = tmp_path / "own"
+    run.main(["joint", "extract", str(joint_run), "--task", "translation", "--run", str(own)])
+    capsys.readouterr()
+    sentence = "eine rote Sieben über einer blauen Zwei"
+    run.main(["joint", "predict", str(joint_run), sentence, "--scores"])
+    expected = capsys.readouterr().out
+    run.main(["translation", "predict", str(own), sentence, "--scores"])
+    assert capsys.readouterr().out == expected
+    assert (own / "domain.json").is_file()
+    assert "exists already" in refused(capsys, "extract", str(joint_run), "--task", "translation", "--run", str(own))
+
+
+def test_a_joint_model_begins_with_the_encoders_of_single_runs(joint_run: Path, data: str, tmp_path: Path, capsys):
+    own, second = tmp_path / "own", tmp_path / "second"
+    run.main(["joint", "extract", str(joint_run), "--task", "translation", "--run", str(own)])
+    common = ["joint", "train", NAME, "--translation.data", data, *SMALL, "--run", str(second)]
+    run.main([*common, "--init-from", str(own), "--train.lr", "1e-12"])
+    before, after = load_file(joint_run / "best.safetensors"), load_file(second / "best.safetensors")
+    kept = [name for name in before if name.startswith("encoders.translation.")]
+    assert kept and all(torch.allclose(before[name], after[name], atol=1e-6) for name in kept)
+    assert not torch.allclose(before["decoder.embedding.weight"], after["decoder.embedding.weight"], atol=1e-3)
+    other = ["train", NAME, "--run", str(tmp_path / "third"), "--translation.encoder.embedding-dim", "16"]
+    assert "another encoder than translation here" in refused(capsys, *other, "--init-from", str(own))
+    twice = ["train", NAME, "--run", str(tmp_path / "third"), "--init-from", f"{own},{own}"]
+    assert "are both runs of translation" in refused(capsys, *twice)
+
+
+def test_a_stopped_joint_run_goes_on_as_if_it_had_not_been(joint_run: Path, data: str, tmp_path: Path, monkeypatch):
+    from tasks.common.training.trainer import Trainer
+
+    stopped, steps = tmp_path / "stopped", []
+    update = Trainer.update_parameters
+
+    def interrupt(trainer: Trainer) -> None:
+        steps.append(trainer.progress.step)
+        if len(steps) == 3:
+            trainer.save()
+            raise KeyboardInterrupt
+        update(trainer)
+
+    monkeypatch.setattr(Trainer, "update_parameters", interrupt)
+    with pytest.raises(SystemExit):
+        run.main(["joint", "train", NAME, "--translation.data", data, "--run", str(stopped), *SMALL])
+    monkeypatch.undo()
+    shutil.copy(joint_run / "config.json", stopped / "config.json")
+    run.main(["joint", "train", "--run", str(stopped), "--resume"])
+    before, after = load_file(joint_run / "best.safetensors"), load_file(stopped / "best.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_variants_of_a_joint_model_are_compared_by_task(data: str, tmp_path: Path, capsys):
+    folder = tmp_path / "compared"
+    flags = ["--translation.data", data, "--run", str(folder), *SMALL]
+    run.main(["joint", "compare", NAME, "--vary", "temperature=1.0,5.0", *flags])
+    output = capsys.readouterr().out
+    assert output.count("temperature=5.0") == 2 and "translation:" in output
+    assert (folder / "image_captioning" / "compare.md").is_file()
+
+
+# ── Mistakes ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_mistakes_are_one_line(joint_run: Path, data: str, tmp_path: Path, capsys):
+    common = ["--run", str(tmp_path / "new")]
+    assert "names translation twice" in refused(capsys, "train", "translation:tiny+translation:demo", *common)
+    assert "expected TASK:PRESET" in refused(capsys, "train", "translation:tiny+x", *common)
+    assert "translation" in refused(capsys, "train", "translatoin:tiny", *common)
+    assert "preset of translation" in refused(capsys, "train", "translation:tini", *common)
+    assert "--weights is (1.0,)" in refused(capsys, "train", NAME, "--weights", "1", *common)
+    assert "--weights is (1.0, nan)" in refused(capsys, "train", NAME, "--weights", "1", "nan", *common)
+    nowhere = refused(capsys, "train", NAME, "--translation.data", str(tmp_path / "nowhere"), *common)
+    assert nowhere.startswith("error: translation: ")
+    broken = tmp_path / "broken"
+    shutil.copytree(joint_run, broken)
+    state = json.loads((broken / "vocabulary.json").read_text(encoding="utf-8"))
+    del state["sources"]["translation"]
+    (broken / "vocabulary.json").write_text(json.dumps(state), encoding="utf-8")
+    assert "vocabulary.json is not this task's" in refused(capsys, "predict", str(broken), "x")
+
+
+def test_a_text_of_no_language_of_the_others_is_refused():
+    check_language({"a": ["a red dog"], "b": [["a cat", "the dog"]]})
+    with pytest.raises(UsageError, match=r"a: 0% of the words.*one language"):
+        check_language({"a": ["a red dog"], "b": ["ein roter Hund"]})
+
+
+def test_training_sentences_that_are_references_of_others_are_left_out():
+    references = sentences_of([["A red dog."], ["the cat", "one more"]])
+    examples = datasets.Dataset.from_dict({"source": [1, 2, 3], "target": [["a red dog", "x"], ["One more!"], ["y"]]})
+    kept, count = without_sentences(examples, references)
+    assert (kept["source"][:], kept["target"][:], count) == ([1, 3], [["x"], ["y"]], 2)
+    texts = datasets.Dataset.from_dict({"source": [1, 2], "target": ["The cat", "y"]})
+    assert without_sentences(texts, references)[0]["target"][:] == ["y"]
+    with pytest.raises(UsageError, match="leaves no training example"):
+        without_sentences(texts.select([0]), references)
+
+
+def test_the_kind_of_an_input_is_that_of_its_name(tmp_path: Path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.jpg")
+    expected = {
+        "ein roter Kreis": ["text"],
+        "x.PNG": ["image"],
+        "x.wav": ["audio"],
+        "https://a.b/x.mp4?y=1": ["video"],
+        "x.gif": ["image", "video"],
+        str(tmp_path): ["image"],
+        "-": ["text"],
+        "x" * 5000: ["text"],
+    }
+    assert {argument: kinds_of_input(argument) for argument in expected} == expected
+
+
+def test_an_input_that_several_tasks_read_needs_the_task():
+    parts = JointTask(PRESETS["tiny"]()).parts
+    assert choose_part("x.wav", parts) == "speech_recognition"
+    with pytest.raises(UsageError, match=r"can be read by speech_recognition and by video_to_text: .*--task"):
+        choose_part("x.mp4", parts)
+    assert choose_part("x.mp4", {"translation": parts["translation"]}) == "translation"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_parts_of_a_preset_share_the_settings_of_the_decoder(name: str):
+    config = PRESETS[name]()
+    for part in config.parts.values():
+        assert (part.decoder, part.train, part.projection_dim) == (config.decoder, config.train, config.projection_dim)
+    with pytest.raises(ValueError, match="projection_dim is 0"):
+        join({}, projection_dim=0)
+
+
+def test_a_projected_memory_keeps_all_but_its_features():
+    task = JointTask(compose(NAME)).parts["translation"]
+    examples = task.load("validation").select(range(4))
+    task.fit(examples)
+    encoder: Encoder = task.build_projected_encoder().eval()
+    source: SourceBatch = task.collate_sources(examples["source"], training=False)
+    memory = encoder(source)
+    assert memory.states.shape[-1] == memory.summary.shape[-1] == encoder.dim == task.config.projection_dim
+    assert torch.equal(memory.mask, source.mask) and memory.token_ids is not None
+    assert memory.states.isfinite().all()
