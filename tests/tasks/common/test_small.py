@@ -36,7 +36,7 @@ def test_more_examples_have_larger_sizes_longer_training_and_less_dropout():
     assert minutes == sorted(minutes) and (minutes[0], minutes[-1]) == (2.0, 30.0)
 
 
-@pytest.mark.parametrize("task", run.TASKS)
+@pytest.mark.parametrize("task", [task for task in run.TASKS if task != "joint"])  # it has as many numbers as tasks
 def test_every_task_has_the_preset_small_for_any_number_of_examples(task):
     build = tasks.package(task).PRESETS["small"]
     assert build() == build(small.NUM_EXAMPLES)
