@@ -38,7 +38,7 @@ from tasks.common.data.batching import Batch, BatchConfig
 from tasks.common.inference.predictor import Predictor
 from tasks.common.model import count_parameters
 from tasks.common.text.tokenizer import VocabularyConfig
-from tasks.common.text_task import TextEncoderConfig
+from tasks.common.text_config import TextEncoderConfig
 from tasks.common.training.batches import StepBatches
 from tasks.common.training.trainer import Trainer
 from tasks.translation import PRESETS, Config, Task

@@ -12,7 +12,8 @@ from tasks.code_completion.examples import Completion
 from tasks.code_completion.metrics import completion_metrics, parses_metric
 from tasks.code_completion.validity import code_context, is_valid_prefix
 from tasks.common.metrics.base import Metric
-from tasks.common.text_task import TextReport, TextTask, TextTaskConfig
+from tasks.common.text_config import TextTaskConfig
+from tasks.common.text_task import TextReport, TextTask
 
 
 @dataclass(frozen=True, kw_only=True)

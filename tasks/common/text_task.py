@@ -1,104 +1,37 @@
 """The base of all tasks from text to text. Such a task adds its data, its presets and its metrics."""
 
 import io
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import datasets
 import numpy as np
 import torch
-import tyro
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from attention.validation import at_least, check_settings
 from decoders.base import EOS, PAD, UNK
 from encoders.base import Encoder, Frontend, SourceBatch
 from encoders.build import build_sequence_encoder
-from encoders.config import RecurrentEncoderConfig, SequenceEncoderConfig
 from encoders.pretrained.text import PretrainedText, load_text_model, text_model_from_config
-from encoders.pretrained.text_tokenizer import StateName
 from encoders.text import TextEncoder, TokenEmbedding
 from tasks.common.analysis import plots
-from tasks.common.config import Config
 from tasks.common.console import console
 from tasks.common.data.inputs import InputSegment, ParsedInput
-from tasks.common.data.parallel_text import read_lines, text_problem
+from tasks.common.data.parallel_text import text_problem
+from tasks.common.data.text_inputs import read_texts
 from tasks.common.errors import UsageError
 from tasks.common.inference.report import ReportExtras
-from tasks.common.streams import read_standard_input
 from tasks.common.task import Task
 from tasks.common.text.tokenizer import Tokenizer, pad_ids, sentence_end_ids
+from tasks.common.text_config import TextTaskConfig
 
-LOOKS_LIKE_FILE = re.compile(r"[^\s<>]*[\w-](/|\.[A-Za-z]\w{0,5})")  # warn if there is no such file
 TEXTS_PER_CHUNK = 4096
 MIN_COMMON = 0.5  # of the target's vocabulary that a decoder must be able to copy from a pretrained encoder
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextEncoderConfig:
-    """Settings of the text encoder: token embeddings or a pretrained model, and a sequence encoder.
-
-    The dropout rate of the sequence encoder is also that of its inputs and of the encoder's states.
-    """
-
-    sequence: Annotated[SequenceEncoderConfig, tyro.conf.arg(name="")] = field(
-        default_factory=lambda: RecurrentEncoderConfig(dropout=0.3), kw_only=False
-    )
-    pretrained: str | None = None
-    """Folder or hub id of a BERT, XLM-R, ModernBERT, T5, BART or another text encoder of transformers, in place of the
-    embeddings; it is frozen unless train.encoder_lr is set, and has a vocabulary of its own."""
-    states: StateName = "subwords"
-    """The unit that has a state of a pretrained encoder: a subword, or a word, the mean of its subwords."""
-    embedding_dim: int = 256
-    reverse: bool = False
-    """Encode the text from its last token to its first (Sutskever et al. 2014)."""
-    max_source_tokens: int = 0
-    """Truncate longer sources (0: never); the side that is kept depends on the task."""
-
-    def __post_init__(self):
-        check_settings("encoder", self, at_least(1, self, "embedding_dim") | at_least(0, self, "max_source_tokens"))
-
-    def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect given the others, each with the reason."""
-        if self.pretrained is None:
-            return {"states": "encoder.pretrained is not set"}
-        return {"embedding_dim": "encoder.pretrained is set"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextTaskConfig(Config):
-    """Settings of every task from text to text."""
-
-    encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
-
-    def __post_init__(self):
-        super().__post_init__()
-        # A truncated source has special tokens as well: EOS, or those of a pretrained encoder, mostly two.
-        kept, limit = self.encoder.max_source_tokens, self.batch.max_source_length
-        needed = kept + (1 if self.encoder.pretrained is None else 2)
-        if kept and needed > limit:
-            raise ValueError(
-                f"encoder.max_source_tokens is {kept} and batch.max_source_length {limit}, so training would skip all "
-                f"truncated sources; allowed is a batch.max_source_length of {needed} or more"
-            )
-
-    def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect given those of other groups, each with the reason."""
-        unused = super().unused_settings() | {"batch.targets_per_source": "a source has one target"}
-        if self.encoder.pretrained is not None:
-            unused["vocabulary.shared"] = "encoder.pretrained has a vocabulary of its own"
-        return unused
-
-    @property
-    def shares_vocabulary(self) -> bool:
-        """True if source and target have one vocabulary."""
-        return self.vocabulary.shared and self.encoder.pretrained is None
 
 
 C = TypeVar("C", bound=TextTaskConfig)
@@ -289,30 +222,8 @@ class TextTask(Task[C]):
 
     def parse_inputs(self, arguments: Sequence[str]) -> list[ParsedInput]:
         """Read the inputs of ``predict``: files, - for standard input, or the texts themselves."""
-        texts: list[str] = []
-        for argument in arguments:
-            if argument == "-":
-                texts += self.split_file(read_standard_input(), "standard input")
-            elif exists(argument):
-                if Path(argument).is_dir():
-                    raise UsageError(f"{argument} is a folder: name the files in it")
-                try:
-                    texts += self.split_file(Path(argument).read_bytes(), argument)
-                except OSError as error:
-                    raise UsageError(f"{argument} can't be read ({error.strerror})") from error
-            else:
-                if LOOKS_LIKE_FILE.fullmatch(argument):
-                    console.print(f"there is no file {argument}; its name is used as the input text")
-                texts.append(argument)
-        sources = [self.parse_source(text) for text in texts]
-        return [self.parse_text(number, source) for number, source in enumerate(sources, 1)]
-
-    def split_file(self, content: bytes, name: str) -> list[str]:
-        """Return the texts in a file: the whole content, or its lines. Raises UsageError if it is empty."""
-        content = content.removeprefix(b"\xef\xbb\xbf")
-        if not content:
-            raise UsageError(f"{name} is empty: there is no input in it")
-        return [content.decode("utf-8", errors="replace")] if self.one_input_per_file else read_lines(content)
+        texts = read_texts(arguments, self.one_input_per_file)
+        return [self.parse_text(number, self.parse_source(text)) for number, text in enumerate(texts, 1)]
 
     def parse_source(self, text: str) -> str:
         """Turn a text from the command line or a file into a source of the form that ``load`` returns."""
@@ -344,11 +255,3 @@ class TextTask(Task[C]):
         self, source: str, tokens: list[str], weights: Float[Tensor, "target source"], path: Path
     ) -> None:
         plots.plot_alignment(weights, tokens, self.display_source(source), path)
-
-
-def exists(name: str) -> bool:
-    """Tell whether a file, a pipe or a folder has this name; "." and texts too long for a name are texts."""
-    try:
-        return any(map(str.isalnum, name)) and Path(name).exists()
-    except OSError:
-        return False

@@ -10,7 +10,8 @@ from tasks.common.metrics.base import SelectionMetric
 from tasks.common.metrics.diversity import distinct_n, length_ratio_metric
 from tasks.common.metrics.translation import sacrebleu_metric
 from tasks.common.text.words import split_words
-from tasks.common.text_task import TextReport, TextTask, TextTaskConfig
+from tasks.common.text_config import TextTaskConfig
+from tasks.common.text_task import TextReport, TextTask
 from tasks.dialogue.data import TURN_SEPARATOR, load_exchanges
 
 UNSPACED_LANGUAGES = ("chinese", "japanese", "thai", "traditionalchinese")

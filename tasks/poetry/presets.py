@@ -8,7 +8,7 @@ from encoders.config import RecurrentEncoderConfig
 from tasks.common.data.batching import BatchConfig
 from tasks.common.small import NUM_EXAMPLES, batch_size, dropout_rate, hidden_size, train_config
 from tasks.common.text.tokenizer import VocabularyConfig
-from tasks.common.text_task import TextEncoderConfig
+from tasks.common.text_config import TextEncoderConfig
 from tasks.common.training.config import TrainConfig
 from tasks.poetry.task import PoetryConfig, PoetrySearchConfig
 

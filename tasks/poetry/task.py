@@ -14,7 +14,8 @@ from decoders.config import SearchConfig
 from tasks.common.errors import UsageError
 from tasks.common.metrics.base import Metric, SelectionMetric
 from tasks.common.metrics.diversity import distinct_n
-from tasks.common.text_task import TextReport, TextTask, TextTaskConfig
+from tasks.common.text_config import TextTaskConfig
+from tasks.common.text_task import TextReport, TextTask
 from tasks.poetry.data import PromptKind, load_verse
 from tasks.poetry.metrics import form_metric, rhyme_metric, tones_metric
 from tasks.poetry.verse import LINE_SEPARATOR, num_characters, split_lines

@@ -11,7 +11,8 @@ from tasks.common.metrics.diversity import length_ratio_metric, novelty_metrics
 from tasks.common.metrics.rouge import rouge_metrics
 from tasks.common.text.tokenizer import strip_newlines
 from tasks.common.text.words import first_words, split_words
-from tasks.common.text_task import TextReport, TextTask, TextTaskConfig
+from tasks.common.text_config import TextTaskConfig
+from tasks.common.text_task import TextReport, TextTask
 from tasks.summarization.docstrings import load_docstrings
 
 

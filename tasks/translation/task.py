@@ -6,7 +6,8 @@ import datasets
 
 from tasks.common.data.parallel_text import load_pairs
 from tasks.common.metrics.translation import translation_metrics
-from tasks.common.text_task import TextTask, TextTaskConfig
+from tasks.common.text_config import TextTaskConfig
+from tasks.common.text_task import TextTask
 from tasks.toy_world import scenes
 
 

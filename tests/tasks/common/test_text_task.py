@@ -10,9 +10,10 @@ import pytest
 from encoders.config import RecurrentEncoderConfig, TransformerEncoderConfig
 from tasks.common.config import config_from_dict
 from tasks.common.data.batching import BatchConfig
+from tasks.common.data.text_inputs import exists
 from tasks.common.errors import UsageError
 from tasks.common.text.tokenizer import VocabularyConfig
-from tasks.common.text_task import TextEncoderConfig, TextTaskConfig, exists
+from tasks.common.text_config import TextEncoderConfig, TextTaskConfig
 from tasks.translation import Config, Task
 
 SENTENCES = ["ein Hund", "zwei kleine Hunde"]

@@ -15,7 +15,7 @@ from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.reranking import is_reverse_of
 from tasks.common.metrics.base import SelectionMetric
 from tasks.common.text.tokenizer import VocabularyConfig
-from tasks.common.text_task import TextEncoderConfig
+from tasks.common.text_config import TextEncoderConfig
 from tasks.dialogue import Config, Task
 from tasks.dialogue.chat import generate_replies
 from tasks.dialogue.data import load_exchanges, read_chatterbot, read_conversations

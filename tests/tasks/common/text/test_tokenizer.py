@@ -15,7 +15,7 @@ from decoders.base import BOS, EOS, PAD, UNK
 from encoders.config import RecurrentEncoderConfig
 from tasks.common.errors import UsageError
 from tasks.common.text.tokenizer import SPECIAL, Tokenizer, VocabularyConfig, add_bos_eos, pad_ids
-from tasks.common.text_task import TextEncoderConfig
+from tasks.common.text_config import TextEncoderConfig
 from tasks.translation import Config, Task
 
 GERMAN = "Die großen Straßen sind über Nacht schön weiß geworden."
