@@ -1,7 +1,9 @@
 """The command ``demo``: all four modalities of the toy world, with one table of metrics and a gallery of plots."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,8 +18,10 @@ from tasks.common.console import console
 from tasks.common.errors import unknown_name
 from tasks.common.files import load_json_lines, save_atomically
 from tasks.common.inference import evaluation
-from tasks.common.inference.loading import load_runs
+from tasks.common.inference.loading import load_parts, load_runs
+from tasks.common.inference.predictor import Predictor
 from tasks.common.program import program
+from tasks.common.task_group import part_folder
 from tasks.toy_world.datasets import export_source
 from tasks.toy_world.scenes import describe, sample_scenes
 
@@ -35,6 +39,8 @@ class DemoOptions:
     """demo (minutes) or tiny (seconds, to test the installation)."""
     run: str = "runs/demo"
     """Folder for the runs, demo.md and the gallery."""
+    joint: bool = False
+    """Train one model with a decoder for all four tasks instead of four models."""
 
 
 def demo(flags: list[str]) -> None:
@@ -44,15 +50,19 @@ def demo(flags: list[str]) -> None:
         raise unknown_name("preset", options.preset, ("demo", "tiny"))
     folder = Path(options.run)
     if options.preset == "demo":
-        console.print(
-            "Training four models on scenes of moving digits, as many at once as there are cores: the first sentence "
-            "after about a minute, everything in six minutes on two cores."
+        models = (
+            "one model for text, audio, image and video on scenes of moving digits: everything in fifteen minutes"
+            if options.joint
+            else "four models on scenes of moving digits, as many at once as there are cores: the first sentence after "
+            "about a minute, everything in six minutes on two cores"
         )
+        console.print(f"Training {models}.")
+    trained = run_joint(options.preset, folder) if options.joint else run_single_tasks(options.preset, folder)
     row_of: dict[str, dict[str, str]] = {}
     examples: dict[str, list[Example]] = {}
-    for name, row in run_side_by_side(run_task, ORDER, options.preset, folder):
+    for name, row, predictor in trained:
         row_of[name] = row
-        examples[name] = plot_gallery(name, folder)
+        examples[name] = plot_gallery(name, predictor, folder)
         show_example(name, examples[name][0], folder)
     rows = [row_of[name] for name in TOY_TASKS]
     save_atomically(folder / "demo.md", to_markdown(rows))
@@ -84,6 +94,22 @@ def show_example(name: str, example: Example, folder: Path) -> None:
     console.print(f"  plot        {folder / 'gallery' / f'{name}-1.png'}\n")
 
 
+def run_single_tasks(preset: str, folder: Path) -> Iterator[tuple[str, dict[str, str], Predictor]]:
+    """Train a model for each task; yield the name of each that is trained, its row in the table and its model."""
+    for name, row in run_side_by_side(run_task, ORDER, preset, folder):
+        yield name, row, load_runs(name, [folder / name])
+
+
+def run_joint(preset: str, folder: Path) -> Iterator[tuple[str, dict[str, str], Predictor]]:
+    """Train one model for all tasks; yield the name of each task, its row in the table and its model."""
+    name = "joint"
+    run = folder / name
+    train_if_needed(name, tasks.package(name).PRESETS[preset](), run)
+    for part, predictor in load_parts(name, [run]).items():
+        report = evaluation.evaluate(predictor, "test", predictor.task.config.search, part_folder(run, part), None)
+        yield part, make_row(part, report, run), predictor
+
+
 def run_task(name: str, preset: str, folder: Path) -> dict[str, str]:
     """Train a task unless it is trained, and evaluate it on the test split.
 
@@ -98,7 +124,11 @@ def run_task(name: str, preset: str, folder: Path) -> dict[str, str]:
     run = folder / name
     config = tasks.package(name).PRESETS[preset]()
     train_if_needed(name, config, run)
-    report = evaluation.evaluate(load_runs(name, [run]), "test", config.search, run, None)
+    return make_row(name, evaluation.evaluate(load_runs(name, [run]), "test", config.search, run, None), run)
+
+
+def make_row(name: str, report: dict[str, Any], run: Path) -> dict[str, str]:
+    """Make the row of a task in the table, of its report and of the run that has trained it."""
     training_s = load_json_lines(run / "metrics.jsonl")[-1]["seconds"]
     return {
         "task": name,
@@ -108,9 +138,8 @@ def run_task(name: str, preset: str, folder: Path) -> dict[str, str]:
     }
 
 
-def plot_gallery(name: str, folder: Path) -> list[Example]:
+def plot_gallery(name: str, predictor: Predictor, folder: Path) -> list[Example]:
     """Plot what the trained model of a task attends to on its first test examples, and return them."""
-    predictor = load_runs(name, [folder / name])
     task = predictor.task
     examples = []
     first = task.load("test")[:NUM_EXAMPLES]

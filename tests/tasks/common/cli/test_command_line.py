@@ -355,6 +355,15 @@ def test_the_demo_prints_a_table_and_plots_a_gallery(place, capsys, monkeypatch)
     assert is_image(gallery / "one scene.png")
 
 
+def test_the_demo_of_a_joint_model_has_the_same_gallery(capsys):
+    run.main(["demo", "--preset", "tiny", "--joint", "--run", "runs/together"])
+    out = capsys.readouterr().out
+    assert all(re.search(rf"{task}.*\d min", out) for task in TOY_TASKS)
+    gallery = Path("runs/together/gallery")
+    assert all(is_image(gallery / f"{task}-3.png") for task in TOY_TASKS) and is_image(gallery / "one scene.png")
+    assert {folder.name for folder in Path("runs/together").iterdir()} == {"demo.md", "gallery", "joint"}
+
+
 MISTAKES = [  # arguments, where T is translation, RUN and NONE are trained runs, and words of the error message
     ("translatoin train", ["task", "did you mean 'translation'"]),
     ("demo --preset tinny", ["preset", "did you mean 'tiny'"]),
