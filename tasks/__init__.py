@@ -1,7 +1,18 @@
-"""Each folder is a task, except ``toy_world`` (built-in data) and ``common`` (code shared by all tasks)."""
+"""Each folder is a task, except ``toy_world`` (built-in data) and ``common`` (code shared by all tasks).
+
+from tasks import load
+
+model = load("runs/m30k")
+prediction = model("Ein Hund läuft.")
+"""
 
 import importlib
+from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tasks.common.inference.trained_model import TrainedModel
 
 TASKS = {
     "translation": "translate a sentence",
@@ -20,3 +31,10 @@ TASKS = {
 def package(name: str) -> ModuleType:
     """Import the package of a task, with ``Task``, ``Config`` and ``PRESETS`` (functions that return a Config)."""
     return importlib.import_module(f"tasks.{name}")
+
+
+def load(run: str | Path, device: Any = None) -> "TrainedModel":
+    """Load a trained run: see ``tasks.common.inference.trained_model.load_model``."""
+    from tasks.common.inference.trained_model import load_model  # torch takes its time
+
+    return load_model(run, device)

@@ -22,14 +22,14 @@ from tasks.audio_visual_speech.data import join_sources
 from tasks.common.config import Config
 from tasks.common.data.cache import pack_array, unpack_array
 from tasks.common.data.containers import Note
-from tasks.common.data.inputs import InputSegment, ParsedInput, parse_file_inputs
+from tasks.common.data.inputs import InputSegment
 from tasks.common.data.media_files import file_content
 from tasks.common.data.media_probe import probe_media
 from tasks.common.errors import UsageError
 from tasks.common.inference.loading import load_config
+from tasks.common.media_task import MediaTask
 from tasks.common.metrics.speech import word_error_metrics
 from tasks.common.model import Seq2Seq
-from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization, normalize_text
 from tasks.common.training.attention_monitor import DiagonalityMonitor
 from tasks.common.training.checkpoints import load_weights, read_weights
@@ -128,7 +128,7 @@ def settings_of_part(part: SoundConfig | LipsConfig) -> dict[str, Any]:
     return {name: value for name, value in vars(part).items() if name != "encoder_from"}
 
 
-class AudioVisualSpeech(Task[AudioVisualConfig]):
+class AudioVisualSpeech(MediaTask[AudioVisualConfig]):
     """A source is a dictionary: ``video``, a file, and ``sound``, a list of packed feature matrices.
 
     Attributes:
@@ -207,9 +207,6 @@ class AudioVisualSpeech(Task[AudioVisualConfig]):
         videos = self.lips.collate_sources([source["video"] for source in sources], training)
         sound = self.speech.collate_sources([source["sound"] for source in sources], training)
         return dataclasses.replace(videos, others=(sound,))
-
-    def parse_inputs(self, arguments: Sequence[str]) -> list[ParsedInput]:
-        return parse_file_inputs(arguments, self.parse_file)
 
     def parse_file(self, file: dict[str, Any], note: Note) -> list[InputSegment]:
         """Make a segment of a video. Raises ValueError if its frames or its sound can't be used."""

@@ -23,14 +23,14 @@ from tasks.common.data.cache import pad_arrays
 from tasks.common.data.captioned_media import add_targets
 from tasks.common.data.containers import Note
 from tasks.common.data.images import ImageAugmentConfig
-from tasks.common.data.inputs import InputSegment, ParsedInput, parse_file_inputs
+from tasks.common.data.inputs import InputSegment
 from tasks.common.data.media_files import MediaError, media_key, read_feature_array
 from tasks.common.data.media_probe import MediaProbe, probe_media
 from tasks.common.errors import UsageError
 from tasks.common.inference.report import ReportExtras
+from tasks.common.media_task import MediaTask
 from tasks.common.metrics.base import Metric
 from tasks.common.metrics.diversity import caption_diversity
-from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization
 from tasks.common.training.attention_monitor import FocusMonitor
 
@@ -113,7 +113,7 @@ class CaptionReport(ReportExtras):
         return caption_diversity(hypotheses, self.training_captions)
 
 
-class CaptioningTask(Task[C]):
+class CaptioningTask(MediaTask[C]):
     """Generate a sentence from a media file: an image or a video, or a .npy file of features.
 
     A source is a dictionary with the keys ``path`` and ``bytes``, one of which may be None.
@@ -165,10 +165,6 @@ class CaptioningTask(Task[C]):
     @abstractmethod
     def plot_media_attention(self, source: dict[str, Any], tokens: list[str], weights: Tensor, path: Path) -> None:
         """Plot the attention of each token over an image or a video, which is not features."""
-
-    def is_single_input(self, path: Path) -> bool:
-        """Tell whether an argument of ``predict`` is one input, and not a folder of inputs."""
-        return path.is_file()
 
     # ── The same for images and videos ──────────────────────────────────────────────────────────────────────
 
@@ -237,9 +233,6 @@ class CaptioningTask(Task[C]):
         if self.feature_dim:
             return pad_arrays([read_feature_array(source["path"], self.source_unit) for source in sources])
         return self.collate_pixels(sources, training)
-
-    def parse_inputs(self, arguments: Sequence[str]) -> list[ParsedInput]:
-        return parse_file_inputs(arguments, self.parse_file, self.is_single_input)
 
     def parse_file(self, file: dict[str, Any], note: Note) -> list[InputSegment]:
         """Make a segment of a file. Raises MediaError if the model can't use it."""

@@ -41,7 +41,8 @@ class Task(ABC, Generic[C]):
     Attributes:
         metrics: The metrics, the most important one first; set by the subclass.
         builtin_data: The name of the data that the task uses where ``data`` is not set.
-        input_kinds: The kinds of inputs to ``predict`` that it reads: text, audio, image, video.
+        input_kinds: The kinds of inputs to ``predict`` that it reads: text, audio, image, video, and frames,
+            a video without sound.
         source_unit: What ``source_lengths`` counts, and what a row of a .npy file describes, in the plural.
         truncation_side: The side on which long sources are cut.
         report: Additions to the evaluation report: baselines, diversity, perplexity.
@@ -135,6 +136,11 @@ class Task(ABC, Generic[C]):
         """Restore what ``fit`` has learned from the return value of ``state_dict``."""
         self.tokenizer = Tokenizer.from_state_dict(state["target"])
         self.load_source_state_dict(state)
+
+    def parse_value(self, value: Any) -> ParsedInput:
+        """Read an input given in Python; by default the name of a file."""
+        (parsed,) = self.parse_inputs([str(value)])
+        return parsed
 
     @property
     def selection_metric(self) -> SelectionMetric:

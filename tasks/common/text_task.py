@@ -23,7 +23,7 @@ from tasks.common.analysis import plots
 from tasks.common.console import console
 from tasks.common.data.inputs import InputSegment, ParsedInput
 from tasks.common.data.parallel_text import text_problem
-from tasks.common.data.text_inputs import read_texts
+from tasks.common.data.text_inputs import read_texts, text_of_value
 from tasks.common.errors import UsageError
 from tasks.common.inference.report import ReportExtras
 from tasks.common.task import Task
@@ -224,6 +224,17 @@ class TextTask(Task[C]):
         """Read the inputs of ``predict``: files, - for standard input, or the texts themselves."""
         texts = read_texts(arguments, self.one_input_per_file)
         return [self.parse_text(number, self.parse_source(text)) for number, text in enumerate(texts, 1)]
+
+    def parse_value(self, value: Any) -> ParsedInput:
+        """Read a text, or the content of a file.
+
+        Args:
+            value: The text, its bytes, the path of a file with it, or a file open for reading it.
+
+        Raises:
+            UsageError: for anything else, and for a file that can't be read.
+        """
+        return self.parse_text(1, self.parse_source(text_of_value(value)))
 
     def parse_source(self, text: str) -> str:
         """Turn a text from the command line or a file into a source of the form that ``load`` returns."""

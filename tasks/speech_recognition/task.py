@@ -24,11 +24,11 @@ from tasks.common.analysis.plots import plot_audio_attention
 from tasks.common.config import Config, report_settings_of_raw_data
 from tasks.common.data.cache import pack_array, pad_arrays, unpack_array
 from tasks.common.data.containers import Note
-from tasks.common.data.inputs import InputSegment, ParsedInput, parse_file_inputs
+from tasks.common.data.inputs import InputSegment
 from tasks.common.data.media_files import MediaError, file_content
 from tasks.common.errors import UsageError
+from tasks.common.media_task import MediaTask
 from tasks.common.metrics.speech import word_error_metrics
-from tasks.common.task import Task
 from tasks.common.text.normalization import TextNormalization, normalize_text
 from tasks.common.training.attention_monitor import DiagonalityMonitor
 from tasks.speech_recognition.data import read_transcribed_speech
@@ -118,7 +118,7 @@ class SpeechConfig(Config):
         return unused
 
 
-class SpeechRecognition(Task[SpeechConfig]):
+class SpeechRecognition(MediaTask[SpeechConfig]):
     """A source is a list of packed feature matrices: in training, the same utterance at each speed and with each noise.
 
     Attributes:
@@ -263,9 +263,6 @@ class SpeechRecognition(Task[SpeechConfig]):
         if training:
             values, mask = augment_frames(values, mask, self.config.augment, self.num_planes)
         return SourceBatch(values, mask)
-
-    def parse_inputs(self, arguments: Sequence[str]) -> list[ParsedInput]:
-        return parse_file_inputs(arguments, self.parse_file)
 
     def parse_file(self, file: dict[str, Any], note: Note) -> list[InputSegment]:
         """Make segments of a recording, split at pauses if it is longer than every training example.

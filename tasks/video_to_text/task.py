@@ -111,7 +111,7 @@ class VideoToText(CaptioningTask[VideoConfig]):
     """Describe a video, or read lips. A .npy file holds features, a row for each frame."""
 
     source_unit = "frames"
-    input_kinds = ("video",)
+    input_kinds = ("video", "frames")
 
     def __init__(self, config: VideoConfig):
         """Raises UsageError for a sequence encoder over anything but a state for each frame."""

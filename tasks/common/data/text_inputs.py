@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tasks.common.console import console
 from tasks.common.data.parallel_text import read_lines
@@ -38,6 +39,27 @@ def read_texts(arguments: Sequence[str], one_per_file: bool) -> list[str]:
                 console.print(f"there is no file {argument}; its name is used as the input text")
             texts.append(argument)
     return texts
+
+
+def text_of_value(value: Any) -> str:
+    """Return a text given in Python as it is, as bytes, as the path of its file, or as a file open for reading.
+
+    Raises:
+        UsageError: for anything else, and for a file that can't be read.
+    """
+    content = value
+    try:
+        if isinstance(value, Path):
+            content = value.read_bytes()
+        elif hasattr(value, "read"):
+            content = value.read()
+    except OSError as error:
+        raise UsageError(f"{value} can't be read ({error.strerror})") from error
+    if isinstance(content, str):
+        return content
+    if isinstance(content, (bytes, bytearray)):
+        return bytes(content).removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
+    raise UsageError(f"an input is {type(value).__name__}; allowed are a text, its bytes, a path or a file")
 
 
 def split_file(content: bytes, name: str, one_per_file: bool) -> list[str]:

@@ -3,7 +3,11 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
+
+import numpy as np
+from PIL import Image
 
 from tasks.common.data.folders import visible_paths
 from tasks.common.data.inputs import URL_SCHEMES
@@ -32,7 +36,21 @@ def kinds_of_input(argument: str) -> list[str]:
     return [kind for kind, suffixes in SUFFIXES.items() if path.suffix.lower() in suffixes] or ["text"]
 
 
-def choose_part(argument: str, parts: Mapping[str, Task]) -> str:
+def kinds_of_value(value: Any) -> list[str]:
+    """Return the kinds that an input given in Python can be of; content of files may be of any."""
+    match value:
+        case str() | Path():
+            return kinds_of_input(str(value))
+        case Image.Image():
+            return ["image"]
+        case np.ndarray():
+            return [{1: "audio", 4: "frames"}.get(value.ndim, "image")]
+        case (np.ndarray(), int()):
+            return ["audio"]
+    return ["text", *SUFFIXES]
+
+
+def choose_part(value: Any, parts: Mapping[str, Task]) -> str:
     """Return the name of the part that reads an input: the only one that there is, or that reads its kind.
 
     Raises:
@@ -40,15 +58,16 @@ def choose_part(argument: str, parts: Mapping[str, Task]) -> str:
     """
     if len(parts) == 1:
         return next(iter(parts))
-    kinds = kinds_of_input(argument)
+    kinds = kinds_of_value(value)
     able = [name for name, part in parts.items() if not set(kinds).isdisjoint(part.input_kinds)]
     if len(able) == 1:
         return able[0]
     kind = " or ".join(kinds)
+    name = value if isinstance(value, (str, Path)) else f"an input ({type(value).__name__})"
     if able:
-        raise UsageError(f"{argument} ({kind}) can be read by {' and by '.join(able)}: choose one of them with --task")
+        raise UsageError(f"{name} ({kind}) can be read by {' and by '.join(able)}: choose one of them with --task")
     known = dict.fromkeys(each for part in parts.values() for each in part.input_kinds)
-    raise UsageError(f"{argument} is {kind}, which no task of this run reads; allowed are {', '.join(known)}")
+    raise UsageError(f"{name} is {kind}, which no task of this run reads; allowed are {', '.join(known)}")
 
 
 def divide_by_part(arguments: Sequence[str], parts: Mapping[str, Task]) -> Iterator[tuple[str, list[str]]]:

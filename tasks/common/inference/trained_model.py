@@ -1,0 +1,152 @@
+"""A trained run as an object: inputs in, predictions with their alignments out. The commands use it as well."""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from decoders.config import SearchConfig
+from tasks.common.data.inputs import ParsedInput
+from tasks.common.errors import UsageError, unknown_name
+from tasks.common.inference.domain import Domain, Familiarity, measure_with
+from tasks.common.inference.input_kinds import choose_part
+from tasks.common.inference.loading import load_parts, task_of
+from tasks.common.inference.prediction import Prediction
+from tasks.common.inference.predictor import Predictor
+from tasks.common.task_group import part_folder
+
+CHUNK_SIZE = 2048  # inputs that are generated together: batches have similar lengths, and first results come early
+
+
+class TrainedModel:
+    """A run, or several as an ensemble, that generates sentences.
+
+    Attributes:
+        predictors: The models of each part; a single task has one with an empty name.
+        domains: Statistics of each part's validation split, where the run has them.
+    """
+
+    def __init__(self, predictors: Mapping[str, Predictor], domains: Mapping[str, Domain | None]):
+        self.predictors, self.domains = predictors, domains
+
+    @classmethod
+    def from_run(cls, run: Path, predictors: Mapping[str, Predictor]) -> "TrainedModel":
+        """Take the models that were loaded from a run, and the run's statistics of its validation data."""
+        return cls(predictors, {name: Domain.load(part_folder(run, name)) for name in predictors})
+
+    @property
+    def tasks(self) -> list[str]:
+        """The names of the tasks of a joint model; one empty name for a single task."""
+        return list(self.predictors)
+
+    @property
+    def has_alignment(self) -> bool:
+        """Whether the decoder, which is that of all tasks, has alignments to plot."""
+        return next(iter(self.predictors.values())).models[0].decoder.has_alignment
+
+    def plot(self, prediction: Prediction, path: Path | str) -> bool:
+        """Plot the alignment of a prediction: see ``Prediction.plot``."""
+        return prediction.plot(path)
+
+    def to(self, device: str | torch.device) -> "TrainedModel":
+        """Move the models to a device, and return this object."""
+        for predictor in self.predictors.values():
+            for model in predictor.models:
+                model.to(device)
+        return self
+
+    def __call__(self, inputs: Any, *, task: str | None = None, **search: Any) -> Prediction | list[Prediction]:
+        """Generate sentences.
+
+        Args:
+            inputs: An input, or a list of inputs. A text is given as it is; an image, a recording or a video by its
+                path, its bytes, as an open file, or as an array (see ``file_of_value``), an image also as a PIL image.
+            task: The task of a joint model that reads the inputs; needed where their kind leaves it open.
+            **search: Settings of the search to use instead of the run's: ``beam=1``, ``n_best=5``.
+
+        Returns:
+            The prediction of an input; those of a list in its order. In a list, an input that can't be used has a
+            ``problem`` and no sentence.
+
+        Raises:
+            UsageError: for an unknown setting, an input that no task reads, and a single one that can't be used.
+        """
+        is_list = isinstance(inputs, list)
+        values = inputs if is_list else [inputs]
+        predictions: list[Prediction | None] = [None] * len(values)
+        parts = [self.part_of(value, task) for value in values]
+        for part in dict.fromkeys(parts):
+            places = [place for place, own in enumerate(parts) if own == part]
+            parsed = [self.predictors[part].task.parse_value(values[place]) for place in places]
+            made = (each for chunk, _ in self.generate(parsed, part, self.search(part, search)) for each in chunk)
+            for place, prediction in zip(places, made, strict=True):
+                predictions[place] = prediction
+        found = [prediction for prediction in predictions if prediction is not None]
+        if is_list:
+            return found
+        if found[0].problem:
+            raise UsageError(f"{found[0].name} {found[0].problem}")
+        return found[0]
+
+    def search(self, part: str, changes: Mapping[str, Any]) -> SearchConfig:
+        """Return the search settings of a part with some changes. Raises UsageError for unknown or invalid ones."""
+        own = self.predictors[part].task.config.search
+        known = [field.name for field in dataclasses.fields(own)]
+        for name in changes:
+            if name not in known:
+                raise unknown_name("search setting", name, known)
+        try:
+            return dataclasses.replace(own, **changes)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+
+    def part_of(self, value: Any, task: str | None = None) -> str:
+        """Return the name of the part that reads an input. Raises UsageError if none does, or several do."""
+        if task is not None and task not in self.predictors:
+            raise unknown_name("task", task, self.predictors)
+        parts = {name: predictor.task for name, predictor in self.predictors.items() if task in (None, name)}
+        return choose_part(value, parts)
+
+    def generate(
+        self, inputs: Sequence[ParsedInput], part: str, search: SearchConfig
+    ) -> Iterator[tuple[list[Prediction], float]]:
+        """Generate for the inputs of a part, some thousand at a time.
+
+        Yields:
+            The predictions of successive inputs, and the seconds of the search.
+        """
+        predictor, domain = self.predictors[part], self.domains[part]
+        for start in range(0, len(inputs), CHUNK_SIZE):
+            chunk = inputs[start : start + CHUNK_SIZE]
+            sources = [segment.source for each in chunk for segment in each.segments]
+            lengths = predictor.task.source_lengths(sources)
+            started = time.monotonic()
+            hypotheses = predictor.generate_all(sources, lengths, search)
+            seconds = time.monotonic() - started
+            measured = measure_with(predictor, sources, lengths, hypotheses, search) if domain else []
+            ends = np.cumsum([len(each.segments) for each in chunk]).tolist()
+            predictions: list[Prediction] = []
+            for each, end in zip(chunk, ends, strict=True):
+                own = slice(end - len(each.segments), end)
+                known = domain.problem(Familiarity.mean(measured[own])) if domain and each.segments else None
+                predictions.append(Prediction(each, hypotheses[own], predictor, known))
+            yield predictions, seconds
+
+
+def load_model(run: str | Path, device: str | torch.device | None = None) -> TrainedModel:
+    """Load a run, of a single task or a joint one.
+
+    Args:
+        run: The run folder.
+        device: The device to compute on (None: a GPU if there is one).
+
+    Raises:
+        UsageError: for a folder that is no run, and for missing or broken files.
+    """
+    folder = Path(run)
+    model = TrainedModel.from_run(folder, load_parts(task_of(folder), [folder]))
+    return model if device is None else model.to(device)

@@ -1,0 +1,44 @@
+"""The base of all tasks whose inputs are media: files, addresses or, in Python, their content."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tasks.common.config import Config
+from tasks.common.data.containers import Note
+from tasks.common.data.inputs import InputSegment, ParsedInput, parse_file_inputs, parse_input
+from tasks.common.data.media_values import file_of_value
+from tasks.common.task import Task
+
+C = TypeVar("C", bound=Config)
+
+
+class MediaTask(Task[C]):
+    """A task with inputs that are files of one kind of media."""
+
+    @abstractmethod
+    def parse_file(self, file: dict[str, Any], note: Note) -> list[InputSegment]:
+        """Make the segments of an input.
+
+        Args:
+            file: Its ``path`` or its content, as ``bytes``.
+            note: Is told what is to be said of it, such as damage.
+
+        Returns:
+            The segments in order; none if there is nothing in it.
+
+        Raises:
+            ValueError: it can't be used.
+        """
+
+    def is_single_input(self, path: Path) -> bool:
+        """Tell whether an argument of ``predict`` is one input, and not a folder of inputs."""
+        return path.is_file()
+
+    def parse_inputs(self, arguments: Sequence[str]) -> list[ParsedInput]:
+        return parse_file_inputs(arguments, self.parse_file, self.is_single_input)
+
+    def parse_value(self, value: Any) -> ParsedInput:
+        name, file = file_of_value(value)
+        return parse_input(name, file, self.parse_file)
