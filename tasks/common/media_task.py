@@ -1,4 +1,4 @@
-"""The base of all tasks whose inputs are media: files, addresses or, in Python, their content."""
+"""The base of all tasks whose inputs are media: files, addresses, or objects of the program."""
 
 from abc import abstractmethod
 from collections.abc import Sequence

@@ -138,7 +138,7 @@ class Task(ABC, Generic[C]):
         self.load_source_state_dict(state)
 
     def parse_value(self, value: Any) -> ParsedInput:
-        """Read an input given in Python; by default the name of a file."""
+        """Read an input that is an object of the program; by default the name of a file."""
         (parsed,) = self.parse_inputs([str(value)])
         return parsed
 

@@ -1,4 +1,4 @@
-"""Media given in Python, as the path or the content of a file."""
+"""Media that are objects of the program, as the path or the content of a file."""
 
 import io
 from pathlib import Path

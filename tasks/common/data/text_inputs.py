@@ -42,7 +42,7 @@ def read_texts(arguments: Sequence[str], one_per_file: bool) -> list[str]:
 
 
 def text_of_value(value: Any) -> str:
-    """Return a text given in Python as it is, as bytes, as the path of its file, or as a file open for reading.
+    """Return a text that is given as it is, as bytes, as the path of its file, or as a file open for reading.
 
     Raises:
         UsageError: for anything else, and for a file that can't be read.

@@ -37,7 +37,7 @@ def kinds_of_input(argument: str) -> list[str]:
 
 
 def kinds_of_value(value: Any) -> list[str]:
-    """Return the kinds that an input given in Python can be of; content of files may be of any."""
+    """Return the kinds that an object of the program can be of, as an input; content of files may be of any."""
     match value:
         case str() | Path():
             return kinds_of_input(str(value))
