@@ -111,7 +111,8 @@ def describe_error(error: Exception, arguments: list[str]) -> str:
     from tasks.common.cli.messages import with_flags
 
     trains = len(arguments) > 1 and arguments[1] in ("train", "compare", "tune")
-    config_class = import_module(f"tasks.{arguments[0]}").Config
+    part = str(error).partition(":")[0]  # of several tasks, that whose settings the message names
+    config_class = import_module(f"tasks.{arguments[0]}").Config.class_for([part])
     return with_flags(str(error), config_class, arguments[2:], flat=None if trains else "search")
 
 

@@ -36,7 +36,7 @@ class MediaTask(Task[C]):
         """Tell whether an argument of ``predict`` is one input, and not a folder of inputs."""
         return path.is_file()
 
-    def parse_inputs(self, arguments: Sequence[str]) -> list[ParsedInput]:
+    def parse_inputs(self, arguments: Sequence[str], first_number: int = 1) -> list[ParsedInput]:
         return parse_file_inputs(arguments, self.parse_file, self.is_single_input)
 
     def parse_value(self, value: Any) -> ParsedInput:

@@ -96,8 +96,11 @@ class Task(ABC, Generic[C]):
         """Pad raw sources to one batch; ``training`` allows augmentation."""
 
     @abstractmethod
-    def parse_inputs(self, arguments: Sequence[str]) -> list[ParsedInput]:
-        """Read the inputs of ``predict`` from the command line, and print what is to be said of each."""
+    def parse_inputs(self, arguments: Sequence[str], first_number: int = 1) -> list[ParsedInput]:
+        """Read the inputs of ``predict`` from the command line, and print what is to be said of each.
+
+        ``first_number`` is the number of the first of them among all inputs of the command.
+        """
 
     @abstractmethod
     def plot_alignment(
@@ -217,8 +220,15 @@ class Task(ABC, Generic[C]):
         )
 
     def build_projected_encoder(self) -> Encoder:
-        """Build the encoder, with the projection of its memories if there is one."""
-        encoder, dim = self.build_encoder(), self.config.projection_dim
+        """Build the encoder, with the projection of its memories if there is one.
+
+        Raises:
+            UsageError: for settings that do not go together.
+        """
+        try:
+            encoder, dim = self.build_encoder(), self.config.projection_dim
+        except ValueError as error:
+            raise UsageError(str(error)) from error
         return ProjectedEncoder(encoder, dim) if dim else encoder
 
     def build_model(self) -> Seq2Seq:
@@ -227,8 +237,8 @@ class Task(ABC, Generic[C]):
         Raises:
             UsageError: for settings that do not go together.
         """
+        encoder = self.build_projected_encoder()
         try:
-            encoder = self.build_projected_encoder()
             embedding = self.shared_embedding(encoder)
             decoder = build_decoder_for([encoder], self.config, vocab_size=len(self.tokenizer), embedding=embedding)
         except ValueError as error:

@@ -220,10 +220,10 @@ class TextTask(Task[C]):
         counted = [ids[1:] or ids for ids in self.source_token_ids(texts)]
         return [ids.count(UNK) / len(ids) if ids else 0.0 for ids in counted]
 
-    def parse_inputs(self, arguments: Sequence[str]) -> list[ParsedInput]:
+    def parse_inputs(self, arguments: Sequence[str], first_number: int = 1) -> list[ParsedInput]:
         """Read the inputs of ``predict``: files, - for standard input, or the texts themselves."""
         texts = read_texts(arguments, self.one_input_per_file)
-        return [self.parse_text(number, self.parse_source(text)) for number, text in enumerate(texts, 1)]
+        return [self.parse_text(number, self.parse_source(text)) for number, text in enumerate(texts, first_number)]
 
     def parse_value(self, value: Any) -> ParsedInput:
         """Read a text, or the content of a file.

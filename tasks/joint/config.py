@@ -13,9 +13,11 @@ from typing import Any, cast
 
 import tasks
 from attention.validation import at_least, check_settings
+from tasks.common.cli.flags import as_flag
 from tasks.common.config import Config, ModelConfig
 from tasks.common.errors import UsageError
 
+TASKS = tuple(name for name in tasks.TASKS if name != "joint")  # those that can be parts
 SHARED = tuple(field.name for field in dataclasses.fields(ModelConfig))
 
 
@@ -40,18 +42,18 @@ class JointConfig(ModelConfig):
         is_valid = not self.weights or (len(self.weights) == count and all(0 < each < 1e9 for each in self.weights))
         allowed["weights"] = is_valid, f"a number above 0 for each of the {count} tasks"
         check_settings("", self, allowed)
+        _ = self.parts  # each checks its settings together with the shared ones
 
     @classmethod
     def class_for(cls, values: Any) -> type[ModelConfig]:
-        own = {field.name for field in dataclasses.fields(JointConfig)}
-        return class_of_parts(tuple(name for name in values if name not in own))
+        return class_of_parts(tuple(name for name in values if name in TASKS))
 
     def with_data(self, part: str | None, **changes: Any) -> "JointConfig":
         changed = {name: value for name, value in changes.items() if value}
         if not changed:
             return self
         if part is None:
-            raise UsageError(f"--{next(iter(changes))} is that of one task: name it with --task")
+            raise UsageError(f"{as_flag(next(iter(changed)))} is that of one task: name it with --task")
         other: Any = {part: dataclasses.replace(getattr(self, part), **changed)}
         return dataclasses.replace(self, **other)
 
@@ -74,12 +76,20 @@ class JointConfig(ModelConfig):
 
     @functools.cached_property
     def parts(self) -> dict[str, Config]:
-        """The configuration of each task as one of its own, by the task's name."""
+        """The configuration of each task as one of its own, by the task's name.
+
+        Raises:
+            ValueError: for settings that do not go together, beginning with the name of the task.
+        """
         shared = {name: getattr(self, name) for name in SHARED}
         shared["vocabulary"] = dataclasses.replace(self.vocabulary, shared=False)
-        return {
-            name: tasks.package(name).Config(**shared, **vars(getattr(self, name))) for name in part_names(type(self))
-        }
+        parts: dict[str, Config] = {}
+        for name in part_names(type(self)):
+            try:
+                parts[name] = tasks.package(name).Config(**shared, **vars(getattr(self, name)))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+        return parts
 
 
 def part_names(config_class: type[JointConfig]) -> list[str]:

@@ -15,10 +15,10 @@ def sentences_of(references: Iterable[Sequence[str]]) -> set[str]:
 
 
 def without_sentences(examples: datasets.Dataset, sentences: set[str]) -> tuple[datasets.Dataset, int]:
-    """Leave sentences out of the targets of examples, and examples with no other target.
+    """Leave sentences out of the targets and the references of examples, and examples with no other target.
 
     Args:
-        examples: The examples, with a target or a list of targets each.
+        examples: The examples, with a target or a list of targets each, and references.
         sentences: The sentences, as ``sentences_of`` returns them.
 
     Returns:
@@ -38,7 +38,9 @@ def without_sentences(examples: datasets.Dataset, sentences: set[str]) -> tuple[
     examples, kept = examples.select(rows), [kept[row] for row in rows]
     has_lists = isinstance(targets[0], list)
     column: list[list[str]] | list[str] = kept if has_lists else [own[0] for own in kept]
-    return examples.remove_columns("target").add_column("target", column), num_left_out
+    references = [[text for text in own if comparable(text) not in sentences] for own in examples["references"]]
+    examples = examples.remove_columns(["target", "references"])
+    return examples.add_column("target", column).add_column("references", references), num_left_out
 
 
 def comparable(sentence: str) -> str:

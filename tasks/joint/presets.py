@@ -9,7 +9,7 @@ from tasks.common.config import Config
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.training.config import TrainConfig
-from tasks.joint.config import SHARED, JointConfig, join
+from tasks.joint.config import SHARED, TASKS, JointConfig, join
 
 TOY_TASKS = ("translation", "speech_recognition", "image_captioning", "video_to_text")
 
@@ -37,9 +37,8 @@ def compose(name: str) -> JointConfig:
 
 def preset_of(task: str, preset: str) -> Config:
     """Build a preset of a task. Raises UsageError if there is no such task or preset."""
-    known = [name for name in tasks.TASKS if name != "joint"]
-    if task not in known:
-        raise unknown_name("task", task, known)
+    if task not in TASKS:
+        raise unknown_name("task", task, TASKS)
     presets = tasks.package(task).PRESETS
     if preset not in presets:
         raise unknown_name(f"preset of {task}", preset, presets)

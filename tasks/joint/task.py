@@ -9,6 +9,7 @@ from typing import Any
 import datasets
 
 import tasks
+from encoders.base import Encoder
 from tasks.common.console import console
 from tasks.common.errors import UsageError
 from tasks.common.metrics.base import SelectionMetric
@@ -16,6 +17,7 @@ from tasks.common.model import JointModel, Model, build_decoder_for
 from tasks.common.task import Task, as_list
 from tasks.common.task_group import TaskGroup, naming_part
 from tasks.common.text.tokenizer import Tokenizer
+from tasks.common.text.words import split_words
 from tasks.joint.config import JointConfig
 from tasks.joint.overlap import sentences_of, without_sentences
 from tasks.joint.trained_encoders import TrainedEncoder, find_trained_encoders
@@ -80,7 +82,10 @@ class JointTask(TaskGroup[JointConfig]):
                     part.fit_sources(examples[name])
 
     def state_dict(self) -> dict[str, Any]:
-        sources = {name: part.source_state_dict() for name, part in self.parts.items()}
+        sources: dict[str, Any] = {}
+        for name, part in self.parts.items():
+            with naming_part(name):
+                sources[name] = part.source_state_dict()
         return {"target": self.tokenizer.state_dict(), "sources": sources}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -89,11 +94,11 @@ class JointTask(TaskGroup[JointConfig]):
             part.load_source_state_dict(state["sources"][name])
 
     def build_model(self) -> JointModel:
+        encoders: dict[str, Encoder] = {}
+        for name, part in self.parts.items():
+            with naming_part(name):
+                encoders[name] = part.build_projected_encoder()
         try:
-            encoders = {}
-            for name, part in self.parts.items():
-                with naming_part(name):
-                    encoders[name] = part.build_projected_encoder()
             decoder = build_decoder_for([*encoders.values()], self.config, vocab_size=len(self.tokenizer))
         except ValueError as error:
             raise UsageError(str(error)) from error
@@ -122,7 +127,7 @@ def references_of(task: Task) -> set[str]:
 def check_language(targets: Mapping[str, Sequence[list[str] | str]]) -> None:
     """Raise UsageError if the targets of a task have hardly a word in common with those of the others."""
     counts = {
-        name: Counter(word for target in own for text in as_list(target) for word in text.casefold().split())
+        name: Counter(word for target in own for text in as_list(target) for word in split_words(text))
         for name, own in targets.items()
     }
     for name, own in counts.items():

@@ -65,5 +65,7 @@ def find_trained_encoders(runs: Sequence[Path], config: JointConfig) -> dict[str
         weights = read_weights(run / "best.safetensors")
         own_weights = {name.removeprefix("encoder."): weights[name] for name in weights if name.startswith("encoder.")}
         state = load_json(run / "vocabulary.json")
+        if saved.vocabulary.shared:  # the vocabulary of the sources is that of the targets, which are others here
+            state = {"source": state["target"], **state}
         found[task] = TrainedEncoder(run, state, own_weights, bool(saved.projection_dim))
     return found

@@ -89,14 +89,15 @@ def predict(task: str, arguments: list[str]) -> None:
         raise UsageError("--plot-dir: the decoder of this run has no alignment to plot; leave the flag out")
     torch.manual_seed(options.seed)
     parts = {name: predictor.task for name, predictor in model.predictors.items()}
-    groups = [(name, parts[name].parse_inputs(own)) for name, own in divide_by_part(options.inputs, parts)]
-    inputs = [each for _, own in groups for each in own]
+    groups: list[tuple[str, int, list[ParsedInput]]] = []  # successive inputs of a task, and the first one's number
+    inputs: list[ParsedInput] = []
+    for name, own in divide_by_part(options.inputs, parts):
+        groups.append((name, len(inputs) + 1, parts[name].parse_inputs(own, len(inputs) + 1)))
+        inputs += groups[-1][2]
     if options.format in SUBTITLES and (len(inputs) != 1 or any(not segment.span for segment in inputs[0].segments)):
         raise UsageError(f"--format {options.format} makes the subtitles of one recording: name one, or leave it out")
-    first_number = 1
-    for name, own in groups:
+    for name, first_number, own in groups:
         predict_inputs(model, name, own, first_number, options)
-        first_number += len(own)
     if any(each.problem for each in inputs):
         sys.exit(2 if all(each.problem for each in inputs) else 1)
 

@@ -38,7 +38,7 @@ def load_config(task: str, run: Path) -> ModelConfig:
 def task_of(run: Path) -> str:
     """Return the task of a run. Raises UsageError if the folder is not one of a run."""
     saved = load_json(run / "config.json")
-    if not isinstance(saved, dict) or "config" not in saved:
+    if not (isinstance(saved, dict) and isinstance(saved.get("config"), dict)):
         raise UsageError(f"{run / 'config.json'} is not the configuration of a run; restore it or train again")
     return str(saved.get("task"))
 

@@ -81,12 +81,16 @@ class Trainer:
                 f"train.num_workers is {self.config.num_workers}; allowed is at most the number of cores, {num_cores}"
             )
         self.state_file = folder / "last" / "training.safetensors"
-        resumed = resume and self.state_file.is_file()
+        if resume and not self.state_file.is_file():
+            raise UsageError(
+                f"{self.state_file} is missing, so {folder} can't be resumed; start a new run with its weights: "
+                f"--init-from {folder}"
+            )
 
         # Load the data, and fit the tasks: build its vocabularies and statistics.
         with stage("reading the training and validation data"):
             examples, validation = group.load("train"), group.load("validation")
-        if self.is_main and not resumed:
+        if self.is_main and not resume:
             if init_from is None:
                 with stage("learning the vocabulary and the statistics of the training data"):
                     group.fit(examples)
@@ -100,7 +104,7 @@ class Trainer:
         torch.manual_seed(self.config.seed)
         self.model: Model = group.build_model()
         init_weights(self.model, self.config.init)
-        if resumed:
+        if resume:
             checkpoints.load_trained_weights(self.state_file, self.model)
         elif init_from is not None:
             weights = init_from / "best.safetensors"
@@ -123,7 +127,7 @@ class Trainer:
         self.optimizer = build_optimizer(self.model, self.config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.config.precision == "fp16")
         self.progress = Progress()
-        if resumed:
+        if resume:
             self.progress = Progress(**checkpoints.load_training(self.state_file, self.optimizer))
             if self.processes.rank:  # the saved values are the sums over all processes
                 self.progress.loss, self.progress.nll = dict.fromkeys(self.progress.loss, 0.0), 0.0
@@ -144,8 +148,8 @@ class Trainer:
             self.progress.best_checkpoints,
             self.config.average_checkpoints,
         )
-        if init_from is not None and not resumed:
-            self.save()  # so that a resumed run does not need the folder init_from
+        if not resume:
+            self.save()  # a resumed run needs none of the runs that it began with
         self.started = time.monotonic() - self.progress.seconds
 
     def run(self) -> None:
@@ -276,7 +280,9 @@ class Trainer:
         if self.config.objective == "likelihood":  # self-critical training does not compute that of the references
             record["nll"] = self.processes.sum(progress.nll) / max(1, progress.num_tokens)
         if len(self.group.parts) > 1:
-            record["losses"] = {name: loss / progress.tokens[name] for name, loss in sorted(losses.items())}
+            record["losses"] = {
+                name: losses[name] / progress.tokens[name] for name in self.group.parts if name in losses
+            }
         is_best = progress.evaluation_done(rank, self.config.plateau_patience)
         self.best_checkpoints.consider(rank, progress.step)
         if self.is_main:
@@ -391,9 +397,7 @@ class Trainer:
     def description(self) -> str:
         """Describe the size of the run: of the model, the data and the vocabulary, and the processes."""
         skipped = self.batches.num_skipped
-        too_long = (
-            f"{skipped:,} of them skipped as longer than --batch.max-source-length or --batch.max-target-length, "
-        )
+        too_long = f"{skipped:,} of them skipped as longer than batch.max_source_length or batch.max_target_length, "
         return (
             f"{self.folder}: {count_parameters(self.model):,} parameters, {self.batches.num_examples:,} training "
             f"examples, {too_long if skipped else ''}a vocabulary of {len(self.group.tokenizer):,}, "

@@ -12,7 +12,7 @@ from tasks.common.inference.predictor import Predictor, generate_texts
 from tasks.common.metrics.base import Metric
 from tasks.common.model import Model, Seq2Seq
 from tasks.common.task import Task
-from tasks.common.task_group import TaskGroup
+from tasks.common.task_group import ALONE, TaskGroup
 from tasks.common.training.precision import autocast
 from tasks.common.training.processes import Processes
 from tasks.common.training.selection import Rank, is_above_chance, rank_evaluation
@@ -23,9 +23,9 @@ NLL_UNIT = "nats/token"
 class Validation:
     """Scores of models on the validation splits of all parts.
 
-    With several parts, each name of a score begins with that of its part, and two are added: the mean of their negative
-    log-likelihoods, and the mean of the scores that would select a checkpoint of theirs, each in points, which selects
-    that of all.
+    Unless a task is alone, each name of a score begins with that of its part, and two are added: the mean of their
+    negative log-likelihoods, and the mean of the scores that would select a checkpoint of theirs, each in points, which
+    selects that of all.
     """
 
     def __init__(
@@ -45,8 +45,8 @@ class Validation:
         """Score a model. Returns the scores, and their rank among evaluations."""
         model.eval()
         results = {name: part.score(model.part(name)) for name, part in self.parts.items()}
-        if len(results) == 1:
-            ((scores, counts),) = results.values()
+        if ALONE in results:
+            scores, counts = results[ALONE]
             return scores, rank_evaluation(scores, self.selection, counts)
         points = [self.parts[name].points_of(scores) for name, (scores, _) in results.items()]
         means = {
@@ -58,7 +58,7 @@ class Validation:
 
     def scores_of(self, name: str, scores: dict[str, float]) -> dict[str, float]:
         """Return the scores of a part, as it has named them."""
-        if len(self.parts) == 1:
+        if name == ALONE:
             return scores
         return {
             metric.removeprefix(f"{name} "): value for metric, value in scores.items() if metric.startswith(f"{name} ")
@@ -75,9 +75,8 @@ class Validation:
 
     def describe(self, scores: dict[str, float]) -> str:
         """Show scores with their names and units; of several parts those that select a checkpoint."""
-        if len(self.parts) == 1:
-            (part,) = self.parts.values()
-            return part.describe(scores)
+        if ALONE in self.parts:
+            return self.parts[ALONE].describe(scores)
         shown = [f"{self.selection.name} {scores[self.selection.name]:.2f}", f"nll {scores['nll']:.2f} {NLL_UNIT}"]
         for name, part in self.parts.items():
             own = self.scores_of(name, scores)

@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import datasets
@@ -18,6 +21,8 @@ from tasks.common.data.mixing import BatchMixer
 from tasks.common.errors import UsageError
 from tasks.common.inference.input_kinds import choose_part, kinds_of_input
 from tasks.common.inference.loading import load_config
+from tasks.common.training import processes, validation
+from tasks.common.training.trainer import Trainer
 from tasks.joint import PRESETS
 from tasks.joint.config import JointConfig, join
 from tasks.joint.overlap import sentences_of, without_sentences
@@ -25,6 +30,7 @@ from tasks.joint.presets import compose
 from tasks.joint.task import JointTask, check_language
 from tasks.toy_world.scenes import text_pairs
 
+ROOT = Path(__file__).parents[3]
 SMALL = ["--image-captioning.num-scenes", "48", "--train.epochs", "1"]
 NAME = "translation:tiny+image_captioning:tiny"
 
@@ -130,6 +136,7 @@ def test_each_task_is_evaluated_or_the_one_that_is_named(joint_run: Path, data: 
     output = capsys.readouterr().out
     assert "translation:" in output and "image_captioning:" not in output and "mean score" not in output
     assert "--data is that of one task" in refused(capsys, "evaluate", str(joint_run), "--data", data)
+    assert "--skip-invalid is that of one task" in refused(capsys, "evaluate", str(joint_run), "--skip-invalid")
     assert "translation" in refused(capsys, "evaluate", str(joint_run), "--task", "translatoin")
     assert "--rerank needs" in refused(capsys, "evaluate", str(joint_run), "--rerank", str(joint_run))
 
@@ -144,6 +151,8 @@ def test_inputs_of_several_kinds_keep_their_order(joint_run: Path, tmp_path: Pat
     run.main(["joint", "predict", str(joint_run), *texts, "--scores"])
     alone = capsys.readouterr().out.splitlines()
     assert [mixed[0], mixed[2]] == [alone[0], alone[1].replace("2", "3", 1)]
+    run.main(["joint", "predict", str(joint_run), str(image), ""])
+    assert "input 2 is empty" in capsys.readouterr().err
     sound = str(tmp_path / "x.wav")
     assert "x.wav is audio, which no task of this run reads" in refused(capsys, "predict", str(joint_run), sound)
 
@@ -158,6 +167,11 @@ def test_a_task_becomes_a_run_of_its_own_with_the_same_outputs(joint_run: Path, 
     run.main(["translation", "predict", str(own), sentence, "--scores"])
     assert capsys.readouterr().out == expected
     assert (own / "domain.json").is_file()
+    weights = (own / "best.safetensors").read_bytes()
+    with pytest.raises(SystemExit):  # there is no state of its training
+        run.main(["translation", "train", "--run", str(own), "--resume"])
+    assert f"start a new run with its weights: --init-from {own}" in capsys.readouterr().err
+    assert (own / "best.safetensors").read_bytes() == weights
     assert "exists already" in refused(capsys, "extract", str(joint_run), "--task", "translation", "--run", str(own))
 
 
@@ -176,9 +190,69 @@ def test_a_joint_model_begins_with_the_encoders_of_single_runs(joint_run: Path, 
     assert "are both runs of translation" in refused(capsys, *twice)
 
 
-def test_a_stopped_joint_run_goes_on_as_if_it_had_not_been(joint_run: Path, data: str, tmp_path: Path, monkeypatch):
-    from tasks.common.training.trainer import Trainer
+def test_a_run_with_one_vocabulary_gives_its_encoder_that_of_its_sources(data: str, tmp_path: Path):
+    own, joint = tmp_path / "own", tmp_path / "joint"
+    flags = ["--run", str(own), "--data", data, "--vocabulary.shared", "--train.epochs", "1"]
+    run.main(["translation", "train", "tiny", *flags])
+    run.main(["joint", "train", NAME, "--translation.data", data, *SMALL, "--run", str(joint), "--init-from", str(own)])
+    single, several = (json.loads((folder / "vocabulary.json").read_text(encoding="utf-8")) for folder in (own, joint))
+    assert several["sources"]["translation"]["source"] == single["target"] != several["target"]
 
+
+def test_a_run_that_begins_with_others_keeps_their_encoders_if_it_is_killed_at_once(
+    joint_run: Path, data: str, tmp_path: Path, monkeypatch
+):
+    own, stopped, whole = tmp_path / "own", tmp_path / "stopped", tmp_path / "whole"
+    run.main(["joint", "extract", str(joint_run), "--task", "translation", "--run", str(own)])
+    flags = [NAME, "--translation.data", data, *SMALL, "--init-from", str(own)]
+    run.main(["joint", "train", *flags, "--run", str(whole)])
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Trainer, "run", interrupt)
+        run.main(["joint", "train", *flags, "--run", str(stopped)])
+    shutil.rmtree(own)
+    run.main(["joint", "train", "--run", str(stopped), "--resume"])
+    before, after = load_file(whole / "best.safetensors"), load_file(stopped / "best.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def interrupt(_: Trainer) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_task_alone_is_scored_as_one_of_several(data: str, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(validation, "is_above_chance", lambda *_: True)
+    flags = ["--translation.data", data, "--train.epochs", "1", "--run", str(tmp_path)]
+    run.main(["joint", "train", "translation:tiny", *flags])
+    scores = json.loads((tmp_path / "metrics.jsonl").read_text(encoding="utf-8"))["validation"]
+    assert scores["mean score"] == scores["translation bleu"]
+
+
+def test_two_processes_train_and_evaluate_like_one(data: str, tmp_path: Path, monkeypatch):
+    one, two = tmp_path / "one", tmp_path / "two"
+    command = ["joint", "train", NAME, "--translation.data", data, *SMALL, "--run"]
+    monkeypatch.setattr(processes, "find_device", lambda _: torch.device("cpu"))
+    run.main([*command, str(one), "--train.grad-accum-steps", "2"])
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "run.py"]
+    ended = subprocess.run(
+        [*launch, *command, str(two)],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "2 x cpu" in ended.stderr
+    before, after = load_file(one / "best.safetensors"), load_file(two / "best.safetensors")
+    assert before.keys() == after.keys()
+    assert all(torch.allclose(before[name], after[name], rtol=0.0, atol=1e-5) for name in before)
+    alone, together = (json.loads((folder / "metrics.jsonl").read_text(encoding="utf-8")) for folder in (one, two))
+    assert alone["validation"] == pytest.approx(together["validation"], rel=1e-5)
+    assert alone["losses"] == pytest.approx(together["losses"], rel=1e-5)
+
+
+def test_a_stopped_joint_run_goes_on_as_if_it_had_not_been(joint_run: Path, data: str, tmp_path: Path, monkeypatch):
     stopped, steps = tmp_path / "stopped", []
     update = Trainer.update_parameters
 
@@ -221,26 +295,42 @@ def test_mistakes_are_one_line(joint_run: Path, data: str, tmp_path: Path, capsy
     assert "--weights is (1.0, nan)" in refused(capsys, "train", NAME, "--weights", "1", "nan", *common)
     nowhere = refused(capsys, "train", NAME, "--translation.data", str(tmp_path / "nowhere"), *common)
     assert nowhere.startswith("error: translation: ")
+    long = ["--translation.encoder.max-source-tokens", "300"]
+    line = refused(capsys, "train", NAME, *long, *common)
+    assert line.startswith("error: translation: --translation.encoder.max-source-tokens is 300")
+    model = ["--image-captioning.encoder.pretrained", str(tmp_path / "nowhere")]
+    line = refused(capsys, "train", NAME, *model, *common)
+    assert line.startswith("error: image_captioning: --image-captioning.encoder.pretrained: ")
     broken = tmp_path / "broken"
     shutil.copytree(joint_run, broken)
     state = json.loads((broken / "vocabulary.json").read_text(encoding="utf-8"))
     del state["sources"]["translation"]
     (broken / "vocabulary.json").write_text(json.dumps(state), encoding="utf-8")
     assert "vocabulary.json is not this task's" in refused(capsys, "predict", str(broken), "x")
+    saved = json.loads((broken / "config.json").read_text(encoding="utf-8"))
+    for config, message in ((saved["config"] | {"x": {}}, "unknown setting 'x'"), (None, "not the configuration")):
+        (broken / "config.json").write_text(json.dumps(saved | {"config": config}), encoding="utf-8")
+        assert message in refused(capsys, "predict", str(broken), "x")
 
 
 def test_a_text_of_no_language_of_the_others_is_refused():
     check_language({"a": ["a red dog"], "b": [["a cat", "the dog"]]})
     with pytest.raises(UsageError, match=r"a: 0% of the words.*one language"):
         check_language({"a": ["a red dog"], "b": ["ein roter Hund"]})
+    check_language({"a": ["一只红狗在房子里"], "b": ["一只猫在树下"]})  # without spaces between words
 
 
 def test_training_sentences_that_are_references_of_others_are_left_out():
     references = sentences_of([["A red dog."], ["the cat", "one more"]])
-    examples = datasets.Dataset.from_dict({"source": [1, 2, 3], "target": [["a red dog", "x"], ["One more!"], ["y"]]})
+    targets = [["a red dog", "x"], ["One more!"], ["y"]]
+    own = [["A red dog.", "X", "x?"], ["One more!"], ["Y"]]
+    examples = datasets.Dataset.from_dict({"source": [1, 2, 3], "target": targets, "references": own})
     kept, count = without_sentences(examples, references)
     assert (kept["source"][:], kept["target"][:], count) == ([1, 3], [["x"], ["y"]], 2)
-    texts = datasets.Dataset.from_dict({"source": [1, 2], "target": ["The cat", "y"]})
+    assert kept["references"][:] == [["X", "x?"], ["Y"]]  # which self-critical training rewards
+    texts = datasets.Dataset.from_dict(
+        {"source": [1, 2], "target": ["The cat", "y"], "references": [["The cat"], ["y"]]}
+    )
     assert without_sentences(texts, references)[0]["target"][:] == ["y"]
     with pytest.raises(UsageError, match="leaves no training example"):
         without_sentences(texts.select([0]), references)
