@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from tasks.common.data.batching import BatchConfig
@@ -69,6 +70,15 @@ def records(run: Path) -> list[dict]:
     ]
 
 
+def saved_steps(run: Path) -> int:
+    """The number of steps in the saved state of training; 0 before there is one."""
+    path = run / "last" / "training.safetensors"
+    if not path.is_file():
+        return 0
+    with safe_open(path, "pt") as file:
+        return json.loads(file.metadata()["progress"])["step"]
+
+
 def assert_same_weights(one: Path, other: Path, tolerance: float = 0.0) -> None:
     left, right = load_file(one / "best.safetensors"), load_file(other / "best.safetensors")
     assert left.keys() == right.keys()
@@ -91,8 +101,7 @@ def test_a_stopped_run_resumes_to_the_same_weights_as_an_uninterrupted_one(
     number = signal.Signals[name]  # Windows has no SIGKILL
     run = tmp_path / "stopped"
     process = start(command(run, "--data", data, *SMALL, "--train.save-steps", "7"))
-    saved = run / "last" / "training.safetensors"
-    while not saved.is_file():
+    while not saved_steps(run):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
     process.send_signal(number)
