@@ -148,7 +148,7 @@ def test_a_run_can_be_restored_from_its_folder_alone(flags, whisper, tmp_path, m
     assert changed == bool(flags)
     shutil.rmtree(path)
     run.main(["speech_recognition", "evaluate", "run", "--beam", "1"])
-    assert json.loads(Path("run/evaluation/test.json").read_text())["examples"] == 3
+    assert json.loads(Path("run/evaluation/test-beam1.json").read_text())["examples"] == 3
 
 
 def load(path: Path) -> dict[str, torch.Tensor]:
