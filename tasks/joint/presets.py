@@ -59,15 +59,20 @@ def tiny() -> JointConfig:
 
 
 def demo() -> JointConfig:
-    """The toy world in four modalities, all in English, on a laptop's CPU. Not yet run."""
+    """The toy world in four modalities, all in English, on a laptop's CPU; 13 minutes on a core.
+
+    BLEU 100.00, WER 0.46 %, 83.30 % of the images and 72.60 % of the videos exactly right on the test splits
+    (benchmarks/README.md).
+    """
     return join(
         {name: preset_of(name, "demo") for name in TOY_TASKS},
         vocabulary=VocabularyConfig(kind="word", size=400, shared=False),
         projection_dim=128,
         attention=AttentionConfig(score="location", hidden_dim=128),
-        decoder=RecurrentDecoderConfig(hidden_dim=192, embedding_dim=64, tie_embeddings=False, dropout=0.0),
+        decoder=RecurrentDecoderConfig(hidden_dim=256, embedding_dim=64, tie_embeddings=False, dropout=0.0),
+        temperature=1.5,
         train=TrainConfig(
-            epochs=4, lr=3e-3, schedule="cosine", warmup_steps=200, average_checkpoints=0, label_smoothing=0.0
+            epochs=6, lr=3e-3, schedule="cosine", warmup_steps=200, average_checkpoints=0, label_smoothing=0.0
         ),
         search=SearchConfig(max_length=40),
     )
