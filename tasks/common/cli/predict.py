@@ -15,14 +15,14 @@ from decoders.config import SearchConfig
 from tasks.common.cli.arguments import parse, parse_run_argument
 from tasks.common.cli.models import load_predictors
 from tasks.common.console import console
-from tasks.common.data.inputs import URL_SCHEMES, ParsedInput
+from tasks.common.data.inputs import URL_SCHEMES
 from tasks.common.errors import UsageError
 from tasks.common.files import new_path, to_json
 from tasks.common.inference.input_kinds import divide_by_part
 from tasks.common.inference.loading import load_config
 from tasks.common.inference.prediction import NOTHING, Prediction
 from tasks.common.inference.subtitles import format_subtitles
-from tasks.common.inference.trained_model import TrainedModel
+from tasks.common.inference.trained_model import PartInput, TrainedModel
 from tasks.common.program import program
 from tasks.common.task import Task
 
@@ -89,53 +89,45 @@ def predict(task: str, arguments: list[str]) -> None:
         raise UsageError("--plot-dir: the decoder of this run has no alignment to plot; leave the flag out")
     torch.manual_seed(options.seed)
     parts = {name: predictor.task for name, predictor in model.predictors.items()}
-    groups: list[tuple[str, int, list[ParsedInput]]] = []  # successive inputs of a task, and the first one's number
-    inputs: list[ParsedInput] = []
+    inputs: list[PartInput] = []
     for name, own in divide_by_part(options.inputs, parts):
-        groups.append((name, len(inputs) + 1, parts[name].parse_inputs(own, len(inputs) + 1)))
-        inputs += groups[-1][2]
-    if options.format in SUBTITLES and (len(inputs) != 1 or any(not segment.span for segment in inputs[0].segments)):
+        inputs += [(name, each) for each in parts[name].parse_inputs(own, len(inputs) + 1)]
+    parsed = [each for _, each in inputs]
+    if options.format in SUBTITLES and (len(parsed) != 1 or any(not segment.span for segment in parsed[0].segments)):
         raise UsageError(f"--format {options.format} makes the subtitles of one recording: name one, or leave it out")
-    for name, first_number, own in groups:
-        predict_inputs(model, name, own, first_number, options)
-    if any(each.problem for each in inputs):
-        sys.exit(2 if all(each.problem for each in inputs) else 1)
+    print_predictions(model, inputs, options)
+    if any(each.problem for each in parsed):
+        sys.exit(2 if all(each.problem for each in parsed) else 1)
 
 
-def predict_inputs(
-    model: TrainedModel, part: str, inputs: Sequence[ParsedInput], first_number: int, options: PredictOptions
-) -> None:
-    """Print a sentence for each input of a task, and what is to be said of them.
-
-    Args:
-        model: The model.
-        part: The name of the task in the model.
-        inputs: The inputs.
-        first_number: The number of the first of them among all inputs of the command.
-        options: The options of the command.
-    """
-    problems: list[str] = []  # of the inputs that are far from the training data, as "NUMBER (NAME): PROBLEM"
-    number, taken_s = first_number, 0.0
-    for predictions, seconds in model.generate(inputs, part, options.search):
-        taken_s += seconds
+def print_predictions(model: TrainedModel, inputs: Sequence[PartInput], options: PredictOptions) -> None:
+    """Print a sentence for each input, and what is to be said of them."""
+    problems: dict[str, list[str]] = {}  # of the inputs of each part that are far from the training data
+    taken_s = dict.fromkeys(model.predictors, 0.0)
+    number = 0
+    for predictions, seconds in model.generate(inputs, {name: options.search for name in model.predictors}):
+        for part, own_s in seconds.items():
+            taken_s[part] += own_s
         for prediction in predictions:
+            part, number = inputs[number][0], number + 1
             name = short_name(prediction.name)
             if prediction.out_of_domain:
-                problems.append(f"{number} ({name}): {prediction.out_of_domain}")
+                problems.setdefault(part, []).append(f"{number} ({name}): {prediction.out_of_domain}")
             if prediction.hypotheses and NOTHING in prediction.notes:
                 console.print(f"input {number} ({name}): {NOTHING}, its line stays empty")
             print(format_prediction(prediction, number, options))
             if options.plot_dir:
                 plot_segments(prediction, Path(options.plot_dir))
-            number += 1
         sys.stdout.flush()
-    if problems:
-        console.print(describe_unfamiliar(problems, len(inputs), model.predictors[part].task))
-    spans = [segment.span for each in inputs for segment in each.segments if segment.span]
-    seconds = sum(end - begin for begin, end in spans)
-    if seconds:
-        factor = f"real-time factor {taken_s / seconds:.4f}"
-        console.print(f"sentences of {seconds:.1f} s of input generated in {taken_s:.1f} s: {factor}")
+    for part, predictor in model.predictors.items():
+        own = [each for name, each in inputs if name == part]
+        if part in problems:
+            console.print(describe_unfamiliar(problems[part], len(own), predictor.task))
+        spans = [segment.span for each in own for segment in each.segments if segment.span]
+        seconds = sum(end - begin for begin, end in spans)
+        if seconds:
+            factor = f"real-time factor {taken_s[part] / seconds:.4f}"
+            console.print(f"sentences of {seconds:.1f} s of input generated in {taken_s[part]:.1f} s: {factor}")
 
 
 def format_prediction(prediction: Prediction, number: int, options: PredictOptions) -> str:

@@ -19,6 +19,7 @@ from tasks.common.inference.prediction import Prediction
 from tasks.common.inference.predictor import Predictor
 from tasks.common.task_group import part_folder
 
+PartInput = tuple[str, ParsedInput]  # an input, and the name of the part that reads it
 CHUNK_SIZE = 2048  # inputs that are generated together: batches have similar lengths, and first results come early
 
 
@@ -76,21 +77,19 @@ class TrainedModel:
             UsageError: for an unknown setting, an input that no task reads, and a single one that can't be used.
         """
         is_list = isinstance(inputs, list)
-        values = inputs if is_list else [inputs]
-        predictions: list[Prediction | None] = [None] * len(values)
-        parts = [self.part_of(value, task) for value in values]
-        for part in dict.fromkeys(parts):
-            places = [place for place, own in enumerate(parts) if own == part]
-            parsed = [self.predictors[part].task.parse_value(values[place]) for place in places]
-            made = (each for chunk, _ in self.generate(parsed, part, self.search(part, search)) for each in chunk)
-            for place, prediction in zip(places, made, strict=True):
-                predictions[place] = prediction
-        found = [prediction for prediction in predictions if prediction is not None]
+        parsed = [self.parse(value, task) for value in (inputs if is_list else [inputs])]
+        searches = {name: self.search(name, search) for name in self.predictors}
+        predictions = [prediction for chunk, _ in self.generate(parsed, searches) for prediction in chunk]
         if is_list:
-            return found
-        if found[0].problem:
-            raise UsageError(f"{found[0].name} {found[0].problem}")
-        return found[0]
+            return predictions
+        if predictions[0].problem:
+            raise UsageError(f"{predictions[0].name} {predictions[0].problem}")
+        return predictions[0]
+
+    def parse(self, value: Any, task: str | None = None) -> PartInput:
+        """Read an input, and choose the part that reads it. Raises UsageError if none does, or if several do."""
+        part = self.part_of(value, task)
+        return part, self.predictors[part].task.parse_value(value)
 
     def search(self, part: str, changes: Mapping[str, Any]) -> SearchConfig:
         """Return the search settings of a part with some changes. Raises UsageError for unknown or invalid ones."""
@@ -112,29 +111,46 @@ class TrainedModel:
         return choose_part(value, parts)
 
     def generate(
-        self, inputs: Sequence[ParsedInput], part: str, search: SearchConfig
-    ) -> Iterator[tuple[list[Prediction], float]]:
-        """Generate for the inputs of a part, some thousand at a time.
+        self, inputs: Sequence[PartInput], searches: Mapping[str, SearchConfig]
+    ) -> Iterator[tuple[list[Prediction], dict[str, float]]]:
+        """Generate for inputs, some thousand at a time: those of each part together, whatever their order.
+
+        Args:
+            inputs: Each input with the name of the part that reads it.
+            searches: The search settings of each part.
 
         Yields:
-            The predictions of successive inputs, and the seconds of the search.
+            The predictions of successive inputs, and the seconds of the search of each part.
         """
-        predictor, domain = self.predictors[part], self.domains[part]
         for start in range(0, len(inputs), CHUNK_SIZE):
             chunk = inputs[start : start + CHUNK_SIZE]
-            sources = [segment.source for each in chunk for segment in each.segments]
-            lengths = predictor.task.source_lengths(sources)
-            started = time.monotonic()
-            hypotheses = predictor.generate_all(sources, lengths, search)
-            seconds = time.monotonic() - started
-            measured = measure_with(predictor, sources, lengths, hypotheses, search) if domain else []
-            ends = np.cumsum([len(each.segments) for each in chunk]).tolist()
-            predictions: list[Prediction] = []
-            for each, end in zip(chunk, ends, strict=True):
-                own = slice(end - len(each.segments), end)
-                known = domain.problem(Familiarity.mean(measured[own])) if domain and each.segments else None
-                predictions.append(Prediction(each, hypotheses[own], predictor, known))
-            yield predictions, seconds
+            predictions: dict[int, Prediction] = {}
+            seconds: dict[str, float] = {}
+            for part in dict.fromkeys(name for name, _ in chunk):
+                places = [place for place, (name, _) in enumerate(chunk) if name == part]
+                own = [chunk[place][1] for place in places]
+                made, seconds[part] = self.generate_part(part, own, searches[part])
+                predictions |= zip(places, made, strict=True)
+            yield [predictions[place] for place in range(len(chunk))], seconds
+
+    def generate_part(
+        self, part: str, inputs: Sequence[ParsedInput], search: SearchConfig
+    ) -> tuple[list[Prediction], float]:
+        """Generate for the inputs of a part, in batches of similar lengths; the seconds are those of the search."""
+        predictor, domain = self.predictors[part], self.domains[part]
+        sources = [segment.source for each in inputs for segment in each.segments]
+        lengths = predictor.task.source_lengths(sources)
+        started = time.monotonic()
+        hypotheses = predictor.generate_all(sources, lengths, search)
+        seconds = time.monotonic() - started
+        measured = measure_with(predictor, sources, lengths, hypotheses, search) if domain else []
+        ends = np.cumsum([len(each.segments) for each in inputs]).tolist()
+        predictions: list[Prediction] = []
+        for each, end in zip(inputs, ends, strict=True):
+            own = slice(end - len(each.segments), end)
+            problem = domain.problem(Familiarity.mean(measured[own])) if domain and each.segments else None
+            predictions.append(Prediction(each, hypotheses[own], predictor, problem))
+        return predictions, seconds
 
 
 def load_model(run: str | Path, device: str | torch.device | None = None) -> TrainedModel:
