@@ -104,8 +104,9 @@ def print_predictions(model: TrainedModel, inputs: Sequence[PartInput], options:
     """Print a sentence for each input, and what is to be said of them."""
     problems: dict[str, list[str]] = {}  # of the inputs of each part that are far from the training data
     taken_s = dict.fromkeys(model.predictors, 0.0)
+    searches: dict[str, SearchConfig] = dict.fromkeys(model.predictors, options.search)
     number = 0
-    for predictions, seconds in model.generate(inputs, {name: options.search for name in model.predictors}):
+    for predictions, seconds in model.generate(inputs, searches):
         for part, own_s in seconds.items():
             taken_s[part] += own_s
         for prediction in predictions:
