@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import torch
 import tyro
@@ -104,7 +104,7 @@ def print_predictions(model: TrainedModel, inputs: Sequence[PartInput], options:
     """Print a sentence for each input, and what is to be said of them."""
     problems: dict[str, list[str]] = {}  # of the inputs of each part that are far from the training data
     taken_s = dict.fromkeys(model.predictors, 0.0)
-    searches: dict[str, SearchConfig] = dict.fromkeys(model.predictors, options.search)
+    searches: dict[str, Any] = dict.fromkeys(model.predictors, options.search)
     number = 0
     for predictions, seconds in model.generate(inputs, searches):
         for part, own_s in seconds.items():
