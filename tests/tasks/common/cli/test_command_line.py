@@ -163,7 +163,7 @@ def test_inputs_far_from_the_training_data_are_named_in_one_line_and_in_json(tra
 def test_the_real_time_factor_is_that_of_generating_the_sentences_alone(train, capsys, monkeypatch):
     segment = InputSegment("zwei", (0.0, 10.0))
     monkeypatch.setattr(TextTask, "parse_text", lambda *_: ParsedInput("talk.wav", [segment]))
-    monkeypatch.setattr(time, "monotonic", functools.partial(next, itertools.count()))  # a second for each reading
+    monkeypatch.setattr(time, "monotonic", functools.partial(next, itertools.count(0.0)))  # a second for each reading
     monkeypatch.setattr(TextTask, "unknown_shares", lambda *_: [float(time.monotonic() * 0)])
     run.main(["translation", "predict", train(), "x"])
     assert "10.0 s of input generated in 1.0 s: real-time factor 0.1000" in capsys.readouterr().err
