@@ -79,7 +79,10 @@ def demo() -> JointConfig:
 
 
 def captions() -> JointConfig:
-    """English sentences from text, images and video: Multi30k German to English, Flickr8k and MSR-VTT. Not yet run.
+    """English sentences from text, images and video: Multi30k German to English, Flickr8k and MSR-VTT.
+
+    With five of its twelve epochs CIDEr 37.26 on Flickr8k and 28.01 on MSR-VTT; single models with as many updates have
+    43.58 and 29.59 (benchmarks/README.md).
 
     python run.py joint train captions --translation.data FOLDER --image-captioning.data FOLDER
     --video-to-text.data FOLDER
