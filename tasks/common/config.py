@@ -45,12 +45,14 @@ class ModelConfig:
         """Return the configuration with other data: ``data`` and ``skip_invalid``, where they are not empty.
 
         Args:
-            part: The part whose data they are, for a configuration with parts.
+            part: The part whose data they are, for a configuration with parts; it is checked in any case.
             **changes: The fields and their values.
 
         Raises:
-            UsageError: if it is not said which part's data they are.
+            UsageError: if there is no such part, or if it is not said which part's data they are.
         """
+        if part is not None:
+            raise UsageError(f"--task {part}: it is a run of a single task; leave --task out")
         return dataclasses.replace(self, **{name: value for name, value in changes.items() if value})
 
     @property

@@ -15,7 +15,7 @@ import tasks
 from attention.validation import at_least, check_settings
 from tasks.common.cli.flags import as_flag
 from tasks.common.config import Config, ModelConfig
-from tasks.common.errors import UsageError
+from tasks.common.errors import UsageError, unknown_name
 
 TASKS = tuple(name for name in tasks.TASKS if name != "joint")  # those that can be parts
 SHARED = tuple(field.name for field in dataclasses.fields(ModelConfig))
@@ -49,6 +49,8 @@ class JointConfig(ModelConfig):
         return class_of_parts(tuple(name for name in values if name in TASKS))
 
     def with_data(self, part: str | None, **changes: Any) -> "JointConfig":
+        if part is not None and part not in self.parts:
+            raise unknown_name("--task", part, self.parts)
         changed = {name: value for name, value in changes.items() if value}
         if not changed:
             return self

@@ -63,7 +63,8 @@ def load_predictors(
         if str(error).startswith("--rerank"):
             raise
         raise UsageError(f"--rerank: {error}") from error
-    if predictor.reranker is not None and not predictor.reranker.model.decoder.is_label_synchronous:
+    assert predictor.reranker is not None
+    if not predictor.reranker.model.decoder.is_label_synchronous:
         raise UsageError(
             f"--rerank {rerank} needs the likelihood of a sentence, so a label-synchronous decoder (one that predicts "
             "token by token): decoder.kind recurrent, transformer or s2vt"

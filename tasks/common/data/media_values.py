@@ -56,18 +56,21 @@ def encode_array(array: np.ndarray) -> bytes:
 
 
 def encode_sound(samples: np.ndarray, rate: int) -> bytes:
+    """Write samples (samples,) or (samples, channels) with their rate in Hz as the content of a WAV file."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format="WAV", subtype="PCM_16" if samples.dtype == np.int16 else "FLOAT")
     return file.getvalue()
 
 
 def encode_image(image: Image.Image) -> bytes:
+    """Write an image as the content of a PNG file."""
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
 
 
 def encode_npy(array: np.ndarray) -> bytes:
+    """Write an array as the content of a .npy file."""
     file = io.BytesIO()
     np.save(file, array, allow_pickle=False)
     return file.getvalue()

@@ -65,7 +65,6 @@ def load_parts(task: str, runs: list[Path], only: str | None = None, **changes: 
     members: list[TaskGroup] = []
     models: list[Model] = []
     for run, config in zip(runs, configs, strict=True):
-        check_part(only, as_group(tasks.package(task).Task(config)), run)
         member = as_group(tasks.package(task).Task(config.with_data(only, **changes)))
         state = load_json(run / "vocabulary.json")
         try:
@@ -82,19 +81,8 @@ def load_parts(task: str, runs: list[Path], only: str | None = None, **changes: 
     return {name: Predictor(part, [model.part(name) for model in models]) for name, part in parts.items()}
 
 
-def check_part(name: str | None, group: TaskGroup, run: Path) -> None:
-    """Raise UsageError if a run has no part with this name."""
-    if name is None or name in group.parts:
-        return
-    if list(group.parts) == [ALONE]:
-        raise UsageError(f"--task {name}: {run} is a run of a single task; leave --task out")
-    raise unknown_name("--task", name, group.parts)
-
-
 def with_reranker(predictor: Predictor, task: str, run: str, weight: float) -> Predictor:
     """Add the run of the opposite direction that reranks the hypotheses."""
-    if not 0 <= weight <= 1:
-        raise UsageError(f"--rerank-weight is {weight}; allowed is 0 to 1")
     other = load_runs(task, [Path(run)])
     if not is_reverse_of(other.task, predictor.task):
         raise UsageError(f"--rerank {run}: a run of the opposite direction is needed, on the same data")
