@@ -24,7 +24,9 @@ from typing import NoReturn
 from tasks import TASKS
 from tasks.common.program import program
 
-COMMANDS = {  # the module of each; imported when called, since torch takes its time
+# The module of each command; imported when called, since torch takes its time.
+PROGRAM_COMMANDS = {"demo": "tasks.common.cli.demo"}  # of no one task
+TASK_COMMANDS = {
     "train": "tasks.common.cli.train",
     "evaluate": "tasks.common.cli.evaluate",
     "predict": "tasks.common.cli.predict",
@@ -50,12 +52,12 @@ def main(arguments: list[str] | None = None) -> None:
             others: list[str] = load("tasks.common.device").take_device(arguments)
             arguments = others
         match arguments:
-            case [] | ["-h" | "--help" | "help"] | [_, "-h" | "--help"] if arguments[:1] != ["demo"]:
+            case [command, *rest] if command in PROGRAM_COMMANDS:
+                getattr(load(PROGRAM_COMMANDS[command]), command)(rest)
+            case [] | ["-h" | "--help" | "help"] | [_, "-h" | "--help"]:
                 print_overview()
-            case ["demo", *flags]:
-                load("tasks.common.cli.demo").demo(flags)
             case [task, *_] if task not in TASKS:
-                raise unknown_name("task", task, [*TASKS, "demo"])
+                raise unknown_name("task", task, [*TASKS, *PROGRAM_COMMANDS])
             case [task]:
                 raise UsageError(f"{task} needs a command: {', '.join(commands_of(task))}")
             case [task, command, *_] if command not in commands_of(task):
@@ -101,7 +103,7 @@ def load(name: str) -> ModuleType:
 
 def commands_of(task: str) -> dict[str, str]:
     """Return the commands of every task and those of this one."""
-    return COMMANDS | getattr(import_module(f"tasks.{task}"), "COMMANDS", {})
+    return TASK_COMMANDS | getattr(import_module(f"tasks.{task}"), "COMMANDS", {})
 
 
 def describe_error(error: Exception, arguments: list[str]) -> str:
