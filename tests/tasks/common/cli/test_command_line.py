@@ -87,7 +87,9 @@ def is_image(path: Path) -> bool:
 
 def test_the_overview_lists_tasks_commands_and_presets(capsys):
     run.main([])
-    assert {*run.TASKS, *run.TASK_COMMANDS, *PRESETS, *run.PROGRAM_COMMANDS} <= set(re.findall(r"\w+", capsys.readouterr().out))
+    assert {*run.TASKS, *run.TASK_COMMANDS, *PRESETS, *run.PROGRAM_COMMANDS} <= set(
+        re.findall(r"\w+", capsys.readouterr().out)
+    )
 
 
 @pytest.mark.parametrize("command", run.TASK_COMMANDS)
