@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 
 from tasks.common.console import console
-from tasks.common.cores import count_cores
+from tasks.common.cores import count_cores, limit_cores
 from tasks.common.errors import UsageError
 
 R = TypeVar("R")
@@ -118,9 +118,10 @@ def receive_result(receiver: connection.Connection, name: str, process: Any) -> 
     return result
 
 
-def run_call(sender: connection.Connection, num_threads: int, label: str, function: Callable, *arguments: Any) -> None:
+def run_call(sender: connection.Connection, num_cores: int, label: str, function: Callable, *arguments: Any) -> None:
     """Call a function in a process of its own, and send its result and its error, one of which is None."""
-    torch.set_num_threads(num_threads)
+    torch.set_num_threads(num_cores)
+    limit_cores(num_cores)
     threading.Thread(target=end_with_parent, daemon=True).start()
     try:
         sender.send((call_labeled(label, function, *arguments), None))

@@ -13,6 +13,7 @@ import pytest
 
 from tasks.common.cli.side_by_side import run_side_by_side
 from tasks.common.console import console
+from tasks.common.cores import count_cores
 from tasks.common.errors import UsageError
 
 every_number_of_cores = pytest.mark.parametrize("cores", [1, 2])
@@ -37,6 +38,14 @@ def test_results_come_as_they_are_finished_and_console_lines_have_labels(cores, 
     lines = capfd.readouterr().err.splitlines()
     assert [line for line in lines if line.startswith("slow ")] == ["slow   hello from [slow]", "slow   and goodbye"]
     assert [line for line in lines if line.startswith("quick")] == ["quick  hello from [quick]", "quick  and goodbye"]
+
+
+def own_cores(name: str) -> int:
+    return count_cores()
+
+
+def test_each_call_has_its_share_of_the_cores():
+    assert dict(run_side_by_side(own_cores, ["one", "other"], cores=6)) == {"one": 3, "other": 3}
 
 
 def write_id_and_wait(name: str, folder: Path) -> None:
