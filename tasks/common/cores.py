@@ -3,7 +3,6 @@
 import os
 import sys
 
-
 LIMIT = "PYTHON_CPU_COUNT"  # Python's own variable, which Python reads itself from 3.13 on, when it starts
 
 
