@@ -7,6 +7,7 @@ A flag of another kind of decoder or encoder (kinds.py), and a flag that would h
 import contextlib
 import dataclasses
 import io
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -70,11 +71,21 @@ def parse(options: Any, arguments: list[str], program: str, default: Any, *, ref
         for message in settings_of_other_kinds(default.config, arguments).values():
             raise UsageError(message)
         text = show_all_kinds(text, default.config)
-    # tyro explains a mistake in a frame of several lines.
+    raise UsageError(describe_mistake(text))
+
+
+def describe_mistake(text: str) -> str:
+    """Describe in one line a mistake that tyro has explained in a frame of several lines."""
     words = " ".join(re.sub(r"[─│╭╮╰╯]+|-{3,}", " ", text).split())
     words = re.sub(r"For full helptext, (run|see) .*", "", words)
-    words = re.sub(r"^(Value error|Invalid choice|Unrecognized options|Parsing error) ", "", words)
-    raise UsageError(re.sub(r"^Error parsing [\w.]+: ", "", words).strip())
+    words = re.sub(r"^(Value error|Invalid choice|Unrecognized options|Parsing error) ", "", words).strip()
+    invalid = re.fullmatch(r"Error parsing (--\S+): (.*) Argument helptext: --\S+ (.*)", words)
+    if invalid is None:
+        return words
+    flag, reason, explanation = invalid.groups()
+    # What follows the name of the type is the documentation of the setting.
+    types = itertools.takewhile(lambda word: re.search("[a-z]", word) is None, explanation.split())
+    return f"{flag}: {reason}; allowed is {' '.join(types)}"
 
 
 def no_effect(setting: str, reason: str, options: Any, where: str = "") -> UsageError:

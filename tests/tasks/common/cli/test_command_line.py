@@ -85,6 +85,19 @@ def is_image(path: Path) -> bool:
     return path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n") and bool(imread(path).std() > 0)
 
 
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--train.lr", "fast"], "--train.lr: could not convert string to float: 'fast'; allowed is FLOAT"),
+        (["--train.epochs", "1.5"], "--train.epochs: .*'1.5'; allowed is INT"),
+    ],
+)
+def test_a_value_that_is_no_number_is_named_with_what_is_allowed(flags, message, capsys):
+    with pytest.raises(SystemExit):
+        run.main(["translation", "train", "tiny", *flags])
+    assert re.search(f"^error: {message}$", capsys.readouterr().err)
+
+
 def test_the_overview_lists_tasks_commands_and_presets(capsys):
     run.main([])
     assert {*run.TASKS, *run.TASK_COMMANDS, *PRESETS, *run.PROGRAM_COMMANDS} <= set(
