@@ -19,6 +19,10 @@ class UsageError(ValueError):
     """A user's mistake. The message says what was got, what is allowed, and which flag or file to change."""
 
 
+class MissingSplitError(UsageError):
+    """Data have no examples of a split that was asked for."""
+
+
 def describe_outside_error(error: BaseException) -> str | None:
     """Describe in one line an error of files, the network, an encoding or memory; None for an error of the code."""
     chain = [error]

@@ -14,7 +14,7 @@ from tasks.common.data.parallel_text import read_lines, text_problem
 from tasks.common.data.row_reports import report_invalid_rows
 from tasks.common.data.splits import SPLITS
 from tasks.common.data.tables import find_table
-from tasks.common.errors import UsageError, unknown_name
+from tasks.common.errors import MissingSplitError, UsageError, unknown_name
 from tasks.common.text.tokenizer import strip_newlines
 
 TURN_SEPARATOR = "¶"  # between the turns of a source; a symbol, so that it is a token in vocabularies of every kind
@@ -117,7 +117,7 @@ def read_conversations(
                 }
     found = find_table(data, split)
     if found is None:
-        raise UsageError(
+        raise MissingSplitError(
             f"--data {data} has no {split} split: neither {split}.txt, nor a table like {split}.jsonl, nor "
             "movie_lines.txt"
         )

@@ -25,7 +25,7 @@ from tasks.common.data.media_files import (
 from tasks.common.data.media_probe import ProbeResult
 from tasks.common.data.splits import SPLITS
 from tasks.common.data.tables import find_table, is_saved
-from tasks.common.errors import UsageError
+from tasks.common.errors import MissingSplitError
 
 SUFFIXES = (*IMAGE_SUFFIXES, FEATURE_SUFFIX)
 KARPATHY_IMAGE_FOLDERS = ("images", "Images", "imgs", "Flicker8k_Dataset")
@@ -61,7 +61,7 @@ def read_captioned_images(data: str, split: str, column: str) -> Dataset:
         return table
     found = find_table(data, split)
     if found is None:
-        raise UsageError(
+        raise MissingSplitError(
             f"--data {data} has no {split} split: neither {split}/metadata.jsonl or .csv with a column file_name, nor "
             f"dataset.json (Karpathy's), nor annotations/captions_{split}*.json (COCO's), nor a table, nor "
             "images with captions.txt or a .txt beside each"
@@ -74,7 +74,7 @@ def read_karpathy(listing: Path, split: str) -> Dataset:
     names = (*SPLITS[split], "restval") if split == "train" else SPLITS[split]
     images = [image for image in read_listing(listing, "images") if image.get("split") in names]
     if not images:
-        raise UsageError(f"{listing} has no images of the {split} split")
+        raise MissingSplitError(f"{listing} has no images of the {split} split")
     folders = [listing.parent, *(listing.parent / name for name in KARPATHY_IMAGE_FOLDERS)]
 
     def path(image: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import datasets
 import tasks
 from encoders.base import Encoder
 from tasks.common.console import console
-from tasks.common.errors import UsageError
+from tasks.common.errors import MissingSplitError, UsageError
 from tasks.common.metrics.base import SelectionMetric
 from tasks.common.model import JointModel, Model, build_decoder_for
 from tasks.common.task import Task, as_list
@@ -119,7 +119,7 @@ class JointTask(TaskGroup[JointConfig]):
 def references_of(task: Task) -> set[str]:
     """Return the sentences that are references of a task in validation or test."""
     found = sentences_of(task.load("validation")["references"])
-    with contextlib.suppress(UsageError):  # not all data have a test split
+    with contextlib.suppress(MissingSplitError):
         found |= sentences_of(task.load("test")["references"])
     return found
 

@@ -15,7 +15,7 @@ from tasks.common.data.parallel_text import text_problem
 from tasks.common.data.row_reports import report_invalid_rows
 from tasks.common.data.splits import has_splits
 from tasks.common.data.tables import find_table
-from tasks.common.errors import UsageError, unknown_name
+from tasks.common.errors import MissingSplitError, UsageError, unknown_name
 from tasks.common.text.tokenizer import strip_newlines
 from tasks.poetry.verse import LINE_SEPARATOR, split_lines
 
@@ -79,7 +79,9 @@ def find_poems(data: str | None, split: str) -> tuple[list[Poem], bool]:
         return collection, True
     found = find_table(data, split)
     if found is None:
-        raise UsageError(f"--data {data} has no {split} split: neither a table like {split}.jsonl, nor *.json of poems")
+        raise MissingSplitError(
+            f"--data {data} has no {split} split: neither a table like {split}.jsonl, nor *.json of poems"
+        )
     names = found.rows.column_names
     lines_column = next((name for name in LINES_COLUMNS if name in names), None)
     if lines_column is None:

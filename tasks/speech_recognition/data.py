@@ -15,7 +15,7 @@ from tasks.common.data.media_tables import folder_of, media_column, usual_name
 from tasks.common.data.row_reports import number_rows
 from tasks.common.data.splits import SPLITS, has_splits, split_folders, unsplit_folders
 from tasks.common.data.tables import find_table
-from tasks.common.errors import UsageError, unknown_name
+from tasks.common.errors import MissingSplitError, UsageError, unknown_name
 
 SUFFIXES = (*AUDIO_SUFFIXES, FEATURE_SUFFIX)
 TEXT_COLUMNS = ("text", "sentence", "transcription", "transcript")  # the usual names
@@ -56,7 +56,7 @@ def read_transcribed_speech(data: str, split: str, column: str) -> Dataset:
             return divide_table(table, speaker_groups(table["audio"], folder), split, data)
     found = find_table(data, split)
     if found is None:
-        raise UsageError(
+        raise MissingSplitError(
             f"--data {data} has no {split} split: neither {split}/metadata.jsonl or .csv with a column file_name, "
             f"nor LibriSpeech's {split}-* folders, nor a table like {split}.parquet, nor recordings with "
             "transcripts.txt or a .txt beside each"

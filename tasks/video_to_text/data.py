@@ -27,7 +27,7 @@ from tasks.common.data.media_probe import ProbeResult
 from tasks.common.data.splits import SPLITS
 from tasks.common.data.table_files import read_csv
 from tasks.common.data.tables import find_table
-from tasks.common.errors import UsageError
+from tasks.common.errors import MissingSplitError, UsageError
 from tasks.video_to_text.frames import FrameConfig, pack_frames, read_frames
 
 SUFFIXES = (*VIDEO_SUFFIXES, FEATURE_SUFFIX)
@@ -67,7 +67,7 @@ def read_captioned_videos(data: str, split: str, column: str) -> Dataset:
         return table
     found = find_table(data, split)
     if found is None:
-        raise UsageError(
+        raise MissingSplitError(
             f"--data {data} has no {split} split: neither {split}/metadata.jsonl or .csv with a column file_name, nor "
             f"MSR-VTT's JSON with videos and sentences, nor {' or '.join(MSVD_LISTINGS)} (MSVD's), nor a table, "
             "nor videos with captions.txt or a .txt beside each"

@@ -15,7 +15,7 @@ from tasks.common.data.row_reports import report_invalid_rows
 from tasks.common.data.splits import SPLITS, has_splits
 from tasks.common.data.table_files import TABLES
 from tasks.common.data.tables import find_table, local_columns
-from tasks.common.errors import UsageError, unknown_name
+from tasks.common.errors import MissingSplitError, UsageError, unknown_name
 from tasks.common.text.tokenizer import strip_newlines
 
 SOURCE_NAMES = {"source", "src", "input", "question", "prompt", "document", "article", "text", "body", "original"}
@@ -70,7 +70,7 @@ def load_pairs(
     pairs = find_pairs(data, split, source, target)
     if pairs is None:
         names = " or ".join(f"{name}.{source} and {name}.{target}" for name in SPLITS[split])
-        raise UsageError(
+        raise MissingSplitError(
             f"--data {data} has no {split} split: neither {names}, nor a table like {split}.jsonl, nor two files or a "
             f"table without splits{endings_hint(data)}"
         )

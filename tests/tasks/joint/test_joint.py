@@ -27,8 +27,10 @@ from tasks.joint import PRESETS
 from tasks.joint.config import JointConfig, join
 from tasks.joint.overlap import sentences_of, without_sentences
 from tasks.joint.presets import compose
-from tasks.joint.task import JointTask, check_language
+from tasks.joint.task import JointTask, check_language, references_of
 from tasks.toy_world.scenes import text_pairs
+from tasks.translation import PRESETS as TRANSLATION_PRESETS
+from tasks.translation import Task
 
 ROOT = Path(__file__).parents[3]
 SMALL = ["--image-captioning.num-scenes", "48", "--train.epochs", "1"]
@@ -334,6 +336,20 @@ def test_training_sentences_that_are_references_of_others_are_left_out():
     assert without_sentences(texts, references)[0]["target"][:] == ["y"]
     with pytest.raises(UsageError, match="leaves no training example"):
         without_sentences(texts.select([0]), references)
+
+
+def test_references_may_lack_a_test_split_but_not_be_unreadable(data: str, tmp_path: Path):
+    for file in Path(data).glob("[tv]*.*"):
+        shutil.copy(file, tmp_path)
+    task = Task(dataclasses.replace(TRANSLATION_PRESETS["tiny"](), data=str(tmp_path)))
+    found = references_of(task)
+    (tmp_path / "test.de").unlink()
+    (tmp_path / "test.en").unlink()
+    assert references_of(task) < found
+    (tmp_path / "test.de").write_text("zwei\nZeilen\n")
+    (tmp_path / "test.en").write_text("one line\n")
+    with pytest.raises(UsageError, match="lines"):
+        references_of(task)
 
 
 def test_the_kind_of_an_input_is_that_of_its_name(tmp_path: Path):
