@@ -7,9 +7,11 @@
     python run.py TASK predict RUN INPUT ... [--beam N] [--n-best N] [--plot-dir DIR]
     python run.py TASK compare [PRESET] --vary attention=dot,general,additive [--seeds 1,2,3]
     python run.py TASK tune [PRESET] --space train.lr=1e-4..1e-2 [--space decoder.hidden_dim=128,256] [--trials 20]
+    python run.py push RUN OWNER/NAME [--private] [--license apache-2.0]    a run to the Hugging Face hub
     python run.py dialogue chat RUN                 a conversation on the terminal
     python run.py joint extract RUN --task NAME --run DIR    a task of a joint run as a run of its own
 
+RUN is a run folder, or a run of the hub: OWNER/NAME or OWNER/NAME@REVISION.
 --help after any of them lists its flags. With --device cpu (cuda, cuda:1, mps) any of them uses that device.
 """
 
@@ -25,7 +27,10 @@ from tasks import TASKS
 from tasks.common.program import program
 
 # The module of each command; imported when called, since torch takes its time.
-PROGRAM_COMMANDS = {"demo": "tasks.common.cli.demo"}  # of no one task
+PROGRAM_COMMANDS = {  # of no one task
+    "demo": "tasks.common.cli.demo",
+    "push": "tasks.common.cli.push",
+}
 TASK_COMMANDS = {
     "train": "tasks.common.cli.train",
     "evaluate": "tasks.common.cli.evaluate",

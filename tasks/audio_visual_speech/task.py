@@ -137,6 +137,7 @@ class AudioVisualSpeech(MediaTask[AudioVisualConfig]):
     """
 
     input_kinds = ("video",)
+    hub_task = "automatic-speech-recognition"
     attention_monitor = DiagonalityMonitor()
 
     def __init__(self, config: AudioVisualConfig):

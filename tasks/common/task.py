@@ -44,6 +44,7 @@ class Task(ABC, Generic[C]):
         input_kinds: The kinds of inputs to ``predict`` that it reads: text, audio, image, video, and frames,
             a video without sound.
         source_unit: What ``source_lengths`` counts, and what a row of a .npy file describes, in the plural.
+        hub_task: The name of what it does on the Hugging Face hub, by which models are found there.
         truncation_side: The side on which long sources are cut.
         report: Additions to the evaluation report: baselines, diversity, perplexity.
         constrain: Builds a constraint on the search for a batch of sources; may raise UsageError.
@@ -58,6 +59,7 @@ class Task(ABC, Generic[C]):
     builtin_data: str = "the toy world"
     input_kinds: tuple[str, ...] = ("text",)
     source_unit: str = "tokens"
+    hub_task: str = "text-generation"
     truncation_side: Literal["left", "right"] = "right"
     report: ReportExtras = ReportExtras()
     constrain: Callable[[Sequence[Any], SearchConfig, torch.device], Constraint | None] | None = None

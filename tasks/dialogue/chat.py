@@ -14,6 +14,7 @@ from tasks.common.cli.models import load_predictor
 from tasks.common.console import console
 from tasks.common.data.parallel_text import text_problem
 from tasks.common.errors import UsageError
+from tasks.common.hub.runs import run_name
 from tasks.common.inference.domain import Domain, measure_with
 from tasks.common.inference.loading import load_config
 from tasks.common.inference.predictor import Predictor
@@ -54,7 +55,7 @@ def chat(task: str, arguments: list[str]) -> None:
     predictor = load_predictor(task, run, options.rerank, options.rerank_weight)
     torch.manual_seed(options.seed)
     quit_words = ", ".join(QUIT_WORDS)
-    console.print(f"Chatting with {run}. An empty line starts a new conversation; {quit_words} or Ctrl-D ends it.")
+    console.print(f"Chatting with {run_name(run)}. An empty line starts a new conversation; {quit_words} or Ctrl-D ends it.")
     for reply in generate_replies(predictor, read_turns(), options.search, Domain.load(run)):
         print(reply, flush=True)
 

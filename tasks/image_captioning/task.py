@@ -55,6 +55,7 @@ class ImageCaptioning(CaptioningTask[ImageConfig]):
 
     source_unit = "regions"
     input_kinds = ("image",)
+    hub_task = "image-to-text"
 
     @property
     def probe(self) -> ImageProbe:

@@ -130,6 +130,7 @@ class SpeechRecognition(MediaTask[SpeechConfig]):
     """
 
     input_kinds = ("audio", "video")
+    hub_task = "automatic-speech-recognition"
     feature_dim: int
     max_frames: int
     normalizer: FeatureNormalizer

@@ -48,6 +48,7 @@ class Summarization(TextTask[SummarizationConfig]):
     """Summarize docstrings of installed packages, or documents of tables, files or the hub."""
 
     builtin_data = "docstrings of Python packages"
+    hub_task = "summarization"
     one_input_per_file = True
     report = SummarizationReport()
 

@@ -29,6 +29,8 @@ class TranslationConfig(TextTaskConfig):
 class Translation(TextTask[TranslationConfig]):
     """Translate the toy world, parallel files, tables, or a parallel corpus from the hub."""
 
+    hub_task = "translation"
+
     def __init__(self, config: TranslationConfig):
         super().__init__(config)
         self.metrics = translation_metrics(config.target)

@@ -112,6 +112,7 @@ class VideoToText(CaptioningTask[VideoConfig]):
 
     source_unit = "frames"
     input_kinds = ("video", "frames")
+    hub_task = "video-text-to-text"
 
     def __init__(self, config: VideoConfig):
         """Raises UsageError for a sequence encoder over anything but a state for each frame."""

@@ -20,6 +20,7 @@ from tasks.common.cli.kinds import choose_kinds, settings_of_other_kinds, show_a
 from tasks.common.cli.messages import with_flags
 from tasks.common.device import HELP as DEVICE_HELP
 from tasks.common.errors import UsageError
+from tasks.common.hub.runs import find_run
 from tasks.common.program import program
 
 
@@ -101,4 +102,4 @@ def parse_run_argument(command: str, arguments: list[str], options: Any, default
         raise UsageError(f"{command} needs a run folder: {program()} TASK {command} RUN")
     if arguments[0] in ("-h", "--help"):
         parse(options, ["--help"], f"{program()} TASK {command} RUN", default)
-    return Path(arguments[0]), arguments[1:]
+    return find_run(arguments[0]), arguments[1:]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.common.errors import UsageError
+from tasks.common.hub.runs import find_run
 from tasks.common.inference.loading import load_parts, with_reranker
 from tasks.common.inference.predictor import Predictor
 from tasks.common.task_group import ALONE
@@ -42,7 +43,7 @@ def load_predictors(
     if not 0 <= rerank_weight <= 1:
         raise UsageError(f"--rerank-weight is {rerank_weight}; allowed is 0 to 1")
     try:
-        predictors = load_parts(task, [run, *map(Path, ensemble)], only, **changes)
+        predictors = load_parts(task, [run, *map(find_run, ensemble)], only, **changes)
     except UsageError as error:
         if not ensemble or str(error).startswith(f"{run}{os.sep}"):
             raise

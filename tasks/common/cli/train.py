@@ -21,6 +21,7 @@ from tasks.common.data.folders import is_utf8
 from tasks.common.data.parallel_text import guess_pair, pair_names
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.files import lock_run, save_json
+from tasks.common.hub.runs import find_run
 from tasks.common.inference.loading import load_config, task_of
 from tasks.common.program import program
 from tasks.common.training.trainer import Trainer
@@ -144,7 +145,7 @@ def train(task: str, arguments: list[str]) -> None:
     if fitted is not preset:
         options, folder = parse_train(task, fitted)
     run = whole_run(task, options.init_from)
-    encoders_from = [Path(each) for each in options.init_from.split(",")] if options.init_from and not run else []
+    encoders_from = [find_run(each) for each in options.init_from.split(",")] if options.init_from and not run else []
     start_training(task, options.config, folder, resume=options.resume, init_from=run, encoders_from=encoders_from)
 
 
@@ -153,9 +154,10 @@ def whole_run(task: str, init_from: str | None) -> Path | None:
     if init_from is None:
         return None
     takes_encoders = hasattr(tasks.package(task).Task, "start_from")
-    if takes_encoders and ("," in init_from or task_of(Path(init_from)) != task):
+    if takes_encoders and "," in init_from:
         return None
-    return Path(init_from)
+    run = find_run(init_from)
+    return None if takes_encoders and task_of(run) != task else run
 
 
 def parse_train(task: str, preset: Preset) -> tuple[TrainOptions, Path]:

@@ -18,6 +18,7 @@ from tasks.common.console import stage
 from tasks.common.data.batching import BatchSampler
 from tasks.common.errors import UsageError
 from tasks.common.files import save_atomically, save_json
+from tasks.common.hub.runs import reports_folder, run_name
 from tasks.common.inference.domain import Domain, measure
 from tasks.common.inference.examples import (
     cut,
@@ -45,7 +46,7 @@ def evaluate(
     baseline: Path | None = None,
     data: str | None = None,
 ) -> dict[str, Any]:
-    """Generate for a split and score it. NAME.json, .txt, .examples.csv and .png are saved in ``run``/evaluation.
+    """Generate for a split and score it. NAME.json, .txt, .examples.csv and .png are saved in RUN/evaluation.
 
     NAME is the split, followed by what is not the run's own: the data, the search, further models.
 
@@ -53,7 +54,7 @@ def evaluate(
         predictor: The model or ensemble.
         split: train, validation or test.
         config: The search settings.
-        run: The run folder.
+        run: The run folder; of a run that was downloaded, RUN is another one, see ``reports_folder``.
         baseline: Another run folder, evaluated on this split of these data, whose scores are compared by paired
             bootstrap.
         data: The data of the predictor's task, if they are not those of the run. Then the sources that are far from
@@ -63,11 +64,11 @@ def evaluate(
         The report, as saved in NAME.json.
     """
     task = predictor.task
-    folder, data_name = run / "evaluation", name_data(split, data)
+    folder, data_name = reports_folder(run) / "evaluation", name_data(split, data)
     name = data_name + name_settings(predictor, config)
     other_file = None
     if baseline is not None:
-        other_file = find_hypotheses(baseline / "evaluation", [name, data_name], folder / f"{name}.txt", split, data)
+        other_file = find_hypotheses(baseline, [name, data_name], folder / f"{name}.txt", split, data)
     with stage(f"reading the {split} data"):
         examples = task.load(split)
     lengths = task.example_lengths(examples)
@@ -128,15 +129,15 @@ def evaluate(
             for group, row in select_examples(rank_sentences(metrics, scores))
         ],
     }
-    systems = {f"{run}{name.removeprefix(data_name)}": report["by_length"]}
+    systems = {f"{run_name(run)}{name.removeprefix(data_name)}": report["by_length"]}
     if other_file is not None:
         outputs = load_hypotheses(other_file, len(examples))
         others = [metric.sufficient_stats(outputs, references) for metric in metrics]
-        report["baseline"] = {"run": str(baseline), "hypotheses": str(other_file)} | {
+        report["baseline"] = {"run": run_name(baseline), "hypotheses": str(other_file)} | {
             metric.name: bootstrap.compare(metric, own, other)
             for (metric, own), other in zip(scored, others, strict=True)
         }
-        other_name = f"{baseline}{other_file.stem.removeprefix(data_name)}"
+        other_name = f"{run_name(baseline)}{other_file.stem.removeprefix(data_name)}"
         systems[other_name] = score_by_length(metrics[0], others[0], length_axis)
     save_atomically(folder / f"{name}.txt", "".join(f"{text}\n" for text in hypotheses))
     listing = task.report.listing(hypotheses, references)
@@ -222,11 +223,11 @@ def count_unfamiliar(predictor: Predictor, examples: datasets.Dataset, lengths: 
     return sum(domain.problem(each) is not None for each in measured)
 
 
-def find_hypotheses(folder: Path, names: Sequence[str], own: Path, split: str, data: str | None) -> Path:
+def find_hypotheses(run: Path, names: Sequence[str], own: Path, split: str, data: str | None) -> Path:
     """Find the hypotheses of another run for the same split of the same data.
 
     Args:
-        folder: The folder of its evaluations.
+        run: Its folder. What was evaluated here comes before what was published with the run.
         names: Names that the file may have, the first that is there is taken: with the same settings, with its own.
         own: The file that this evaluation will write, which may be in the same folder.
         split: train, validation or test.
@@ -235,7 +236,8 @@ def find_hypotheses(folder: Path, names: Sequence[str], own: Path, split: str, d
     Raises:
         UsageError: if there is none.
     """
-    allowed = [folder / f"{name}.txt" for name in names]
+    folders = dict.fromkeys(each / "evaluation" for each in (reports_folder(run), run))
+    allowed = [folder / f"{name}.txt" for name in names for folder in folders]
     found = [file for file in allowed if file.is_file() and file.resolve() != own.resolve()]
     if not found:
         where = split if data is None else f"{split} with --data {data}"

@@ -10,6 +10,7 @@ from tasks.common.config import ModelConfig, config_from_dict
 from tasks.common.device import find_device
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.files import load_json
+from tasks.common.hub.runs import find_run, run_name
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.reranking import Reranker, is_reverse_of
 from tasks.common.model import Model
@@ -30,7 +31,7 @@ def load_config(task: str, run: Path) -> ModelConfig:
             raise unknown_name("run", str(run), runs)
         raise UsageError(f"there is no run in {run}: train one first, with {program()} {task} train")
     if task_of(run) != task:
-        raise UsageError(f"{run} is a run of {task_of(run)!r}, not of {task!r}: name that task, or another run")
+        raise UsageError(f"{run_name(run)} is a run of {task_of(run)!r}, not of {task!r}: name that task, or another run")
     saved = load_json(run / "config.json")["config"]
     return config_from_dict(tasks.package(task).Config.class_for(saved), saved, run / "config.json")
 
@@ -40,7 +41,12 @@ def task_of(run: Path) -> str:
     saved = load_json(run / "config.json")
     if not (isinstance(saved, dict) and isinstance(saved.get("config"), dict)):
         raise UsageError(f"{run / 'config.json'} is not the configuration of a run; restore it or train again")
-    return str(saved.get("task"))
+    if saved.get("task") not in tasks.TASKS:
+        raise UsageError(
+            f"{run_name(run)} is a run of {saved.get('task')!r}, which is no task here; allowed are "
+            f"{', '.join(tasks.TASKS)}"
+        )
+    return str(saved["task"])
 
 
 def load_runs(task: str, runs: list[Path], **changes: Any) -> Predictor:
@@ -76,14 +82,14 @@ def load_parts(task: str, runs: list[Path], only: str | None = None, **changes: 
         members.append(member)
         models.append(model.to(device).eval())
         if member.state_dict() != members[0].state_dict():
-            raise UsageError(f"{run} has another vocabulary than {runs[0]}: the runs of an ensemble must share one")
+            raise UsageError(f"{run_name(run)} has another vocabulary than {run_name(runs[0])}: the runs of an ensemble must share one")
     parts = {name: part for name, part in members[0].parts.items() if only in (None, name)}
     return {name: Predictor(part, [model.part(name) for model in models]) for name, part in parts.items()}
 
 
 def with_reranker(predictor: Predictor, task: str, run: str, weight: float) -> Predictor:
     """Add the run of the opposite direction that reranks the hypotheses."""
-    other = load_runs(task, [Path(run)])
+    other = load_runs(task, [find_run(run)])
     if not is_reverse_of(other.task, predictor.task):
         raise UsageError(f"--rerank {run}: a run of the opposite direction is needed, on the same data")
     return dataclasses.replace(predictor, reranker=Reranker(other.task, other.models[0], weight))

@@ -12,6 +12,7 @@ import torch
 from decoders.config import SearchConfig
 from tasks.common.data.inputs import ParsedInput
 from tasks.common.errors import UsageError, unknown_name
+from tasks.common.hub.runs import find_run
 from tasks.common.inference.domain import Domain, Familiarity, measure_with
 from tasks.common.inference.input_kinds import choose_part
 from tasks.common.inference.loading import load_parts, task_of
@@ -157,12 +158,12 @@ def load_model(run: str | Path, device: str | torch.device | None = None) -> Tra
     """Load a run, of a single task or a joint one.
 
     Args:
-        run: The run folder.
+        run: The run folder, or a run of the hub: OWNER/NAME or OWNER/NAME@REVISION.
         device: The device to compute on (None: a GPU if there is one).
 
     Raises:
-        UsageError: for a folder that is no run, and for missing or broken files.
+        UsageError: for a folder that is no run, missing or broken files, and a hub that can't be reached.
     """
-    folder = Path(run)
+    folder = find_run(run)
     model = TrainedModel.from_run(folder, load_parts(task_of(folder), [folder]))
     return model if device is None else model.to(device)
