@@ -25,10 +25,7 @@ class MissingSplitError(UsageError):
 
 def describe_outside_error(error: BaseException) -> str | None:
     """Describe in one line an error of files, the network, an encoding or memory; None for an error of the code."""
-    chain = [error]
-    while chain[-1].__cause__ is not None:
-        chain.append(chain[-1].__cause__)
-    for each in reversed(chain):  # the innermost says what happened
+    for each in reversed(causes(error)):  # the innermost says what happened
         packages = {kind.__module__.partition(".")[0] for kind in type(each).__mro__}
         if isinstance(each, OSError) and each.strerror:
             where = f"{each.filename}: " if each.filename is not None else ""
@@ -40,6 +37,14 @@ def describe_outside_error(error: BaseException) -> str | None:
             advice = next((text for number, text in ADVICE.items() if os.strerror(number) in line), "")
             return f"{type(each).__name__}: {line}{advice}"
     return None
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """List an error and the errors that it was raised from, the innermost last."""
+    chain = [error]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    return chain
 
 
 def unknown_name(kind: str, got: str, allowed: Iterable[str], hint: str = "") -> UsageError:

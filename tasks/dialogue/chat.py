@@ -55,7 +55,9 @@ def chat(task: str, arguments: list[str]) -> None:
     predictor = load_predictor(task, run, options.rerank, options.rerank_weight)
     torch.manual_seed(options.seed)
     quit_words = ", ".join(QUIT_WORDS)
-    console.print(f"Chatting with {run_name(run)}. An empty line starts a new conversation; {quit_words} or Ctrl-D ends it.")
+    console.print(
+        f"Chatting with {run_name(run)}. An empty line starts a new conversation; {quit_words} or Ctrl-D ends it."
+    )
     for reply in generate_replies(predictor, read_turns(), options.search, Domain.load(run)):
         print(reply, flush=True)
 

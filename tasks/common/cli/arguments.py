@@ -103,3 +103,11 @@ def parse_run_argument(command: str, arguments: list[str], options: Any, default
     if arguments[0] in ("-h", "--help"):
         parse(options, ["--help"], f"{program()} TASK {command} RUN", default)
     return find_run(arguments[0]), arguments[1:]
+
+
+def run_of_flag(flag: str, name: str) -> Path:
+    """Return the folder of the run that a flag names. Raises UsageError that begins with the flag: see ``find_run``."""
+    try:
+        return find_run(name)
+    except UsageError as error:
+        raise UsageError(f"{flag}: {error}") from error

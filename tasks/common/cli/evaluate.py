@@ -2,19 +2,18 @@
 
 import statistics
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Generic, TypeVar
 
 import tyro
 
 import tasks
 from decoders.config import SearchConfig
-from tasks.common.cli.arguments import parse, parse_run_argument
+from tasks.common.cli.arguments import parse, parse_run_argument, run_of_flag
 from tasks.common.cli.models import load_predictors
 from tasks.common.console import console
 from tasks.common.data.splits import SPLITS
-from tasks.common.errors import UsageError, unknown_name
-from tasks.common.hub.runs import find_run, reports_folder
+from tasks.common.errors import unknown_name
+from tasks.common.hub.runs import reports_folder
 from tasks.common.inference import evaluation
 from tasks.common.inference.loading import load_config
 from tasks.common.program import program
@@ -62,7 +61,7 @@ def evaluate(task: str, arguments: list[str]) -> None:
     if options.split not in SPLITS:
         raise unknown_name("split", options.split, SPLITS)
     changes = {"data": options.data, "skip_invalid": options.skip_invalid}
-    baseline = find_baseline(options.baseline)
+    baseline = run_of_flag("--baseline", options.baseline) if options.baseline else None
     models = (options.rerank, options.rerank_weight, options.ensemble)
     predictors = load_predictors(task, run, *models, options.task, **changes)
     points: list[float] = []
@@ -75,17 +74,9 @@ def evaluate(task: str, arguments: list[str]) -> None:
         evaluation.print_report(report)
         name = report["hypotheses"].removesuffix(".txt")
         console.print(
-            f"{reports_folder(folder) / 'evaluation'}: all examples in {name}.examples.csv, scores in {name}.json, the plot by length "
-            f"in {name}.png"
+            f"{reports_folder(folder) / 'evaluation'}: all examples in {name}.examples.csv, scores in {name}.json, the "
+            f"plot by length in {name}.png"
         )
         points.append(report["points"])
     if len(points) > 1:
         print(f"mean score of the tasks {statistics.fmean(points):.2f} (0 to 100, of each its first metric)")
-
-
-def find_baseline(name: str | None) -> Path | None:
-    """Return the folder of the run that --baseline names, if it names one. Raises UsageError: see ``find_run``."""
-    try:
-        return find_run(name) if name else None
-    except UsageError as error:
-        raise UsageError(f"--baseline: {error}") from error

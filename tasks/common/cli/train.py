@@ -12,7 +12,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 
 import tasks
-from tasks.common.cli.arguments import parse
+from tasks.common.cli.arguments import parse, run_of_flag
 from tasks.common.cli.flags import as_flag, flag_value, setting_types, typed_settings
 from tasks.common.cli.kinds import get_setting
 from tasks.common.config import ModelConfig
@@ -21,7 +21,6 @@ from tasks.common.data.folders import is_utf8
 from tasks.common.data.parallel_text import guess_pair, pair_names
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.files import lock_run, save_json
-from tasks.common.hub.runs import find_run
 from tasks.common.inference.loading import load_config, task_of
 from tasks.common.program import program
 from tasks.common.training.trainer import Trainer
@@ -145,7 +144,8 @@ def train(task: str, arguments: list[str]) -> None:
     if fitted is not preset:
         options, folder = parse_train(task, fitted)
     run = whole_run(task, options.init_from)
-    encoders_from = [find_run(each) for each in options.init_from.split(",")] if options.init_from and not run else []
+    named = options.init_from.split(",") if options.init_from and not run else []
+    encoders_from = [run_of_flag("--init-from", each) for each in named]
     start_training(task, options.config, folder, resume=options.resume, init_from=run, encoders_from=encoders_from)
 
 
@@ -156,7 +156,7 @@ def whole_run(task: str, init_from: str | None) -> Path | None:
     takes_encoders = hasattr(tasks.package(task).Task, "start_from")
     if takes_encoders and "," in init_from:
         return None
-    run = find_run(init_from)
+    run = run_of_flag("--init-from", init_from)
     return None if takes_encoders and task_of(run) != task else run
 
 

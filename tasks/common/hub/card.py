@@ -16,6 +16,7 @@ from tasks.common.inference.examples import cut
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.trained_model import TrainedModel
 from tasks.common.model import count_parameters
+from tasks.common.program import program
 from tasks.common.task import Task
 from tasks.common.task_group import part_folder
 
@@ -155,10 +156,10 @@ def describe_use(repository: str, task_name: str, parts: Mapping[str, Task]) -> 
     """Show the code and the commands that use the model; the part of a joint model is chosen by the input."""
     given = list(dict.fromkeys(INPUTS[part.input_kinds[0]] for part in parts.values()))
     calls = "\n".join(f'prediction = model("{each}")' for each in given)
-    commands = "\n".join(f'python run.py {task_name} predict {repository} "{each}"' for each in given)
+    commands = "\n".join(f'{program()} {task_name} predict {repository} "{each}"' for each in given)
     code = f'from tasks import load\n\nmodel = load("{repository}")\n{calls}\nprint(prediction.text)'
     return (
-        f"In a clone of {LIBRARY}, or where it is installed:\n\n```python\n{code}\n```\n\n```\n{commands}\n```\n\n"
+        f"In a clone of {LIBRARY}, or where it is installed:\n\n```py\n{code}\n```\n\n```\n{commands}\n```\n\n"
         "The repository has weights in safetensors and settings in JSON, and no code."
     )
 
@@ -218,9 +219,7 @@ def describe_encoder(predictor: Predictor) -> str:
     return f"{without_folder(pretrained)}, {count}" if pretrained else f"from scratch, {count}"
 
 
-def make_example(
-    predictor: Predictor, report: Mapping[str, Any] | None, folder: Path, plot: str
-) -> CardExample | None:
+def make_example(predictor: Predictor, report: Mapping[str, Any] | None, folder: Path, plot: str) -> CardExample | None:
     """Generate the sentence of an example and plot its alignment.
 
     Args:

@@ -3,6 +3,7 @@
 import contextlib
 import fnmatch
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from encoders.pretrained.downloads import hub_fault
 from tasks.common.console import console, stage
-from tasks.common.errors import UsageError
+from tasks.common.errors import UsageError, causes
 from tasks.common.files import load_json, to_json
 from tasks.common.hub.card import find_reports, make_card, make_example, without_folder
 from tasks.common.hub.runs import MODEL_FILES, NAME, OTHER_FILES
@@ -25,6 +26,7 @@ PLOT = "plots/attention.png"
 REPORTS = ("evaluation/*.json", "evaluation/*.png")
 REPORTS += tuple(f"*/{pattern}" for pattern in REPORTS)
 OWN_FILES = (*MODEL_FILES, *OTHER_FILES, *REPORTS, PLOT, f"*/{PLOT}")  # what a later upload replaces or deletes
+MAX_REASON = 200  # characters of an error of the hub
 HUB_FILES = ("README.md", ".gitattributes", "LICENSE*")  # what a repository may have before the first upload
 
 
@@ -156,19 +158,19 @@ def explain_faults(repository: str) -> Iterator[None]:
     except UsageError:
         raise
     except Exception as error:  # the hub's library, its HTTP client and its threads each raise their own
-        chain = [error]
-        while chain[-1].__cause__ is not None:
-            chain.append(chain[-1].__cause__)
+        chain = causes(error)
         refused = next((each for each in chain if isinstance(each, HfHubHTTPError)), None)
         status = None if refused is None or refused.response is None else refused.response.status_code
         if status == 401:
-            raise UsageError("the hub does not accept the token: log in with `hf auth login`, or set HF_TOKEN") from error
+            raise UsageError(
+                "the hub does not accept the token: log in with `hf auth login`, or set HF_TOKEN"
+            ) from error
         if status == 403:
             raise UsageError(
                 f"the token may not write to {repository}: name yourself or an organization of yours before the /, and "
                 "use a token with the permission to write"
             ) from error
-        reason = next((line for each in chain for line in str(each).splitlines() if line.strip()), type(error).__name__)
+        reason = textwrap.shorten(next(filter(None, map(str, chain)), type(error).__name__), MAX_REASON)
         raise UsageError(
             f"the upload to {repository} was not finished, and nothing of it is visible there ({reason}); push again: "
             "large files that have arrived are not sent twice"

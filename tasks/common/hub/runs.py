@@ -4,6 +4,7 @@ A downloaded run is in the hub's own cache, HF_HOME, where nothing may be writte
 evaluations, is in the folder ``runs`` of the working directory, under its name and commit.
 """
 
+import itertools
 import re
 from pathlib import Path
 
@@ -88,9 +89,9 @@ def download(repository: str, revision: str | None) -> Path:
 def similar(repository: str) -> str:
     """Return the question for the most similar name of a model of the same owner; empty if there is none."""
     try:
-        models = huggingface_hub.list_models(author=repository.partition("/")[0], limit=MAX_SIMILAR)
+        models = huggingface_hub.HfApi().list_models(author=repository.partition("/")[0], limit=MAX_SIMILAR)
         return did_you_mean(repository, [model.id for model in models])
-    except HfHubHTTPError:
+    except Exception:  # the name is wrong, whatever keeps the hub from listing others
         return ""
 
 
@@ -101,7 +102,7 @@ def locate(folder: Path) -> tuple[str, str, Path] | None:
         OWNER/NAME, the first characters of the commit, and the path in the run; None for any other folder.
     """
     parts = folder.parts
-    for place, (cached, kind) in enumerate(zip(parts, parts[1:-1], strict=False)):
+    for place, (cached, kind) in enumerate(itertools.pairwise(parts[:-1])):
         if cached.startswith("models--") and kind == "snapshots":
             repository = cached.removeprefix("models--").replace("--", "/", 1)
             return repository, parts[place + 2][:COMMIT_LENGTH], Path(*parts[place + 3 :])

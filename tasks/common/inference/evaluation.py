@@ -130,7 +130,7 @@ def evaluate(
         ],
     }
     systems = {f"{run_name(run)}{name.removeprefix(data_name)}": report["by_length"]}
-    if other_file is not None:
+    if baseline is not None and other_file is not None:
         outputs = load_hypotheses(other_file, len(examples))
         others = [metric.sufficient_stats(outputs, references) for metric in metrics]
         report["baseline"] = {"run": run_name(baseline), "hypotheses": str(other_file)} | {
@@ -236,12 +236,12 @@ def find_hypotheses(run: Path, names: Sequence[str], own: Path, split: str, data
     Raises:
         UsageError: if there is none.
     """
-    folders = dict.fromkeys(each / "evaluation" for each in (reports_folder(run), run))
+    folders = [each / "evaluation" for each in (reports_folder(run), run)]
     allowed = [folder / f"{name}.txt" for name in names for folder in folders]
     found = [file for file in allowed if file.is_file() and file.resolve() != own.resolve()]
     if not found:
         where = split if data is None else f"{split} with --data {data}"
-        raise UsageError(f"{allowed[-1]} is missing: evaluate that run on {where} first")
+        raise UsageError(f"{folders[0] / names[-1]}.txt is missing: evaluate that run on {where} first")
     return found[0]
 
 

@@ -31,7 +31,9 @@ def load_config(task: str, run: Path) -> ModelConfig:
             raise unknown_name("run", str(run), runs)
         raise UsageError(f"there is no run in {run}: train one first, with {program()} {task} train")
     if task_of(run) != task:
-        raise UsageError(f"{run_name(run)} is a run of {task_of(run)!r}, not of {task!r}: name that task, or another run")
+        raise UsageError(
+            f"{run_name(run)} is a run of {task_of(run)!r}, not of {task!r}: name that task, or another run"
+        )
     saved = load_json(run / "config.json")["config"]
     return config_from_dict(tasks.package(task).Config.class_for(saved), saved, run / "config.json")
 
@@ -82,7 +84,10 @@ def load_parts(task: str, runs: list[Path], only: str | None = None, **changes: 
         members.append(member)
         models.append(model.to(device).eval())
         if member.state_dict() != members[0].state_dict():
-            raise UsageError(f"{run_name(run)} has another vocabulary than {run_name(runs[0])}: the runs of an ensemble must share one")
+            raise UsageError(
+                f"{run_name(run)} has another vocabulary than {run_name(runs[0])}: the runs of an ensemble must share "
+                "one"
+            )
     parts = {name: part for name, part in members[0].parts.items() if only in (None, name)}
     return {name: Predictor(part, [model.part(name) for model in models]) for name, part in parts.items()}
 

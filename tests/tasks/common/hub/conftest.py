@@ -5,8 +5,10 @@ import hashlib
 import json
 import re
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import datasets
@@ -14,6 +16,9 @@ import huggingface_hub
 import pytest
 
 from encoders.pretrained import downloads
+from tasks import run
+from tasks.common.hub.push import collect_files
+from tasks.toy_world.scenes import text_pairs
 
 LARGE = ".safetensors"  # files that go the way of large ones
 TOKENS = {"hf_ada": "ada", "hf_bob": "bob"}  # with the user that each belongs to
@@ -62,6 +67,12 @@ class Hub(ThreadingHTTPServer):
         repository.commit(files)
         return repository
 
+    def stop(self) -> None:
+        """Stop answering, for a client that has not yet asked."""
+        self.shutdown()
+        self.server_close()
+        forget_hub()
+
     def files(self, name: str) -> dict[str, bytes]:
         """The files of the newest commit of a model."""
         return list(self.repositories[f"models/{name}"].commits.values())[-1]
@@ -77,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.handle_request()
 
-    do_HEAD = do_POST = do_PUT = do_GET
+    do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815
 
     def handle_request(self) -> None:
         url = urlsplit(self.path)
@@ -256,25 +267,64 @@ ROUTES = (
 )
 
 
+@pytest.fixture(scope="session")
+def joint_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two tasks, trained for a few steps, of which one has been evaluated."""
+    data, folder = tmp_path_factory.mktemp("pairs"), tmp_path_factory.mktemp("runs") / "joint"
+    for split, count in (("train", 200), ("validation", 12), ("test", 12)):
+        pairs = text_pairs(split, count=count)
+        for column, language in (("source", "de"), ("target", "en")):
+            (data / f"{split}.{language}").write_text("\n".join(pairs[column]) + "\n", encoding="utf-8")
+    sizes = ["--image-captioning.num-scenes", "32", "--train.epochs", "1", "--search.max-length", "12"]
+    parts = "translation:tiny+image_captioning:tiny"
+    run.main(["joint", "train", parts, "--translation.data", str(data), *sizes, "--run", str(folder)])
+    run.main(["joint", "evaluate", str(folder), "--task", "translation"])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def single_run(joint_run: Path) -> Path:
+    """The translation of that run, with its evaluation, as a run of its own."""
+    folder = joint_run.parent / "single"
+    run.main(["joint", "extract", str(joint_run), "--task", "translation", "--run", str(folder)])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def published(joint_run: Path, single_run: Path) -> dict[str, dict[str, bytes]]:
+    """The files of both runs as they are on the hub, without their cards."""
+
+    def read(run: Path) -> dict[str, bytes]:
+        files = collect_files(run)
+        return {name: each if isinstance(each, bytes) else each.read_bytes() for name, each in files.items()}
+
+    return {"toy": read(single_run), "both": read(joint_run)}
+
+
 @pytest.fixture
-def hub(tmp_path, monkeypatch):
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub with nothing on it, which the libraries take for the real one, and an empty cache. Ada is logged in."""
     server = Hub()
     threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     constants = huggingface_hub.constants
     monkeypatch.setattr(constants, "ENDPOINT", server.address)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.address + "/{repo_id}/resolve/{revision}/{filename}")
+    address = server.address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # its server is another one
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(datasets.config, "HF_ENDPOINT", server.address)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets-cache")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.setenv("HF_TOKEN", "hf_ada")
-    downloads.hub_fault.cache_clear()
-    huggingface_hub.utils.close_session()
+    monkeypatch.chdir(tmp_path)  # in which no folder is named like a user
+    forget_hub()
     yield server
-    server.shutdown()
-    server.server_close()
+    server.stop()
+
+
+def forget_hub() -> None:
+    """Forget whether the hub answers, and close the connections to it."""
     downloads.hub_fault.cache_clear()
     huggingface_hub.utils.close_session()
