@@ -1,4 +1,4 @@
-"""Downloads from servers: a check that these answer, made once, and advice where they do not.
+"""Downloads from servers: names of the hub, a check that it answers, made once, and advice where it does not.
 
 The libraries try a server that does not answer again and again, for half a minute; asked beforehand, they go on at once
 with what is in their cache.
@@ -6,10 +6,12 @@ with what is in their cache.
 
 import difflib
 import functools
+import re
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,6 +22,35 @@ from huggingface_hub.utils import get_session
 TIMEOUT_S = 2.0  # of a server's first answer
 SUFFIXES = {".csv", ".tsv", ".json", ".jsonl", ".parquet", ".txt", ".zip", ".gz", ".tar"}  # of files with data
 SUFFIXES |= {".pt", ".pth", ".bin", ".ckpt", ".safetensors"}  # of files with weights
+
+
+@dataclass(frozen=True)
+class HubName:
+    """A name of the Hugging Face hub: OWNER/NAME, with a configuration and a revision if there are any.
+
+    Attributes:
+        repository: OWNER/NAME.
+        configuration: One of several datasets in a repository: OWNER/NAME:CONFIGURATION.
+        revision: A branch, a tag or a commit: OWNER/NAME@REVISION.
+    """
+
+    repository: str
+    configuration: str | None = None
+    revision: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "HubName | None":
+        """Read a name; None for any other text. A relative path of two parts is a name as well."""
+        match = re.fullmatch(r"(\w[\w.-]*/\w[\w.-]*)(?::([^@/]+))?(?:@(\w[\w./-]*))?", text, re.ASCII)
+        return None if match is None else cls(*match.groups())
+
+    @property
+    def owner(self) -> str:
+        return self.repository.partition("/")[0]
+
+    def __str__(self) -> str:
+        configuration = f":{self.configuration}" if self.configuration else ""
+        return f"{self.repository}{configuration}{f'@{self.revision}' if self.revision else ''}"
 
 
 def is_missing_path(name: str) -> bool:

@@ -4,14 +4,14 @@ import functools
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import datasets.config
 import huggingface_hub
 
-from encoders.pretrained.downloads import hub_advice, hub_fault, is_missing_path
+from encoders.pretrained.downloads import HubName, hub_advice, hub_fault, is_missing_path
 from tasks.common.console import stage
 from tasks.common.data import cache
 from tasks.common.data.division import divide_table
@@ -21,6 +21,8 @@ from tasks.common.data.headers import KnownColumns
 from tasks.common.data.splits import SPLITS, has_splits, split_named
 from tasks.common.data.table_files import TABLES, first_line, read_file
 from tasks.common.errors import UsageError
+
+CONVERTED = "refs/convert/parquet"  # the branch with the hub's own conversion of a dataset to Parquet
 
 datasets.disable_progress_bars()
 datasets.logging.set_verbosity_error()
@@ -84,8 +86,8 @@ def find_table(path: str, split: str, known: KnownColumns | None = None) -> Foun
     Args:
         path: A table, a folder with ``train.jsonl`` (.csv, .tsv, .parquet) or with one table of another name, a folder
             that ``save_to_disk`` wrote or that has the form of a hub repository, or a hub id with an optional
-            configuration: ``Helsinki-NLP/opus-100:de-en``. A table that is named after a split is that split, and the
-            tables beside it are the others.
+            configuration and revision: ``Helsinki-NLP/opus-100:de-en``, ``OWNER/NAME@refs/convert/parquet``. A table
+            that is named after a split is that split, and the tables beside it are the others.
         split: train, validation or test.
         known: What is known of the columns of a CSV, see ``read_csv``.
 
@@ -95,11 +97,9 @@ def find_table(path: str, split: str, known: KnownColumns | None = None) -> Foun
     Raises:
         UsageError: nothing can be read there.
     """
-    repository, _, config_name = path.rpartition(":")  # the last one: paths of Windows begin with another
-    if Path(path).exists() or not repository:
-        repository, config_name = path, ""
-    folder = Path(repository)
-    if not folder.exists() and is_missing_path(path):
+    name = parse_name(path)
+    folder = Path(name.repository)
+    if not folder.exists() and is_missing_path(str(replace(name, revision=None))):
         raise UsageError(f"--data {path}: there is no such file or folder")
     if folder.is_dir() and not any(visible_paths(folder)):
         raise UsageError(f"--data {path}: the folder is empty")
@@ -109,12 +109,20 @@ def find_table(path: str, split: str, known: KnownColumns | None = None) -> Foun
         return found
     options = {"cache_dir": str(repository_cache(folder))} if folder.is_dir() else {}
     try:
-        available = load_hub(path, repository, config_name or None, **options)
+        available = load_hub(path, name, **options)
     except UsageError as error:
         if folder.is_dir() and isinstance(error.__cause__, FileNotFoundError):
             return None
         raise
     return SplitTables.of(available).find(split)
+
+
+def parse_name(path: str) -> HubName:
+    """Split the name of data, which is a path or one of the hub, into repository, configuration and revision."""
+    if Path(path).exists():
+        return HubName(path)
+    folder, _, configuration = path.rpartition(":")  # the last one: paths of Windows begin with another
+    return HubName.parse(path) or (HubName(folder, configuration) if folder else HubName(path))
 
 
 def find_local_tables(place: Path) -> SplitTables:
@@ -177,22 +185,34 @@ def repository_cache(folder: Path) -> Path:
     return cache.cache_dir() / f"tables-{key.hexdigest()[:24]}"
 
 
-def load_hub(path: str, repository: str, config_name: str | None, **options: Any) -> Any:
-    """Load all splits of a repository, a folder or on the hub. Raises UsageError if they can't be read or reached."""
+def load_hub(path: str, name: HubName, **options: Any) -> Any:
+    """Load all splits of a repository, a folder or on the hub. Raises UsageError if they can't be read or reached.
+
+    ``name`` is what ``path`` says.
+    """
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each attempt; the last one is enough
     logging.getLogger("datasets").setLevel(logging.CRITICAL)  # it would repeat the error below
     fault = None
     try:
         with stage(f"reading {path}"):
-            if not Path(repository).exists():
+            if not Path(name.repository).exists():
                 fault = hub_fault()
                 datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.is_offline_mode()  # its copy of the setting
-            return datasets.load_dataset(repository, config_name, **options)
+            if name.revision == CONVERTED:  # it has a folder for each configuration, and no list of them
+                return datasets.load_dataset(
+                    name.repository, data_dir=name.configuration, revision=CONVERTED, **options
+                )
+            return datasets.load_dataset(name.repository, name.configuration, revision=name.revision, **options)
     except Exception as error:  # datasets raises a different kind for each format and each network fault
         cause = error.__cause__ or error  # the outer one may only say that there is an inner one
         reason = first_line(cause)
         if "no data" in reason:
             raise UsageError(f"--data {path}: a table is empty: it has no rows") from error
+        if "scripts are no longer supported" in reason:
+            raise UsageError(
+                f"--data {path}: these data come as a program, which is not run ({reason}); name a folder or another "
+                f"dataset, or OWNER/NAME:CONFIGURATION@{CONVERTED} if the hub has converted them"
+            ) from error
         if fault is not None:
             raise UsageError(f"--data {path}: {hub_advice(fault)}") from error
         raise UsageError(

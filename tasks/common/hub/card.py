@@ -10,6 +10,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 import tasks
+from encoders.pretrained.downloads import HubName
 from tasks.common.errors import UsageError
 from tasks.common.files import load_json, load_json_lines
 from tasks.common.inference.examples import cut
@@ -23,7 +24,6 @@ from tasks.common.task_group import part_folder
 LIBRARY = "multimodal-seq2seq"
 INPUTS = {"text": "a sentence", "audio": "speech.wav", "image": "photo.jpg", "video": "clip.mp4", "frames": "clip.mp4"}
 PIPE = r"\|"  # in a cell of a table
-HUB_ID = re.compile(r"(?P<repository>[\w-][\w.-]*/[\w-][\w.-]*)(?P<rest>[:@].*)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def make_card(
     parts = {name: predictor.task for name, predictor in model.predictors.items()}
     reports = {name: find_reports(part_folder(run, name), part) for name, part in parts.items()}
     data_names = {name: describe_data(part) for name, part in parts.items()}
+    hub_data = map(HubName.parse, data_names.values())
     hub_tasks = {part.hub_task for part in parts.values()}
     results = [
         result
@@ -73,7 +74,7 @@ def make_card(
         library_name=LIBRARY,
         pipeline_tag=hub_tasks.pop() if len(hub_tasks) == 1 else None,
         tags=[LIBRARY, *dict.fromkeys([task_name, *parts]), "attention"] if "" not in parts else [LIBRARY, task_name],
-        datasets=[match["repository"] for each in data_names.values() if (match := HUB_ID.fullmatch(each))] or None,
+        datasets=list(dict.fromkeys(each.repository for each in hub_data if each)) or None,
         metrics=list(dict.fromkeys(result.metric_type for result in results)) or None,
         model_name=repository.partition("/")[2],
         eval_results=results or None,
@@ -104,16 +105,18 @@ def find_reports(folder: Path, task: Task) -> list[dict[str, Any]]:
     return [report for report in found if all(report.get(key) == value for key, value in own.items())]
 
 
-def make_results(task: Task, name: str, report: Mapping[str, Any]) -> list[EvalResult]:
+def make_results(task: Task, task_name: str, report: Mapping[str, Any]) -> list[EvalResult]:
     """Make the entries of the hub's model index, one for each metric of an evaluation."""
     data = describe_data(task, report["data"])
-    match = HUB_ID.fullmatch(data)
+    name = HubName.parse(data)
     return [
         EvalResult(
             task_type=task.hub_task,
-            task_name=name,
-            dataset_type=match["repository"] if match else re.sub(r"\W+", "-", data),
+            task_name=task_name,
+            dataset_type=name.repository if name else re.sub(r"\W+", "-", data),
             dataset_name=data,
+            dataset_config=name.configuration if name else None,
+            dataset_revision=name.revision if name else None,
             dataset_split=report["split"],
             metric_type=metric,
             metric_name=metric,

@@ -12,12 +12,12 @@ import huggingface_hub
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from encoders.pretrained.downloads import hub_fault
+from encoders.pretrained.downloads import HubName, hub_fault
 from tasks.common.console import console, stage
 from tasks.common.errors import UsageError, causes
 from tasks.common.files import load_json, to_json
 from tasks.common.hub.card import find_reports, make_card, make_example, without_folder
-from tasks.common.hub.runs import MODEL_FILES, NAME, OTHER_FILES
+from tasks.common.hub.runs import MODEL_FILES, OTHER_FILES
 from tasks.common.inference.loading import load_parts, task_of
 from tasks.common.inference.trained_model import TrainedModel
 from tasks.common.task_group import part_folder
@@ -67,8 +67,7 @@ def connect(repository: str) -> HfApi:
     Raises:
         UsageError: one of these is not so.
     """
-    match = NAME.fullmatch(repository)
-    if match is None or match["revision"]:
+    if (name := HubName.parse(repository)) is None or repository != name.repository:
         raise UsageError(f"{repository!r} is no name of the hub; allowed is OWNER/NAME, of letters, digits, - _ and .")
     fault = hub_fault()
     if fault:

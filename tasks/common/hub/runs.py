@@ -5,7 +5,6 @@ evaluations, is in the folder ``runs`` of the working directory, under its name 
 """
 
 import itertools
-import re
 from pathlib import Path
 
 import huggingface_hub
@@ -17,7 +16,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from encoders.pretrained.downloads import did_you_mean, hub_advice, hub_fault
+from encoders.pretrained.downloads import HubName, did_you_mean, hub_advice, hub_fault, is_missing_path
 from tasks.common.console import stage
 from tasks.common.errors import UsageError
 
@@ -25,7 +24,6 @@ MODEL_FILES = ("config.json", "vocabulary.json", "best.safetensors")
 # What else commands read: the domain, and hypotheses to compare with. A part of a run has them in its own folder.
 OTHER_FILES = ("domain.json", "*/domain.json", "evaluation/*.txt", "*/evaluation/*.txt")
 
-NAME = re.compile(r"(?P<repository>(?P<owner>\w[\w.-]*)/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?", re.ASCII)
 COMMIT_LENGTH = 7  # characters of a commit that names show
 MAX_SIMILAR = 100  # models of an owner among which a similar name is looked for
 
@@ -39,18 +37,15 @@ def find_run(name: str | Path) -> Path:
     Raises:
         UsageError: the hub can't be reached or has no such run.
     """
-    match = NAME.fullmatch(Path(name).as_posix())
-    if match is None or Path(name).exists() or Path(match["owner"]).is_dir():
+    found = HubName.parse(Path(name).as_posix())
+    is_here = Path(name).exists() or found is None or Path(found.owner).is_dir()
+    if is_here or found.configuration or is_missing_path(found.repository):
         return Path(name)
-    return download(match["repository"], match["revision"])
+    return download(found)
 
 
-def download(repository: str, revision: str | None) -> Path:
+def download(name: HubName) -> Path:
     """Download a run from the hub, or take it from the cache where the hub does not answer.
-
-    Args:
-        repository: OWNER/NAME.
-        revision: A branch, a tag or a commit (None: the newest commit).
 
     Returns:
         Its folder in the cache.
@@ -58,39 +53,41 @@ def download(repository: str, revision: str | None) -> Path:
     Raises:
         UsageError: see ``find_run``.
     """
-    name = repository if revision is None else f"{repository}@{revision}"
     fault = hub_fault()
     server = huggingface_hub.constants.ENDPOINT
     huggingface_hub.utils.disable_progress_bars()
     try:
         with stage(f"downloading {name}"):
             patterns = [*MODEL_FILES, *OTHER_FILES]
-            folder = Path(huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=patterns))
+            cached = huggingface_hub.snapshot_download(name.repository, revision=name.revision, allow_patterns=patterns)
     except GatedRepoError as error:
         raise UsageError(f"{name}: {server} asks for its owner's permission; request it on its page") from error
     except RepositoryNotFoundError as error:
         raise UsageError(
-            f"{name} is neither a folder nor a model on {server}, or it is private{similar(repository)}; log in with "
+            f"{name} is neither a folder nor a model on {server}, or it is private{similar(name)}; log in with "
             "`hf auth login`, or set HF_TOKEN, if it is private"
         ) from error
     except RevisionNotFoundError as error:
-        raise UsageError(f"{repository} has no revision {revision}: name a branch, a tag or a whole commit") from error
+        raise UsageError(
+            f"{name.repository} has no revision {name.revision}: name a branch, a tag or a whole commit"
+        ) from error
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
         if fault is None:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise UsageError(f"{name} can't be downloaded from {server} ({reason}); try again") from error
         raise UsageError(f"{name}: {hub_advice(fault)}") from error
+    folder = Path(cached)
     missing = [file for file in MODEL_FILES if not (folder / file).is_file()]
     if missing:
         raise UsageError(f"{name} on {server} is not a run of this project: it has no {missing[0]}; name another model")
     return folder
 
 
-def similar(repository: str) -> str:
+def similar(name: HubName) -> str:
     """Return the question for the most similar name of a model of the same owner; empty if there is none."""
     try:
-        models = huggingface_hub.HfApi().list_models(author=repository.partition("/")[0], limit=MAX_SIMILAR)
-        return did_you_mean(repository, [model.id for model in models])
+        models = huggingface_hub.HfApi().list_models(author=name.owner, limit=MAX_SIMILAR)
+        return did_you_mean(name.repository, [model.id for model in models])
     except Exception:  # the name is wrong, whatever keeps the hub from listing others
         return ""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from decoders.config import SearchConfig
+from encoders.pretrained.downloads import HubName
 from tasks.common.inference.predictor import Predictor
 
 MAX_DATA_NAME = 40  # characters
@@ -16,7 +17,10 @@ def name_data(split: str, data: str | None) -> str:
     if data is None:
         return split
     place = Path(data)
-    name = place.resolve().name if place.is_dir() else place.stem if place.is_file() else place.name
+    if place.exists():
+        name = place.resolve().name if place.is_dir() else place.stem
+    else:
+        name = data.partition("/")[2] if HubName.parse(data) else place.name
     return f"{split}-{to_file_name(name)[:MAX_DATA_NAME]}"
 
 

@@ -50,6 +50,27 @@ def test_what_can_only_be_a_path_is_told_from_a_hub_id(name, is_path):
     assert downloads.is_missing_path(name) == is_path
 
 
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("ada/toy", ("ada/toy", None, None)),
+        ("ada/toy:de-en", ("ada/toy", "de-en", None)),
+        ("ada/toy@v1.0", ("ada/toy", None, "v1.0")),
+        ("ada/a.b-c_d:3.0.0@refs/convert/parquet", ("ada/a.b-c_d", "3.0.0", "refs/convert/parquet")),
+    ],
+)
+def test_a_name_of_the_hub_is_split_and_joined_again(text, parts):
+    name = downloads.HubName.parse(text)
+    assert name == downloads.HubName(*parts) and str(name) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["toy", "a/b/c", "/ada/toy", "./toy", "../toy", "ada/", "ada\\toy", "C:/toy", "ada/toy@"]
+)
+def test_a_path_is_no_name_of_the_hub(text):
+    assert downloads.HubName.parse(text) is None
+
+
 def test_a_path_that_exists_is_not_missing(tmp_path):
     assert not downloads.is_missing_path(str(tmp_path))
 

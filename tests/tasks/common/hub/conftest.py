@@ -184,8 +184,17 @@ class Handler(BaseHTTPRequestHandler):
         found = self.find_commit(kind, name, revision)
         if found is not None:
             inside = f"{folder}/" if folder else ""
-            own = {path: content for path, content in found[1].items() if path.startswith(inside)}
-            self.answer(200, [describe(path, content) for path, content in own.items()])
+            listed = {path: describe(path, each) for path, each in found[1].items() if path.startswith(inside)}
+            if self.query.get("recursive", ["false"])[0].lower() == "false":
+                for path in list(listed):
+                    name, *deeper = path.removeprefix(inside).split("/")
+                    if deeper:
+                        del listed[path]
+                        listed[inside + name] = {"type": "directory", "path": inside + name, "size": 0, "oid": ""}
+            if listed:
+                self.answer(200, list(listed.values()))
+            else:
+                self.answer(404, {"error": "not found"}, X_Error_Code="EntryNotFound", X_Error_Message="not found")
 
     def paths_info(self, kind: str, name: str, revision: str) -> None:
         found = self.find_commit(kind, name, revision)

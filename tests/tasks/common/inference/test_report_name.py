@@ -36,6 +36,7 @@ def test_a_switch_of_the_run_that_is_turned_off_is_named_like_its_flag():
     [
         (None, "test"),
         ("Helsinki-NLP/opus-100:de-en", "test-opus-100-de-en"),
+        ("neulab/conala@refs/convert/parquet", "test-conala-refs-convert-parquet"),
         ("my data [2]/", "test-my-data-2"),
         ("table.v2.csv", "test-table.v2"),
     ],
