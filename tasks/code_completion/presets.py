@@ -71,10 +71,15 @@ def codexglue() -> CodeCompletionConfig:
 
 
 def conala() -> CodeCompletionConfig:
-    """CoNaLa: an intent in English, and a line of Python (Yin et al. 2018); from the hub. Not yet run."""
+    """CoNaLa: an intent in English, a line of Python (Yin et al. 2018); from the hub or --data FOLDER. Not yet run.
+
+    The 600,000 mined pairs in the hub's conversion to Parquet, since the original comes as a program; not tried. They
+    are divided here; the 2,879 curated ones have no validation split. FOLDER has train.jsonl, validation.jsonl and
+    test.jsonl with these columns.
+    """
     return replace(
         demo(),
-        data="neulab/conala",
+        data="neulab/conala:mined@refs/convert/parquet",
         source="intent",
         target="snippet",
         vocabulary=VocabularyConfig(kind="byte", size=3000),

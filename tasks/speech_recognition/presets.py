@@ -71,6 +71,7 @@ def an4() -> SpeechConfig:
 
     No convolutions and no frequency masks, since adjacent cepstral coefficients are not adjacent frequencies.
     On MFCC 11.34 % word and 6.68 % character errors on validation with beam 5, 61 minutes; see benchmarks/README.md.
+    The hub's espnet/an4 was not tried.
     """
     return replace(
         grid(),
@@ -133,7 +134,10 @@ def kerstin_whisper() -> SpeechConfig:
 
 
 def librispeech100() -> SpeechConfig:
-    """LibriSpeech, 100 hours of read English (Panayotov et al. 2015); from the hub, or --data FOLDER. Not yet run."""
+    """LibriSpeech, 100 hours of read English (Panayotov et al. 2015); from the hub, or --data FOLDER. Not yet run.
+
+    The hub's data, Parquet, were not tried. FOLDER has train-clean-100, dev-clean and test-clean as published.
+    """
     return SpeechConfig(
         data="openslr/librispeech_asr:clean",
         vocabulary=VocabularyConfig(kind="bpe", size=1000),
@@ -154,9 +158,11 @@ def librispeech100() -> SpeechConfig:
 def common_voice() -> SpeechConfig:
     """Common Voice, sentences read by volunteers (Ardila et al. 2020); from the hub, or --data FOLDER. Not yet run.
 
-    Another language: --data mozilla-foundation/common_voice_17_0:de. Its broken clips are skipped.
+    A copy in Parquet, since Mozilla's own repository on the hub is empty; not tried. Another language:
+    --data fixie-ai/common_voice_17_0:de. FOLDER has train.tsv, dev.tsv, test.tsv and clips, as Mozilla publishes each
+    language. Broken clips are skipped.
     """
-    return replace(librispeech100(), data="mozilla-foundation/common_voice_17_0:en", skip_invalid=True)
+    return replace(librispeech100(), data="fixie-ai/common_voice_17_0:en", skip_invalid=True)
 
 
 def small(num_examples: int = NUM_EXAMPLES) -> SpeechConfig:

@@ -59,9 +59,10 @@ def demo() -> SummarizationConfig:
 
 
 def cnn_dailymail() -> SummarizationConfig:
-    """CNN and Daily Mail articles and their highlights (Hermann et al. 2015), from the hub. Not yet run.
+    """CNN and Daily Mail articles and highlights (Hermann et al. 2015), from the hub or --data FOLDER. Not yet run.
 
     The pointer-generator with coverage of See et al. 2017, at its sizes; articles are truncated to 400 tokens.
+    The hub's data, Parquet, were not tried. FOLDER has train.csv, validation.csv and test.csv with these columns.
     """
     return SummarizationConfig(
         data="abisee/cnn_dailymail:3.0.0",
@@ -85,10 +86,14 @@ def cnn_dailymail() -> SummarizationConfig:
 
 
 def xsum() -> SummarizationConfig:
-    """XSum: BBC articles and one-sentence summaries (Narayan et al. 2018), from the hub. Not yet run."""
+    """XSum: BBC articles, one-sentence summaries (Narayan et al. 2018), from the hub or --data FOLDER. Not yet run.
+
+    The hub's conversion to Parquet, since the original comes as a program; not tried. FOLDER has train.jsonl,
+    validation.jsonl and test.jsonl with these columns.
+    """
     return replace(
         cnn_dailymail(),
-        data="EdinburghNLP/xsum",
+        data="EdinburghNLP/xsum:default@refs/convert/parquet",
         source="document",
         target="summary",
         search=SearchConfig(max_length=60, beam=5, no_repeat_ngram=3),
@@ -96,12 +101,16 @@ def xsum() -> SummarizationConfig:
 
 
 def gigaword() -> SummarizationConfig:
-    """Gigaword: headlines from the first sentences of articles (Rush et al. 2015), from the hub. Not yet run."""
+    """Gigaword: headlines from the first sentences of articles (Rush et al. 2015); --data FOLDER. Not yet run.
+
+    FOLDER has train.src.txt, train.tgt.txt, dev.src.txt, ...: the archive in data/ of Harvard/gigaword on the hub,
+    unpacked. From the hub directly it can't be read, since it comes as a program; not tried.
+    """
     return replace(
         cnn_dailymail(),
-        data="Harvard/gigaword",
-        source="document",
-        target="summary",
+        data="gigaword",
+        source="src.txt",
+        target="tgt.txt",
         encoder=TextEncoderConfig(
             RecurrentEncoderConfig(hidden_dim=256, dropout=0.2), embedding_dim=256, max_source_tokens=100
         ),
@@ -113,7 +122,11 @@ def gigaword() -> SummarizationConfig:
 
 
 def lcsts() -> SummarizationConfig:
-    """LCSTS: Chinese short news of Weibo and their headlines (Hu et al. 2015), from the hub. Not yet run."""
+    """LCSTS: Chinese short news and headlines (Hu et al. 2015), from the hub or --data FOLDER. Not yet run.
+
+    The hub's data, JSON lines, were not tried. FOLDER has train.jsonl, validation.jsonl and test.jsonl with these
+    columns.
+    """
     return replace(
         gigaword(),
         data="hugcyp/LCSTS",

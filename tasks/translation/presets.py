@@ -42,6 +42,7 @@ def multi30k() -> TranslationConfig:
 
     python run.py translation train multi30k --data FOLDER --train.precision bf16
     25 minutes on one core with AVX-512 BF16; test 2016, beam 5: 38.52 BLEU, 38.94 lower-cased (benchmarks/README.md).
+    FOLDER has train.en, train.de, val.en, ...; the hub's bentrevett/multi30k, JSON lines, was not tried.
     """
     return TranslationConfig(
         data="bentrevett/multi30k",
@@ -82,10 +83,14 @@ def multi30k_convolutional() -> TranslationConfig:
 
 
 def iwslt14() -> TranslationConfig:
-    """IWSLT 2014, German to English: 160,000 sentences of talks (Cettolo et al. 2014), from the hub. Not yet run."""
+    """IWSLT 2014, German to English, 160,000 pairs (Cettolo et al. 2014); from the hub or --data FOLDER. Not yet run.
+
+    The hub's conversion to Parquet, since the original comes as a program; not tried. FOLDER has train.de, train.en,
+    valid.de, ..., as fairseq's prepare-iwslt14.sh writes them.
+    """
     return replace(
         multi30k(),
-        data="bbaaaa/iwslt14-de-en",
+        data="bbaaaa/iwslt14-de-en:de-en@refs/convert/parquet",
         source="de",
         target="en",
         vocabulary=VocabularyConfig(size=10_000),
@@ -97,10 +102,11 @@ def iwslt14() -> TranslationConfig:
 
 
 def opus100() -> TranslationConfig:
-    """OPUS-100, German to English: a million pairs of many domains (Zhang et al. 2020), from the hub. Not yet run.
+    """OPUS-100, German to English: a million pairs (Zhang et al. 2020), from the hub or --data FOLDER. Not yet run.
 
     Some of its rows have an empty side; they are skipped. For another pair of languages give its configuration:
-    --data Helsinki-NLP/opus-100:cs-en --source cs.
+    --data Helsinki-NLP/opus-100:cs-en --source cs. The hub's data, Parquet, were not tried. FOLDER has train.de,
+    train.en, dev.de, ...
     """
     return replace(
         iwslt14(),

@@ -24,6 +24,7 @@ MODEL_FILES = ("config.json", "vocabulary.json", "best.safetensors")
 # What else commands read: the domain, and hypotheses to compare with. A part of a run has them in its own folder.
 OTHER_FILES = ("domain.json", "*/domain.json", "evaluation/*.txt", "*/evaluation/*.txt")
 
+RUNS = "runs"  # the folder of the runs of this machine, where no other is named
 COMMIT_LENGTH = 7  # characters of a commit that names show
 MAX_SIMILAR = 100  # models of an owner among which a similar name is looked for
 
@@ -31,15 +32,16 @@ MAX_SIMILAR = 100  # models of an owner among which a similar name is looked for
 def find_run(name: str | Path) -> Path:
     """Return the folder that a RUN names, after downloading it if it is OWNER/NAME or OWNER/NAME@REVISION of the hub.
 
-    A folder that exists is meant before the hub is, and so is any name whose first part is a folder here: what is
-    missing in ``runs`` is not looked for on the hub.
+    A folder that exists is meant before the hub is, and so is any name whose first part is a folder here or ``runs``:
+    what is missing there is not looked for on the hub.
 
     Raises:
         UsageError: the hub can't be reached or has no such run.
     """
     found = HubName.parse(Path(name).as_posix())
-    is_here = Path(name).exists() or found is None or Path(found.owner).is_dir()
-    if is_here or found.configuration or is_missing_path(found.repository):
+    if found is None or found.configuration or is_missing_path(found.repository):
+        return Path(name)
+    if found.owner == RUNS or Path(found.owner).is_dir():
         return Path(name)
     return download(found)
 
@@ -121,4 +123,4 @@ def reports_folder(folder: Path) -> Path:
     if found is None:
         return folder
     repository, commit, inside = found
-    return Path("runs", f"{repository.replace('/', '--')}@{commit}") / inside
+    return Path(RUNS, f"{repository.replace('/', '--')}@{commit}") / inside

@@ -10,7 +10,7 @@ from tasks.common.config import ModelConfig, config_from_dict
 from tasks.common.device import find_device
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.files import load_json
-from tasks.common.hub.runs import find_run, run_name
+from tasks.common.hub.runs import RUNS, find_run, run_name
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.reranking import Reranker, is_reverse_of
 from tasks.common.model import Model
@@ -26,7 +26,7 @@ def load_config(task: str, run: Path) -> ModelConfig:
         UsageError: if the folder is not a run, or a run of another task.
     """
     if not run.is_dir():
-        runs = [str(folder.parent) for folder in Path("runs").glob("*/config.json")]
+        runs = [str(folder.parent) for folder in Path(RUNS).glob("*/config.json")]
         if runs:
             raise unknown_name("run", str(run), runs)
         raise UsageError(f"there is no run in {run}: train one first, with {program()} {task} train")

@@ -39,6 +39,8 @@ def test_a_folder_that_exists_is_meant_before_the_hub_is(toy, hub, single_run):
     assert find_run("ada/others") == Path("ada/others"), "what is missing in a folder is not looked for on the hub"
     for path in (single_run, "./toy", "toy", "a/b/c", "~/toy", str(single_run / "nothing")):
         assert find_run(path) == Path(path)
+    shutil.rmtree("ada")
+    assert find_run("runs/toy") == Path("runs/toy"), "not even where there are no runs yet"
     assert not hub.requests
 
 
