@@ -34,7 +34,7 @@ def package(name: str) -> ModuleType:
 
 
 def load(run: str | Path, device: Any = None) -> "TrainedModel":
-    """Load a trained run, a folder or OWNER/NAME of the hub: see ``tasks.common.inference.trained_model.load_model``."""
+    """Load a run, a folder or OWNER/NAME of the hub: see ``tasks.common.inference.trained_model.load_model``."""
     from tasks.common.inference.trained_model import load_model  # torch takes its time
 
     return load_model(run, device)

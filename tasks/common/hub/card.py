@@ -33,11 +33,13 @@ class CardExample:
     Attributes:
         source: The source: its text, or the name of its file.
         sentence: The sentence.
+        reference: The first of its references.
         plot: The file with the plot of its alignment, relative to the card; None for a decoder without alignments.
     """
 
     source: str
     sentence: str
+    reference: str
     plot: str | None
 
 
@@ -191,11 +193,12 @@ def make_results_table(reports: Mapping[str, Sequence[Mapping[str, Any]]]) -> st
 
 
 def show_example(name: str, example: CardExample) -> str:
-    """Show an example: its source, the sentence, and the plot of its alignment."""
-    quoted = [html.escape(cut(text)) for text in (example.source, example.sentence)]
+    """Show an example: its source, the sentence, a reference, and the plot of its alignment."""
+    texts = {"Source": example.source, "Sentence": example.sentence, "Reference": example.reference}
+    lines = [f"* {label}: <code>{html.escape(cut(text))}</code>" for label, text in texts.items()]
     title = f"**{name}**\n\n" if name else ""
     plot = f"\n\n![attention]({example.plot})" if example.plot else ""
-    return f"{title}Source: <code>{quoted[0]}</code>\n\nSentence: <code>{quoted[1]}</code>{plot}"
+    return title + "\n".join(lines) + plot
 
 
 def describe_training(run: Path, model: TrainedModel, data_names: Mapping[str, str]) -> str:
@@ -240,11 +243,14 @@ def make_example(predictor: Predictor, report: Mapping[str, Any] | None, folder:
         examples = task.load(split)
     except UsageError:
         return None
-    source = examples[min(row, len(examples) - 1)]["source"]
-    best = predictor.generate([source], task.config.search)[0][0]
-    is_plotted = predictor.plot_alignment(source, best, folder / plot) is not None
+    example = examples[min(row, len(examples) - 1)]
+    source, reference = example["source"], example["references"][0]
     description = task.describe_source(source) or f"example {row + 1} of {split}"
-    return CardExample(description, task.detokenize(best.tokens), plot if is_plotted else None)
+    ranked = predictor.generate([source], task.config.search)[0]
+    if not ranked:
+        return CardExample(description, "", reference, None)
+    is_plotted = predictor.plot_alignment(source, ranked[0], folder / plot) is not None
+    return CardExample(description, task.detokenize(ranked[0].tokens), reference, plot if is_plotted else None)
 
 
 def median_row(report: Mapping[str, Any]) -> int:

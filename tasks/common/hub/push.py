@@ -138,7 +138,8 @@ def make_card_files(
         of_part = f"{name}: " if name else ""
         if not reports:
             console.print(f"{of_part}the card has no scores, since the run was not evaluated")
-        test = next((report for report in reports if report["split"] == "test"), None)
+        own = {"split": "test", "data": predictor.task.config.data}
+        test = next((report for report in reports if own.items() <= report.items()), None)
         example = make_example(predictor, test, folder, f"{name}/{PLOT}" if name else PLOT)
         if example is None:
             console.print(f"{of_part}the card has no example, since the data of the run can't be read")

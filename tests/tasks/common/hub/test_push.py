@@ -1,6 +1,7 @@
 """Uploads of runs: what is published and what is not, the model card, and every refusal of the hub in one line."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -67,6 +68,17 @@ def test_the_card_has_scores_intervals_signatures_an_example_and_the_license(hub
     for part in ('load("ada/toy")', "translation predict ada/toy", example["source"], "plots/attention.png", "cc-by"):
         assert part in text
     assert load(single_run)(example["source"]).text in text
+
+
+def test_the_example_is_one_of_the_runs_own_data(hub, single_run, tmp_path):
+    copy = shutil.copytree(single_run, tmp_path / "copy")
+    report = json.loads((copy / "evaluation" / "test.json").read_text())
+    others = [{**each, "example": 12 - row} for row, each in enumerate(report["selected"])]
+    text = json.dumps(report | {"data": "others", "selected": others[::-1]})
+    (copy / "evaluation" / "test-others.json").write_text(text)  # comes before test.json
+    push_run(copy, "ada/toy", private=False, license=None)
+    card = hub.files("ada/toy")["README.md"].decode()
+    assert report["selected"][0]["source"] in card and report["selected"][0]["reference"] in card
 
 
 @pytest.mark.usefixtures("plain_card")
