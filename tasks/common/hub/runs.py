@@ -16,9 +16,11 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+import tasks
 from encoders.pretrained.downloads import HubName, did_you_mean, hub_advice, hub_fault, is_missing_path
 from tasks.common.console import stage
 from tasks.common.errors import UsageError
+from tasks.common.files import load_json
 
 MODEL_FILES = ("config.json", "vocabulary.json", "best.safetensors")
 # What else commands read: the domain, and hypotheses to compare with. A part of a run has them in its own folder.
@@ -82,6 +84,10 @@ def download(name: HubName) -> Path:
     missing = [file for file in MODEL_FILES if not (folder / file).is_file()]
     if missing:
         raise UsageError(f"{name} on {server} is not a run of this project: it has no {missing[0]}; name another model")
+    config = load_json(folder / "config.json")
+    task = config.get("task") if isinstance(config, dict) else None
+    if task not in [*tasks.TASKS]:  # it names a package to import
+        raise UsageError(f"{name} is a run of {task!r}, which is no task here; allowed are {', '.join(tasks.TASKS)}")
     return folder
 
 
