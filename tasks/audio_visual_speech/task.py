@@ -19,6 +19,7 @@ from encoders.base import Encoder, SourceBatch
 from encoders.multi_source import FusionName, MultiSourceEncoder, build_fusion, order_by_time
 from encoders.speech import SpeechEncoder
 from tasks.audio_visual_speech.data import join_sources
+from tasks.common.analysis.views import View
 from tasks.common.config import Config
 from tasks.common.data.cache import pack_array, unpack_array
 from tasks.common.data.containers import Note
@@ -216,8 +217,8 @@ class AudioVisualSpeech(MediaTask[AudioVisualConfig]):
         frames = self.speech.check_features(self.speech.preprocessor(samples))
         return [dataclasses.replace(segment, source={"video": file, "sound": [pack_array(frames)]})]
 
-    def plot_alignment(self, source: dict[str, Any], tokens: list[str], weights: Tensor, path: Path) -> None:
-        """Plot the attention to the frames, and in a second picture, NAME-sound, that to the sound."""
+    def view_alignment(self, source: dict[str, Any], weights: Tensor) -> list[View]:
+        """Return views of the attention to the frames, and of that to the sound."""
         seen = heard = weights
         if self.config.fusion == "states":
             num_frames = torch.tensor([len(unpack_array(source["sound"][0]))])
@@ -225,8 +226,7 @@ class AudioVisualSpeech(MediaTask[AudioVisualConfig]):
             num_seen = weights.size(1) - num_heard
             order, _ = order_by_time([torch.ones(1, count, dtype=torch.bool) for count in (num_seen, num_heard)])
             seen, heard = weights[:, order[0] < num_seen], weights[:, order[0] >= num_seen]
-        self.lips.plot_alignment(source["video"], tokens, seen, path)
-        self.speech.plot_alignment(source["sound"], tokens, heard, path.with_stem(f"{path.stem}-sound"))
+        return [*self.lips.view_alignment(source["video"], seen), *self.speech.view_alignment(source["sound"], heard)]
 
 
 def load_encoder(encoder: nn.Module, run: Path, part: str, has_same_inputs: bool) -> None:

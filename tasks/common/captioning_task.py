@@ -5,7 +5,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import datasets
@@ -17,7 +16,7 @@ from encoders.base import IdentityFrontend, SourceBatch
 from encoders.config import NoSequenceEncoderConfig, SequenceEncoderConfig
 from encoders.image import NUM_GROUPS, are_valid_channels
 from encoders.pretrained.base import PretrainedFrontend
-from tasks.common.analysis import plots
+from tasks.common.analysis.views import TextView, View
 from tasks.common.config import Config, report_settings_of_raw_data
 from tasks.common.data.cache import pad_arrays
 from tasks.common.data.captioned_media import add_targets
@@ -163,8 +162,8 @@ class CaptioningTask(MediaTask[C]):
         """Collate images or videos, which are not features."""
 
     @abstractmethod
-    def plot_media_attention(self, source: dict[str, Any], tokens: list[str], weights: Tensor, path: Path) -> None:
-        """Plot the attention of each token over an image or a video, which is not features."""
+    def view_media(self, source: dict[str, Any], weights: Tensor) -> View:
+        """Return the view of the attention of each token over an image or a video, which is not features."""
 
     # ── The same for images and videos ──────────────────────────────────────────────────────────────────────
 
@@ -248,8 +247,7 @@ class CaptioningTask(MediaTask[C]):
             note(result.note)
         return [InputSegment(file)]
 
-    def plot_alignment(self, source: dict[str, Any], tokens: list[str], weights: Tensor, path: Path) -> None:
+    def view_alignment(self, source: dict[str, Any], weights: Tensor) -> list[View]:
         if self.feature_dim:
-            states = [str(state + 1) for state in range(weights.size(1))]
-            return plots.plot_alignment(weights, tokens, states, path)
-        self.plot_media_attention(source, tokens, weights, path)
+            return [TextView(weights, [str(state + 1) for state in range(weights.size(1))])]
+        return [self.view_media(source, weights)]

@@ -15,10 +15,11 @@ from decoders.base import Constraint, Hypothesis
 from decoders.config import SearchConfig
 from encoders.base import Encoder, SourceBatch
 from encoders.projection import ProjectedEncoder
+from tasks.common.analysis.views import View
 from tasks.common.config import Config
 from tasks.common.data.batching import Batch
 from tasks.common.data.cache import pack_array, pad_arrays, unpack_array
-from tasks.common.data.inputs import ParsedInput
+from tasks.common.data.inputs import BuiltinInput, ParsedInput
 from tasks.common.errors import UsageError
 from tasks.common.inference.report import ReportExtras
 from tasks.common.metrics.base import Metric, SelectionMetric
@@ -105,10 +106,11 @@ class Task(ABC, Generic[C]):
         """
 
     @abstractmethod
-    def plot_alignment(
-        self, source: Any, tokens: list[str], weights: Float[Tensor, "target source"], path: Path
-    ) -> None:
-        """Plot the attention weights of each token; ``tokens`` includes the end if the decoder generates one."""
+    def view_alignment(self, source: Any, weights: Float[Tensor, "target source"]) -> list[View]:
+        """Return views of the attention weights of each token, and of the end if the decoder generates one.
+
+        There is one view for each way in which a person perceives the source: for what is seen and for what is heard.
+        """
 
     # ── What a task may say ─────────────────────────────────────────────────────────────────────────────────
 
@@ -121,6 +123,14 @@ class Task(ABC, Generic[C]):
 
     def load_source_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``fit_sources`` has learned from a dictionary with the return value of ``source_state_dict``."""
+
+    def builtin_inputs(self, count: int) -> list[BuiltinInput]:
+        """Return some test inputs of the built-in data; by default the sources themselves."""
+        table = self.load("test")
+        rows = table.select(range(min(count, len(table))))
+        return [
+            BuiltinInput(source, texts[0]) for source, texts in zip(rows["source"], rows["references"], strict=True)
+        ]
 
     def vocabulary_texts(self, examples: datasets.Dataset) -> Iterable[str]:
         """Return the texts that the tokenizer of the targets is learned from: by default all targets."""
@@ -146,6 +156,13 @@ class Task(ABC, Generic[C]):
         """Read an input that is an object of the program; by default the name of a file."""
         (parsed,) = self.parse_inputs([str(value)])
         return parsed
+
+    def plot_alignment(
+        self, source: Any, tokens: list[str], weights: Float[Tensor, "target source"], path: Path
+    ) -> None:
+        """Plot the attention weights of each token, further views of them into files with their kind in the name."""
+        for number, view in enumerate(self.view_alignment(source, weights)):
+            view.plot(tokens, path.with_stem(f"{path.stem}-{view.kind}") if number else path)
 
     @property
     def selection_metric(self) -> SelectionMetric:

@@ -4,7 +4,6 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeVar
 
 import datasets
@@ -19,7 +18,7 @@ from encoders.base import Encoder, Frontend, SourceBatch
 from encoders.build import build_sequence_encoder
 from encoders.pretrained.text import PretrainedText, load_text_model, text_model_from_config
 from encoders.text import TextEncoder, TokenEmbedding
-from tasks.common.analysis import plots
+from tasks.common.analysis.views import TextView, View
 from tasks.common.console import console
 from tasks.common.data.inputs import InputSegment, ParsedInput
 from tasks.common.data.parallel_text import text_problem
@@ -262,7 +261,5 @@ class TextTask(Task[C]):
             console.print(f"input {number} has no word of the vocabulary: its output is meaningless")
         return ParsedInput(source, [InputSegment(source)])
 
-    def plot_alignment(
-        self, source: str, tokens: list[str], weights: Float[Tensor, "target source"], path: Path
-    ) -> None:
-        plots.plot_alignment(weights, tokens, self.display_source(source), path)
+    def view_alignment(self, source: str, weights: Float[Tensor, "target source"]) -> list[View]:
+        return [TextView(weights, self.display_source(source))]

@@ -1,11 +1,12 @@
 """Dialogue: the last turns of a conversation in, a reply out."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import datasets
 from sacrebleu.metrics.bleu import BLEU
 
+from tasks.common.data.inputs import BuiltinInput
 from tasks.common.metrics.base import SelectionMetric
 from tasks.common.metrics.diversity import distinct_n, length_ratio_metric
 from tasks.common.metrics.translation import sacrebleu_metric
@@ -88,6 +89,11 @@ class Dialogue(TextTask[DialogueConfig]):
             backward=config.backward,
             skip_invalid=config.skip_invalid,
         )
+
+    def builtin_inputs(self, count: int) -> list[BuiltinInput]:
+        """Return conversations with one turn per line, as ``parse_source`` reads them."""
+        inputs = super().builtin_inputs(count)
+        return [replace(each, value=str(each.value).replace(f" {TURN_SEPARATOR} ", "\n")) for each in inputs]
 
     def parse_source(self, text: str) -> str:
         """Make the source of a conversation with one turn per line."""

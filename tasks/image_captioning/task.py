@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import datasets
@@ -18,12 +17,13 @@ from encoders.config import NoSequenceEncoderConfig
 from encoders.image import ImageEncoder, SmallResNet
 from encoders.pooling import build_pooling
 from encoders.pretrained.image import PretrainedImage, image_model_from_config, load_image_model
-from tasks.common.analysis.plots import plot_image_attention
+from tasks.common.analysis.views import ImageView
 from tasks.common.captioning_task import CaptioningConfig, CaptioningTask, VisionEncoderConfig
 from tasks.common.data.images import load_pixels, open_image
+from tasks.common.data.inputs import BuiltinInput
 from tasks.common.data.media_files import file_content, read_feature_array
 from tasks.image_captioning.data import ImageProbe, read_captioned_images
-from tasks.toy_world.datasets import toy_captioned_images
+from tasks.toy_world.datasets import TRAIN_PER_TEST, toy_captioned_images
 
 DEFAULT_SIZE = 64  # height and width in pixels of images for a network trained from scratch
 PLOT_SIZE = 256  # height and width in pixels of the image in a plot
@@ -75,6 +75,10 @@ class ImageCaptioning(CaptioningTask[ImageConfig]):
     def read_examples(self, data: str, split: str) -> datasets.Dataset:
         return read_captioned_images(data, split, self.config.caption_column)
 
+    def builtin_inputs(self, count: int) -> list[BuiltinInput]:
+        table = toy_captioned_images("test", TRAIN_PER_TEST * count)
+        return [BuiltinInput(row["source"]["bytes"], row["captions"][0]) for row in table]
+
     def load_backbone(self, name: str) -> PretrainedImage:
         config = self.config.encoder
         return load_image_model(name, config.size or None, grad_checkpointing=config.grad_checkpointing)
@@ -123,7 +127,6 @@ class ImageCaptioning(CaptioningTask[ImageConfig]):
         pixels = torch.stack([load_pixels(file_content(source), self.image_size, augment) for source in sources])
         return SourceBatch(pixels, torch.ones(len(sources), 1, dtype=torch.bool))
 
-    def plot_media_attention(self, source: dict[str, Any], tokens: list[str], weights: Tensor, path: Path) -> None:
+    def view_media(self, source: dict[str, Any], weights: Tensor) -> ImageView:
         image = open_image(file_content(source), PLOT_SIZE).resize((PLOT_SIZE, PLOT_SIZE))
-        num_rows = math.isqrt(weights.size(1))
-        plot_image_attention(image, weights.unflatten(1, (num_rows, -1)), tokens, path)
+        return ImageView(weights.unflatten(1, (math.isqrt(weights.size(1)), -1)), image)

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import datasets
@@ -20,11 +19,11 @@ from encoders.build import build_sequence_encoder
 from encoders.config import RecurrentEncoderConfig, SequenceEncoderConfig
 from encoders.pretrained.speech import PretrainedSpeech, load_speech_model, speech_model_from_config
 from encoders.speech import ConvSubsampling, SpeechEncoder
-from tasks.common.analysis.plots import plot_audio_attention
+from tasks.common.analysis.views import SoundView, View
 from tasks.common.config import Config, report_settings_of_raw_data
 from tasks.common.data.cache import pack_array, pad_arrays, unpack_array
 from tasks.common.data.containers import Note
-from tasks.common.data.inputs import InputSegment
+from tasks.common.data.inputs import BuiltinInput, InputSegment
 from tasks.common.data.media_files import MediaError, file_content
 from tasks.common.errors import UsageError
 from tasks.common.media_task import MediaTask
@@ -45,7 +44,7 @@ from tasks.speech_recognition.features import (
 )
 from tasks.speech_recognition.report import SpeechReport
 from tasks.speech_recognition.sound import split_at_silence
-from tasks.toy_world.datasets import toy_transcribed_speech
+from tasks.toy_world.datasets import TRAIN_PER_TEST_RECORDING, toy_transcribed_speech
 
 
 def three_recurrent_layers() -> RecurrentEncoderConfig:
@@ -265,6 +264,10 @@ class SpeechRecognition(MediaTask[SpeechConfig]):
             values, mask = augment_frames(values, mask, self.config.augment, self.num_planes)
         return SourceBatch(values, mask)
 
+    def builtin_inputs(self, count: int) -> list[BuiltinInput]:
+        table = toy_transcribed_speech("test", TRAIN_PER_TEST_RECORDING * count)
+        return [BuiltinInput(audio["bytes"], text) for audio, text in zip(table["audio"], table["text"], strict=True)]
+
     def parse_file(self, file: dict[str, Any], note: Note) -> list[InputSegment]:
         """Make segments of a recording, split at pauses if it is longer than every training example.
 
@@ -297,6 +300,6 @@ class SpeechRecognition(MediaTask[SpeechConfig]):
             raise MediaError(f"has {frames.shape[1]} features a frame; the model was trained on {self.feature_dim}")
         return frames
 
-    def plot_alignment(self, source: Sequence[bytes], tokens: list[str], weights: Tensor, path: Path) -> None:
+    def view_alignment(self, source: Sequence[bytes], weights: Tensor) -> list[View]:
         frames = unpack_array(source[0])
-        plot_audio_attention(frames, weights, tokens, len(frames) / FRAMES_PER_SECOND, path)
+        return [SoundView(weights, frames, len(frames) / FRAMES_PER_SECOND)]

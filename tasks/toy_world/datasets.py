@@ -4,6 +4,7 @@ Digits and voices come with an extra, so the modules that need them are imported
 """
 
 import io
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from datasets import Dataset
 
 from tasks.toy_world.scenes import describe
 
+# Training examples for each test example: of images and videos, and of recordings.
+TRAIN_PER_TEST, TRAIN_PER_TEST_RECORDING = 16, 10
 PNG_SIGNATURE, NPY_SIGNATURE = b"\x89PNG", b"\x93NUMPY"
 
 
@@ -22,7 +25,7 @@ def toy_captioned_images(split: str, num_train: int) -> Dataset:
     """
     from tasks.toy_world.images import toy_images
 
-    scenes, images = toy_images(split, split_size(split, num_train, validation=20, test=16))
+    scenes, images = toy_images(split, split_size(split, num_train, validation=20, test=TRAIN_PER_TEST))
     return images.add_column("captions", [describe(scene, "en") for scene in scenes])
 
 
@@ -30,7 +33,7 @@ def toy_captioned_videos(split: str, num_train: int) -> Dataset:
     """Return the videos of a split, in the form and number of ``toy_captioned_images``."""
     from tasks.toy_world.videos import toy_clips
 
-    return toy_clips(split, split_size(split, num_train, validation=20, test=16))
+    return toy_clips(split, split_size(split, num_train, validation=20, test=TRAIN_PER_TEST))
 
 
 def toy_transcribed_speech(split: str, num_train: int) -> Dataset:
@@ -40,7 +43,7 @@ def toy_transcribed_speech(split: str, num_train: int) -> Dataset:
     """
     from tasks.toy_world.speech import toy_recordings
 
-    return toy_recordings(split, split_size(split, num_train, validation=15, test=10))
+    return toy_recordings(split, split_size(split, num_train, validation=15, test=TRAIN_PER_TEST_RECORDING))
 
 
 def split_size(split: str, num_train: int, *, validation: int, test: int) -> int:
@@ -66,6 +69,14 @@ def export_source(source: Any, path: Path) -> None:
     if content.startswith(PNG_SIGNATURE):
         path.with_suffix(".png").write_bytes(content)
     elif content.startswith(NPY_SIGNATURE):
-        from tasks.toy_world.videos import write_video
+        path.with_suffix(".mp4").write_bytes(as_video_file(content))
 
-        write_video(np.load(io.BytesIO(content), allow_pickle=False), path.with_suffix(".mp4"))
+
+def as_video_file(content: bytes) -> bytes:
+    """Return the content of an .mp4 file with the frames of a video of the toy world, which is a .npy file."""
+    from tasks.toy_world.videos import write_video
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video.mp4"
+        write_video(np.load(io.BytesIO(content), allow_pickle=False), path)
+        return path.read_bytes()

@@ -24,9 +24,10 @@ from encoders.pooling import build_pooling
 from encoders.pretrained.image import PretrainedImage, image_model_from_config, load_image_model
 from encoders.pretrained.video import PretrainedVideo, is_video_model, load_video_model, video_model_from_config
 from encoders.video import Conv3dFrontend, FrameAggregation, FrameCNN, TwoStream, VideoEncoder
-from tasks.common.analysis.plots import plot_frame_attention, plot_region_attention
+from tasks.common.analysis.views import VideoView
 from tasks.common.captioning_task import CaptioningConfig, CaptioningTask, VisionEncoderConfig, VisionSequenceConfig
 from tasks.common.data.folders import visible_paths
+from tasks.common.data.inputs import BuiltinInput
 from tasks.common.data.media_files import file_content, media_key
 from tasks.common.errors import UsageError
 from tasks.common.inference.report import ReportExtras
@@ -34,7 +35,7 @@ from tasks.common.metrics.base import Metric
 from tasks.common.metrics.speech import word_error_metrics
 from tasks.common.text.normalization import normalize_text
 from tasks.common.training.attention_monitor import DiagonalityMonitor
-from tasks.toy_world.datasets import toy_captioned_videos
+from tasks.toy_world.datasets import TRAIN_PER_TEST, as_video_file, toy_captioned_videos
 from tasks.toy_world.videos import FRAME_RATE_HZ
 from tasks.video_to_text.augmentation import VideoAugmentConfig, augment_frames
 from tasks.video_to_text.data import SUFFIXES, VideoProbe, read_captioned_videos
@@ -169,6 +170,10 @@ class VideoToText(CaptioningTask[VideoConfig]):
     def read_examples(self, data: str, split: str) -> datasets.Dataset:
         return read_captioned_videos(data, split, self.config.caption_column)
 
+    def builtin_inputs(self, count: int) -> list[BuiltinInput]:
+        table = toy_captioned_videos("test", TRAIN_PER_TEST * count)
+        return [BuiltinInput(as_video_file(row["source"]["bytes"]), row["captions"][0]) for row in table]
+
     def load_backbone(self, name: str) -> PretrainedImage | PretrainedVideo:
         config = self.config.encoder
         load = load_video_model if is_video_model(name) else load_image_model
@@ -247,14 +252,13 @@ class VideoToText(CaptioningTask[VideoConfig]):
     def is_single_input(self, path: Path) -> bool:
         return path.is_file() or is_folder_of_frames(path)
 
-    def plot_media_attention(self, source: dict[str, Any], tokens: list[str], weights: Tensor, path: Path) -> None:
+    def view_media(self, source: dict[str, Any], weights: Tensor) -> VideoView:
         frames = read_frames(file_content(source), self.config.frames, None)
         duration_s = video_duration(file_content(source))
         if duration_s is None and self.config.data is None:  # the toy world's own clips are arrays
             duration_s = len(frames) / FRAME_RATE_HZ
-        if self.config.encoder.frame_aggregation != "regions":
-            return plot_frame_attention(frames, weights, tokens, path, duration_s)
-        plot_region_attention(frames, weights.unflatten(1, (-1, *self.region_grid)), tokens, path, duration_s)
+        grid = self.region_grid if self.config.encoder.frame_aggregation == "regions" else (1, 1)
+        return VideoView(weights.unflatten(1, (-1, *grid)), frames, duration_s)
 
 
 def is_folder_of_frames(path: Path) -> bool:

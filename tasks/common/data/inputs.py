@@ -55,6 +55,19 @@ class ParsedInput:
     problem: str | None = None
 
 
+@dataclass(frozen=True)
+class BuiltinInput:
+    """A test input of built-in data.
+
+    Attributes:
+        value: The input as a user gives it: a text, or the content of a file.
+        reference: A correct sentence.
+    """
+
+    value: str | bytes
+    reference: str
+
+
 def parse_file_inputs(
     arguments: Sequence[str], parse_file: ParseFile, is_single_input: Callable[[Path], bool] = Path.is_file
 ) -> list[ParsedInput]:
