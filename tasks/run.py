@@ -8,6 +8,7 @@
     python run.py TASK compare [PRESET] --vary attention=dot,general,additive [--seeds 1,2,3]
     python run.py TASK tune [PRESET] --space train.lr=1e-4..1e-2 [--space decoder.hidden_dim=128,256] [--trials 20]
     python run.py push RUN OWNER/NAME [--private] [--license apache-2.0]    a run to the Hugging Face hub
+    python run.py serve RUN [RUN ...]               a web page on which runs are tried
     python run.py dialogue chat RUN                 a conversation on the terminal
     python run.py joint extract RUN --task NAME --run DIR    a task of a joint run as a run of its own
 
@@ -30,6 +31,7 @@ from tasks.common.program import program
 PROGRAM_COMMANDS = {  # of no one task
     "demo": "tasks.common.cli.demo",
     "push": "tasks.common.cli.push",
+    "serve": "tasks.common.cli.serve",
 }
 TASK_COMMANDS = {
     "train": "tasks.common.cli.train",

@@ -6,6 +6,7 @@ EXTRAS = {  # of pyproject.toml: the modules that each brings
     "pretrained": ("timm", "torchvision", "transformers"),
     "tensorboard": ("tensorboard",),
     "tune": ("optuna",),
+    "web": ("starlette", "uvicorn"),
     "chinese": ("mplfonts",),
 }
 

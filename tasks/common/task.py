@@ -126,11 +126,9 @@ class Task(ABC, Generic[C]):
 
     def builtin_inputs(self, count: int) -> list[BuiltinInput]:
         """Return some test inputs of the built-in data; by default the sources themselves."""
-        table = self.load("test")
-        rows = table.select(range(min(count, len(table))))
-        return [
-            BuiltinInput(source, texts[0]) for source, texts in zip(rows["source"], rows["references"], strict=True)
-        ]
+        first = self.load("test")[:count]
+        pairs = zip(first["source"], first["references"], strict=True)
+        return [BuiltinInput(source, texts[0]) for source, texts in pairs]
 
     def vocabulary_texts(self, examples: datasets.Dataset) -> Iterable[str]:
         """Return the texts that the tokenizer of the targets is learned from: by default all targets."""

@@ -257,9 +257,11 @@ class TextTask(Task[C]):
             console.print(
                 f"input {number} has {length} tokens, and sources in training had at most {limit}: divide it into parts"
             )
+        notes = []
         if self.unknown_shares([source]) == [1.0]:
-            console.print(f"input {number} has no word of the vocabulary: its output is meaningless")
-        return ParsedInput(source, [InputSegment(source)])
+            notes.append("has no word of the vocabulary: its output is meaningless")
+            console.print(f"input {number} {notes[0]}")
+        return ParsedInput(source, [InputSegment(source)], notes)
 
     def view_alignment(self, source: str, weights: Float[Tensor, "target source"]) -> list[View]:
         return [TextView(weights, self.display_source(source))]

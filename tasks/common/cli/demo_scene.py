@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
 from decoders.base import EOS
 from tasks.common.analysis.plots import AudioPanel, ImagePanel, TextPanel, VideoPanel, plot_scene
+from tasks.common.analysis.subwords import merge_subwords
 from tasks.common.data.cache import unpack_array
 from tasks.toy_world.grammar import COLORS
 from tasks.toy_world.videos import FRAME_RATE_HZ
@@ -129,24 +129,3 @@ def without(
     """Leave out the words in ``skipped`` and their weights; leave none out if no other word would remain."""
     rows = [row for row, word in enumerate(words) if word.lower() not in skipped] or list(range(len(words)))
     return [words[row] for row in rows], weights[rows]
-
-
-def merge_subwords(tokens: Sequence[str], weights: Float[Tensor, "tokens source"]) -> tuple[list[str], Tensor]:
-    """Merge the tokens of each word, for a plot with one row per word.
-
-    Args:
-        tokens: Tokens as ``Tokenizer.display_tokens`` returns them, with "·" for a space.
-        weights: Attention weights of each token.
-
-    Returns:
-        The words, without "·", and the mean weights of their tokens: (words, source). Punctuation is a word.
-    """
-    words: list[str] = []
-    rows: list[list[int]] = []
-    for row, token in enumerate(tokens):
-        if not words or token.startswith("·") or not (words[-1] + token).isalnum():
-            words.append("")
-            rows.append([])
-        words[-1] += token.removeprefix("·")
-        rows[-1].append(row)
-    return words, torch.stack([weights[own].mean(dim=0) for own in rows])

@@ -1,0 +1,40 @@
+"""The command ``serve``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from tasks.common.cli.arguments import parse
+from tasks.common.errors import UsageError
+from tasks.common.inference.trained_model import load_model
+from tasks.common.program import program
+from tasks.common.web.app import build_app
+from tasks.common.web.server import open_socket, serve_app
+from tasks.common.web.tabs import tabs_of_run
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """Serve a web page on which trained runs are tried: a tab for each, for each task of a joint run."""
+
+    runs: tyro.conf.Positional[tuple[str, ...]] = ()
+    """The runs."""
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 lets every machine of the network use the page."""
+    port: int = 7860
+    """Port to listen on (0: any that is free)."""
+    max_mb: float = 50.0
+    """Largest file that is accepted, in megabytes."""
+
+
+def serve(arguments: list[str]) -> None:
+    """Run ``run.py serve RUN [RUN ...]``."""
+    options = parse(ServeOptions, arguments, f"{program()} serve", ServeOptions())
+    if not options.runs:
+        raise UsageError(f"serve needs one run or more: {program()} serve RUN [RUN ...]")
+    if options.max_mb <= 0:
+        raise UsageError(f"--max-mb is {options.max_mb:g}; allowed is more than 0")
+    socket = open_socket(options.host, options.port)  # before the models are loaded, which takes longer
+    tabs = [tab for run in options.runs for tab in tabs_of_run(run.rstrip("/"), load_model(Path(run)))]
+    serve_app(build_app(tabs, round(options.max_mb * 1e6), options.host), socket)
