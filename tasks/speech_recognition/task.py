@@ -291,7 +291,7 @@ class SpeechRecognition(MediaTask[SpeechConfig]):
             frames = self.check_features(self.preprocessor(segment))
             segments.append(InputSegment([pack_array(frames)], (start, end)))
         if not segments:
-            note("has nothing that is louder than its background: nothing is recognized, its line stays empty")
+            note("has nothing that is louder than its background: nothing is recognized")
         return segments
 
     def check_features(self, frames: Float[np.ndarray, "frames features"]) -> Float[np.ndarray, "frames features"]:

@@ -22,21 +22,31 @@ MAX_VIEWS = 20  # segments of a long recording whose alignment is shown
 DIGITS = 4  # of attention weights
 
 
-def describe_prediction(prediction: Prediction, training_data: str) -> dict[str, Any]:
-    """Describe a prediction for the page; ``training_data`` is the name of what the model was trained on."""
-    notes = [f"{prediction.name} {note}" for note in prediction.parsed.notes]
-    if NOTHING in prediction.notes:
-        notes.append(f"{NOTHING[0].upper()}{NOTHING[1:]}.")
+def describe_prediction(prediction: Prediction, name: str, training_data: str) -> dict[str, Any]:
+    """Describe a prediction for the page.
+
+    Args:
+        prediction: The prediction of an input that can be used.
+        name: What messages call the input.
+        training_data: The name of what the model was trained on.
+
+    Returns:
+        The sentence and its score; ``notes``, what is to be said of it; and for each segment its span in seconds, the
+        ranked sentences, and the words with the views of their attention weights.
+    """
+    notes = [f"{name} {note}" for note in prediction.parsed.notes]
+    if prediction.hypotheses and NOTHING in prediction.notes:
+        notes.append(NOTHING)
     if prediction.out_of_domain:
         notes.append(
-            f"This input is far from what the model was trained on, {training_data}: do not trust the sentence "
-            f"({prediction.out_of_domain})."
+            f"{name} is far from what the model was trained on, {training_data}; do not trust the sentence: "
+            f"{prediction.out_of_domain}"
         )
     decoder = prediction.predictor.models[0].decoder
     if not decoder.has_alignment:
-        notes.append("The decoder of this run has no attention weights: there is no alignment to show.")
+        notes.append("the decoder of this run has no attention weights, so there is no alignment to show")
     elif len(prediction.hypotheses) > MAX_VIEWS:
-        notes.append(f"The alignment is shown for the first {MAX_VIEWS} of {len(prediction.hypotheses)} segments.")
+        notes.append(f"the alignment is shown for the first {MAX_VIEWS} of {len(prediction.hypotheses)} segments")
     segments = [
         {
             "span": span,

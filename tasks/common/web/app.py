@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import torch
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import MutableHeaders, QueryParams
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -41,6 +41,8 @@ from tasks.common.web.tabs import Tab
 PAGE = Path(__file__).with_name("page")
 MAX_WAITING = 32  # requests, after which further ones are refused
 MAX_CHARACTERS = 20_000  # of a text
+MAX_NUMBER_LENGTH = 9
+TEXT = "the text"  # stands for a text in messages, as its name does for a file
 MEGABYTE = 1_000_000
 LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 # The page loads nothing from anywhere else.
@@ -153,7 +155,7 @@ class Api:
         def work() -> dict[str, Any]:
             started = time.monotonic()
             prediction = generate(tab, content, request.query_params)
-            answer = describe_prediction(prediction, tab.training_data)
+            answer = describe_prediction(prediction, request.query_params.get("name", TEXT), tab.training_data)
             return answer | {"seconds": round(time.monotonic() - started, 3)}
 
         return JSONResponse(await self.queue.run(request, work))
@@ -164,8 +166,9 @@ class Api:
         def work() -> bytes:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "plot.png"
-                segment = int(request.query_params.get("segment", "0"))
-                if not generate(tab, content, request.query_params).plot(path, segment):
+                prediction = generate(tab, content, request.query_params)
+                segment = whole_number(request.query_params, "segment", 0)
+                if segment >= len(prediction.hypotheses) or not prediction.plot(path, segment):
                     raise UsageError("there is no alignment to plot")
                 return path.read_bytes()
 
@@ -191,7 +194,17 @@ class Api:
         raise HTTPException(413, f"the file is larger than {self.max_bytes / MEGABYTE:g} MB, the limit of this server")
 
 
-def generate(tab: Tab, content: bytes, query: Any) -> Prediction:
+def whole_number(query: QueryParams, name: str, default: int) -> int:
+    """Return a number of a query that is 0 or more. Raises UsageError if it is anything else."""
+    text = query.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_NUMBER_LENGTH):
+        raise UsageError(
+            f"{name} is {text!r}; allowed are whole numbers of {MAX_NUMBER_LENGTH} digits at most"
+        )
+    return int(text)
+
+
+def generate(tab: Tab, content: bytes, query: QueryParams) -> Prediction:
     """Generate sentences for the content of a request, by the settings of its query.
 
     Raises:
@@ -211,10 +224,10 @@ def generate(tab: Tab, content: bytes, query: Any) -> Prediction:
         value = io.BytesIO(content)
         value.name = name
     source = tab.model.parse(value, tab.part)
-    torch.manual_seed(int(query.get("seed", "1")))
+    torch.manual_seed(whole_number(query, "seed", 1))
     ((prediction,), _) = next(tab.model.generate([source], {tab.part: search}))
     if prediction.problem:
-        raise UsageError(f"{'the text' if name is None else name} {prediction.problem}")
+        raise UsageError(f"{name or TEXT} {prediction.problem}")
     return prediction
 
 
@@ -230,7 +243,7 @@ def build_app(tabs: Sequence[Tab], max_bytes: int, host: str) -> Starlette:
     return Starlette(
         routes=[*Api(tabs, max_bytes).routes, Mount("/", StaticFiles(directory=PAGE, html=True))],
         middleware=[Middleware(Guard, names=names)],
-        exception_handlers={HTTPException: answer_error, Exception: answer_error},
+        exception_handlers=dict.fromkeys((HTTPException, UsageError, ModuleNotFoundError, Exception), answer_error),
     )
 
 

@@ -99,7 +99,13 @@ class Tab:
     def search(self, changes: Mapping[str, str]) -> SearchConfig:
         """Return the settings of the search, changed by values in text form. Raises UsageError for invalid ones."""
         given = {each.name: parse_setting(each, changes[each.name]) for each in SETTINGS if each.name in changes}
-        return self.model.search(self.part, given)
+        try:
+            return self.model.search(self.part, given)
+        except UsageError as error:
+            message = str(error)
+            for setting in SETTINGS:
+                message = message.replace(f"search.{setting.name}", setting.label)
+            raise UsageError(message) from error
 
     @cached_property
     def examples(self) -> list[BuiltinInput]:

@@ -223,8 +223,7 @@ class Panel {
   // ── Output ──
 
   showError(message) {
-    const sentence = message.charAt(0).toUpperCase() + message.slice(1);
-    this.output.replaceChildren(create("p", "error", sentence));
+    this.output.replaceChildren(create("p", "error", asSentence(message)));
   }
 
   async generate(reference = null) {
@@ -247,12 +246,13 @@ class Panel {
   }
 
   show(answer, reference, query, body) {
-    const notes = answer.notes.map((note) => create("p", "note", note));
+    const notes = answer.notes.map((note) => create("p", "note", asSentence(note)));
     const segments = answer.segments.map((segment, number) => this.showSegment(segment, number, query, body));
     const facts = [`${answer.seconds.toFixed(2)} s`];
-    if (answer.score !== null) facts.unshift(`score ${answer.score.toFixed(3)}`);
+    if (answer.score !== null) facts.unshift(`score ${answer.score.toPrecision(3)}`);
     if (reference) facts.unshift(`reference: ${reference}`);
     const line = create("p", "facts", facts.join("  ·  "));
+    line.title = "The score is the log-likelihood, with beam search divided by a power of the length.";
     this.output.replaceChildren(...notes, ...segments);
     (this.output.querySelector(".sentence") ?? this.output).after(line);
     if (!this.output.contains(line)) this.output.append(line);
@@ -339,10 +339,12 @@ function ranking(sentences) {
   for (const title of ["", "Sentences", "Score"]) head.append(create("th", "", title));
   for (const [rank, { text, score }] of sentences.entries()) {
     const row = rows.insertRow();
-    for (const value of [rank + 1, text, score.toFixed(3)]) row.append(create("td", "", value));
+    for (const value of [rank + 1, text, score.toPrecision(3)]) row.append(create("td", "", value));
   }
   return table;
 }
+
+const asSentence = (message) => `${message.replace(/^[a-z](?=[a-z]* )/, (letter) => letter.toUpperCase()).replace(/\.$/, "")}.`;
 
 const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
 
@@ -368,7 +370,7 @@ async function start() {
     main.append(...panels.map(({ element }) => element));
     open(0);
   } catch (error) {
-    main.append(create("p", "error", `${error.message.charAt(0).toUpperCase()}${error.message.slice(1)}.`));
+    main.append(create("p", "error", asSentence(error.message)));
   }
 }
 

@@ -1,12 +1,15 @@
 // A recording of the microphone as a WAV file, which every browser plays and every server reads.
 
 const SAMPLE_RATE = 16000;
+const BITS_PER_SECOND = 128000;
+// Recordings to train on are not filtered either.
+const UNFILTERED = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 
 export async function startRecording() {
   if (!navigator.mediaDevices)
     throw new Error("the browser gives its microphone to local addresses and to https only");
-  const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
-  const recorder = new MediaRecorder(stream), parts = [];
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: UNFILTERED });
+  const recorder = new MediaRecorder(stream, { audioBitsPerSecond: BITS_PER_SECOND }), parts = [];
   recorder.addEventListener("dataavailable", (event) => parts.push(event.data));
   recorder.start();
   return () =>

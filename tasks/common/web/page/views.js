@@ -38,6 +38,7 @@ function textView({ source, weights }, mark) {
     tokens.forEach((token, place) => {
       const weight = word === null ? 0 : weights[word][place];
       token.style.background = word === null ? "" : tint(weight);
+      token.classList.toggle("strong", weight > 0.5);
       token.title = word === null ? "" : `attention weight ${weight.toFixed(2)}`;
     });
   return { element, show };
@@ -75,28 +76,31 @@ function framesView({ pictures, times, weights }, player) {
     frames.forEach(({ figure, canvas, picture }, place) => {
       const regions = word === null ? null : weights[word][place].map((row) => row.map((each) => each / largest));
       paint(canvas, picture, regions);
-      figure.classList.toggle("lit", pictures.length > 1 && regions !== null && most(regions.flat()) > 0.5);
+      figure.classList.toggle("lit", regions !== null && most(regions.flat()) > 0.5);
     });
+    if (frames.every(({ figure }) => figure.classList.contains("lit"))) // then there is nothing to tell them apart
+      frames.forEach(({ figure }) => figure.classList.remove("lit"));
   };
   return { element, show };
 }
 
-// Paint a picture, darkened by the regions' weights from 0 to 1, which change smoothly from region to region.
+// Paint a picture; where regions have small weights, from 0 to 1, it is darker, and where they have large ones, cyan.
+// Weights change smoothly from region to region.
 function paint(canvas, picture, regions) {
   const context = canvas.getContext("2d");
   context.drawImage(picture, 0, 0, canvas.width, canvas.height);
-  if (regions) context.drawImage(shade(regions), 0, 0, canvas.width, canvas.height);
+  if (!regions) return;
+  for (const layer of [shade(regions), layerOf(regions, [34, 211, 238], (weight) => 0.3 * weight)])
+    context.drawImage(layer, 0, 0, canvas.width, canvas.height);
 }
 
 // A small black image, the more opaque the smaller the weight.
-function shade(regions) {
-  const image = new ImageData(regions[0].length, regions.length);
-  regions.flat().forEach((weight, place) => (image.data[4 * place + 3] = 255 * 0.8 * (1 - weight)));
-  return onCanvas(image);
-}
+const shade = (regions) => layerOf(regions, [0, 0, 0], (weight) => 0.75 * (1 - weight));
 
-function onCanvas(image) {
-  const canvas = create("canvas");
+// A small image of one color; a weight from 0 to 1 says how opaque each pixel is.
+function layerOf(rows, color, opacity) {
+  const image = new ImageData(rows[0].length, rows.length), canvas = create("canvas");
+  rows.flat().forEach((weight, place) => image.data.set([...color, 255 * opacity(weight)], 4 * place));
   canvas.width = image.width;
   canvas.height = image.height;
   canvas.getContext("2d").putImageData(image, 0, 0);
@@ -106,7 +110,8 @@ function onCanvas(image) {
 // A spectrogram, and below it the weights of each word over the same seconds; a click plays from there.
 function soundView({ picture, duration_s: duration, weights }, words, player, start, select) {
   const element = create("div", "sound view"), labels = create("div", "labels"), plot = create("div", "plot");
-  const spectrogram = new Image(), head = create("div", "head"), matrix = onCanvas(alignment(weights));
+  const spectrogram = new Image(), head = create("div", "head");
+  const matrix = layerOf(weights, accent().split(" ").map(Number), (weight) => Math.pow(weight, 0.7));
   const numStates = weights[0].length;
   let shadow = create("canvas", "shade");
   spectrogram.src = picture;
@@ -171,11 +176,4 @@ function soundView({ picture, duration_s: duration, weights }, words, player, st
     });
   }
   return { element, show };
-}
-
-function alignment(weights) {
-  const image = new ImageData(weights[0].length, weights.length);
-  const color = accent().split(" ").map(Number);
-  weights.flat().forEach((weight, place) => image.data.set([...color, 255 * Math.pow(weight, 0.7)], 4 * place));
-  return image;
 }
