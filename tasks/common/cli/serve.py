@@ -9,7 +9,7 @@ from tasks.common.cli.arguments import parse
 from tasks.common.errors import UsageError
 from tasks.common.inference.trained_model import load_model
 from tasks.common.program import program
-from tasks.common.web.app import build_app
+from tasks.common.web.app import MEGABYTE, build_app
 from tasks.common.web.server import open_socket, serve_app
 from tasks.common.web.tabs import tabs_of_run
 
@@ -35,6 +35,6 @@ def serve(arguments: list[str]) -> None:
         raise UsageError(f"serve needs one run or more: {program()} serve RUN [RUN ...]")
     if options.max_mb <= 0:
         raise UsageError(f"--max-mb is {options.max_mb:g}; allowed is more than 0")
-    socket = open_socket(options.host, options.port)  # before the models are loaded, which takes longer
-    tabs = [tab for run in options.runs for tab in tabs_of_run(run.rstrip("/"), load_model(Path(run)))]
-    serve_app(build_app(tabs, round(options.max_mb * 1e6), options.host), socket)
+    with open_socket(options.host, options.port) as listening:  # before the models are loaded, which takes longer
+        tabs = [tab for run in options.runs for tab in tabs_of_run(run, load_model(Path(run)))]
+        serve_app(build_app(tabs, round(options.max_mb * MEGABYTE), options.host), listening)

@@ -198,9 +198,7 @@ def whole_number(query: QueryParams, name: str, default: int) -> int:
     """Return a number of a query that is 0 or more. Raises UsageError if it is anything else."""
     text = query.get(name, str(default))
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_NUMBER_LENGTH):
-        raise UsageError(
-            f"{name} is {text!r}; allowed are whole numbers of {MAX_NUMBER_LENGTH} digits at most"
-        )
+        raise UsageError(f"{name} is {text!r}; allowed are whole numbers of {MAX_NUMBER_LENGTH} digits at most")
     return int(text)
 
 

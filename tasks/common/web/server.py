@@ -37,5 +37,5 @@ def address_of(listening: socket.socket) -> str:
 def serve_app(app: Any, listening: socket.socket) -> None:
     """Answer requests until Ctrl-C; print the address of the page first."""
     print(f"{address_of(listening)}  (Ctrl-C ends the server)", flush=True)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, ws="none")
     uvicorn.Server(config).run(sockets=[listening])

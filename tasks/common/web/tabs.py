@@ -18,6 +18,8 @@ from tasks.common.task import Task
 
 NUM_EXAMPLES = 6
 
+Number = int | float
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -27,15 +29,15 @@ class Setting:
         name: Its name in ``SearchConfig``.
         label: What the page calls it.
         low, high: The limits.
-        step: The distance of its values.
+        step: The distance of its values; an integer if they are.
         needs_sampling: True if it has an effect on samples only, False on beam search only, None on both.
     """
 
     name: str
     label: str
-    low: float = 0
-    high: float = 0
-    step: float = 1
+    low: Number = 0
+    high: Number = 0
+    step: Number = 1
     needs_sampling: bool | None = None
 
 
@@ -129,7 +131,7 @@ def parse_setting(setting: Setting, text: str) -> bool | int | float:
     if not setting.high:
         return text == "true"
     try:
-        value = int(text) if float(setting.step).is_integer() else float(text)
+        value = type(setting.step)(text)
     except ValueError:
         value = math.nan
     if not setting.low <= value <= setting.high:
