@@ -26,7 +26,7 @@ from tasks.image_captioning.data import ImageProbe, read_captioned_images
 from tasks.toy_world.datasets import TRAIN_PER_TEST, toy_captioned_images
 
 DEFAULT_SIZE = 64  # height and width in pixels of images for a network trained from scratch
-PLOT_SIZE = 256  # height and width in pixels of the image in a plot
+PLOT_SIZE = 384  # pixels of the longer side of the image in a plot
 
 
 @dataclass(frozen=True)
@@ -128,5 +128,7 @@ class ImageCaptioning(CaptioningTask[ImageConfig]):
         return SourceBatch(pixels, torch.ones(len(sources), 1, dtype=torch.bool))
 
     def view_media(self, source: dict[str, Any], weights: Tensor) -> ImageView:
-        image = open_image(file_content(source), PLOT_SIZE).resize((PLOT_SIZE, PLOT_SIZE))
+        image = open_image(file_content(source), PLOT_SIZE)
+        scale = PLOT_SIZE / max(image.size)
+        image = image.resize((max(1, round(scale * image.width)), max(1, round(scale * image.height))))
         return ImageView(weights.unflatten(1, (math.isqrt(weights.size(1)), -1)), image)
