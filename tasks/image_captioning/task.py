@@ -77,7 +77,8 @@ class ImageCaptioning(CaptioningTask[ImageConfig]):
 
     def builtin_inputs(self, count: int) -> list[BuiltinInput]:
         table = toy_captioned_images("test", TRAIN_PER_TEST * count)
-        return [BuiltinInput(row["source"]["bytes"], row["captions"][0]) for row in table]
+        pairs = zip(table["source"], table["captions"], strict=True)
+        return [BuiltinInput(source["bytes"], captions[0]) for source, captions in pairs]
 
     def load_backbone(self, name: str) -> PretrainedImage:
         config = self.config.encoder

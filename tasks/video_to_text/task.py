@@ -172,7 +172,8 @@ class VideoToText(CaptioningTask[VideoConfig]):
 
     def builtin_inputs(self, count: int) -> list[BuiltinInput]:
         table = toy_captioned_videos("test", TRAIN_PER_TEST * count)
-        return [BuiltinInput(as_video_file(row["source"]["bytes"]), row["captions"][0]) for row in table]
+        pairs = zip(table["source"], table["captions"], strict=True)
+        return [BuiltinInput(as_video_file(source["bytes"]), captions[0]) for source, captions in pairs]
 
     def load_backbone(self, name: str) -> PretrainedImage | PretrainedVideo:
         config = self.config.encoder

@@ -16,7 +16,10 @@ from tasks.toy_world.images import load_handwriting
 
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-IMPORTERS = ("tasks.common.metrics.captions", "torch.utils.tensorboard")  # imported again, as if for the first time
+IMPORTERS = (  # imported again, as if for the first time
+    *("tasks.common.cli.serve", "tasks.common.web.server"),
+    *("tasks.common.metrics.captions", "torch.utils.tensorboard"),
+)
 IMAGES = ["image_captioning", "train", "tiny", "--num-scenes", "8", "--run", "run"]
 
 
@@ -38,6 +41,7 @@ def test_each_extra_lists_the_libraries_of_its_modules():
         ("transformers", "pretrained", [*IMAGES, "--encoder.pretrained", "google/vit"]),
         ("torchvision", "pretrained", [*IMAGES, "--encoder.pretrained", "torchvision:resnet18"]),
         ("optuna", "tune", ["translation", "tune", "tiny", "--space", "train.lr=1e-4..1e-2"]),
+        ("uvicorn", "web", ["serve", "run"]),
         ("tensorboard", "tensorboard", ["translation", "train", "tiny", "--train.tensorboard", "--run", "run"]),
     ],
 )

@@ -38,6 +38,14 @@ def test_the_source_is_the_last_turns_before_the_reply(tmp_path):
     assert examples["target"] == TALK[1:]
 
 
+def test_test_inputs_are_conversations_as_a_user_types_them(tmp_path):
+    task = Task(Config(data=save_table(tmp_path, [TALK]), context_turns=2))
+    inputs = task.builtin_inputs(3)
+    assert [each.value for each in inputs] == ["Hi there", "Hi there\nHello", "Hello\nHow are you?"]
+    assert [each.reference for each in inputs] == TALK[1:]
+    assert [task.parse_source(each.value) for each in inputs] == task.load("test")["source"]
+
+
 def test_backward_exchanges_source_and_target(tmp_path):
     data = save_table(tmp_path, [TALK])
     forward, backward = (
