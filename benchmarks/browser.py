@@ -68,7 +68,7 @@ def open_browser(microphone: Path) -> Iterator[webdriver.Chrome]:
     for argument in (
         "headless=new",
         "no-sandbox",
-        "window-size=1360,900",
+        "window-size=1360,940",
         "use-fake-ui-for-media-stream",
         "use-fake-device-for-media-stream",
         f"use-file-for-fake-audio-capture={microphone}%noloop",
@@ -172,9 +172,9 @@ def check_tab(page: Page, tab: Tab, folder: Path) -> None:
     width = page.browser.execute_async_script(PLOT_WIDTH, page.panel)
     assert width > 200
     say("", f"plot, {width} pixels wide")
-    seen = page.ask(page.find(".examples button").click)
+    seen = page.ask(page.find(".examples button:nth-child(2)").click)
     say("", f"example: {seen!r}")
-    assert tab.examples[0].reference in page.find(".facts").text
+    assert tab.examples[1].reference in page.find(".facts").text
 
 
 def check_search(page: Page, tab: Tab) -> None:

@@ -287,10 +287,9 @@ class Panel {
         select(place);
       });
     });
-    if (built.length) {
-      const hint = "Point at a word to see what it attended to; a click keeps it.";
-      element.append(create("p", "hint", hint), ...built.map((each) => each.element));
-    }
+    if (built.length && !number)
+      element.append(create("p", "hint", "Point at a word to see what it attended to; a click keeps it."));
+    element.append(...built.map((each) => each.element));
     if (sentences.length > 1) element.append(ranking(sentences));
     if (built.length) element.append(this.plotButton(number, query, body));
     return element;
