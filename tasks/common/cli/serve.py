@@ -1,7 +1,6 @@
 """The command ``serve``."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import tyro
 
@@ -19,7 +18,7 @@ class ServeOptions:
     """Serve a web page on which trained runs are tried: a tab for each, for each task of a joint run."""
 
     runs: tyro.conf.Positional[tuple[str, ...]] = ()
-    """The runs."""
+    """Run folders, or runs of the hub."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 lets every machine of the network use the page."""
     port: int = 7860
@@ -36,5 +35,5 @@ def serve(arguments: list[str]) -> None:
     if options.max_mb <= 0:
         raise UsageError(f"--max-mb is {options.max_mb:g}; allowed is more than 0")
     with open_socket(options.host, options.port) as listening:  # before the models are loaded, which takes longer
-        tabs = [tab for run in options.runs for tab in tabs_of_run(run, load_model(Path(run)))]
+        tabs = [tab for run in options.runs for tab in tabs_of_run(run, load_model(run))]
         serve_app(build_app(tabs, round(options.max_mb * MEGABYTE), options.host), listening)
