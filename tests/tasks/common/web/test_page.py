@@ -1,5 +1,6 @@
 """The web page through HTTP: each modality goes in, and what the model generates in Python comes out."""
 
+import base64
 import dataclasses
 import http.client
 import io
@@ -164,6 +165,14 @@ def test_examples_are_test_inputs_of_the_built_in_data_as_a_user_gives_them(tabs
         assert content == tabs[number].examples[1].value
         assert ask(f"/api/tabs/{number}/predict", content, **NAMES[number]).status == 200
     assert ask(f"/api/tabs/{IMAGE}/examples/6").status == 404
+
+
+def test_an_image_keeps_its_shape(ask):
+    file = io.BytesIO()
+    Image.new("RGB", (120, 40), "red").save(file, "PNG")
+    (view,) = ask(f"/api/tabs/{IMAGE}/predict", file.getvalue(), name="a.png").json["segments"][0]["views"]
+    shown = Image.open(io.BytesIO(base64.b64decode(view["pictures"][0].partition(",")[2])))
+    assert shown.width == 3 * shown.height
 
 
 def wav(samples: np.ndarray) -> bytes:
