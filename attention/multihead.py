@@ -109,4 +109,4 @@ class MultiHeadAttention(Attention):
             return state
         weights = state.weights
         weights = None if weights is None else weights.unflatten(0, (-1, self.num_heads)).transpose(1, 2)
-        return AttentionState(state.step[:: self.num_heads], weights)
+        return AttentionState(state.step.unflatten(0, (-1, self.num_heads))[:, 0], weights)

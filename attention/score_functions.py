@@ -131,7 +131,7 @@ class LocationSensitive(Additive):
     def add_history(self, hidden: Hidden, state: AttentionState) -> Hidden:
         assert state.weights is not None
         features = self.filters(state.weights.flatten(0, 1).to(hidden.dtype)).mT  # (batch * queries, source, filters)
-        weight = self.location.weight.T.expand(len(features), -1, -1)
+        weight = self.location.weight.T.expand(features.size(0), -1, -1)
         return torch.baddbmm(hidden.flatten(0, 1), features, weight).view(hidden.shape)  # without the product in memory
 
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -87,8 +88,11 @@ class Decoder(nn.Module, ABC):
         is_label_synchronous: The decoder is label-synchronous (predicts token by token), so ``log_likelihood``,
             sampling and constraints are available.
         supports_ensemble: Can be a member of an :class:`~decoders.ensemble.Ensemble`.
+        export_form: The computation that can be exported as a graph: a step of the search, whose state always consists
+            of the same tensors; the log-probabilities of all frames; or none.
     """
 
+    export_form: Literal["step", "frames"] | None = None
     has_alignment: bool = False
     is_label_synchronous: bool = False
     supports_ensemble: bool = False

@@ -21,6 +21,7 @@ class CTC(Decoder):
     token that equals the one before it.
     """
 
+    export_form = "frames"
     has_alignment = True
 
     def __init__(self, memory_dim: int, vocab_size: int, *, dropout: float = 0.0):

@@ -110,14 +110,15 @@ class CTCPrefixState(DecoderState):
         repeated = (self.blank[..., :-1] + self.gains(self.last)).logsumexp(dim=-1, keepdim=True)
         extended.scatter_(2, self.last[..., None], repeated)
         end = self.posteriors.mask.sum(dim=1)[:, None, None]
-        complete = torch.logaddexp(self.nonblank, self.blank).take_along_dim(end, dim=2)
+        complete = torch.logaddexp(self.nonblank, self.blank).gather(2, end.expand(-1, self.last.size(1), -1))
         extended[..., EOS] = complete.squeeze(2)
         extended[..., [PAD, BOS]] = LOG_ZERO
         return extended.clamp(min=LOG_ZERO) - self.prefix_log_prob[..., None]
 
     def gains(self, tokens: Int[Tensor, "sentences beam"]) -> Float[Tensor, "sentences beam source"]:
         """Return each frame's log-probability of one token for each hypothesis."""
-        return self.posteriors.log_probs.take_along_dim(tokens[..., None], dim=1)
+        log_probs = self.posteriors.log_probs
+        return log_probs.gather(1, tokens[..., None].expand(-1, -1, log_probs.size(2)))
 
     def prefix_alpha(self, tokens: Int[Tensor, "sentences beam"]) -> Float[Tensor, "sentences beam source"]:
         """Return for each frame the probability that the frames before it emit the hypothesis, such that the given
@@ -163,6 +164,7 @@ class JointCTCAttention(AutoregressiveDecoder[JointCTCState]):
         self.attention = attention
         self.ctc = ctc
         self.weight = weight
+        self.export_form = attention.export_form
         self.has_alignment = attention.has_alignment
         self.supports_ensemble = attention.supports_ensemble
 

@@ -57,20 +57,22 @@ class PointerGenerator(AutoregressiveDecoder[PointerGeneratorState]):
         self.attention_losses = generator.attention_losses
         self.context_affects_future = generator.context_affects_future
         self.reinforce_loss = generator.reinforce_loss
+        self.export_form = generator.export_form
         self.has_alignment = generator.has_alignment
         self.supports_ensemble = generator.supports_ensemble
 
     def init_state(self, memory: Memory) -> PointerGeneratorState:
         token_ids = source_token_ids(memory)
-        return PointerGeneratorState(self.generator.init_state(memory), token_ids, len(token_ids))
+        return PointerGeneratorState(self.generator.init_state(memory), token_ids, token_ids.size(0))
 
     def step(
         self, tokens: Int[Tensor, " rows"], state: PointerGeneratorState
     ) -> tuple[DecoderOutput, PointerGeneratorState]:
         output, generator = self.generator.step(tokens, state.generator)
-        beam = len(tokens) // len(state.token_ids)
-        features = self.mixed_log_probs(output, state.token_ids.repeat_interleave(beam, dim=0))
-        next_state = PointerGeneratorState(generator, state.token_ids, len(tokens))
+        beam = tokens.size(0) // state.token_ids.size(0)
+        token_ids = state.token_ids[:, None].expand(-1, beam, -1).flatten(0, 1)
+        features = self.mixed_log_probs(output, token_ids)
+        next_state = PointerGeneratorState(generator, state.token_ids, tokens.size(0))
         return DecoderOutput(features, output.weights, output.sample, output.gates), next_state
 
     def forward(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> DecoderOutput:
@@ -142,7 +144,7 @@ def copy_weights(
     It is the attention without PAD, BOS and EOS, divided by its sum. Where that sum is no more than the rounding error
     of one in the precision of the attention, all weights are zero; so gradients stay finite in half precision too.
     """
-    cannot_copy = torch.isin(token_ids, torch.tensor([PAD, BOS, EOS], device=token_ids.device))
+    cannot_copy = (token_ids == PAD) | (token_ids == BOS) | (token_ids == EOS)
     smallest = torch.finfo(weights.dtype).eps
     weights = weights.float().masked_fill(cannot_copy, 0.0)
     total = weights.sum(dim=-1, keepdim=True)

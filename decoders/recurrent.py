@@ -85,6 +85,8 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
     readout and one matrix product, which is the fastest way to train.
     """
 
+    export_form = "step"
+
     def __init__(
         self,
         embedding: nn.Embedding,

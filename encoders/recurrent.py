@@ -55,7 +55,7 @@ class RecurrentEncoder(SequenceEncoder):
             inputs = self.dropout(states) if index else states
             outputs = [forward_rnn(inputs)[0]]
             outputs += [rnn(reverse_padded(inputs, mask))[0] for rnn in backward_rnns]
-            final_states = [output.take_along_dim(last_position, dim=1).squeeze(1) for output in outputs]
+            final_states = [output.gather(1, last_position.expand_as(output[:, :1])).squeeze(1) for output in outputs]
             states = torch.cat([outputs[0], *(reverse_padded(output, mask) for output in outputs[1:])], dim=-1)
         return Memory(states, mask, self.pooling(states, mask) if self.pooling else torch.cat(final_states, dim=-1))
 
@@ -67,4 +67,4 @@ def reverse_padded(
     positions = torch.arange(states.size(1), device=states.device)
     lengths = mask.sum(dim=1, keepdim=True)
     index = torch.where(mask, lengths - 1 - positions, positions)  # (batch, source)
-    return states.take_along_dim(index[..., None], dim=1)
+    return states.gather(1, index[..., None].expand_as(states))

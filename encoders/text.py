@@ -94,7 +94,8 @@ class TextEncoder(Encoder):
         """Return the index of each token's sentence, counted from 0; None without ``sentence_end_ids``."""
         if not self.sentence_end_ids:
             return None
-        is_end = torch.isin(token_ids, torch.tensor(self.sentence_end_ids, device=token_ids.device))
+        ends = torch.tensor(self.sentence_end_ids, device=token_ids.device)
+        is_end = (token_ids[..., None] == ends).any(dim=-1)
         is_last = torch.arange(token_ids.size(1), device=token_ids.device) == mask.sum(dim=1, keepdim=True) - 1
         # A repeated mark, and the token that ends the text, belong to the sentence before them.
         is_start = is_end[:, :-1] & ~is_end[:, 1:] & ~is_last[:, 1:]

@@ -7,6 +7,7 @@
     python run.py TASK predict RUN INPUT ... [--beam N] [--n-best N] [--plot-dir DIR]
     python run.py TASK compare [PRESET] --vary attention=dot,general,additive [--seeds 1,2,3]
     python run.py TASK tune [PRESET] --space train.lr=1e-4..1e-2 [--space decoder.hidden_dim=128,256] [--trials 20]
+    python run.py export RUN --to onnx [--quantize int8]    a run as ONNX graphs, with a script that needs no PyTorch
     python run.py push RUN OWNER/NAME [--private] [--license apache-2.0]    a run to the Hugging Face hub
     python run.py serve RUN [RUN ...]               a web page on which runs are tried
     python run.py dialogue chat RUN                 a conversation on the terminal
@@ -30,6 +31,7 @@ from tasks.common.program import program
 # The module of each command; imported when called, since torch takes its time.
 PROGRAM_COMMANDS = {  # of no one task
     "demo": "tasks.common.cli.demo",
+    "export": "tasks.common.cli.export",
     "push": "tasks.common.cli.push",
     "serve": "tasks.common.cli.serve",
 }

@@ -7,6 +7,7 @@ EXTRAS = {  # of pyproject.toml: the modules that each brings
     "tensorboard": ("tensorboard",),
     "tune": ("optuna",),
     "web": ("starlette", "uvicorn"),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "chinese": ("mplfonts",),
 }
 

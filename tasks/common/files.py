@@ -49,6 +49,27 @@ def save_atomically(path: Path, content: Callable[[Path], object] | str) -> None
         temporary.unlink(missing_ok=True)
 
 
+def write_folder(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a new folder beside its place and rename it: either all of its files are there, or none.
+
+    Args:
+        path: The folder.
+        write: Writes the files into an empty folder.
+
+    Raises:
+        UsageError: It exists already.
+    """
+    if path.exists():
+        raise UsageError(f"{path} exists already: name another folder, or remove it")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.mkdir(parents=True)
+    try:
+        write(temporary)
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
     """Keep the run folder for this process; the operating system ends that with the process, however it ends.

@@ -21,6 +21,7 @@ from tasks.common.data.batching import Batch
 from tasks.common.data.cache import pack_array, pad_arrays, unpack_array
 from tasks.common.data.inputs import BuiltinInput, ParsedInput
 from tasks.common.errors import UsageError
+from tasks.common.export.inputs import ExportedInput
 from tasks.common.inference.report import ReportExtras
 from tasks.common.metrics.base import Metric, SelectionMetric
 from tasks.common.model import Seq2Seq, build_decoder_for
@@ -133,6 +134,10 @@ class Task(ABC, Generic[C]):
     def vocabulary_texts(self, examples: datasets.Dataset) -> Iterable[str]:
         """Return the texts that the tokenizer of the targets is learned from: by default all targets."""
         return [sentence for target in examples["target"] for sentence in as_list(target)]
+
+    def exported_input(self) -> ExportedInput:
+        """Describe the inputs for a model that is exported. Raises UsageError if it can't be."""
+        raise UsageError("no script reads the inputs of this task, so its runs can't be exported")
 
     # ── What follows from it ────────────────────────────────────────────────────────────────────────────────
 

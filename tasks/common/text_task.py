@@ -24,12 +24,15 @@ from tasks.common.data.inputs import InputSegment, ParsedInput
 from tasks.common.data.parallel_text import text_problem
 from tasks.common.data.text_inputs import read_texts, text_of_value
 from tasks.common.errors import UsageError
+from tasks.common.export.inputs import ExportedInput, example_mask
+from tasks.common.files import to_json
 from tasks.common.inference.report import ReportExtras
 from tasks.common.task import Task
 from tasks.common.text.tokenizer import Tokenizer, pad_ids, sentence_end_ids
 from tasks.common.text_config import TextTaskConfig
 
 TEXTS_PER_CHUNK = 4096
+EXPORTED_LENGTH = 64  # tokens of the example with which a model is exported
 MIN_COMMON = 0.5  # of the target's vocabulary that a decoder must be able to copy from a pretrained encoder
 
 
@@ -218,6 +221,22 @@ class TextTask(Task[C]):
         # The first token is known in any text if the vocabulary marks the beginning of words by one of its own.
         counted = [ids[1:] or ids for ids in self.source_token_ids(texts)]
         return [ids.count(UNK) / len(ids) if ids else 0.0 for ids in counted]
+
+    def exported_input(self) -> ExportedInput:
+        if self.backbone is not None:
+            raise UsageError("encoder.pretrained is set, and texts can be exported with encoders from scratch only")
+        config, mask = self.config.encoder, example_mask(EXPORTED_LENGTH)
+        name = "tokenizer.json" if self.config.shares_vocabulary else "source_tokenizer.json"
+        return ExportedInput(
+            script="infer_text.py",
+            example=SourceBatch(torch.where(mask, EOS, PAD), mask),
+            settings={
+                "tokenizer": name,
+                "max_tokens": config.max_source_tokens,
+                "truncation_side": self.truncation_side,
+            },
+            texts={name: to_json(self.source_tokenizer.state_dict())},
+        )
 
     def parse_inputs(self, arguments: Sequence[str], first_number: int = 1) -> list[ParsedInput]:
         """Read the inputs of ``predict``: files, - for standard input, or the texts themselves."""

@@ -22,10 +22,12 @@ from tasks.common.captioning_task import CaptioningConfig, CaptioningTask, Visio
 from tasks.common.data.images import load_pixels, open_image
 from tasks.common.data.inputs import BuiltinInput
 from tasks.common.data.media_files import file_content, read_feature_array
+from tasks.common.export.inputs import ExportedInput, example_mask
 from tasks.image_captioning.data import ImageProbe, read_captioned_images
 from tasks.toy_world.datasets import TRAIN_PER_TEST, toy_captioned_images
 
 DEFAULT_SIZE = 64  # height and width in pixels of images for a network trained from scratch
+EXPORTED_REGIONS = 64  # regions of the example with which a model of features is exported
 PLOT_SIZE = 384  # pixels of the longer side of the image in a plot
 
 
@@ -127,6 +129,15 @@ class ImageCaptioning(CaptioningTask[ImageConfig]):
         augment = self.config.augment if training else None
         pixels = torch.stack([load_pixels(file_content(source), self.image_size, augment) for source in sources])
         return SourceBatch(pixels, torch.ones(len(sources), 1, dtype=torch.bool))
+
+    def exported_input(self) -> ExportedInput:
+        if self.feature_dim:
+            mask = example_mask(EXPORTED_REGIONS)
+            example = SourceBatch(torch.randn(*mask.shape, self.feature_dim) * mask[..., None], mask)
+            return ExportedInput("infer_image.py", example, {"size": 0}, packages=["pillow"])
+        pixels = torch.randint(256, (2, 3, self.image_size, self.image_size), dtype=torch.uint8)
+        example = SourceBatch(pixels, torch.ones(2, 1, dtype=torch.bool))
+        return ExportedInput("infer_image.py", example, {"size": self.image_size}, packages=["pillow"])
 
     def view_media(self, source: dict[str, Any], weights: Tensor) -> ImageView:
         image = open_image(file_content(source), PLOT_SIZE)

@@ -26,6 +26,7 @@ from tasks.common.data.containers import Note
 from tasks.common.data.inputs import BuiltinInput, InputSegment
 from tasks.common.data.media_files import MediaError, file_content
 from tasks.common.errors import UsageError
+from tasks.common.export.inputs import ExportedInput, example_mask
 from tasks.common.media_task import MediaTask
 from tasks.common.metrics.speech import word_error_metrics
 from tasks.common.text.normalization import TextNormalization, normalize_text
@@ -34,6 +35,8 @@ from tasks.speech_recognition.data import read_transcribed_speech
 from tasks.speech_recognition.extraction import SpeechPreprocessor, extract_features, read_feature_file, read_speech
 from tasks.speech_recognition.features import (
     FRAMES_PER_SECOND,
+    MIN_ENERGY,
+    MIN_STD,
     SAMPLE_RATE_HZ,
     FeatureConfig,
     FeatureNormalizer,
@@ -45,6 +48,8 @@ from tasks.speech_recognition.features import (
 from tasks.speech_recognition.report import SpeechReport
 from tasks.speech_recognition.sound import split_at_silence
 from tasks.toy_world.datasets import TRAIN_PER_TEST_RECORDING, toy_transcribed_speech
+
+EXPORTED_FRAMES = 160  # frames of the example with which a model is exported
 
 
 def three_recurrent_layers() -> RecurrentEncoderConfig:
@@ -267,6 +272,31 @@ class SpeechRecognition(MediaTask[SpeechConfig]):
     def builtin_inputs(self, count: int) -> list[BuiltinInput]:
         table = toy_transcribed_speech("test", TRAIN_PER_TEST_RECORDING * count)
         return [BuiltinInput(audio["bytes"], text) for audio, text in zip(table["audio"], table["text"], strict=True)]
+
+    def exported_input(self) -> ExportedInput:
+        if self.backbone is not None:
+            raise UsageError("encoder.pretrained is set, and speech can be exported with encoders from scratch only")
+        log_mel, normalizer = LogMel(self.config.features), self.normalizer
+        mask = example_mask(EXPORTED_FRAMES)
+        values = torch.randn(*mask.shape, self.num_planes * self.feature_dim) * mask[..., None]
+        arrays = {"window": log_mel.window, "bands": log_mel.bands}
+        if normalizer.mean is not None and normalizer.std is not None:
+            arrays |= {"mean": normalizer.mean, "std": normalizer.std}
+        return ExportedInput(
+            script="infer_sound.py",
+            example=SourceBatch(values, mask),
+            settings={
+                "sample_rate_hz": SAMPLE_RATE_HZ,
+                "hop_length": SAMPLE_RATE_HZ // FRAMES_PER_SECOND,
+                "fft_length": log_mel.fft_length,
+                "min_energy": MIN_ENERGY,
+                "deltas": self.config.features.deltas,
+                "normalization": normalizer.kind,
+                "min_std": MIN_STD,
+            },
+            packages=["soundfile"],
+            arrays={name: tensor.numpy() for name, tensor in arrays.items()},
+        )
 
     def parse_file(self, file: dict[str, Any], note: Note) -> list[InputSegment]:
         """Make segments of a recording, split at pauses if it is longer than every training example.

@@ -30,6 +30,7 @@ from tasks.common.data.folders import visible_paths
 from tasks.common.data.inputs import BuiltinInput
 from tasks.common.data.media_files import file_content, media_key
 from tasks.common.errors import UsageError
+from tasks.common.export.inputs import ExportedInput, example_mask
 from tasks.common.inference.report import ReportExtras
 from tasks.common.metrics.base import Metric
 from tasks.common.metrics.speech import word_error_metrics
@@ -41,6 +42,7 @@ from tasks.video_to_text.augmentation import VideoAugmentConfig, augment_frames
 from tasks.video_to_text.data import SUFFIXES, VideoProbe, read_captioned_videos
 from tasks.video_to_text.frames import FrameConfig, read_frames, video_duration
 
+EXPORTED_FRAMES = 48  # frames of the example with which a model is exported
 DEFAULT_SIZE = 64  # pixels a side, of frames for a network from scratch
 
 
@@ -249,6 +251,16 @@ class VideoToText(CaptioningTask[VideoConfig]):
         """Load the frames of a video that the configuration selects."""
         frames = read_frames(file_content(source), self.config.frames, self.frame_size)
         return torch.from_numpy(frames).permute(0, 3, 1, 2)
+
+    def exported_input(self) -> ExportedInput:
+        if self.feature_dim:
+            raise UsageError("its sources are features, and videos can be exported with encoders of pixels only")
+        mask = example_mask(EXPORTED_FRAMES)
+        values = torch.randint(256, (*mask.shape, 3, *self.frame_size), dtype=torch.uint8)
+        config = self.config.frames
+        settings = {"size": self.frame_size, "crop": config.crop, "num_frames": config.num_frames}
+        settings |= {"fps": config.fps, "max_frames": config.max_frames}
+        return ExportedInput("infer_frames.py", SourceBatch(values, mask), settings, packages=["pillow"])
 
     def is_single_input(self, path: Path) -> bool:
         return path.is_file() or is_folder_of_frames(path)

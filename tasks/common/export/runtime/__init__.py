@@ -1,0 +1,1 @@
+"""Files that are copied beside exported graphs. They need NumPy, ONNX Runtime and tokenizers, and nothing from here."""
