@@ -9,7 +9,15 @@ import pytest
 import torch
 
 from tasks.common.errors import UsageError
-from tasks.common.files import load_json, load_json_lines, lock_run, save_atomically, save_json, to_json
+from tasks.common.files import (
+    load_json,
+    load_json_lines,
+    lock_run,
+    save_atomically,
+    save_json,
+    to_json,
+    write_folder,
+)
 from tasks.common.training.checkpoints import save_weights
 
 
@@ -83,3 +91,20 @@ def test_a_run_that_wrote_nothing_leaves_no_folder(tmp_path):
     with pytest.raises(UsageError), lock_run(tmp_path / "run"):
         raise UsageError("the data are invalid")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_is_written_as_a_whole_or_not_at_all(tmp_path: Path):
+    def write(folder: Path) -> None:
+        (folder / "a").write_text("1")
+
+    def fail(folder: Path) -> None:
+        write(folder)
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="disk is full"):
+        write_folder(tmp_path / "new" / "inner", fail)
+    assert list((tmp_path / "new").iterdir()) == []
+    write_folder(tmp_path / "new" / "inner", write)
+    assert [file.name for file in (tmp_path / "new").rglob("*")] == ["inner", "a"]
+    with pytest.raises(UsageError, match="inner exists already: name another folder"):
+        write_folder(tmp_path / "new" / "inner", write)
