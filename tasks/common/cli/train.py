@@ -26,7 +26,7 @@ from tasks.common.program import program
 from tasks.common.training.trainer import Trainer
 
 # Settings that may change when a run is resumed.
-RESUMABLE = ("epochs", "max_minutes", "early_stopping_patience", "save_steps", "num_workers", "tensorboard")
+RESUMABLE = ("epochs", "max_minutes", "early_stopping_patience", "save_steps", "num_workers", "track")
 # Groups of settings that a run started with --init-from takes from the other run.
 KEPT_GROUPS = {"vocabulary", "features", "frames"}
 KEPT_SETTINGS = {"init", "encoder_from"}  # of the weights

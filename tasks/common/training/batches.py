@@ -13,8 +13,8 @@ from tasks.common.data.mixing import BatchMixer
 from tasks.common.errors import UsageError
 from tasks.common.task import Task
 from tasks.common.task_group import TaskGroup, naming_part
-from tasks.common.training.logging import init_worker
 from tasks.common.training.processes import Processes
+from tasks.common.training.signals import init_worker
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Weights and the state of training on disk, as safetensors."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tasks.common.errors import UsageError
-from tasks.common.files import save_atomically, to_json
+from tasks.common.files import save_atomically
 from tasks.common.training.selection import Rank
 
 
@@ -139,19 +138,3 @@ class BestCheckpoints:
             for name, tensor in load_file(file).items():
                 total[name] += tensor
         return {name: (tensor / len(files)).float() for name, tensor in total.items()}
-
-
-class MetricsLog:
-    """The file metrics.jsonl. A resumed run first removes the lines that were written after its state was saved."""
-
-    def __init__(self, path: Path, num_lines: int):
-        self.path = path
-        has_lines = path.exists() and num_lines
-        lines = path.read_text(encoding="utf-8").split("\n")[:num_lines] if has_lines else []
-        save_atomically(path, "".join(f"{line}\n" for line in lines))
-
-    def append(self, record: dict[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(to_json(record) + "\n")
-            file.flush()
-            os.fsync(file.fileno())

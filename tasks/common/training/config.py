@@ -6,6 +6,7 @@ from typing import Literal
 
 from attention.validation import at_least, check_settings
 
+TrackerName = Literal["none", "tensorboard", "wandb", "trackio", "mlflow"]
 InitName = Literal["default", "xavier", "he", "uniform", "orthogonal"]
 
 
@@ -62,7 +63,9 @@ class TrainConfig:
     """Number of best checkpoints that are averaged at the end (0 or 1: none)."""
     num_workers: int = 0
     """Processes that prepare batches, at most the number of cores."""
-    tensorboard: bool = False
+    track: TrackerName = "none"
+    """Experiment tracker for configuration, scores and plots of attention: tensorboard (in the run folder), wandb,
+    trackio or mlflow. A resumed run goes on in the same tracked run."""
 
     def __post_init__(self):
         allowed = {

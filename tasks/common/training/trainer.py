@@ -13,7 +13,6 @@ import signal
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +28,11 @@ from tasks.common.model import Model, count_parameters
 from tasks.common.task import Task
 from tasks.common.task_group import TaskGroup, as_group, part_folder
 from tasks.common.training import checkpoints
+from tasks.common.training.attention_plots import AttentionPlots
 from tasks.common.training.batches import StepBatches, TrainingBatches
 from tasks.common.training.criterion import Criterion
+from tasks.common.training.evaluation_log import EvaluationLog
 from tasks.common.training.initialization import init_weights
-from tasks.common.training.logging import StopSignal, TensorBoardLogger
 from tasks.common.training.optimization import build_optimizer, set_learning_rates
 from tasks.common.training.plan import EpochPlan, is_multiple
 from tasks.common.training.precision import autocast
@@ -40,8 +40,10 @@ from tasks.common.training.precompute import precompute_if_frozen
 from tasks.common.training.processes import Processes
 from tasks.common.training.progress import Progress
 from tasks.common.training.schedules import teacher_forcing_probability
+from tasks.common.training.signals import StopSignal
 from tasks.common.training.time_plan import TimePlan
-from tasks.common.training.validation import NLL_UNIT, Validation
+from tasks.common.training.tracking import RunTracker, import_tracker
+from tasks.common.training.validation import Validation
 
 
 class Trainer:
@@ -80,6 +82,7 @@ class Trainer:
             raise UsageError(
                 f"train.num_workers is {self.config.num_workers}; allowed is at most the number of cores, {num_cores}"
             )
+        import_tracker(self.config.track)
         self.state_file = folder / "last" / "training.safetensors"
         if resume and not self.state_file.is_file():
             raise UsageError(
@@ -116,6 +119,7 @@ class Trainer:
         # Divide the data into batches.
         parts = group.parts.items()
         metrics = {name: part.metrics_for(validation[name]) for name, part in parts}  # some need the raw sources
+        self.attention_plots = AttentionPlots(group, validation)
         examples, validation = (
             {name: precompute_if_frozen(part, self.model.part(name), split[name]) for name, part in parts}
             for split in (examples, validation)
@@ -139,10 +143,9 @@ class Trainer:
             if self.config.max_minutes
             else EpochPlan(self.config, self.batches.count_steps(epoch=0))
         )
-        self.metrics_log = (
-            checkpoints.MetricsLog(folder / "metrics.jsonl", self.progress.num_log_lines) if self.is_main else None
-        )
-        self.tensorboard = TensorBoardLogger(folder / "tensorboard", self.config.tensorboard and self.is_main)
+        self.log = EvaluationLog(folder, self.validation, self.progress.num_log_lines) if self.is_main else None
+        resume_at = self.progress.step if resume else None
+        self.tracker = RunTracker(self.config.track if self.is_main else "none", folder, group.config, resume_at)
         self.best_checkpoints = checkpoints.BestCheckpoints(
             folder / "checkpoints",
             self.progress.best_checkpoints,
@@ -164,7 +167,7 @@ class Trainer:
         progress.is_finished = False
         console.print(self.description())
         console.print(plan.description)
-        with StopSignal() as stop:
+        with StopSignal() as stop, self.tracker:
             while not self.should_stop():
                 num_steps = self.batches.count_steps(progress.epoch, progress.batches_done)
                 with stage(f"epoch {progress.epoch + 1}", num_steps, announce=False) as advance:
@@ -290,27 +293,13 @@ class Trainer:
             if is_best:
                 checkpoints.save_weights(self.folder / "best.safetensors", weights)
             self.best_checkpoints.save(progress.step, weights)
-        self.log(record, f"  (best {self.validation.selected_by(rank)})" if is_best else "")
+        if self.log is not None:
+            note = f"  (best {self.validation.selected_by(rank)})" if is_best else ""
+            self.log.add(record, self.plan.num_steps, note)
+        grouped = record | {"validation": self.validation.grouped(scores)}
+        self.tracker.log(grouped, lambda: self.attention_plots.render(self.model), progress.step)
         progress.seconds = progress.evaluated_at = self.read_clock()
         self.plan.evaluation_done(progress, progress.seconds - trained_s)
-
-    def log(self, record: dict[str, Any], note: str) -> None:
-        """Log an evaluation in metrics.jsonl, in TensorBoard, and on the console with a note at the end of its line."""
-        step, scores = self.progress.step, record["validation"]
-        if self.metrics_log is not None:
-            self.metrics_log.append(record)
-        self.tensorboard.add(record, step)
-        for warning in self.validation.warnings(scores, self.progress.epoch):
-            console.print(warning)
-        unit = NLL_UNIT if self.config.objective == "likelihood" else "per token"
-        losses = "  ".join(f"{name} {record[name]:.3f} {unit}" for name in ("loss", "nll") if name in record)
-        if "losses" in record:
-            losses += f" ({', '.join(f'{name} {loss:.3f}' for name, loss in record['losses'].items())})"
-        console.print(
-            f"epoch {record['epoch']:g}  step {step:,} of {self.plan.num_steps:,}  {losses}  "
-            f"{record['tokens_per_second']:,.0f} target tokens/s  "
-            f"validation: {self.validation.describe(scores)}{note}"
-        )
 
     def finish(self) -> None:
         """Average the best checkpoints, keep the average if it is better than any evaluation, and measure the domain.

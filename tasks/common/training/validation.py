@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import datasets
 import torch
@@ -63,6 +64,14 @@ class Validation:
         return {
             metric.removeprefix(f"{name} "): value for metric, value in scores.items() if metric.startswith(f"{name} ")
         }
+
+    def grouped(self, scores: dict[str, float]) -> dict[str, Any]:
+        """Return scores with those of each part as a dictionary of its own, unless a task is alone."""
+        if ALONE in self.parts:
+            return scores
+        parts = {name: self.scores_of(name, scores) for name in self.parts}
+        named = {f"{name} {metric}" for name, own in parts.items() for metric in own}
+        return {name: value for name, value in scores.items() if name not in named} | parts
 
     def warnings(self, scores: dict[str, float], epoch: int) -> list[str]:
         """Say what is unusual about the attention of a model after some epochs."""

@@ -1,6 +1,6 @@
 """Plots of attention weights and of metrics, written as PNG files without a display."""
 
-from tasks.common.analysis.plots.charts import plot_alignment, plot_by_length, plot_curves
+from tasks.common.analysis.plots.charts import plot_alignment, plot_by_length, plot_curves, plot_learning_curves
 from tasks.common.analysis.plots.media import (
     plot_audio_attention,
     plot_frame_attention,
@@ -20,6 +20,7 @@ __all__ = [
     "plot_curves",
     "plot_frame_attention",
     "plot_image_attention",
+    "plot_learning_curves",
     "plot_region_attention",
     "plot_scene",
 ]

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from tasks.common.analysis.plots.figure import TOKEN_STYLE, save_figure, show_sentence
 
+STEPS_LABEL = "training steps"
+
 
 def plot_alignment(
     weights: Float[Tensor, "target source"], target: Sequence[str], source: Sequence[str], path: Path
@@ -57,7 +59,22 @@ def plot_by_length(
 
 def plot_curves(systems: Mapping[str, Sequence[tuple[int, float]]], metric: str, path: Path) -> None:
     """Plot learning curves, one line for each system: a metric against the number of training steps."""
-    plot_lines(systems, "training steps", metric, path, marker=".")
+    plot_lines(systems, STEPS_LABEL, metric, path, marker=".")
+
+
+def plot_learning_curves(curves: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]], path: Path) -> None:
+    """Plot several quantities against the number of training steps, one below another.
+
+    Args:
+        curves: By the name of the quantity with its unit, the points (step, value) of each line.
+        path: The PNG file.
+    """
+    figure = Figure(figsize=(6.4, 0.6 + 2.6 * len(curves)), layout="constrained")
+    all_axes = figure.subplots(len(curves), 1, sharex=True, squeeze=False).flatten()
+    for axes, (label, lines) in zip(all_axes, curves.items(), strict=True):
+        show_lines(axes, {name: points for name, points in lines.items() if points}, label, marker=".")
+    all_axes[-1].set_xlabel(STEPS_LABEL)
+    save_figure(figure, path)
 
 
 def plot_lines(
@@ -65,14 +82,19 @@ def plot_lines(
 ) -> None:
     figure = Figure(figsize=(6.4, 4))
     axes = figure.add_subplot()
+    show_lines(axes, lines, y_label, marker)
+    axes.set_xlabel(x_label)
+    save_figure(figure, path)
+
+
+def show_lines(axes: Axes, lines: Mapping[str, Sequence[tuple[Any, float]]], y_label: str, marker: str) -> None:
+    """Show lines of points on existing axes, with a legend."""
     for name, points in lines.items():
         axes.plot(*zip(*points, strict=True), marker=marker, label=name, clip_on=False, zorder=3)
     # Margins around the points must not suggest that a percentage could be below 0 or above 100.
     values = [value for points in lines.values() for _, value in points]
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, 0.0) if min(values) >= 0 else low, min(high, 100.0) if max(values) <= 100 else high)
-    axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.grid(alpha=0.3)
     axes.legend()
-    save_figure(figure, path)

@@ -1,34 +1,12 @@
-"""TensorBoard for training, and its reaction to signals."""
+"""The reaction of training to signals."""
 
 import os
 import signal
 import sys
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from tasks.common.console import console
-
-
-class TensorBoardLogger:
-    """The records of metrics.jsonl as TensorBoard scalars, if enabled."""
-
-    def __init__(self, folder: Path, is_enabled: bool):
-        self.writer = None
-        if is_enabled:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self.writer = SummaryWriter(str(folder))
-
-    def add(self, record: dict[str, Any], step: int) -> None:
-        if self.writer is None:
-            return
-        for name, value in record.items():
-            if isinstance(value, dict):
-                self.add({f"{name}/{inner}": number for inner, number in value.items()}, step)
-            elif isinstance(value, (int, float)):
-                self.writer.add_scalar(name, value, step)
-        self.writer.flush()
 
 
 def init_worker(_: int) -> None:
