@@ -78,7 +78,7 @@ def learning_curves(
 
     training = [(record["step"], record["nll"]) for record in records if "nll" in record]
     scores = [(record["step"], record["validation"]) for record in records]
-    curves = {f"nll ({NLL_UNIT})": {"training": training, "validation": [(step, own["nll"]) for step, own in scores]}}
+    curves = {f"nll ({NLL_UNIT})": {"validation": [(step, own["nll"]) for step, own in scores], "training": training}}
     for name, part in validation.parts.items():
         for metric in part.metrics[:1]:
             points = [(step, validation.scores_of(name, own)[metric.name]) for step, own in scores]

@@ -161,11 +161,10 @@ class RunTracker:
     def open(self) -> None:
         """Open the tracked run, a new one with the configuration as its hyperparameters."""
         known = self.ids.get(self.name)
-        tracker, own_id = TRACKERS[self.name].open(TrackedRun(self.folder, known, self.step))
+        self.tracker, own_id = TRACKERS[self.name].open(TrackedRun(self.folder, known, self.step))
         if known is None:
             save_json(self.folder / IDS_FILE, self.ids | {self.name: own_id})
-            tracker.store_init_configuration(flatten(asdict(self.config), ".", to_hyperparameter))
-        self.tracker = tracker
+            self.tracker.store_init_configuration(flatten(asdict(self.config), ".", to_hyperparameter))
 
     def log(self, scalars: Mapping[str, Any], render: Callable[[], Mapping[str, Pixels]], step: int) -> None:
         """Log what an evaluation has found.

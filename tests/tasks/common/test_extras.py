@@ -42,7 +42,10 @@ def test_each_extra_lists_the_libraries_of_its_modules():
         ("torchvision", "pretrained", [*IMAGES, "--encoder.pretrained", "torchvision:resnet18"]),
         ("optuna", "tune", ["translation", "tune", "tiny", "--space", "train.lr=1e-4..1e-2"]),
         ("uvicorn", "web", ["serve", "run"]),
-        ("tensorboard", "tensorboard", ["translation", "train", "tiny", "--train.tensorboard", "--run", "run"]),
+        *(
+            (name, name, ["translation", "train", "tiny", "--train.track", name, "--run", "run"])
+            for name in ("tensorboard", "wandb", "trackio", "mlflow")
+        ),
     ],
 )
 def test_a_command_that_needs_a_missing_extra_names_the_pip_command(

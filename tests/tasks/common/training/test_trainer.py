@@ -413,14 +413,3 @@ def test_the_console_tells_the_unit_of_every_number(
     scores = rf"bleu {number}  bleu_lowercase {number}  chrf {number}  nll {number} nats/token  entropy {number} bits"
     line = rf"^epoch 1  step 20 of 20  {losses}  validation: {scores}  \(best nll\)$"
     assert re.search(line, capfd.readouterr().err, re.MULTILINE)
-
-
-def test_tensorboard_records_what_the_log_records(small_task: Callable[..., Task], tmp_path: Path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    Trainer(small_task(tensorboard=True), tmp_path, resume=False).run()
-    events = EventAccumulator(str(tmp_path / "tensorboard"))
-    events.Reload()
-    record = records(tmp_path)[0]
-    assert events.Scalars("validation/bleu")[0].value == pytest.approx(record["validation"]["bleu"], rel=1e-5)
-    assert events.Scalars("loss")[0].step == record["step"]
