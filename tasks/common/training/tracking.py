@@ -54,11 +54,14 @@ class TrackerKind:
         library: The module that it needs.
         open: Opens a tracked run; returns its tracker, which has been started, and its id.
         log_image: Logs an image by name, at a step.
+        settings_change: Whether settings that are stored again, of a resumed run, replace the former ones. Trackio
+            forgets those that are not; MLflow refuses others, and TensorBoard makes a new entry of them.
     """
 
     library: str
     open: Callable[[TrackedRun], tuple[GeneralTracker, str]]
     log_image: Callable[[Any, str, Pixels, int], None]
+    settings_change: bool
 
 
 def open_tensorboard(run: TrackedRun) -> tuple[GeneralTracker, str]:
@@ -110,12 +113,16 @@ TRACKERS: dict[str, TrackerKind] = {
         "tensorboard",
         open_tensorboard,
         lambda tracker, name, pixels, step: tracker.log_images({name: pixels[None]}, step=step, dataformats="NHWC"),
+        settings_change=False,
     ),
     "wandb": TrackerKind(
-        "wandb", open_wandb, lambda tracker, name, pixels, step: tracker.log_images({name: [pixels]}, step=step)
+        "wandb",
+        open_wandb,
+        lambda tracker, name, pixels, step: tracker.log_images({name: [pixels]}, step=step),
+        settings_change=True,
     ),
-    "trackio": TrackerKind("trackio", open_trackio, log_trackio_image),
-    "mlflow": TrackerKind("mlflow", open_mlflow, log_mlflow_image),
+    "trackio": TrackerKind("trackio", open_trackio, log_trackio_image, settings_change=True),
+    "mlflow": TrackerKind("mlflow", open_mlflow, log_mlflow_image, settings_change=False),
 }
 
 
@@ -159,11 +166,11 @@ class RunTracker:
             self.attempt(self.tracker.finish)
 
     def open(self) -> None:
-        """Open the tracked run, a new one with the configuration as its hyperparameters."""
-        known = self.ids.get(self.name)
-        self.tracker, own_id = TRACKERS[self.name].open(TrackedRun(self.folder, known, self.step))
-        if known is None:
-            save_json(self.folder / IDS_FILE, self.ids | {self.name: own_id})
+        """Open the tracked run, and store the configuration as its hyperparameters."""
+        kind, known = TRACKERS[self.name], self.ids.get(self.name)
+        self.tracker, own_id = kind.open(TrackedRun(self.folder, known, self.step))
+        save_json(self.folder / IDS_FILE, self.ids | {self.name: own_id})
+        if known is None or kind.settings_change:
             self.tracker.store_init_configuration(flatten(asdict(self.config), ".", to_hyperparameter))
 
     def log(self, scalars: Mapping[str, Any], render: Callable[[], Mapping[str, Pixels]], step: int) -> None:

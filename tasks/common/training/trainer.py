@@ -296,8 +296,9 @@ class Trainer:
         if self.log is not None:
             note = f"  (best {self.validation.selected_by(rank)})" if is_best else ""
             self.log.add(record, self.plan.num_steps, note)
-        grouped = record | {"validation": self.validation.grouped(scores)}
-        self.tracker.log(grouped, lambda: self.attention_plots.render(self.model), progress.step)
+        scalars = record | {"validation": self.validation.grouped(scores)}
+        step = scalars.pop("step")
+        self.tracker.log(scalars, lambda: self.attention_plots.render(self.model), step)
         progress.seconds = progress.evaluated_at = self.read_clock()
         self.plan.evaluation_done(progress, progress.seconds - trained_s)
 

@@ -109,9 +109,13 @@ class FakeTracker(GeneralTracker):
 def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeTracker]:
     """Put a fake tracker in the place of W&B's."""
 
-    def make(*failing: str) -> FakeTracker:
+    def make(*failing: str, settings_change: bool = False) -> FakeTracker:
         tracker = FakeTracker(*failing)
-        kind = TrackerKind("json", tracker.open, lambda own, name, pixels, step: own.call("image", name, step))
+
+        def log_image(own: FakeTracker, name: str, _: Any, step: int) -> None:
+            own.call("image", name, step)
+
+        kind = TrackerKind("json", tracker.open, log_image, settings_change)
         monkeypatch.setitem(tracking.TRACKERS, "wandb", kind)
         return tracker
 
@@ -157,20 +161,21 @@ def test_a_resumed_run_goes_on_in_tensorboard_and_hides_what_was_not_saved(
     assert logged == [(each["step"], pytest.approx(each["loss"], rel=1e-5)) for each in (first, second)]
 
 
-def test_a_resumed_run_goes_on_in_the_tracked_run_whose_settings_are_stored_once(
-    make_task: Callable[..., Task], tmp_path: Path, fake: Callable[..., FakeTracker]
+@pytest.mark.parametrize("settings_change", [False, True])
+def test_a_resumed_run_goes_on_in_the_tracked_run_whose_settings_are_stored_again_if_they_can_change(
+    settings_change: bool, make_task: Callable[..., Task], tmp_path: Path, fake: Callable[..., FakeTracker]
 ):
-    tracker = fake()
+    tracker = fake(settings_change=settings_change)
     Trainer(make_task("wandb"), tmp_path, resume=False).run()
     Trainer(make_task("wandb", epochs=2), tmp_path, resume=True).run()
     first, second = (each["step"] for each in records(tmp_path))
     assert tracker.opened == [TrackedRun(tmp_path, None, 0), TrackedRun(tmp_path, "id-7", first)]
-    assert [name for name, *_ in tracker.calls] == [
-        *("open", "store", "image", "image", "log", "finish"),
-        *("open", "image", "image", "log", "finish"),
-    ]
-    (settings,) = (values for name, *values in tracker.calls if name == "store")
-    assert settings[0]["train.lr"] == 1e-3 and settings[0]["decoder.kind"] == "recurrent"
+    evaluation = ["image", "image", "log", "finish"]
+    again = ["store"] if settings_change else []
+    assert [name for name, *_ in tracker.calls] == ["open", "store", *evaluation, "open", *again, *evaluation]
+    settings = [call[1] for call in tracker.calls if call[0] == "store"]
+    assert [each["train.epochs"] for each in settings] == [1, 2][: len(settings)]
+    assert settings[0]["decoder.kind"] == "recurrent"
     assert {type(value) for value in settings[0].values()} <= {bool, int, float, str}
     assert [call[-1] for call in tracker.calls if call[0] == "log"] == [first, second]
 
