@@ -8,7 +8,7 @@ EXTRAS = {  # of pyproject.toml: the modules that each brings
     "wandb": ("wandb",),
     "trackio": ("trackio",),
     "mlflow": ("mlflow",),
-    "metrics": ("torchmetrics",),
+    "whisper": ("whisper_normalizer",),
     "tune": ("optuna",),
     "web": ("starlette", "uvicorn"),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),

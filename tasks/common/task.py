@@ -9,6 +9,7 @@ import datasets
 import numpy as np
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor, nn
 
 from decoders.base import Constraint, Hypothesis
@@ -52,6 +53,7 @@ class Task(ABC, Generic[C]):
         constrain: Builds a constraint on the search for a batch of sources; may raise UsageError.
         postprocess: Reranks or filters the hypotheses of a source.
         attention_monitor: Measures the attention on the validation split while training.
+        source_image: Opens the image that a source is; raises ValueError for a source that is not one.
         direction: Identifies what the task reads and what it generates, so that a model of the opposite direction can
             be found for reranking.
     """
@@ -67,6 +69,7 @@ class Task(ABC, Generic[C]):
     constrain: Callable[[Sequence[Any], SearchConfig, torch.device], Constraint | None] | None = None
     postprocess: Callable[[Any, list[Hypothesis]], list[Hypothesis]] | None = None
     attention_monitor: AttentionMonitor | None = None
+    source_image: Callable[[Any], Image.Image] | None = None
     direction: tuple[Hashable, Hashable] | None = None
 
     def __init__(self, config: C):

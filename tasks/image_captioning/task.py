@@ -8,6 +8,7 @@ from typing import Any
 
 import datasets
 import torch
+from PIL import Image
 from torch import Tensor
 
 from attention.validation import at_least
@@ -21,7 +22,7 @@ from tasks.common.analysis.views import ImageView
 from tasks.common.captioning_task import CaptioningConfig, CaptioningTask, VisionEncoderConfig
 from tasks.common.data.images import load_pixels, open_image
 from tasks.common.data.inputs import BuiltinInput
-from tasks.common.data.media_files import file_content, read_feature_array
+from tasks.common.data.media_files import MediaError, file_content, read_feature_array
 from tasks.common.export.inputs import ExportedInput, example_mask
 from tasks.image_captioning.data import ImageProbe, read_captioned_images
 from tasks.toy_world.datasets import TRAIN_PER_TEST, toy_captioned_images
@@ -58,6 +59,10 @@ class ImageCaptioning(CaptioningTask[ImageConfig]):
     source_unit = "regions"
     input_kinds = ("image",)
     hub_task = "image-to-text"
+
+    def __init__(self, config: ImageConfig):
+        super().__init__(config)
+        self.source_image = self.open_source
 
     @property
     def probe(self) -> ImageProbe:
@@ -129,6 +134,12 @@ class ImageCaptioning(CaptioningTask[ImageConfig]):
         augment = self.config.augment if training else None
         pixels = torch.stack([load_pixels(file_content(source), self.image_size, augment) for source in sources])
         return SourceBatch(pixels, torch.ones(len(sources), 1, dtype=torch.bool))
+
+    def open_source(self, source: dict[str, Any]) -> Image.Image:
+        """Open the image of a source. Raises MediaError for features."""
+        if self.feature_dim:
+            raise MediaError("holds features, not the image")
+        return open_image(file_content(source))
 
     def exported_input(self) -> ExportedInput:
         if self.feature_dim:

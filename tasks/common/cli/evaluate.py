@@ -15,7 +15,9 @@ from tasks.common.data.splits import SPLITS
 from tasks.common.errors import unknown_name
 from tasks.common.hub.runs import reports_folder
 from tasks.common.inference import evaluation
+from tasks.common.inference.added_metrics import AddedMetrics, Normalization
 from tasks.common.inference.loading import load_config
+from tasks.common.inference.printed_report import print_report
 from tasks.common.program import program
 from tasks.common.task_group import part_folder
 
@@ -42,6 +44,13 @@ class EvaluateOptions(Generic[S]):
     mutual information, Li et al. 2016)."""
     rerank_weight: float = 0.5
     """Weight of that run in the ranking."""
+    bert_score: str | None = None
+    """Folder or hub id of a text encoder, as of BERT or RoBERTa: also compute BERTScore (Zhang et al. 2020) with it."""
+    clip_score: str | None = None
+    """Folder or hub id of a CLIP: also compute CLIPScore (Hessel et al. 2021) of captions with it."""
+    normalize: Normalization = "none"
+    """Normalization of transcripts before their errors are counted: whisper (Radford et al. 2023) for English,
+    whisper_basic for other languages; none: the run's own."""
     skip_invalid: bool = False
     """Leave invalid rows out instead of stopping."""
 
@@ -64,18 +73,25 @@ def evaluate(task: str, arguments: list[str]) -> None:
     baseline = run_of_flag("--baseline", options.baseline) if options.baseline else None
     models = (options.rerank, options.rerank_weight, options.ensemble)
     predictors = load_predictors(task, run, *models, options.task, **changes)
+    added = AddedMetrics.load(
+        [predictor.task for predictor in predictors.values()],
+        next(iter(predictors.values())).device,
+        bert_score=options.bert_score,
+        clip_score=options.clip_score,
+        normalization=options.normalize,
+    )
     points: list[float] = []
     for part, predictor in predictors.items():
         folder = part_folder(run, part)
         other = part_folder(baseline, part) if baseline else None
-        report = evaluation.evaluate(predictor, options.split, options.search, folder, other, options.data)
+        report = evaluation.evaluate(predictor, options.split, options.search, folder, other, options.data, added)
         if part:
             print(f"{part}:")
-        evaluation.print_report(report)
+        print_report(report)
         name = report["hypotheses"].removesuffix(".txt")
         console.print(
             f"{reports_folder(folder) / 'evaluation'}: all examples in {name}.examples.csv, scores in {name}.json, the "
-            f"plot by length in {name}.png"
+            f"plot by length in {name}.png; for other scorers {name}.txt, {name}.sources.txt and {name}.ref0.txt"
         )
         points.append(report["points"])
     if len(points) > 1:

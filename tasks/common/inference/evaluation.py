@@ -2,23 +2,22 @@
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 import torch
-from rich.console import Console
 
 from decoders.config import SearchConfig
 from tasks.common.analysis.plots import plot_by_length
 from tasks.common.console import stage
 from tasks.common.data.batching import BatchSampler
-from tasks.common.errors import UsageError
 from tasks.common.files import save_atomically, save_json
 from tasks.common.hub.runs import reports_folder, run_name
+from tasks.common.inference.added_metrics import AddedMetrics
+from tasks.common.inference.baseline import find_hypotheses, load_hypotheses
+from tasks.common.inference.by_length import LengthAxis, score_by_length
 from tasks.common.inference.domain import Domain, measure
 from tasks.common.inference.examples import (
     cut,
@@ -26,16 +25,11 @@ from tasks.common.inference.examples import (
     rank_sentences,
     score_sentences,
     select_examples,
-    show_examples,
 )
 from tasks.common.inference.predictor import Lengths, Predictor, generate_texts
 from tasks.common.inference.report_name import name_data, name_settings
-from tasks.common.metrics.base import Metric, SentenceStats
+from tasks.common.inference.scorer_files import save_scorer_files
 from tasks.common.metrics.bootstrap import Bootstrap
-from tasks.common.task import Task
-
-WIDTH_IN_FILES = 160  # characters of the table of examples where standard output is not a terminal
-NUM_LENGTH_GROUPS = 6  # groups of about the same number of examples, from short sources to long ones
 
 
 def evaluate(
@@ -45,10 +39,12 @@ def evaluate(
     run: Path,
     baseline: Path | None = None,
     data: str | None = None,
+    added: AddedMetrics | None = None,
 ) -> dict[str, Any]:
     """Generate for a split and score it. NAME.json, .txt, .examples.csv and .png are saved in RUN/evaluation.
 
-    NAME is the split, followed by what is not the run's own: the data, the search, further models.
+    So are the sources and references for other programs: see scorer_files.py. NAME is the split, followed by what is
+    not the run's own: the data, the search, further models, the normalization of error rates.
 
     Args:
         predictor: The model or ensemble.
@@ -59,18 +55,20 @@ def evaluate(
             bootstrap.
         data: The data of the predictor's task, if they are not those of the run. Then the sources that are far from
             the run's training data are counted.
+        added: Metrics to compute besides those of the task.
 
     Returns:
         The report, as saved in NAME.json.
     """
-    task = predictor.task
+    task, added = predictor.task, added or AddedMetrics()
     folder, data_name = reports_folder(run) / "evaluation", name_data(split, data)
-    name = data_name + name_settings(predictor, config)
+    name = data_name + name_settings(predictor, config) + added.suffix
     other_file = None
     if baseline is not None:
         other_file = find_hypotheses(baseline, [name, data_name], folder / f"{name}.txt", split, data)
     with stage(f"reading the {split} data"):
         examples = task.load(split)
+    metrics = added.extend(task.metrics_for(examples), task, examples)
     lengths = task.example_lengths(examples)
     source_lengths = [source for source, _ in lengths]
     # A real-time factor is that of the whole model; otherwise the frozen part has been computed in training.
@@ -80,7 +78,6 @@ def evaluate(
     hypotheses = generate_texts(predictor, encoded, encoded_lengths, config)
     seconds = time.monotonic() - started
     references = [list(given) for given in examples["references"]]
-    metrics = task.metrics_for(examples)
     bootstrap = Bootstrap(len(examples))
     stats, intervals = [], {}
     with stage("computing metrics and their intervals", len(metrics)) as advance:
@@ -91,7 +88,7 @@ def evaluate(
     scored = list(zip(metrics, stats, strict=True))
     length_axis = LengthAxis.choose(task, source_lengths, references)
     scores = score_sentences(metrics, stats)
-    sources = [task.describe_source(source) for source in examples["source"]]
+    sources = [task.describe_source(source) or f"example {row}" for row, source in enumerate(examples["source"], 1)]
     duration_s = sum(source_lengths) * (task.report.frame_duration_s or 0.0)
     report: dict[str, Any] = {
         "split": split,
@@ -122,7 +119,7 @@ def evaluate(
                 "group": group,
                 "example": row + 1,
                 "score": scores[metrics[0].name][row],
-                "source": cut(sources[row] or f"example {row + 1}", task.truncation_side),
+                "source": cut(sources[row], task.truncation_side),
                 "reference": cut(references[row][0]),
                 "hypothesis": cut(hypotheses[row]),
             }
@@ -139,7 +136,7 @@ def evaluate(
         }
         other_name = f"{run_name(baseline)}{other_file.stem.removeprefix(data_name)}"
         systems[other_name] = score_by_length(metrics[0], others[0], length_axis)
-    save_atomically(folder / f"{name}.txt", "".join(f"{text}\n" for text in hypotheses))
+    save_scorer_files(folder, name, sources, references, hypotheses)
     listing = task.report.listing(hypotheses, references)
     if listing:
         save_atomically(folder / f"{name}.listing.txt", listing)
@@ -169,51 +166,6 @@ def compute_perplexity(predictor: Predictor, examples: datasets.Dataset, lengths
     return math.exp(-total / tokens)
 
 
-@dataclass(frozen=True)
-class LengthAxis:
-    """The lengths that a table by length is ordered by.
-
-    Attributes:
-        title: The quantity with its unit, as "source length (tokens)".
-        lengths: The length of each example.
-        step: The unit of the title that one unit of ``lengths`` is, if that is not 1: a frame's seconds.
-    """
-
-    title: str
-    lengths: Sequence[int]
-    step: float = 1.0
-
-    @classmethod
-    def choose(cls, task: Task, source_lengths: Sequence[int], references: Sequence[Sequence[str]]) -> "LengthAxis":
-        """Choose the lengths of the sources, or where all are equal, as those of images, of the first references."""
-        if len(set(source_lengths)) <= 1:
-            return cls("reference length (words)", [len(given[0].split()) for given in references])
-        if task.report.frame_duration_s:
-            return cls("source length (seconds)", source_lengths, task.report.frame_duration_s)
-        return cls(f"source length ({task.source_unit})", source_lengths)
-
-    def describe(self, lower: int, upper: int) -> str:
-        """Describe a range of lengths."""
-        form = "d" if self.step == 1.0 else ".2f"
-        ends = [format(end if self.step == 1.0 else end * self.step, form) for end in (lower, upper)]
-        return "-".join(dict.fromkeys(ends))
-
-
-def score_by_length(metric: Metric, stats: SentenceStats, axis: LengthAxis) -> list[dict[str, Any]]:
-    """Score groups of examples of similar length, from short to long."""
-    lengths = axis.lengths
-    quantiles = np.quantile(lengths, np.linspace(0, 1, NUM_LENGTH_GROUPS + 1)[1:])
-    uppers = np.unique(quantiles.round().astype(int)).tolist()
-    lowers = [min(lengths), *(upper + 1 for upper in uppers[:-1])]
-    groups = []
-    for lower, upper in zip(lowers, uppers, strict=True):
-        rows = [row for row, length in enumerate(lengths) if lower <= length <= upper]
-        if rows:
-            score = metric.aggregate(stats[rows].sum(axis=0))
-            groups.append({"length": axis.describe(lower, upper), "examples": len(rows), "score": score})
-    return groups
-
-
 def count_unfamiliar(predictor: Predictor, examples: datasets.Dataset, lengths: Lengths, run: Path) -> int | None:
     """Count the sources that are far from the training data of a run; None if it has no statistics of them."""
     domain = Domain.load(run)
@@ -221,65 +173,3 @@ def count_unfamiliar(predictor: Predictor, examples: datasets.Dataset, lengths: 
         return None
     measured = measure(predictor, examples["source"], [source for source, _ in lengths])
     return sum(domain.problem(each) is not None for each in measured)
-
-
-def find_hypotheses(run: Path, names: Sequence[str], own: Path, split: str, data: str | None) -> Path:
-    """Find the hypotheses of another run for the same split of the same data.
-
-    Args:
-        run: Its folder. What was evaluated here comes before what was published with the run.
-        names: Names that the file may have, the first that is there is taken: with the same settings, with its own.
-        own: The file that this evaluation will write, which may be in the same folder.
-        split: train, validation or test.
-        data: The data, if they are not those of this run.
-
-    Raises:
-        UsageError: if there is none.
-    """
-    folders = [each / "evaluation" for each in (reports_folder(run), run)]
-    allowed = [folder / f"{name}.txt" for name in names for folder in folders]
-    found = [file for file in allowed if file.is_file() and file.resolve() != own.resolve()]
-    if not found:
-        where = split if data is None else f"{split} with --data {data}"
-        raise UsageError(f"{folders[0] / names[-1]}.txt is missing: evaluate that run on {where} first")
-    return found[0]
-
-
-def load_hypotheses(file: Path, count: int) -> list[str]:
-    """Load the hypotheses of another run, one a line. Raises UsageError if they are not ``count``."""
-    lines = file.read_text(encoding="utf-8").split("\n")[:-1]
-    if len(lines) != count:
-        raise UsageError(f"{file} has {len(lines)} hypotheses for {count} examples: evaluate that run on the same data")
-    return lines
-
-
-def print_report(report: dict[str, Any]) -> None:
-    """Print the scores with their units, intervals and signatures, and the selected examples."""
-    print(f"{report['split']}: {report['examples']} examples, beam {report['search']['beam']}")
-    for name, value in report["metrics"].items():
-        low, high = report["intervals"][name]
-        unit = report["units"][name]
-        line = f"{name:16} {value:7.2f} {unit:1}  95 % interval {low:.2f} to {high:.2f}  {report['signature'][name]}"
-        if "baseline" in report:
-            other = report["baseline"][name]
-            line += f"  {other['difference']:+.2f} against {report['baseline']['run']}, p = {other['p']:.3f}"
-        print(line.rstrip())
-    if "baseline" in report:
-        print(f"baseline: {report['baseline']['hypotheses']}")
-    for rule, values in report["baselines"].items():
-        print(f"{rule}: " + ", ".join(f"{name} {value:.2f}" for name, value in values.items()))
-    if report["perplexity"] is not None:
-        print(f"{'perplexity':16} {report['perplexity']:7.2f}    per token of the references")
-    for name, value in report["diversity"].items():
-        print(f"{name:16} {value:7.2f}")
-    if report["out_of_domain"] is not None:
-        print(f"far from what the model was trained on: {report['out_of_domain']} of {report['examples']} sources")
-    if report["real_time_factor"] is not None:
-        print(f"real-time factor {report['real_time_factor']:.4f} seconds for a second of input")
-    metric = next(iter(report["metrics"]))
-    print(f"{metric} by {report['length_axis']}")
-    for group in report["by_length"]:
-        print(f"  {group['length']:>11}   {group['examples']:6} examples   {group['score']:7.2f}")
-    print(f"examples by their own {metric}")
-    output = Console(width=None if Console().is_terminal else WIDTH_IN_FILES)
-    output.print(show_examples(report["selected"], metric))

@@ -296,9 +296,9 @@ class Trainer:
         if self.log is not None:
             note = f"  (best {self.validation.selected_by(rank)})" if is_best else ""
             self.log.add(record, self.plan.num_steps, note)
-        scalars = record | {"validation": self.validation.grouped(scores)}
-        step = scalars.pop("step")
-        self.tracker.log(scalars, lambda: self.attention_plots.render(self.model), step)
+        scalars = {name: value for name, value in record.items() if name != "step"}
+        scalars["validation"] = self.validation.grouped(scores)
+        self.tracker.log(scalars, lambda: self.attention_plots.render(self.model), progress.step)
         progress.seconds = progress.evaluated_at = self.read_clock()
         self.plan.evaluation_done(progress, progress.seconds - trained_s)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.common.inference.evaluation import LengthAxis, score_by_length
+from tasks.common.inference.by_length import LengthAxis, score_by_length
 from tasks.common.metrics.base import Metric, mean_percent
 from tasks.translation import PRESETS, Task
 
