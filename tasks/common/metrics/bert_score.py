@@ -1,14 +1,16 @@
 """BERTScore (Zhang et al. 2020): how similar the tokens of two sentences are to a pretrained encoder of text.
 
-The states of the last layer are compared, without weights of rare tokens and without rescaling.
+The states of the last layer are compared, without weights of rare tokens and without rescaling. As in the authors'
+program, special tokens such as [CLS] are not scored, but others may be similar to them.
 """
 
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,7 +20,12 @@ from tasks.common.metrics.base import Metric, SentenceStats, mean_percent, stats
 
 BATCH_SIZE = 64  # texts that are encoded at once
 
-States = Float[Tensor, "tokens dim"]  # of length 1
+
+class EncodedText(NamedTuple):
+    """The states of a text, each of length 1, and which are those of its own tokens, not of special ones."""
+
+    states: Float[Tensor, "tokens dim"]
+    is_own: Bool[Tensor, "tokens"]
 
 
 class BertScore:
@@ -54,33 +61,33 @@ class BertScore:
             rows = slice(start, start + BATCH_SIZE)
             own, several = self.encode(hypotheses[rows]), references[rows]
             others = iter(self.encode([text for each in several for text in each]))
-            for states, each in zip(own, several, strict=True):
-                scores.append(max(f1(states, next(others)) for _ in each))
+            for text, each in zip(own, several, strict=True):
+                scores.append(max(f1(text, next(others)) for _ in each))
         return stats_of_scores(scores)
 
     @torch.inference_mode()
-    def encode(self, texts: Sequence[str]) -> list[States]:
-        """Encode texts; the special tokens around them are left out."""
+    def encode(self, texts: Sequence[str]) -> list[EncodedText]:
         encodings = self.tokenizer.tokenizer.encode_batch(list(texts))
         by_length = sorted(range(len(texts)), key=lambda row: len(encodings[row]))
-        states: list[States] = [torch.empty(0, 0)] * len(texts)
+        encoded: dict[int, EncodedText] = {}
         for start in range(0, len(texts), BATCH_SIZE):
             rows = by_length[start : start + BATCH_SIZE]
             pieces = [torch.tensor([encodings[row].ids, range(len(encodings[row]))]).T for row in rows]
             values = torch.nn.utils.rnn.pad_sequence(pieces, batch_first=True).to(self.device)
             lengths = torch.tensor([len(each) for each in pieces], device=self.device)
             mask = torch.arange(values.size(1), device=self.device) < lengths[:, None]
-            encoded, _ = self.model(SourceBatch(values, mask))
-            for row, own in zip(rows, functional.normalize(encoded.float(), dim=-1).cpu(), strict=True):
-                is_word = torch.tensor(encodings[row].special_tokens_mask) == 0
-                states[row] = own[: len(is_word)][is_word]
-        return states
+            states, _ = self.model(SourceBatch(values, mask))
+            for row, own in zip(rows, functional.normalize(states.float(), dim=-1).cpu(), strict=True):
+                is_own = torch.tensor(encodings[row].special_tokens_mask) == 0
+                encoded[row] = EncodedText(own[: len(is_own)], is_own)
+        return [encoded[row] for row in range(len(texts))]
 
 
-def f1(hypothesis: States, reference: States) -> float:
+def f1(hypothesis: EncodedText, reference: EncodedText) -> float:
     """Compute the F1 of two texts: the mean similarity of each token to the most similar one of the other text."""
-    if not len(hypothesis) or not len(reference):
-        return float(len(hypothesis) == len(reference))
-    similarity = hypothesis @ reference.T
-    precision, recall = similarity.amax(dim=1).mean(), similarity.amax(dim=0).mean()
+    if not hypothesis.is_own.any() or not reference.is_own.any():
+        return float(hypothesis.is_own.any() == reference.is_own.any())
+    similarity = hypothesis.states @ reference.states.T
+    precision = similarity.amax(dim=1)[hypothesis.is_own].mean()
+    recall = similarity.amax(dim=0)[reference.is_own].mean()
     return float(2 * precision * recall / (precision + recall))
