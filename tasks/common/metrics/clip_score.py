@@ -5,7 +5,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
@@ -64,7 +63,7 @@ class ClipScore:
         limit = self.model.config.text_config.max_position_embeddings
         settings = {"padding": True, "truncation": True, "max_length": limit, "return_tensors": "pt"}
         inputs = self.processor.tokenizer(list(texts), **settings)
-        pixels = self.processor.image_processor([np.asarray(image) for image in images], return_tensors="pt")
+        pixels = self.processor.image_processor(list(images), return_tensors="pt")
         found = self.model(**inputs.to(self.device), **pixels.to(self.device))
         cosines = torch.cosine_similarity(found.image_embeds.float(), found.text_embeds.float(), dim=-1)
         return cosines.clamp(min=0).tolist()
