@@ -6,6 +6,7 @@ best.safetensors      the weights with the best validation score
 last/                 the state of training: weights, optimizer and progress, in one file
 checkpoints/          the weights of the best evaluations, during training
 metrics.jsonl         one line per evaluation
+tracking.json         the ids of its tracked runs, if a tracker was used
 domain.json           likelihoods of the validation split, by which inputs of other kinds are recognized
 evaluation/ plots/
 """
