@@ -47,7 +47,8 @@ class EvaluateOptions(Generic[S]):
     bert_score: str | None = None
     """Folder or hub id of a text encoder, as of BERT or RoBERTa: also compute BERTScore (Zhang et al. 2020) with it."""
     clip_score: str | None = None
-    """Folder or hub id of a CLIP: also compute CLIPScore (Hessel et al. 2021) of captions with it."""
+    """Folder or hub id of a CLIP: also compute CLIPScore (Hessel et al. 2021) of the sentences about
+    images with it."""
     normalize: Normalization = "none"
     """Normalization of transcripts before their errors are counted: whisper (Radford et al. 2023) for English,
     whisper_basic for other languages; none: the run's own."""
@@ -91,7 +92,7 @@ def evaluate(task: str, arguments: list[str]) -> None:
         name = report["hypotheses"].removesuffix(".txt")
         console.print(
             f"{reports_folder(folder) / 'evaluation'}: all examples in {name}.examples.csv, scores in {name}.json, the "
-            f"plot by length in {name}.png; for other scorers {name}.txt, {name}.sources.txt and {name}.ref0.txt"
+            f"plot by length in {name}.png; for other scorers {name}.txt, {name}.src and {name}.ref0"
         )
         points.append(report["points"])
     if len(points) > 1:

@@ -101,9 +101,9 @@ def make_card(
 
 
 def find_reports(folder: Path, task: Task) -> list[dict[str, Any]]:
-    """Load the evaluations of a part of a run that are of this model alone, with the run's own search."""
+    """Load the evaluations of a part of a run that are of this model alone, with the run's own settings."""
     found = [load_json(file) for file in sorted((folder / "evaluation").glob("*.json"))]
-    own = {"search": asdict(task.config.search), "models": 1, "rerank_weight": None}
+    own = {"search": asdict(task.config.search), "models": 1, "rerank_weight": None, "normalization": None}
     return [report for report in found if all(report.get(key) == value for key, value in own.items())]
 
 

@@ -57,7 +57,7 @@ class AddedMetrics:
         tasks = list(tasks)
         kinds = ", ".join(dict.fromkeys(kind for task in tasks for kind in task.input_kinds))
         if clip_score is not None and all(task.source_image is None for task in tasks):
-            raise UsageError(f"--clip-score compares captions with their images; this run reads {kinds}: leave it out")
+            raise UsageError(f"--clip-score compares sentences with images; this run reads {kinds}: leave it out")
         if normalization != "none":
             if not any(has_error_rates(task.metrics) for task in tasks):
                 names = ", ".join(dict.fromkeys(metric.name for task in tasks for metric in task.metrics))

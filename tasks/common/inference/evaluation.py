@@ -113,6 +113,7 @@ def evaluate(
         "sentences_per_second": round(len(examples) / seconds, 1),
         "real_time_factor": seconds / duration_s if duration_s else None,
         "out_of_domain": count_unfamiliar(predictor, encoded, encoded_lengths, run) if data is not None else None,
+        "normalization": None if added.normalization == "none" else added.normalization,
         "hypotheses": f"{name}.txt",
         "selected": [
             {

@@ -1,9 +1,11 @@
 """An evaluation as plain text for other programs that score: one line for each example in every file.
 
-NAME.txt              the hypotheses
-NAME.sources.txt      the sources, of media the names of their files
-NAME.ref0.txt         the first reference of each example, NAME.ref1.txt the second, and so on; a line is empty where an
-                      example has no more
+NAME.txt     the hypotheses
+NAME.src     the sources, of media the names of their files
+NAME.ref0    the first reference of each example, NAME.ref1 the second, and so on; a line is empty where an example has
+             no more
+
+Sources and references are other people's texts: with these endings they are not published with a run's hypotheses.
 """
 
 import glob
@@ -21,12 +23,12 @@ def save_scorer_files(
     folder: Path, name: str, sources: Sequence[str], references: Sequence[Sequence[str]], hypotheses: Sequence[str]
 ) -> None:
     """Save the texts of an evaluation, in place of those of a former one, which may have had more references."""
-    for former in folder.glob(f"{glob.escape(name)}.ref*.txt"):
+    for former in folder.glob(f"{glob.escape(name)}.ref*"):
         former.unlink()
     save_lines(folder / f"{name}.txt", hypotheses)
-    save_lines(folder / f"{name}.sources.txt", sources)
+    save_lines(folder / f"{name}.src", sources)
     for number, column in enumerate(zip_longest(*references, fillvalue="")):
-        save_lines(folder / f"{name}.ref{number}.txt", column)
+        save_lines(folder / f"{name}.ref{number}", column)
 
 
 def save_lines(path: Path, texts: Iterable[str]) -> None:

@@ -81,6 +81,7 @@ def learning_curves(
     curves = {f"nll ({NLL_UNIT})": {"validation": [(step, own["nll"]) for step, own in scores], "training": training}}
     for name, part in validation.parts.items():
         for metric in part.metrics[:1]:
-            points = [(step, validation.scores_of(name, own)[metric.name]) for step, own in scores]
+            own_scores = [(step, validation.scores_of(name, each)) for step, each in scores]
+            points = [(step, own[metric.name]) for step, own in own_scores if metric.name in own]
             curves.setdefault(metric.label, {})[name or "validation"] = points
     return curves

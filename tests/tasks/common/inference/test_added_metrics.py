@@ -15,7 +15,8 @@ import torch
 
 from tasks import audio_visual_speech, image_captioning, run, speech_recognition, translation, video_to_text
 from tasks.common.errors import UsageError
-from tasks.common.files import load_json
+from tasks.common.files import load_json, save_json
+from tasks.common.hub.card import find_reports
 from tasks.common.inference.added_metrics import AddedMetrics
 from tasks.common.task import Task
 from tasks.toy_world.scenes import text_pairs
@@ -71,6 +72,13 @@ def test_error_rates_are_normalized_and_the_evaluation_has_a_name_of_its_own(sou
     assert values == [100, 0]
 
 
+def test_the_model_card_has_the_scores_with_the_runs_own_normalization(sounds: Task, tmp_path: Path):
+    own = {"search": dataclasses.asdict(sounds.config.search), "models": 1, "rerank_weight": None}
+    for name, normalization in (("test", None), ("test-whisper", "whisper")):
+        save_json(tmp_path / "evaluation" / f"{name}.json", own | {"normalization": normalization})
+    assert [report["normalization"] for report in find_reports(tmp_path, sounds)] == [None]
+
+
 @pytest.mark.parametrize(
     "config",
     [speech_recognition.PRESETS["tiny"], audio_visual_speech.PRESETS["grid"], video_to_text.PRESETS["grid"]],
@@ -86,7 +94,7 @@ def test_all_tasks_with_word_error_rates_can_be_normalized(config: Callable[[], 
         (
             "texts",
             {"clip_score": "CLIP"},
-            "--clip-score compares captions with their images; this run reads text: leave",
+            "--clip-score compares sentences with images; this run reads text: leave",
         ),
         ("sounds", {"clip_score": "CLIP"}, "this run reads audio, video: leave it out"),
         ("texts", {"normalization": "whisper"}, "--normalize whisper is for word error rates; the metrics of this run"),
@@ -139,9 +147,9 @@ def test_evaluate_reports_an_added_metric_like_any_other(
 def test_other_programs_compute_the_scores_of_the_report_from_its_files(trained: Path):
     run.main(["translation", "evaluate", str(trained)])
     folder = trained / "evaluation"
-    report, sources = load_json(folder / "test.json"), (folder / "test.sources.txt").read_text(encoding="utf-8")
+    report, sources = load_json(folder / "test.json"), (folder / "test.src").read_text(encoding="utf-8")
     assert sources == (trained.parent / "test.de").read_text(encoding="utf-8")
-    program = [sys.executable, "-m", "sacrebleu", "test.ref0.txt", "-i", "test.txt", "-m", "bleu", "chrf", "-w", "6"]
+    program = [sys.executable, "-m", "sacrebleu", "test.ref0", "-i", "test.txt", "-m", "bleu", "chrf", "-w", "6"]
     scores = json.loads(subprocess.run(program, cwd=folder, capture_output=True, text=True, check=True).stdout)
     for each, name in zip(scores, ("bleu", "chrf"), strict=True):
         assert each["score"] == pytest.approx(report["metrics"][name], abs=1e-5)

@@ -24,7 +24,7 @@ def lines(path: Path) -> list[str]:
 
 
 def sacrebleu(folder: Path, name: str, *options: str) -> float:
-    references = sorted(folder.glob(f"{name}.ref*.txt"))
+    references = sorted(folder.glob(f"{name}.ref*"))
     command = [sys.executable, "-m", "sacrebleu", *map(str, references), "-i", str(folder / f"{name}.txt"), *options]
     done = subprocess.run([*command, "-w", "6"], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)["score"]
@@ -38,20 +38,20 @@ def folder(tmp_path: Path) -> Path:
 
 def test_each_file_has_a_line_for_each_example(folder: Path):
     assert sorted(each.name for each in folder.iterdir()) == [
-        *(f"test.ref{number}.txt" for number in range(3)),
-        "test.sources.txt",
+        *(f"test.ref{number}" for number in range(3)),
+        "test.src",
         "test.txt",
     ]
-    assert lines(folder / "test.sources.txt") == ["eins", "zwei Zeilen", "drei", ""]
-    assert lines(folder / "test.ref0.txt") == [REFERENCES[0][0], "two men are talking  .", "three", ""]
-    assert lines(folder / "test.ref1.txt") == ["the dog runs", "", "3", ""]
-    assert lines(folder / "test.ref2.txt") == ["", "", "it is 3", ""]
+    assert lines(folder / "test.src") == ["eins", "zwei Zeilen", "drei", ""]
+    assert lines(folder / "test.ref0") == [REFERENCES[0][0], "two men are talking  .", "three", ""]
+    assert lines(folder / "test.ref1") == ["the dog runs", "", "3", ""]
+    assert lines(folder / "test.ref2") == ["", "", "it is 3", ""]
 
 
 def test_references_of_a_former_evaluation_are_removed_and_those_of_others_stay(folder: Path):
     save_scorer_files(folder, "test-beam1", SOURCES, REFERENCES, HYPOTHESES)
     save_scorer_files(folder, "test", SOURCES[:1], [["one"]], HYPOTHESES[:1])
-    assert [each.name for each in sorted(folder.glob("test.ref*"))] == ["test.ref0.txt"]
+    assert [each.name for each in sorted(folder.glob("test.ref*"))] == ["test.ref0"]
     assert len(list(folder.glob("test-beam1.ref*"))) == 3
 
 
