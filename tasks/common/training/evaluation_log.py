@@ -73,7 +73,8 @@ def learning_curves(
 ) -> dict[str, dict[str, list[tuple[int, float]]]]:
     """Return the curves of some records: for each quantity, by its name and unit, points (step, value) of each line.
 
-    The quantities are the negative log-likelihood, also of training, and the first metric of each part.
+    The quantities are the negative log-likelihood, also of training, and the first metric of each part; what no
+    record has is left out.
     """
 
     training = [(record["step"], record["nll"]) for record in records if "nll" in record]
@@ -84,4 +85,5 @@ def learning_curves(
             own_scores = [(step, validation.scores_of(name, each)) for step, each in scores]
             points = [(step, own[metric.name]) for step, own in own_scores if metric.name in own]
             curves.setdefault(metric.label, {})[name or "validation"] = points
-    return curves
+    drawn = {label: {name: points for name, points in lines.items() if points} for label, lines in curves.items()}
+    return {label: lines for label, lines in drawn.items() if lines}

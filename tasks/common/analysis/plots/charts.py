@@ -72,7 +72,7 @@ def plot_learning_curves(curves: Mapping[str, Mapping[str, Sequence[tuple[int, f
     figure = Figure(figsize=(6.4, 0.6 + 2.6 * len(curves)), layout="constrained")
     all_axes = figure.subplots(len(curves), 1, sharex=True, squeeze=False).flatten()
     for axes, (label, lines) in zip(all_axes, curves.items(), strict=True):
-        show_lines(axes, {name: points for name, points in lines.items() if points}, label, marker=".")
+        show_lines(axes, lines, label, marker=".")
     all_axes[-1].set_xlabel(STEPS_LABEL)
     save_figure(figure, path)
 

@@ -40,7 +40,7 @@ def test_metrics_of_several_parts_share_a_panel_if_they_have_the_same_name_and_u
         validation_of(a=metric("exact", "%"), b=metric("exact", "%"), c=metric("wer", "%")),
     )
     assert curves == {
-        "nll (nats/token)": {"training": [], "validation": [(5, 1.0)]},
+        "nll (nats/token)": {"validation": [(5, 1.0)]},
         "exact (%)": {"a": [(5, 10.0)], "b": [(5, 20.0)]},
         "wer (%)": {"c": [(5, 30.0)]},
     }
