@@ -14,6 +14,7 @@ from attention.memory import Memory
 from attention.state import SampleInfo
 from decoders.base import PAD, Constraint, Decoder, DecoderOutput, DecoderState, Hypothesis, Loss
 from decoders.config import SearchConfig
+from decoders.forced_alignment import align_attention
 from decoders.search import beam_search, sample
 
 S = TypeVar("S", bound=DecoderState)
@@ -135,6 +136,14 @@ class AutoregressiveDecoder(Decoder, Generic[S]):
     ) -> tuple[Float[Tensor, "batch target-1 source"] | None, Float[Tensor, "batch target-1"] | None]:
         output = self(tokens[:, :-1], memory)
         return output.weights, output.gates
+
+    @torch.no_grad()
+    def state_spans(
+        self, tokens: Int[Tensor, "batch target"], groups: Int[Tensor, "batch target"], memory: Memory
+    ) -> Int[Tensor, "batch groups 2"] | None:
+        """Return the states that the tokens of each group attend to more than evenly: see ``align_attention``."""
+        weights = self.alignment(tokens, memory)
+        return None if weights is None else align_attention(weights, groups[:, 1:], memory.mask)
 
     def unroll(
         self, tokens: Int[Tensor, "batch target"], memory: Memory, teacher_forcing: float = 1.0

@@ -143,6 +143,25 @@ class Decoder(nn.Module, ABC):
         """Return the alignment, and the gate, 0 to 1, of each context, or None for a decoder without gates."""
         return self.alignment(tokens, memory), None
 
+    @abstractmethod
+    def state_spans(
+        self, tokens: Int[Tensor, "batch target"], groups: Int[Tensor, "batch target"], memory: Memory
+    ) -> Int[Tensor, "batch groups 2"] | None:
+        """Return the states of the memory that groups of tokens, such as words, were read from; None without alignment.
+
+        The groups are read one after another, as words are from sound: their spans are in order and do not overlap.
+
+        Args:
+            tokens: Sentences between BOS and EOS, padded.
+            groups: The number of each token's group, from 0 and increasing along a sentence; -1 for tokens of none,
+                among them BOS, EOS and padding.
+            memory: One row for each sentence.
+
+        Returns:
+            The first state of each group, and the one after its last. Both are -1 where a sentence has fewer groups
+            than others, and where it has more than its states can hold.
+        """
+
     def log_likelihood(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Float[Tensor, " batch"]:
         """Return log p of each sentence in nats, EOS included; ``tokens`` as in ``loss``.
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 from attention.memory import Memory
 from decoders.base import BOS, EOS, NEG_INF, PAD, Constraint, Decoder, Hypothesis, Loss
 from decoders.config import SearchConfig
-from decoders.forced_alignment import align_labels
+from decoders.forced_alignment import align_labels, join_groups, spans_of
 from decoders.frame_synchronous import PREFIX_HASH_MULTIPLIER, check_frame_synchronous, is_label, strip_bos_eos
 
 
@@ -81,6 +81,15 @@ class CTC(Decoder):
         weights = align_labels(self.log_probs(memory), memory.mask, labels, lengths).float()
         weights = functional.pad(weights, (0, 0, 0, tokens.size(1) - 2 - labels.size(1)))
         return weights / weights.sum(dim=-1, keepdim=True).clamp(min=1.0)
+
+    @torch.no_grad()
+    def state_spans(
+        self, tokens: Int[Tensor, "batch target"], groups: Int[Tensor, "batch target"], memory: Memory
+    ) -> Int[Tensor, "batch groups 2"]:
+        """Return the frames from a group's first token to its last, on the best path of the sentence."""
+        labels, lengths = strip_bos_eos(tokens)
+        is_aligned = align_labels(self.log_probs(memory), memory.mask, labels, lengths)
+        return spans_of(join_groups(is_aligned, groups[:, 1 : 1 + labels.size(1)]))
 
 
 def label_onsets(path: Int[Tensor, "batch source"]) -> Bool[Tensor, "batch source"]:

@@ -1,4 +1,7 @@
-"""The most probable path of known sentences through the frames of CTC (Viterbi alignment)."""
+"""The most probable path of known sentences through the states of the memory (Viterbi alignment).
+
+For CTC, of which the states are frames, and for attention, whose weights say which states a token was read from.
+"""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -51,3 +54,49 @@ def align_labels(
     emits = (state % 2 == 1) & mask & (end_score > NEG_INF)[:, None]
     position = torch.arange(labels.size(1), device=labels.device)
     return (state[:, None] // 2 == position[:, None]) & emits[:, None]
+
+
+def align_attention(
+    weights: Float[Tensor, "batch positions source"],
+    groups: Int[Tensor, "batch positions"],
+    mask: Bool[Tensor, "batch source"],
+) -> Int[Tensor, "batch groups 2"]:
+    """Return the states that groups of tokens attend to, in their order and without an overlap.
+
+    Attention may be blurred, jump back, or rest where nothing is read, as on a pause, so the largest weights alone are
+    no alignment. The mean weights of a group's tokens are the distribution of the state that is read for it. A state of
+    none has been read as by chance, with the same probability everywhere. So the best path is that of CTC, with groups
+    as labels and chance as the blank: a state belongs to a group if that attends to it more than evenly.
+
+    Args:
+        weights: Attention weights of each token.
+        groups: The number of its group; -1 for none.
+        mask: The real states.
+
+    Returns:
+        See ``Decoder.state_spans``.
+    """
+    num_groups = int(groups.max()) + 1
+    is_member = (groups[:, None] == torch.arange(num_groups, device=groups.device)[:, None]).to(weights.dtype)
+    mean = (is_member @ weights) / is_member.sum(dim=2, keepdim=True).clamp(min=1)  # (batch, groups, source)
+    chance = mask / mask.sum(dim=1, keepdim=True)
+    emissions = torch.cat([chance[:, None], mean], dim=1).float().clamp(min=torch.finfo(torch.float32).tiny).log()
+    labels = torch.arange(1, num_groups + 1, device=groups.device).expand(len(groups), -1)  # 0, or PAD, is the blank
+    lengths = groups.amax(dim=1) + 1
+    return spans_of(align_labels(emissions.transpose(1, 2), mask, labels, lengths))
+
+
+def join_groups(
+    is_aligned: Bool[Tensor, "batch target source"], groups: Int[Tensor, "batch target"]
+) -> Bool[Tensor, "batch groups source"]:
+    """Return the states of each group of tokens, given those of its tokens."""
+    is_member = groups[:, None] == torch.arange(int(groups.max()) + 1, device=groups.device)[:, None]
+    return (is_member.float() @ is_aligned.float()) > 0
+
+
+def spans_of(is_aligned: Bool[Tensor, "batch target source"]) -> Int[Tensor, "batch target 2"]:
+    """Return the first of the states of each row, and the one after the last; -1 for a row without any."""
+    place = torch.arange(1, is_aligned.size(2) + 1, device=is_aligned.device)
+    last = (is_aligned * place).amax(dim=2)
+    first = is_aligned.size(2) - (is_aligned * place.flip(0)).amax(dim=2)
+    return torch.where(last[..., None] > 0, torch.stack([first, last], dim=-1), -1)

@@ -10,9 +10,10 @@ from torch.nn import functional
 from attention.memory import Memory
 from decoders.base import BOS, EOS, NEG_INF, PAD, UNK, Constraint, Decoder, Hypothesis, Loss
 from decoders.config import SearchConfig
+from decoders.forced_alignment import join_groups, spans_of
 from decoders.frame_synchronous import PREFIX_HASH_MULTIPLIER, check_frame_synchronous, strip_bos_eos
 from decoders.recurrent import RecurrentDecoder
-from decoders.transducer_lattice import LABEL, forward_backward, path_log_probs
+from decoders.transducer_lattice import LABEL, best_path, forward_backward, path_log_probs
 
 
 class Transducer(Decoder):
@@ -94,6 +95,24 @@ class Transducer(Decoder):
         _, posteriors = forward_backward(self.lattice(labels, memory), memory.mask.sum(dim=1), lengths)
         weights = posteriors[:, :, :-1, LABEL].transpose(1, 2)  # (batch, longest, source)
         return functional.pad(weights, (0, 0, 0, tokens.size(1) - 2 - labels.size(1)))
+
+    @torch.no_grad()
+    def state_spans(
+        self, tokens: Int[Tensor, "batch target"], groups: Int[Tensor, "batch target"], memory: Memory
+    ) -> Int[Tensor, "batch groups 2"]:
+        """Return the frames at which a token of the group is the last one, on the best path through the lattice.
+
+        The path emits a label where it is recognized, and then moves through the frames with it. A label that is
+        emitted together with the next one has that frame.
+        """
+        labels, lengths = strip_bos_eos(tokens)
+        num_frames = memory.mask.sum(dim=1)
+        emitted = best_path(self.lattice(labels, memory), num_frames, lengths)
+        left = torch.where(emitted < 0, num_frames[:, None], emitted)[:, 1:]  # where the next label is emitted
+        left = torch.cat([left, num_frames[:, None]], dim=1)[:, : labels.size(1)].maximum(emitted + 1)
+        frames = torch.arange(memory.mask.size(1), device=emitted.device)
+        is_last = (emitted[..., None] >= 0) & (emitted[..., None] <= frames) & (frames < left[..., None])
+        return spans_of(join_groups(is_last, groups[:, 1 : 1 + labels.size(1)]))
 
     @torch.inference_mode()
     def search(

@@ -1,4 +1,4 @@
-"""The sum over all paths through a transducer's lattice, and the probability of each step on them (Graves 2012)."""
+"""The sum over all paths through a transducer's lattice, their steps' probabilities, and the best path (Graves 2012)."""
 
 from typing import Any
 
@@ -105,3 +105,28 @@ def sum_paths(
         entries = columns[-1] + label[..., position] - along[..., position]
         columns.append(entries.logcumsumexp(dim=1) + along[..., position])
     return torch.stack(columns, dim=-1)
+
+
+def best_path(
+    lattice: Float[Tensor, "batch source positions 2"],
+    num_frames: Int[Tensor, " batch"],
+    lengths: Int[Tensor, " batch"],
+) -> Int[Tensor, "batch positions-1"]:
+    """Return the frame at which the most probable path emits each label; -1 for padding. The arguments are as above.
+
+    As in ``sum_paths`` a column is computed at once, with the maximum over the frames in place of the sum.
+    """
+    blank, label = lattice.double().unbind(dim=-1)
+    along = functional.pad(blank[:, :-1], (0, 0, 1, 0)).cumsum(dim=1)  # of the blanks before each frame
+    column, entered = along[..., 0], []
+    for position in range(1, blank.size(2)):
+        best, frame = (column + label[..., position - 1] - along[..., position]).cummax(dim=1)
+        column = best + along[..., position]
+        entered.append(frame)  # at which the best path to each frame came into the column
+    current = num_frames[:, None] - 1
+    emitted = [torch.full_like(current, -1)] * len(entered)
+    for position in reversed(range(len(entered))):
+        is_real = position < lengths[:, None]
+        current = torch.where(is_real, entered[position].gather(1, current), current)
+        emitted[position] = torch.where(is_real, current, -1)
+    return torch.cat(emitted, dim=1) if emitted else current[:, :0]

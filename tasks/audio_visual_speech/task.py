@@ -36,7 +36,7 @@ from tasks.common.training.attention_monitor import DiagonalityMonitor
 from tasks.common.training.checkpoints import load_weights, read_weights
 from tasks.speech_recognition.data import read_transcribed_speech
 from tasks.speech_recognition.extraction import read_speech
-from tasks.speech_recognition.features import FeatureConfig, SpeechAugmentConfig
+from tasks.speech_recognition.features import SAMPLE_RATE_HZ, FeatureConfig, SpeechAugmentConfig
 from tasks.speech_recognition.task import SpeechConfig, SpeechEncoderConfig, SpeechRecognition
 from tasks.video_to_text.augmentation import VideoAugmentConfig
 from tasks.video_to_text.frames import FrameConfig
@@ -139,6 +139,7 @@ class AudioVisualSpeech(MediaTask[AudioVisualConfig]):
 
     input_kinds = ("video",)
     hub_task = "automatic-speech-recognition"
+    is_transcription = True
     attention_monitor = DiagonalityMonitor()
 
     def __init__(self, config: AudioVisualConfig):
@@ -215,7 +216,8 @@ class AudioVisualSpeech(MediaTask[AudioVisualConfig]):
         (segment,) = self.lips.parse_file(file, note)
         samples = read_speech(file_content(file), lambda text: note(f"has sound that {text}"))
         frames = self.speech.check_features(self.speech.preprocessor(samples))
-        return [dataclasses.replace(segment, source={"video": file, "sound": [pack_array(frames)]})]
+        span = segment.span or (0.0, len(samples) / SAMPLE_RATE_HZ)
+        return [InputSegment({"video": file, "sound": [pack_array(frames)]}, span)]
 
     def view_alignment(self, source: dict[str, Any], weights: Tensor) -> list[View]:
         """Return views of the attention to the frames, and of that to the sound."""

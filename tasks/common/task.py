@@ -46,6 +46,8 @@ class Task(ABC, Generic[C]):
         builtin_data: The name of the data that the task uses where ``data`` is not set.
         input_kinds: The kinds of inputs to ``predict`` that it reads: text, audio, image, video, and frames,
             a video without sound.
+        is_transcription: Whether its sentences are what is said in the source, in the same order, so that their words
+            have times.
         source_unit: What ``source_lengths`` counts, and what a row of a .npy file describes, in the plural.
         hub_task: The name of what it does on the Hugging Face hub, by which models are found there.
         truncation_side: The side on which long sources are cut.
@@ -62,6 +64,7 @@ class Task(ABC, Generic[C]):
     tokenizer: Tokenizer
     builtin_data: str = "the toy world"
     input_kinds: tuple[str, ...] = ("text",)
+    is_transcription: bool = False
     source_unit: str = "tokens"
     hub_task: str = "text-generation"
     truncation_side: Literal["left", "right"] = "right"

@@ -135,6 +135,7 @@ class SpeechRecognition(MediaTask[SpeechConfig]):
 
     input_kinds = ("audio", "video")
     hub_task = "automatic-speech-recognition"
+    is_transcription = True
     feature_dim: int
     max_frames: int
     normalizer: FeatureNormalizer

@@ -3,9 +3,12 @@
 import _ctypes
 import ctypes
 import io
+import itertools
 import os
 import random
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,8 +38,28 @@ PITCH = 30, 70  # minimum and maximum, on espeak's scale from 0 to 100
 NOISE_DB = 20, 40  # minimum and maximum, below the speech
 
 COLUMNS = Features({"audio": {"path": Value("string"), "bytes": Value("binary")}, "text": Value("string")})
-SYNCHRONOUS, RATE_PARAMETER, PITCH_PARAMETER, UTF8 = 2, 1, 3, 1  # constants of espeak's C interface
-Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+# Constants of espeak's C interface.
+SYNCHRONOUS, PHONEME_EVENTS, RATE_PARAMETER, PITCH_PARAMETER, UTF8 = 2, 1, 1, 3, 1
+NO_EVENT, WORD_EVENT, END_EVENT, PHONEME_EVENT = 0, 1, 5, 7
+PAUSE = b"_"  # with which the names of all pauses begin, among the phonemes
+
+
+class Event(ctypes.Structure):
+    """What espeak says of a moment: that a word or a phoneme begins (``espeak_EVENT``)."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),  # in characters, from 1
+        ("length", ctypes.c_int),
+        ("audio_position_ms", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("phoneme", ctypes.c_char * 8),
+    )
+
+
+Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(Event))
 
 
 def toy_recordings(split: str, count: int, seed: int = 1) -> Dataset:
@@ -61,6 +84,18 @@ def toy_recordings(split: str, count: int, seed: int = 1) -> Dataset:
     )
 
 
+@dataclass(frozen=True)
+class SpokenWord:
+    """A word of a synthesized text, with its begin and end in seconds.
+
+    They are None where espeak-ng does not tell them: it speaks some pairs, as "of a", like one word.
+    """
+
+    text: str
+    start: float | None
+    end: float | None
+
+
 class Synthesize:
     """Synthesizes a row; an object, so that it can be sent to other processes."""
 
@@ -68,16 +103,24 @@ class Synthesize:
         self.split, self.seed = split, seed
 
     def __call__(self, row: Mapping[str, Any], number: int) -> dict[str, Any]:
-        generator = random.Random(f"voice {self.split} {self.seed} {number}")
-        voice = f"gmw/{generator.choice(ACCENTS)}+{generator.choice(SPEAKERS[self.split])}"
-        words_per_minute, pitch = generator.randint(*WORDS_PER_MINUTE), generator.randint(*PITCH)
-        samples = synthesize(row["text"], voice, words_per_minute=words_per_minute, pitch=pitch)
+        generator = self.generator(number)
+        samples, _ = self.speak(row["text"], generator)
         loudness = float(np.sqrt(np.square(samples).mean()))
         noise_level = loudness * 10 ** (-generator.uniform(*NOISE_DB) / 20)
         noise = np.random.default_rng(generator.getrandbits(63)).standard_normal(len(samples), dtype=np.float32)
         file = io.BytesIO()
         soundfile.write(file, np.clip(samples + noise_level * noise, -1, 1), SAMPLE_RATE_HZ, format="flac")
         return {"audio": {"path": f"{self.split}-{number + 1:04}.flac", "bytes": file.getvalue()}}
+
+    def generator(self, number: int) -> random.Random:
+        """Return the generator of what is random in a row."""
+        return random.Random(f"voice {self.split} {self.seed} {number}")
+
+    def speak(self, text: str, generator: random.Random) -> tuple[Float[np.ndarray, " samples"], list[SpokenWord]]:
+        """Synthesize a text with a random voice, rate and pitch, without noise: see ``synthesize_words``."""
+        voice = f"gmw/{generator.choice(ACCENTS)}+{generator.choice(SPEAKERS[self.split])}"
+        words_per_minute, pitch = generator.randint(*WORDS_PER_MINUTE), generator.randint(*PITCH)
+        return synthesize_words(text, voice, words_per_minute=words_per_minute, pitch=pitch)
 
 
 def unload(library: ctypes.CDLL) -> None:
@@ -87,6 +130,14 @@ def unload(library: ctypes.CDLL) -> None:
 
 
 def synthesize(text: str, voice: str, *, words_per_minute: int = 170, pitch: int = 50) -> Float[np.ndarray, " samples"]:
+    """Synthesize a text: see ``synthesize_words``."""
+    samples, _ = synthesize_words(text, voice, words_per_minute=words_per_minute, pitch=pitch)
+    return samples
+
+
+def synthesize_words(
+    text: str, voice: str, *, words_per_minute: int = 170, pitch: int = 50
+) -> tuple[Float[np.ndarray, " samples"], list[SpokenWord]]:
     """Synthesize a text with espeak-ng.
 
     The engine's flutter continues from one utterance to the next, and only loading the library again resets it. That
@@ -99,7 +150,7 @@ def synthesize(text: str, voice: str, *, words_per_minute: int = 170, pitch: int
         pitch: From 0 to 100.
 
     Returns:
-        Samples from -1 to 1, ``SAMPLE_RATE_HZ`` per second.
+        Samples from -1 to 1, ``SAMPLE_RATE_HZ`` per second, and the words of the text with their times.
 
     Raises:
         ValueError: espeak-ng does not have the voice.
@@ -108,14 +159,18 @@ def synthesize(text: str, voice: str, *, words_per_minute: int = 170, pitch: int
 
     engine = ctypes.CDLL(espeakng_loader.get_library_path())
     blocks: list[np.ndarray] = []
+    events: list[Event] = []
 
-    def receive(samples: Any, count: int, events: Any) -> int:
+    def receive(samples: Any, count: int, told: Any) -> int:
         if samples and count > 0:
             blocks.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        for event in itertools.takewhile(lambda event: event.type != NO_EVENT, told):
+            events.append(Event.from_buffer_copy(event))
         return 0
 
     try:
-        engine_rate_hz = engine.espeak_Initialize(SYNCHRONOUS, 0, os.fsencode(espeakng_loader.get_data_path()), 0)
+        data = os.fsencode(espeakng_loader.get_data_path())
+        engine_rate_hz = engine.espeak_Initialize(SYNCHRONOUS, 0, data, PHONEME_EVENTS)
         callback = Callback(receive)  # must stay referenced as long as the engine runs
         engine.espeak_SetSynthCallback(callback)
         if engine.espeak_SetVoiceByName(voice.encode()) != 0:
@@ -129,6 +184,23 @@ def synthesize(text: str, voice: str, *, words_per_minute: int = 170, pitch: int
     finally:
         unload(engine)
     samples = np.concatenate(blocks).astype(np.float32) / 32768
-    return np.clip(resample_poly(samples, SAMPLE_RATE_HZ, engine_rate_hz), -1, 1).astype(
-        np.float32
-    )  # filters overshoot
+    resampled = np.clip(resample_poly(samples, SAMPLE_RATE_HZ, engine_rate_hz), -1, 1)  # filters overshoot
+    return resampled.astype(np.float32), words_of_events(text, events, engine_rate_hz)
+
+
+def words_of_events(text: str, events: Sequence[Event], rate_hz: int) -> list[SpokenWord]:
+    """Return the words of a text with the times that espeak tells: a word ends where another or a pause begins."""
+    starts = {event.text_position - 1: event.sample / rate_hz for event in events if event.type == WORD_EVENT}
+    pauses = [
+        event.sample / rate_hz
+        for event in events
+        if event.type == END_EVENT or (event.type == PHONEME_EVENT and event.phoneme.startswith(PAUSE))
+    ]
+    spans = [match.span() for match in re.finditer(r"\S+", text)]
+    words: list[SpokenWord] = []
+    for (begin, end), (following, _) in itertools.zip_longest(spans, spans[1:], fillvalue=(len(text), len(text))):
+        start = starts.get(begin)
+        is_told = start is not None and (following in starts or following == len(text))
+        ends = [time for time in (*pauses, starts.get(following)) if time is not None and is_told and time > start]
+        words.append(SpokenWord(text[begin:end], start, min(ends, default=None)))
+    return words

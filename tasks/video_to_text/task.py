@@ -26,8 +26,9 @@ from encoders.pretrained.video import PretrainedVideo, is_video_model, load_vide
 from encoders.video import Conv3dFrontend, FrameAggregation, FrameCNN, TwoStream, VideoEncoder
 from tasks.common.analysis.views import VideoView
 from tasks.common.captioning_task import CaptioningConfig, CaptioningTask, VisionEncoderConfig, VisionSequenceConfig
+from tasks.common.data.containers import Note
 from tasks.common.data.folders import visible_paths
-from tasks.common.data.inputs import BuiltinInput
+from tasks.common.data.inputs import BuiltinInput, InputSegment
 from tasks.common.data.media_files import file_content, media_key
 from tasks.common.errors import UsageError
 from tasks.common.export.inputs import ExportedInput, example_mask
@@ -126,7 +127,8 @@ class VideoToText(CaptioningTask[VideoConfig]):
                 f"encoder.frame_aggregation is {encoder.frame_aggregation} with encoder.kind {encoder.sequence.kind}; "
                 "allowed is frames, or encoder.kind none"
             )
-        if config.metric_set == "words":
+        self.is_transcription = config.metric_set == "words"
+        if self.is_transcription:
             self.attention_monitor = DiagonalityMonitor()
             self.report = ReportExtras()
 
@@ -261,6 +263,12 @@ class VideoToText(CaptioningTask[VideoConfig]):
         settings = {"size": self.frame_size, "crop": config.crop, "num_frames": config.num_frames}
         settings |= {"fps": config.fps, "max_frames": config.max_frames}
         return ExportedInput("infer_frames.py", SourceBatch(values, mask), settings, packages=["pillow"])
+
+    def parse_file(self, file: dict[str, Any], note: Note) -> list[InputSegment]:
+        """Make a segment of a file, with its duration if that is known. Raises MediaError if the model can't use it."""
+        (segment,) = super().parse_file(file, note)
+        duration_s = None if self.feature_dim else video_duration(file_content(file))
+        return [InputSegment(segment.source, None if duration_s is None else (0.0, duration_s))]
 
     def is_single_input(self, path: Path) -> bool:
         return path.is_file() or is_folder_of_frames(path)

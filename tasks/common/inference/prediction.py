@@ -11,6 +11,7 @@ from torch import Tensor
 from decoders.base import Hypothesis
 from tasks.common.data.inputs import ParsedInput
 from tasks.common.inference.predictor import Predictor
+from tasks.common.inference.word_times import Word
 
 NOTHING = "nothing is recognized"
 
@@ -102,6 +103,23 @@ class Prediction:
     def tokens(self) -> list[str]:
         """The tokens of the best sentence, those of all segments one after another."""
         return [token for ranked in self.segments if ranked for token in ranked[0].tokens]
+
+    @cached_property
+    def words(self) -> list[Word] | None:
+        """The words of the best sentence with their times in the input, those of all segments one after another.
+
+        They are computed when they are asked for. None where words have no times: the task's sentences are not what is
+        said in the input, its duration is not known, or the decoder has no alignment.
+        """
+        said = [
+            (segment.source, segment.span, ranked[0])
+            for segment, ranked in zip(self.parsed.segments, self.hypotheses, strict=True)
+            if ranked and ranked[0].tokens
+        ]
+        if not self.predictor.has_word_times or not all(self.spans):
+            return None
+        sources, spans, hypotheses = zip(*said, strict=True) if said else ((), (), ())
+        return [word for words in self.predictor.word_times(sources, spans, hypotheses) for word in words]
 
     @cached_property
     def alignments(self) -> list[Float[Tensor, "target source"] | None]:

@@ -10,6 +10,7 @@ import torch
 from accelerate.utils import gather_object
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from attention.memory import Memory
 from decoders.base import EOS, Decoder, Hypothesis
@@ -20,6 +21,7 @@ from tasks.common.console import stage
 from tasks.common.data.batching import BatchSampler
 from tasks.common.errors import UsageError
 from tasks.common.inference.reranking import Reranker
+from tasks.common.inference.word_times import Span, Word, group_tokens, time_words
 from tasks.common.model import Seq2Seq
 from tasks.common.task import Task
 from tasks.common.text.tokenizer import add_bos_eos, pad_ids
@@ -45,6 +47,11 @@ class Predictor:
     @property
     def device(self) -> torch.device:
         return next(self.models[0].parameters()).device
+
+    @property
+    def has_word_times(self) -> bool:
+        """Whether words of sources with a duration have times: the (first) model's alignment is that of a transcript."""
+        return self.task.is_transcription and self.models[0].decoder.has_alignment
 
     def precompute_if_frozen(self, examples: datasets.Dataset) -> datasets.Dataset:
         """Replace the sources by the outputs of a single model's frozen encoder, from the cache if they are there."""
@@ -117,6 +124,36 @@ class Predictor:
         tokens = pad_ids([add_bos_eos(hypothesis.tokens)]).to(self.device)
         weights = model.decoder.alignment(tokens, memory)
         return None if weights is None else weights[0].cpu()
+
+    @torch.inference_mode()
+    def word_times(
+        self, sources: Sequence[Any], spans: Sequence[Span], hypotheses: Sequence[Hypothesis]
+    ) -> list[list[Word]]:
+        """Compute the times of the words of hypotheses, where ``has_word_times``.
+
+        The hypotheses are decoded once more, in batches: see ``attention_weights``.
+
+        Args:
+            sources: The source of each hypothesis.
+            spans: Begin and end of each source in seconds, of the input that it is part of.
+            hypotheses: The hypotheses.
+        """
+        model, task = self.models[0], self.task
+        times: list[list[Word]] = [[] for _ in sources]
+        lengths = [(length, 1) for length in task.source_lengths(sources)]
+        for rows in BatchSampler(lengths, task.config.batch, seed=0).by_length():
+            tokens = [hypotheses[row].tokens for row in rows]
+            words, groups = zip(*(group_tokens(each, task.detokenize) for each in tokens), strict=True)
+            memory = model.encoder(task.batch_sources([sources[row] for row in rows], training=False).to(self.device))
+            group_ids = pad_sequence([torch.tensor([-1, *each, -1]) for each in groups], True, -1).to(self.device)
+            token_ids = pad_ids([add_bos_eos(each) for each in tokens]).to(self.device)
+            states = model.decoder.state_spans(token_ids, group_ids, memory)
+            assert states is not None, "a decoder with an alignment has spans"
+            num_states = memory.mask.sum(dim=1).tolist()
+            for place, row in enumerate(rows):
+                own = states[place, : len(words[place])].tolist()
+                times[row] = time_words(words[place], own, num_states[place], spans[row])
+        return times
 
     def plot_alignment(self, source: Any, hypothesis: Hypothesis, path: Path) -> Float[Tensor, "target source"] | None:
         """Plot the alignment of a hypothesis into a file, and return it; None if there is nothing to plot."""
