@@ -42,9 +42,7 @@ def describe(errors: list[float]) -> str:
     milliseconds = 1000 * np.array(errors)
     size = np.abs(milliseconds)
     within = 100 * float((size <= 100).mean())
-    return (
-        f"{np.median(size):.0f} | {np.percentile(size, 90):.0f} | {np.median(milliseconds):+.0f} | {within:.1f} %"
-    )
+    return f"{np.median(size):.0f} | {np.percentile(size, 90):.0f} | {np.median(milliseconds):+.0f} | {within:.1f} %"
 
 
 def main() -> None:
@@ -55,7 +53,10 @@ def main() -> None:
     options = parser.parse_args()
     recordings = toy_recordings(options.split, options.count, SEED)
     spoken = spoken_words(options.split, recordings["text"])
-    print("| run | sentences | starts: median | 90 % | bias | within 100 ms | ends: median | 90 % | bias | within 100 ms |")
+    print(
+        "| run | sentences | starts: median | 90 % | bias | within 100 ms "
+        "| ends: median | 90 % | bias | within 100 ms |"
+    )
     for run in options.runs:
         predictions = load(run)([audio["bytes"] for audio in recordings["audio"]])
         errors = [errors_s(each, words) for each, words in zip(predictions, spoken, strict=True)]

@@ -1,4 +1,4 @@
-"""The sum over all paths through a transducer's lattice, their steps' probabilities, and the best path (Graves 2012)."""
+"""A transducer's lattice: the sum over all paths, the probability of each step, and the best path (Graves 2012)."""
 
 from typing import Any
 

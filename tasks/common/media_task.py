@@ -1,13 +1,13 @@
 """The base of all tasks whose inputs are media: files, addresses, or objects of the program."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tasks.common.config import Config
 from tasks.common.data.containers import Note
-from tasks.common.data.inputs import InputSegment, ParsedInput, parse_file_inputs, parse_input
+from tasks.common.data.inputs import InputSegment, ParsedInput, list_files, parse_file_inputs, parse_input
 from tasks.common.data.media_values import file_of_value
 from tasks.common.task import Task
 
@@ -36,8 +36,11 @@ class MediaTask(Task[C]):
         """Tell whether an argument of ``predict`` is one input, and not a folder of inputs."""
         return path.is_file()
 
-    def parse_inputs(self, arguments: Sequence[str], first_number: int = 1) -> list[ParsedInput]:
+    def parse_inputs(self, arguments: Iterable[str], first_number: int = 1) -> Iterator[ParsedInput]:
         return parse_file_inputs(arguments, self.parse_file, self.is_single_input)
+
+    def count_inputs(self, arguments: Iterable[str]) -> int | None:
+        return sum(1 for _ in list_files(arguments, self.is_single_input))
 
     def parse_value(self, value: Any) -> ParsedInput:
         name, file = file_of_value(value)

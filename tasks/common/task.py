@@ -106,9 +106,10 @@ class Task(ABC, Generic[C]):
         """Pad raw sources to one batch; ``training`` allows augmentation."""
 
     @abstractmethod
-    def parse_inputs(self, arguments: Sequence[str], first_number: int = 1) -> list[ParsedInput]:
+    def parse_inputs(self, arguments: Iterable[str], first_number: int = 1) -> Iterable[ParsedInput]:
         """Read the inputs of ``predict`` from the command line, and print what is to be said of each.
 
+        Each is read when it is asked for, so that sentences of the first are generated before the last is opened.
         ``first_number`` is the number of the first of them among all inputs of the command.
         """
 
@@ -160,6 +161,10 @@ class Task(ABC, Generic[C]):
         """Restore what ``fit`` has learned from the return value of ``state_dict``."""
         self.tokenizer = Tokenizer.from_state_dict(state["target"])
         self.load_source_state_dict(state)
+
+    def count_inputs(self, arguments: Iterable[str]) -> int | None:
+        """Count the inputs that arguments of ``predict`` name, without reading them; None if that is not possible."""
+        return None
 
     def parse_value(self, value: Any) -> ParsedInput:
         """Read an input that is an object of the program; by default the name of a file."""

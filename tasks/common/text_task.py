@@ -1,7 +1,7 @@
 """The base of all tasks from text to text. Such a task adds its data, its presets and its metrics."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from tasks.common.analysis.views import TextView, View
 from tasks.common.console import console
 from tasks.common.data.inputs import InputSegment, ParsedInput
 from tasks.common.data.parallel_text import text_problem
-from tasks.common.data.text_inputs import read_texts, text_of_value
+from tasks.common.data.text_inputs import TextFileError, exists, read_texts, text_of_value
 from tasks.common.errors import UsageError
 from tasks.common.export.inputs import ExportedInput, example_mask
 from tasks.common.files import to_json
@@ -238,10 +238,25 @@ class TextTask(Task[C]):
             texts={name: to_json(self.source_tokenizer.state_dict())},
         )
 
-    def parse_inputs(self, arguments: Sequence[str], first_number: int = 1) -> list[ParsedInput]:
+    def parse_inputs(self, arguments: Iterable[str], first_number: int = 1) -> Iterator[ParsedInput]:
         """Read the inputs of ``predict``: files, - for standard input, or the texts themselves."""
-        texts = read_texts(arguments, self.one_input_per_file)
-        return [self.parse_text(number, self.parse_source(text)) for number, text in enumerate(texts, first_number)]
+        number = first_number
+        for argument in arguments:
+            try:
+                texts = read_texts(argument, self.one_input_per_file)
+            except TextFileError as error:
+                console.print(f"{argument} {error}: its line stays empty")
+                yield ParsedInput(argument, problem=str(error))
+                number += 1
+                continue
+            for text in texts:
+                yield self.parse_text(number, self.parse_source(text))
+                number += 1
+
+    def count_inputs(self, arguments: Iterable[str]) -> int | None:
+        named = list(arguments)
+        has_lines = not self.one_input_per_file and any(name == "-" or exists(name) for name in named)
+        return None if has_lines else len(named)
 
     def parse_value(self, value: Any) -> ParsedInput:
         """Read a text, or the content of a file.

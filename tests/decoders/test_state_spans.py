@@ -1,4 +1,4 @@
-"""Spans of states: the best monotone path of attention, CTC and the transducer, against the enumeration of all paths."""
+"""Spans of states: the best monotone path of attention and of the transducer, against all paths; and of any decoder."""
 
 import itertools
 
@@ -91,9 +91,7 @@ def test_the_best_path_through_a_lattice_is_that_of_all_paths():
         def log_prob(path: tuple[int, ...], row: int = row, frames: int = frames) -> float:
             """Of the path that emits its labels at these frames."""
             total = sum(float(cells[row, frame, label, 1]) for label, frame in enumerate(path))
-            return total + sum(
-                float(cells[row, frame, sum(at <= frame for at in path), 0]) for frame in range(frames)
-            )
+            return total + sum(float(cells[row, frame, sum(at <= frame for at in path), 0]) for frame in range(frames))
 
         best = max(itertools.combinations_with_replacement(range(frames), labels), key=log_prob)
         assert found[row].tolist() == [*best, *[-1] * (3 - labels)]
@@ -121,5 +119,3 @@ def test_a_decoder_without_attention_has_no_spans(memory: Memory):
     decoder = RecurrentDecoder(nn.Embedding(VOCAB, 5), NoContext(), 8, DIM).eval()
     tokens = torch.tensor([[BOS, 4, EOS]] * 3)
     assert decoder.state_spans(tokens, torch.tensor([[-1, 0, -1]] * 3), memory) is None
-
-

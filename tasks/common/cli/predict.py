@@ -1,11 +1,12 @@
 """The command ``predict``."""
 
-import re
+import itertools
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import torch
 import tyro
@@ -14,21 +15,20 @@ import tasks
 from decoders.config import SearchConfig
 from tasks.common.cli.arguments import parse, parse_run_argument
 from tasks.common.cli.models import load_predictors
-from tasks.common.console import console
-from tasks.common.data.inputs import URL_SCHEMES
+from tasks.common.cli.outputs import Output, short_name, words_of_name
+from tasks.common.console import Advance, console, stage
+from tasks.common.data.inputs import ParsedInput
 from tasks.common.errors import UsageError
-from tasks.common.files import new_path, to_json
-from tasks.common.inference.input_kinds import divide_by_part
+from tasks.common.files import new_path
+from tasks.common.inference.formats import SUBTITLES, FormatName, Formatter
+from tasks.common.inference.input_kinds import count_arguments, parse_arguments
 from tasks.common.inference.loading import load_config
 from tasks.common.inference.prediction import NOTHING, Prediction
-from tasks.common.inference.subtitles import format_subtitles
 from tasks.common.inference.trained_model import PartInput, TrainedModel
 from tasks.common.program import program
 from tasks.common.task import Task
 
-SUBTITLES = ("srt", "vtt")
 MAX_LISTED = 4  # inputs that a warning names
-MAX_NAME = 40  # characters of an input's name in a warning and in the name of a plot
 
 S = TypeVar("S", bound=SearchConfig)
 
@@ -44,10 +44,18 @@ class PredictOptions(Generic[S]):
     """The task of a joint run that reads the inputs, where their kind leaves it open."""
     plot_dir: str | None = None
     """Folder for plots of the alignment."""
-    format: Literal["text", "json", "srt", "vtt"] = "text"
+    format: FormatName = "text"
     """text: one line for each input, or for each of the n best hypotheses, which then begins with the number of the
     input, 1.2 for the second segment of a recording that is split, and the rank, separated by tabs; json: one object
-    per line for each input; srt and vtt: subtitles of one recording."""
+    for each input, with its segments and hypotheses, in a line; jsonl: one object in a line for each hypothesis of each
+    segment; tsv: begin and end of each segment in milliseconds and its text, after the name of the input; srt and vtt:
+    subtitles of one recording, or with --output-dir of many."""
+    output_dir: str | None = None
+    """Folder for a file with the output for each input, named after the input; existing files are kept. A tsv file is
+    that of whisper, a json file one indented object."""
+    words: bool = False
+    """Give the words with their times, of inputs in which they are spoken: text has a line for each word, with the
+    number of the input, begin and end in seconds, and the word; tsv a line for each word instead of each segment."""
     scores: bool = False
     """Print the number of the input, the rank and the score in front of each hypothesis, separated by tabs."""
     ensemble: tuple[str, ...] = ()
@@ -67,9 +75,18 @@ class PredictOptions(Generic[S]):
             unused["seed"] = "--sample is not set"
         if self.format != "text":
             unused["scores"] = f"--format is {self.format}"
-        if self.format in SUBTITLES:
+        elif self.words:
+            unused |= dict.fromkeys(("scores", "n_best"), "--words is set")
+        if self.format in (*SUBTITLES, "tsv"):
             unused["n_best"] = f"--format is {self.format}"
+        if self.format in SUBTITLES:
+            unused["words"] = f"--format is {self.format}, whose cues begin and end with words in any case"
         return unused
+
+    @property
+    def formatter(self) -> Formatter:
+        is_file = self.output_dir is not None
+        return Formatter(self.format, self.words, self.scores, ranks=self.search.n_best > 1, is_file=is_file)
 
 
 def predict(task: str, arguments: list[str]) -> None:
@@ -87,77 +104,98 @@ def predict(task: str, arguments: list[str]) -> None:
     )
     if options.plot_dir and not model.has_alignment:
         raise UsageError("--plot-dir: the decoder of this run has no alignment to plot; leave the flag out")
+    if options.words and not model.has_word_times:
+        raise UsageError(
+            "--words: this run has no times of words; they are of speech and of lips, by a decoder with an alignment"
+        )
     torch.manual_seed(options.seed)
     parts = {name: predictor.task for name, predictor in model.predictors.items()}
-    inputs: list[PartInput] = []
-    for name, own in divide_by_part(options.inputs, parts):
-        inputs += [(name, each) for each in parts[name].parse_inputs(own, len(inputs) + 1)]
-    parsed = [each for _, each in inputs]
-    if options.format in SUBTITLES and (len(parsed) != 1 or any(not segment.span for segment in parsed[0].segments)):
-        raise UsageError(f"--format {options.format} makes the subtitles of one recording: name one, or leave it out")
-    print_predictions(model, inputs, options)
-    if any(each.problem for each in parsed):
-        sys.exit(2 if all(each.problem for each in parsed) else 1)
+    inputs = parse_arguments(options.inputs, parts)
+    if options.format in SUBTITLES and options.output_dir is None:
+        inputs = only_recording(inputs, options.format)
+    # Answers on a terminal are progress enough, which a bar would disturb.
+    has_bar = options.output_dir is not None or not sys.stdout.isatty()
+    with stage("inputs", count_arguments(options.inputs, parts), announce=False) if has_bar else nullcontext() as bar:
+        num_usable, num_inputs = write_predictions(model, inputs, options, bar or (lambda count: None))
+    if num_usable < num_inputs:
+        sys.exit(1 if num_usable else 2)
 
 
-def print_predictions(model: TrainedModel, inputs: Sequence[PartInput], options: PredictOptions) -> None:
-    """Print a sentence for each input, and what is to be said of them."""
-    problems: dict[str, list[str]] = {}  # of the inputs of each part that are far from the training data
-    taken_s = dict.fromkeys(model.predictors, 0.0)
-    searches: dict[str, Any] = dict.fromkeys(model.predictors, options.search)
-    number = 0
-    for predictions, seconds in model.generate(inputs, searches):
-        for part, own_s in seconds.items():
-            taken_s[part] += own_s
-        for prediction in predictions:
-            part, number = inputs[number][0], number + 1
-            name = short_name(prediction.name)
-            if prediction.out_of_domain:
-                problems.setdefault(part, []).append(f"{number} ({name}): {prediction.out_of_domain}")
-            if prediction.hypotheses and NOTHING in prediction.notes:
-                console.print(f"input {number} ({name}): {NOTHING}, its line stays empty")
-            print(format_prediction(prediction, number, options))
-            if options.plot_dir:
-                plot_segments(prediction, Path(options.plot_dir))
-        sys.stdout.flush()
-    for part, predictor in model.predictors.items():
-        own = [each for name, each in inputs if name == part]
-        if part in problems:
-            console.print(describe_unfamiliar(problems[part], len(own), predictor.task))
-        spans = [segment.span for each in own for segment in each.segments if segment.span]
-        seconds = sum(end - begin for begin, end in spans)
-        if seconds:
-            factor = f"real-time factor {taken_s[part] / seconds:.4f}"
-            console.print(f"sentences of {seconds:.1f} s of input generated in {taken_s[part]:.1f} s: {factor}")
+def only_recording(inputs: Iterator[PartInput], file_format: str) -> list[PartInput]:
+    """Return the only input. Raises UsageError for several, and for one without a duration."""
+    first_two = list(itertools.islice(inputs, 2))
+    if len(first_two) > 1 or not has_duration(first_two[0][1]):
+        raise UsageError(
+            f"--format {file_format} makes the subtitles of one recording: name one, write a file for each with "
+            "--output-dir, or leave it out"
+        )
+    return first_two
 
 
-def format_prediction(prediction: Prediction, number: int, options: PredictOptions) -> str:
-    """Format the output for an input; an empty line if it has no segments, so that lines stay parallel to inputs.
+def has_duration(parsed: ParsedInput) -> bool:
+    return all(segment.span for segment in parsed.segments)
+
+
+@dataclass
+class PartStatistics:
+    """What is said of the inputs of a part when all are done.
+
+    Attributes:
+        num_inputs: Their number.
+        unfamiliar: Those far from the training data, with the reason.
+        recorded_s: The duration of all.
+        taken_s: The duration of the search.
+    """
+
+    num_inputs: int = 0
+    unfamiliar: list[str] = field(default_factory=list)
+    recorded_s: float = 0.0
+    taken_s: float = 0.0
+
+
+def write_predictions(
+    model: TrainedModel, inputs: Iterable[PartInput], options: PredictOptions, advance: Advance
+) -> tuple[int, int]:
+    """Write the output for each input as soon as it is known, and print what is to be said of them.
 
     Args:
-        prediction: The sentences of the input.
-        number: The number of the input, from 1.
+        model: The model.
+        inputs: The inputs, which are read when they are due.
         options: The options of the command.
+        advance: Is told how many more are done.
+
+    Returns:
+        How many inputs could be used, and the number of all.
     """
-    if options.format in SUBTITLES:
-        pairs = zip(prediction.spans, prediction.segments, strict=True)
-        return format_subtitles([(*span, best[0].text) for span, best in pairs if span and best], options.format)
-    if options.format == "json":
-        parts = [
-            {"seconds": span, "hypotheses": [{"text": each.text, "score": each.score} for each in best]}
-            for span, best in zip(prediction.spans, prediction.segments, strict=True)
-        ]
-        line = {"input": number, "name": prediction.name, "text": prediction.text, "segments": parts}
-        return to_json(line | {"out_of_domain": prediction.out_of_domain, "notes": prediction.notes})
-    if options.search.n_best == 1 and not options.scores:
-        return prediction.text
-    lines = []
-    for part, best in enumerate(prediction.segments, start=1):
-        label = f"{number}.{part}" if len(prediction.segments) > 1 else str(number)
-        for rank, sentence in enumerate(best, start=1):
-            score = f"{sentence.score:.4f}\t" if options.scores else ""
-            lines.append(f"{label}\t{rank}\t{score}{sentence.text}")
-    return "\n".join(lines)
+    output = Output(options.formatter, options.output_dir)
+    searches: dict[str, Any] = dict.fromkeys(model.predictors, options.search)
+    parts = {name: PartStatistics() for name in model.predictors}
+    number = num_usable = 0
+    for predictions, seconds in model.generate(inputs, searches):
+        for part, own_s in seconds.items():
+            parts[part].taken_s += own_s
+        for part, prediction in predictions:
+            number, statistics, name = number + 1, parts[part], short_name(prediction.name)
+            statistics.num_inputs += 1
+            statistics.recorded_s += sum(span[1] - span[0] for span in prediction.spans if span)
+            if prediction.out_of_domain:
+                statistics.unfamiliar.append(f"{number} ({name}): {prediction.out_of_domain}")
+            if prediction.hypotheses and NOTHING in prediction.notes:
+                console.print(f"input {number} ({name}): {NOTHING}, its line stays empty")
+            num_usable += output.write(prediction, number)
+            if options.plot_dir:
+                plot_segments(prediction, Path(options.plot_dir))
+            advance(1)
+        output.flush()
+    for part, predictor in model.predictors.items():
+        statistics = parts[part]
+        if statistics.unfamiliar:
+            console.print(describe_unfamiliar(statistics.unfamiliar, statistics.num_inputs, predictor.task))
+        if statistics.recorded_s:
+            factor = f"real-time factor {statistics.taken_s / statistics.recorded_s:.4f}"
+            recorded = f"sentences of {statistics.recorded_s:.1f} s of input"
+            console.print(f"{recorded} generated in {statistics.taken_s:.1f} s: {factor}")
+    return num_usable, number
 
 
 def describe_unfamiliar(listed: Sequence[str], num_inputs: int, task: Task) -> str:
@@ -172,19 +210,8 @@ def describe_unfamiliar(listed: Sequence[str], num_inputs: int, task: Task) -> s
 
 def plot_segments(prediction: Prediction, folder: Path) -> None:
     """Plot the alignment of the best sentence of each segment of an input, and print the names of the files."""
-    words = re.findall(r"\w+", re.sub(r"\.\w{1,5}$", "", short_name(prediction.name)))  # without the file's suffix
     count = len(prediction.hypotheses)
     for segment in range(count):
-        path = new_path(folder, ("-".join(words) or "input") + (f"-{segment + 1}" if count > 1 else ""), ".png")
+        path = new_path(folder, words_of_name(prediction.name) + (f"-{segment + 1}" if count > 1 else ""), ".png")
         if prediction.plot(path, segment):
             console.print(f"plot: {path}")
-
-
-def short_name(name: str) -> str:
-    """Shorten the name of an input: to that of its file, without its folder, or to its first characters."""
-    try:
-        is_path = name.startswith(URL_SCHEMES) or Path(name).exists()
-    except (OSError, ValueError):  # too long for a name, or with characters that no name has
-        is_path = False
-    name = Path(name).name if is_path else name
-    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"

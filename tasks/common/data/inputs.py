@@ -2,7 +2,7 @@
 
 import hashlib
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -69,9 +69,9 @@ class BuiltinInput:
 
 
 def parse_file_inputs(
-    arguments: Sequence[str], parse_file: ParseFile, is_single_input: Callable[[Path], bool] = Path.is_file
-) -> list[ParsedInput]:
-    """Parse files, of which a broken one never keeps the others from being used.
+    arguments: Iterable[str], parse_file: ParseFile, is_single_input: Callable[[Path], bool] = Path.is_file
+) -> Iterator[ParsedInput]:
+    """Parse files one after another, each when it is asked for; a broken one keeps none of the others from being used.
 
     Args:
         arguments: The arguments of the command line. A folder means all inputs in it and in the folders inside, without
@@ -79,24 +79,24 @@ def parse_file_inputs(
         parse_file: Makes the segments of a file, the path or content, and notes what is to be said of it.
         is_single_input: Tells whether a path, also that of a folder, is a single input.
 
-    Returns:
+    Yields:
         Each file. What is to be said of it, and why it can't be used, has been printed.
     """
-    return [parse_input(name, file, parse_file) for name, file in list_files(arguments, is_single_input)]
+    for name in list_files(arguments, is_single_input):
+        if name == "-":
+            yield parse_input("standard input", {"path": None, "bytes": read_standard_input()}, parse_file)
+        else:
+            yield parse_input(name, {"path": name, "bytes": None}, parse_file)
 
 
-def list_files(arguments: Sequence[str], is_single_input: Callable[[Path], bool]) -> list[tuple[str, dict[str, Any]]]:
-    """Return the name and the path or content of each file; the folder itself for one without files."""
-    files: list[tuple[str, dict[str, Any]]] = []
+def list_files(arguments: Iterable[str], is_single_input: Callable[[Path], bool]) -> Iterator[str]:
+    """Yield the path or address of each file, - for standard input; the folder itself for one without files."""
     for argument in arguments:
-        if argument == "-":
-            files.append(("standard input", {"path": None, "bytes": read_standard_input()}))
-            continue
-        path, paths = Path(argument), [argument]
-        if path.is_dir() and not is_single_input(path):
-            paths = list(map(str, inputs_in(path, is_single_input))) or [argument]
-        files += [(each, {"path": each, "bytes": None}) for each in paths]
-    return files
+        path = Path(argument)
+        if argument != "-" and path.is_dir() and not is_single_input(path):
+            yield from list(map(str, inputs_in(path, is_single_input))) or [argument]
+        else:
+            yield argument
 
 
 def inputs_in(folder: Path, is_single_input: Callable[[Path], bool]) -> Iterator[Path]:

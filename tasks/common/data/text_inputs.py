@@ -1,7 +1,6 @@
 """Inputs of ``predict`` that are texts: given as they are, by the names of files, or - for standard input."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +12,33 @@ from tasks.common.streams import read_standard_input
 LOOKS_LIKE_FILE = re.compile(r"[^\s<>]*[\w-](/|\.[A-Za-z]\w{0,5})")  # warn if there is no such file
 
 
-def read_texts(arguments: Sequence[str], one_per_file: bool) -> list[str]:
-    """Read the texts that the arguments of a command name or are.
+class TextFileError(ValueError):
+    """A file that has no texts to read. The message is read after its name."""
+
+
+def read_texts(argument: str, one_per_file: bool) -> list[str]:
+    """Read the texts that an argument of a command names or is.
 
     Args:
-        arguments: Names of files, - for standard input, or texts.
+        argument: The name of a file, - for standard input, or a text.
         one_per_file: Whether a file is one text, or has one in each line.
 
     Raises:
-        UsageError: a file is empty, a folder, or can't be read.
+        TextFileError: the file is empty, a folder, or can't be read.
+        UsageError: standard input is closed.
     """
-    texts: list[str] = []
-    for argument in arguments:
-        if argument == "-":
-            texts += split_file(read_standard_input(), "standard input", one_per_file)
-        elif exists(argument):
-            if Path(argument).is_dir():
-                raise UsageError(f"{argument} is a folder: name the files in it")
-            try:
-                texts += split_file(Path(argument).read_bytes(), argument, one_per_file)
-            except OSError as error:
-                raise UsageError(f"{argument} can't be read ({error.strerror})") from error
-        else:
-            if LOOKS_LIKE_FILE.fullmatch(argument):
-                console.print(f"there is no file {argument}; its name is used as the input text")
-            texts.append(argument)
-    return texts
+    if argument == "-":
+        return split_file(read_standard_input(), one_per_file)
+    if not exists(argument):
+        if LOOKS_LIKE_FILE.fullmatch(argument):
+            console.print(f"there is no file {argument}; its name is used as the input text")
+        return [argument]
+    if Path(argument).is_dir():
+        raise TextFileError("is a folder: name the files in it")
+    try:
+        return split_file(Path(argument).read_bytes(), one_per_file)
+    except OSError as error:
+        raise TextFileError(f"can't be read ({error.strerror})") from error
 
 
 def text_of_value(value: Any) -> str:
@@ -62,11 +62,11 @@ def text_of_value(value: Any) -> str:
     raise UsageError(f"an input is {type(value).__name__}; allowed are a text, its bytes, a path or a file")
 
 
-def split_file(content: bytes, name: str, one_per_file: bool) -> list[str]:
-    """Return the texts in a file: the whole content, or its lines. Raises UsageError if it is empty."""
+def split_file(content: bytes, one_per_file: bool) -> list[str]:
+    """Return the texts in a file: the whole content, or its lines. Raises TextFileError if it is empty."""
     content = content.removeprefix(b"\xef\xbb\xbf")
     if not content:
-        raise UsageError(f"{name} is empty: there is no input in it")
+        raise TextFileError("is empty: there is no input in it")
     return [content.decode("utf-8", errors="replace")] if one_per_file else read_lines(content)
 
 

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
+from tasks.common.console import console
 from tasks.common.data.folders import visible_paths
-from tasks.common.data.inputs import URL_SCHEMES
+from tasks.common.data.inputs import URL_SCHEMES, ParsedInput
 from tasks.common.data.media_files import AUDIO_SUFFIXES, FEATURE_SUFFIX, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from tasks.common.errors import UsageError
 from tasks.common.task import Task
@@ -56,21 +57,64 @@ def choose_part(value: Any, parts: Mapping[str, Task]) -> str:
     Raises:
         UsageError: if none reads it, or if several do.
     """
+    part, problem = find_part(value, parts)
+    if part is None:
+        name = value if isinstance(value, (str, Path)) else f"an input ({type(value).__name__})"
+        raise UsageError(f"{name} {problem}")
+    return part
+
+
+def find_part(value: Any, parts: Mapping[str, Task]) -> tuple[str | None, str]:
+    """Return the part that reads an input; None if not exactly one does, and why, to be read after the input's name."""
     if len(parts) == 1:
-        return next(iter(parts))
+        return next(iter(parts)), ""
     kinds = kinds_of_value(value)
     able = [name for name, part in parts.items() if not set(kinds).isdisjoint(part.input_kinds)]
     if len(able) == 1:
-        return able[0]
+        return able[0], ""
     kind = " or ".join(kinds)
-    name = value if isinstance(value, (str, Path)) else f"an input ({type(value).__name__})"
     if able:
-        raise UsageError(f"{name} ({kind}) can be read by {' and by '.join(able)}: choose one of them with --task")
+        return None, f"is {kind}, which {' and '.join(able)} read: choose one of them with --task"
     known = dict.fromkeys(each for part in parts.values() for each in part.input_kinds)
-    raise UsageError(f"{name} is {kind}, which no task of this run reads; allowed are {', '.join(known)}")
+    return None, f"is {kind}, which no task of this run reads; allowed are {', '.join(known)}"
 
 
-def divide_by_part(arguments: Sequence[str], parts: Mapping[str, Task]) -> Iterator[tuple[str, list[str]]]:
-    """Yield the inputs in their order, successive ones of a part together, with the name of the part."""
-    for name, own in itertools.groupby(arguments, lambda argument: choose_part(argument, parts)):
-        yield name, list(own)
+def parse_arguments(arguments: Sequence[str], parts: Mapping[str, Task]) -> Iterator[tuple[str, ParsedInput]]:
+    """Parse the inputs of a command in their order, each when it is asked for.
+
+    Yields:
+        The name of the part that reads the input, and the input. One that no part reads, or several do, is named, and
+        has a problem; since it has no segments either, it is of no consequence that the first part is given for it.
+    """
+    number = 1
+    for (name, problem), own in group_by_part(arguments, parts):
+        if name is None:
+            parsed = (unreadable(argument, problem) for argument in own)
+        else:
+            parsed = parts[name].parse_inputs(own, number)
+        for each in parsed:
+            number += 1
+            yield name or next(iter(parts)), each
+
+
+def unreadable(argument: str, problem: str) -> ParsedInput:
+    """Return an input that no part reads, and print why."""
+    console.print(f"{argument} {problem}: its line stays empty")
+    return ParsedInput(argument, problem=problem)
+
+
+def count_arguments(arguments: Sequence[str], parts: Mapping[str, Task]) -> int | None:
+    """Count the inputs that arguments name, without reading them; None if that is not possible."""
+    counts = [
+        len(own) if name is None else parts[name].count_inputs(own)
+        for (name, _), own in group_by_part(arguments, parts)
+    ]
+    return sum(count or 0 for count in counts) if None not in counts else None
+
+
+def group_by_part(
+    arguments: Sequence[str], parts: Mapping[str, Task]
+) -> Iterator[tuple[tuple[str | None, str], list[str]]]:
+    """Yield what ``find_part`` returns for successive arguments, with these."""
+    for found, own in itertools.groupby(arguments, lambda argument: find_part(argument, parts)):
+        yield found, list(own)

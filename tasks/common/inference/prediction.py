@@ -108,18 +108,27 @@ class Prediction:
     def words(self) -> list[Word] | None:
         """The words of the best sentence with their times in the input, those of all segments one after another.
 
+        None: see ``segment_words``.
+        """
+        return None if self.segment_words is None else [word for words in self.segment_words for word in words]
+
+    @cached_property
+    def segment_words(self) -> list[list[Word]] | None:
+        """The words of the best sentence of each segment with their times in the input.
+
         They are computed when they are asked for. None where words have no times: the task's sentences are not what is
         said in the input, its duration is not known, or the decoder has no alignment.
         """
-        said = [
-            (segment.source, segment.span, ranked[0])
-            for segment, ranked in zip(self.parsed.segments, self.hypotheses, strict=True)
-            if ranked and ranked[0].tokens
-        ]
         if not self.predictor.has_word_times or not all(self.spans):
             return None
-        sources, spans, hypotheses = zip(*said, strict=True) if said else ((), (), ())
-        return [word for words in self.predictor.word_times(sources, spans, hypotheses) for word in words]
+        said = {
+            place: (segment.source, segment.span, ranked[0])
+            for place, (segment, ranked) in enumerate(zip(self.parsed.segments, self.hypotheses, strict=True))
+            if segment.span and ranked and ranked[0].tokens
+        }
+        times = self.predictor.word_times(*zip(*said.values(), strict=True)) if said else []
+        found = dict(zip(said, times, strict=True))
+        return [found.get(place, []) for place in range(len(self.hypotheses))]
 
     @cached_property
     def alignments(self) -> list[Float[Tensor, "target source"] | None]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from tasks.common.inference.predictor import Predictor
 from tasks.common.task_group import part_folder
 
 PartInput = tuple[str, ParsedInput]  # an input, and the name of the part that reads it
-CHUNK_SIZE = 2048  # inputs that are generated together: batches have similar lengths, and first results come early
+# Segments of inputs that are generated together: few at first, so that the first results come early, and then more
+# and more, so that batches have similar lengths.
+FIRST_CHUNK, MAX_CHUNK, CHUNK_GROWTH = 8, 2048, 4
 
 
 class TrainedModel:
@@ -49,6 +51,11 @@ class TrainedModel:
     def has_alignment(self) -> bool:
         """Whether the decoder, which is that of all tasks, has alignments to plot."""
         return next(iter(self.predictors.values())).models[0].decoder.has_alignment
+
+    @property
+    def has_word_times(self) -> bool:
+        """Whether words have times, in inputs of some task that have a duration."""
+        return any(predictor.has_word_times for predictor in self.predictors.values())
 
     def plot(self, prediction: Prediction, path: Path | str) -> bool:
         """Plot the alignment of a prediction: see ``Prediction.plot``."""
@@ -80,7 +87,7 @@ class TrainedModel:
         is_list = isinstance(inputs, list)
         parsed = [self.parse(value, task) for value in (inputs if is_list else [inputs])]
         searches = {name: self.search(name, search) for name in self.predictors}
-        predictions = [prediction for chunk, _ in self.generate(parsed, searches) for prediction in chunk]
+        predictions = [prediction for chunk, _ in self.generate(parsed, searches) for _, prediction in chunk]
         if is_list:
             return predictions
         if predictions[0].problem:
@@ -112,19 +119,18 @@ class TrainedModel:
         return choose_part(value, parts)
 
     def generate(
-        self, inputs: Sequence[PartInput], searches: Mapping[str, SearchConfig]
-    ) -> Iterator[tuple[list[Prediction], dict[str, float]]]:
-        """Generate for inputs, some thousand at a time: those of each part together, whatever their order.
+        self, inputs: Iterable[PartInput], searches: Mapping[str, SearchConfig]
+    ) -> Iterator[tuple[list[tuple[str, Prediction]], dict[str, float]]]:
+        """Generate for inputs, up to some thousand at a time: those of each part together, whatever their order.
 
         Args:
-            inputs: Each input with the name of the part that reads it.
+            inputs: Each input with the name of the part that reads it; an iterator is read when its inputs are due.
             searches: The search settings of each part.
 
         Yields:
-            The predictions of successive inputs, and the seconds of the search of each part.
+            The predictions of successive inputs with the names of their parts, and the seconds of each part's search.
         """
-        for start in range(0, len(inputs), CHUNK_SIZE):
-            chunk = inputs[start : start + CHUNK_SIZE]
+        for chunk in divide_into_chunks(inputs):
             predictions: dict[int, Prediction] = {}
             seconds: dict[str, float] = {}
             for part in dict.fromkeys(name for name, _ in chunk):
@@ -132,7 +138,7 @@ class TrainedModel:
                 own = [chunk[place][1] for place in places]
                 made, seconds[part] = self.generate_part(part, own, searches[part])
                 predictions |= zip(places, made, strict=True)
-            yield [predictions[place] for place in range(len(chunk))], seconds
+            yield [(name, predictions[place]) for place, (name, _) in enumerate(chunk)], seconds
 
     def generate_part(
         self, part: str, inputs: Sequence[ParsedInput], search: SearchConfig
@@ -152,6 +158,20 @@ class TrainedModel:
             problem = domain.problem(Familiarity.mean(measured[own])) if domain and each.segments else None
             predictions.append(Prediction(each, hypotheses[own], predictor, problem))
         return predictions, seconds
+
+
+def divide_into_chunks(inputs: Iterable[PartInput]) -> Iterator[list[PartInput]]:
+    """Divide inputs into chunks of segments, from a few to some thousand; see ``FIRST_CHUNK``."""
+    chunk: list[PartInput] = []
+    size, count = FIRST_CHUNK, 0
+    for part, parsed in inputs:
+        chunk.append((part, parsed))
+        count += max(1, len(parsed.segments))
+        if count >= size:
+            yield chunk
+            chunk, size, count = [], min(MAX_CHUNK, CHUNK_GROWTH * size), 0
+    if chunk:
+        yield chunk
 
 
 def load_model(run: str | Path, device: str | torch.device | None = None) -> TrainedModel:

@@ -81,5 +81,9 @@ def spread_words(words: Sequence[str], span: Span) -> list[Word]:
     """Return words that nothing is known of, one after another, each as long as its share of the characters."""
     start, end = span
     lengths = [len(word) + 1 for word in words]
-    places = [start + (end - start) * sum(lengths[:place]) / sum(lengths) for place in range(len(words) + 1)] if words else []
+    places = (
+        [start + (end - start) * sum(lengths[:place]) / sum(lengths) for place in range(len(words) + 1)]
+        if words
+        else []
+    )
     return [Word(word, begin, until) for word, (begin, until) in zip(words, pairwise(places), strict=True)]

@@ -3,6 +3,7 @@
 import itertools
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 import regex
 
@@ -10,7 +11,7 @@ import regex
 UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 WORD = regex.compile(rf"(?V1)[{UNSPACED}]\p{{M}}*|[[\p{{L}}\p{{N}}\p{{M}}]--[{UNSPACED}]]+")
 
-STARTS_UNSPACED = regex.compile(rf"(?V1)[{UNSPACED}]")
+UNSPACED_CHARACTER = regex.compile(rf"(?V1)[{UNSPACED}]")
 WRITTEN_WORD = regex.compile(rf"(?V1)[{UNSPACED}][\p{{M}}\p{{P}}]*|[^\s{UNSPACED}]+")
 
 
@@ -37,8 +38,19 @@ def display_words(text: str) -> list[str]:
 
 def join_words(words: Sequence[str]) -> str:
     """Join written words, with spaces except in scripts without them."""
-    parts = list(words[:1])
-    for before, word in itertools.pairwise(words):
-        is_spaced = not (STARTS_UNSPACED.match(before) or STARTS_UNSPACED.match(word))
-        parts.append(f" {word}" if is_spaced else word)
-    return "".join(parts)
+    return "".join(with_spaces(words))
+
+
+def with_spaces(words: Sequence[str]) -> list[str]:
+    """Return each written word with the space before it, if there is one where all of them are joined."""
+    spaced = [
+        word if starts_unspaced(before[0]) or starts_unspaced(word[0]) else f" {word}"
+        for before, word in itertools.pairwise(words)
+    ]
+    return [*words[:1], *spaced]
+
+
+@lru_cache(maxsize=4096)
+def starts_unspaced(character: str) -> bool:
+    """Tell whether a character is of a script without spaces between words."""
+    return UNSPACED_CHARACTER.match(character) is not None
