@@ -59,6 +59,7 @@ def main() -> None:
     )
     for run in options.runs:
         predictions = load(run)([audio["bytes"] for audio in recordings["audio"]])
+        assert isinstance(predictions, list)
         errors = [errors_s(each, words) for each, words in zip(predictions, spoken, strict=True)]
         starts, ends = ([error for each in errors for error in each[part]] for part in range(2))
         count = sum(bool(each[0]) for each in errors)

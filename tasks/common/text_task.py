@@ -245,8 +245,9 @@ class TextTask(Task[C]):
             try:
                 texts = read_texts(argument, self.one_input_per_file)
             except TextFileError as error:
-                console.print(f"{argument} {error}: its line stays empty")
-                yield ParsedInput(argument, problem=str(error))
+                name = "standard input" if argument == "-" else argument
+                console.print(f"{name} {error}: its line stays empty")
+                yield ParsedInput(name, problem=str(error))
                 number += 1
                 continue
             for text in texts:

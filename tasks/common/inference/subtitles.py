@@ -58,7 +58,7 @@ def make_cues(words: Sequence[Word]) -> list[Cue]:
     while bounds[-1] > 0:
         bounds.append(starts[bounds[-1]])
     parts = [words[start:end] for start, end in pairwise(reversed(bounds))]
-    next_starts = [*(part[0].start for part in parts[1:]), float("inf")]
+    next_starts = [*(part[0].start for part in parts), float("inf")][1:]
     return [
         Cue(part[0].start, end_of_cue(part, next_start), break_lines([word.text for word in part]))
         for part, next_start in zip(parts, next_starts, strict=True)
@@ -104,7 +104,8 @@ def break_lines(words: Sequence[str]) -> list[str]:
     ends = list(accumulate(map(width, spaced)))
     if ends[-1] <= MAX_LINE_WIDTH or len(words) < MAX_LINES:
         return ["".join(spaced)]
-    place = min(range(1, len(words)), key=lambda place: (max(ends[place - 1], ends[-1] - ends[place - 1]), place))
+    lengths = [(end, ends[-1] - end - after.startswith(" ")) for end, after in zip(ends, spaced[1:], strict=False)]
+    place = 1 + min(range(len(lengths)), key=lambda index: max(lengths[index]))
     return ["".join(spaced[:place]), "".join(spaced[place:]).strip()]
 
 

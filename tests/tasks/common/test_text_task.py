@@ -11,7 +11,6 @@ from encoders.config import RecurrentEncoderConfig, TransformerEncoderConfig
 from tasks.common.config import config_from_dict
 from tasks.common.data.batching import BatchConfig
 from tasks.common.data.text_inputs import exists
-from tasks.common.errors import UsageError
 from tasks.common.text.tokenizer import VocabularyConfig
 from tasks.common.text_config import TextEncoderConfig, TextTaskConfig
 from tasks.translation import Config, Task
@@ -79,14 +78,33 @@ def test_a_file_is_one_input_or_one_for_each_line(one_input_per_file, monkeypatc
 
 
 @pytest.mark.parametrize("one_input_per_file", [False, True])
-def test_an_empty_file_and_empty_standard_input_are_named(one_input_per_file, monkeypatch, tmp_path):
+def test_files_without_texts_are_named_and_the_others_used(one_input_per_file, monkeypatch, tmp_path, capsys):
     task = make_task()
     monkeypatch.setattr(task, "one_input_per_file", one_input_per_file)
     (tmp_path / "empty.txt").write_bytes(b"\xef\xbb\xbf")
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
-    for argument, name in ((str(tmp_path / "empty.txt"), "empty.txt"), ("-", "standard input")):
-        with pytest.raises(UsageError, match=f"{name} is empty"):
-            task.parse_inputs(["x", argument])
+    empty = str(tmp_path / "empty.txt")
+    first, no_text, closed, folder, last = task.parse_inputs(["x", empty, "-", str(tmp_path), " "], first_number=3)
+    assert first.problem is None and closed.name == "standard input"
+    assert no_text.problem == closed.problem == "is empty: there is no input in it"
+    assert folder.problem == "is a folder: name the files in it"
+    printed = capsys.readouterr().err
+    assert f"{empty} is empty" in printed and "standard input is empty" in printed and last.notes == ["is empty"]
+    assert "input 7 is empty" in printed
+
+
+def test_files_of_texts_are_read_when_they_are_due_and_counted_without(monkeypatch, tmp_path):
+    task = make_task()
+    later = tmp_path / "later.txt"
+    later.write_text("eins")
+    parsed = task.parse_inputs([SENTENCES[0], str(later)])
+    assert next(iter(parsed)).name == SENTENCES[0]
+    later.write_text("zwei\ndrei")
+    assert [each.name for each in parsed] == ["zwei", "drei"]
+    assert task.count_inputs(["a", "b"]) == 2
+    assert task.count_inputs(["a", str(later)]) is None  # its lines are not counted
+    monkeypatch.setattr(task, "one_input_per_file", True)
+    assert task.count_inputs(["a", str(later)]) == 2
 
 
 def test_unusable_inputs_have_no_segments_and_odd_ones_are_mentioned(capsys):

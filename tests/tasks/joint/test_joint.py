@@ -156,7 +156,15 @@ def test_inputs_of_several_kinds_keep_their_order(joint_run: Path, tmp_path: Pat
     run.main(["joint", "predict", str(joint_run), str(image), ""])
     assert "input 2 is empty" in capsys.readouterr().err
     sound = str(tmp_path / "x.wav")
-    assert "x.wav is audio, which no task of this run reads" in refused(capsys, "predict", str(joint_run), sound)
+    with pytest.raises(SystemExit, match=r"^1$"):
+        run.main(["joint", "predict", str(joint_run), texts[0], sound, str(image), "--scores"])
+    out, err = capsys.readouterr()
+    lines = out.split("\n")[:-1]
+    assert lines[1] == "" and [lines[0], lines[2].replace("3", "2", 1)] == [mixed[0], mixed[1]]
+    assert f"{sound} is audio, which no task of this run reads; allowed are text, image: its line stays empty" in err
+    with pytest.raises(SystemExit, match=r"^2$"):
+        run.main(["joint", "predict", str(joint_run), sound])
+    assert capsys.readouterr().out == "\n"
 
 
 def test_a_task_becomes_a_run_of_its_own_with_the_same_outputs(joint_run: Path, tmp_path: Path, capsys):

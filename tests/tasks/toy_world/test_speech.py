@@ -9,7 +9,7 @@ import soundfile
 from tasks.common.data import cache
 from tasks.toy_world import scenes, speech
 from tasks.toy_world.scenes import describe
-from tasks.toy_world.speech import ACCENTS, SAMPLE_RATE_HZ, SPEAKERS, synthesize, toy_recordings
+from tasks.toy_world.speech import ACCENTS, SAMPLE_RATE_HZ, SPEAKERS, synthesize, synthesize_words, toy_recordings
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +81,22 @@ def test_texts_describe_the_scenes_of_the_split_and_samples_have_the_duration_of
         samples = sound(row["audio"]["bytes"])
         assert 0.3 < len(samples) / SAMPLE_RATE_HZ / len(row["text"].split()) * 2 < 2
         assert 0.05 < np.abs(samples).max() <= 1
+
+
+def test_words_have_the_times_at_which_they_are_spoken():
+    text = "a big red seven. To the left of a blue two"
+    samples, words = synthesize_words(text, "gmw/en-US+m3")
+    assert [word.text for word in words] == text.split()
+    known = [word for word in words if word.start is not None]
+    assert [word.text for word in words if word.start is None] == ["a"]  # spoken as one with "of"
+    starts = [word.start for word in known if word.start is not None]
+    assert starts == sorted(starts) and starts[0] == 0.0
+    for word in known:
+        if word.end is not None:
+            spoken = samples[round((word.start or 0) * SAMPLE_RATE_HZ) : round(word.end * SAMPLE_RATE_HZ)]
+            assert np.abs(spoken).max() > 0.05
+    seven, following = words[3], words[4]
+    assert seven.end is not None and following.start is not None and following.start - seven.end > 0.1
+    pause = samples[round((seven.end + 0.1) * SAMPLE_RATE_HZ) : round((following.start - 0.02) * SAMPLE_RATE_HZ)]
+    assert np.abs(pause).max() < 0.02
+    assert words[-1].end is not None and words[-1].end > len(samples) / SAMPLE_RATE_HZ - 0.1

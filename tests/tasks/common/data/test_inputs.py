@@ -48,6 +48,20 @@ def test_a_folder_is_all_media_in_it_and_in_the_folders_inside(tmp_path):
     assert all(each.segments[0].source["path"] == each.name for each in inputs)
 
 
+def test_a_file_is_opened_when_it_is_due(tmp_path):
+    opened: list[str] = []
+
+    def parse(file, note):
+        opened.append(file["path"])
+        return parse_file(file, note)
+
+    save_files(tmp_path, "a.png", "b.png", "c.png")
+    inputs = parse_file_inputs([str(tmp_path)], parse)
+    assert opened == [] and next(inputs).name == str(tmp_path / "a.png")
+    assert opened == [str(tmp_path / "a.png")]
+    assert len(list(inputs)) == 2 and len(opened) == 3
+
+
 def test_an_empty_folder_is_named(tmp_path, capsys):
     save_files(tmp_path / "empty", ".DS_Store", "a.txt")
     (empty,) = parse_file_inputs([str(tmp_path / "empty")], parse_file)

@@ -313,9 +313,7 @@ def test_hidden_and_system_files_are_left_out(tmp_path, capsys):
     names = ["a.wav", "b/c.WAV", ".a.wav", "._a.wav", ".git/x.wav", "__MACOSX/a.wav", "Thumbs.db", "b/.DS_Store"]
     fill(tmp_path, dict.fromkeys(names, "x"))
     assert visible_files(tmp_path) == visible_files(tmp_path, ".wav") == [tmp_path / "a.wav", tmp_path / "b" / "c.WAV"]
-    assert [name for name, _ in list_files([str(tmp_path)], Path.is_file)] == [
-        str(tmp_path / name) for name in ("a.wav", "b/c.WAV")
-    ]
+    assert list(list_files([str(tmp_path)], Path.is_file)) == [str(tmp_path / name) for name in ("a.wav", "b/c.WAV")]
     (tmp_path / "empty").mkdir()
     (empty,) = parse_file_inputs([str(tmp_path / "empty")], lambda file, note: [])
     assert empty.problem == "is a folder without files"

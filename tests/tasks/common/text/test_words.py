@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.common.text.words import first_words, ngrams, split_words
+from tasks.common.text.words import display_words, first_words, join_words, ngrams, split_words
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,17 @@ def test_the_first_words_end_where_a_word_ends(text, count, expected):
 def test_ngrams_are_in_the_order_of_the_text():
     assert ngrams(["a", "b", "c"], 2) == [("a", "b"), ("b", "c")]
     assert ngrams(["a"], 2) == []
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("Don't panic, it's 3.5!", ["Don't", "panic,", "it's", "3.5!"]),
+        ("你好，世界。", ["你", "好，", "世", "界。"]),
+        ("用Python写", ["用", "Python", "写"]),
+        ("", []),
+    ],
+)
+def test_words_are_shown_with_their_punctuation_and_joined_again(text, words):
+    assert display_words(text) == words
+    assert join_words(words) == text
