@@ -160,6 +160,48 @@ def test_predict_names_plots_by_their_inputs_and_overwrites_none(train, capsys):
     assert len(list(Path("plots").iterdir())) == 3
 
 
+def test_predict_writes_a_file_for_each_input_and_replaces_none(train, capsys):
+    Path("input.de").write_text(SENTENCES[0])
+    Path("out").mkdir()
+    Path("out", "hier-ist-eine-kleine-Vier.txt").write_text("kept")
+    assert call(capsys, "predict", train(), "input.de", *SENTENCES, "--output-dir", "out") == []
+    names = {"eine-rote-Sieben-über-einer-blauen-Zwei", "eine-rote-Sieben-über-einer-blauen-Zwei (2)"}
+    names |= {"hier-ist-eine-kleine-Vier", "hier-ist-eine-kleine-Vier (2)"}
+    assert {path.stem for path in Path("out").iterdir()} == names
+    assert Path("out", "hier-ist-eine-kleine-Vier.txt").read_text() == "kept"
+    lines = call(capsys, "predict", train(), *SENTENCES)
+    assert Path("out", "hier-ist-eine-kleine-Vier (2).txt").read_text().splitlines() == lines[1:]
+    assert Path("out", "eine-rote-Sieben-über-einer-blauen-Zwei.txt").read_text().splitlines() == lines[:1]
+
+
+def test_inputs_without_a_duration_have_no_subtitles(train, capsys):
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match=r"^2$"):
+        run.main(["translation", "predict", train(), SENTENCES[0], "--format", "vtt", "--output-dir", "out"])
+    assert "has no duration: there are no subtitles of it" in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_rows_of_hypotheses_name_their_input_and_say_why_there_are_none(train, capsys):
+    lines = call(capsys, "predict", train(), SENTENCES[0], "", "--n-best", "2", "--format", "jsonl")
+    first, second, empty = map(json.loads, lines)
+    assert [(row["rank"], row["name"], row["start"]) for row in (first, second)] == [
+        (rank, SENTENCES[0], None) for rank in (1, 2)
+    ]
+    assert empty == {
+        "input": 2,
+        "name": "",
+        "segment": None,
+        "text": "",
+        "notes": ["is empty", "nothing is recognized"],
+    }
+    assert call(capsys, "predict", train(), SENTENCES[0], "--format", "tsv")[1].split("\t")[:3] == [
+        SENTENCES[0],
+        "",
+        "",
+    ]
+
+
 def test_inputs_far_from_the_training_data_are_named_in_one_line_and_in_json(train, capsys):
     known, unknown = SENTENCES[0], "Ṫḥẹ q̇ụịḳ ḅṛọẉṇ ḟọẋ"
     run.main(["translation", "predict", train(), known, unknown, "", "--format", "json"])
@@ -490,6 +532,10 @@ MISTAKES = [  # arguments, where T is translation, RUN and NONE are trained runs
     ("T predict RUN x --seed 2", ["--seed has no effect: --sample is not set"]),
     ("T predict RUN x --format srt --scores", ["--scores has no effect: --format is srt"]),
     ("T predict RUN x --format vtt --n-best 2", ["--n-best has no effect: --format is vtt"]),
+    ("T predict RUN x --format tsv --n-best 2", ["--n-best has no effect: --format is tsv"]),
+    ("T predict RUN x --format srt --words", ["--words has no effect: --format is srt"]),
+    ("T predict RUN eine --format srt", ["--format srt makes the subtitles of one recording", "--output-dir"]),
+    ("T predict RUN x --words", ["--words: this run has no times of words"]),
     ("T predict RUN x --ensemble nowhere", ["--ensemble: there is no run in nowhere"]),
     ("T predict RUN x --ensemble NONE nowhere", ["--ensemble: there is no run in nowhere"]),
     ("T predict RUN x --rerank RUN --rerank-weight nan", ["--rerank-weight is nan", "0 to 1"]),
