@@ -4,7 +4,7 @@
     python run.py demo                              all modalities on the toy world: one table and a gallery
     python run.py TASK train [PRESET] [--data PATH_OR_HUB_ID] [--run DIR] [--resume] [--flags ...]
     python run.py TASK evaluate RUN [--split test] [--beam 5] [--baseline RUN] [--ensemble RUN ...]
-    python run.py TASK predict RUN INPUT ... [--beam N] [--n-best N] [--plot-dir DIR]
+    python run.py TASK predict RUN INPUT ... [--beam N] [--n-best N] [--format srt] [--output-dir DIR] [--plot-dir DIR]
     python run.py TASK compare [PRESET] --vary attention=dot,general,additive [--seeds 1,2,3]
     python run.py TASK tune [PRESET] --space train.lr=1e-4..1e-2 [--space decoder.hidden_dim=128,256] [--trials 20]
     python run.py export RUN --to onnx [--quantize int8]    a run as ONNX graphs, with a script that needs no PyTorch
