@@ -149,7 +149,8 @@ class Decoder(nn.Module, ABC):
     ) -> Int[Tensor, "batch groups 2"] | None:
         """Return the states of the memory that groups of tokens, such as words, were read from; None without alignment.
 
-        The groups are read one after another, as words are from sound: their spans are in order and do not overlap.
+        The groups are read one after another, as words are from sound: their spans are in order, and those of
+        neighbors have at most one state in common.
 
         Args:
             tokens: Sentences between BOS and EOS, padded.

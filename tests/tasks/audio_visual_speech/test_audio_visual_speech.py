@@ -14,10 +14,12 @@ from safetensors.torch import load_file
 from transformers import ResNetConfig, ResNetModel, ViTImageProcessor
 
 from encoders.config import RecurrentEncoderConfig
+from tasks import load as load_run
 from tasks import run
 from tasks.audio_visual_speech import Task
 from tasks.audio_visual_speech.presets import grid
 from tasks.common.errors import UsageError
+from tasks.common.inference.prediction import Prediction
 from tasks.common.training.trainer import Trainer
 from tasks.speech_recognition.task import SpeechEncoderConfig
 from tasks.video_to_text.frames import FrameConfig
@@ -140,6 +142,11 @@ def test_a_model_is_trained_evaluated_and_used_with_plots_of_both_sources(folder
     assert len(captured.out.split("\n")) == 3
     assert "silent.mkv has no sound track" in captured.err
     assert {path.name for path in Path("plots").iterdir()} == {"0.png", "0-sound.png"}
+    prediction = load_run("av")(str(clip))
+    assert isinstance(prediction, Prediction) and prediction.words is not None
+    (span,) = prediction.spans
+    assert span and [word.text for word in prediction.words] == prediction.text.split()
+    assert all(0 <= word.start <= word.end <= span[1] + 1e-6 for word in prediction.words)
     further = ["train", "--init-from", "av", "--run", "further", "--sound.augment.babble-snrs"]
     run.main(["audio_visual_speech", *further])
     message = error_of(capsys, *further[:-2], "other", "--sound.features.num-mels", "20")

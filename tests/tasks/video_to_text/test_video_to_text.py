@@ -14,8 +14,10 @@ from torch.testing import assert_close
 from transformers import ResNetConfig, ResNetModel, ViTImageProcessor
 
 from encoders.config import NoSequenceEncoderConfig, RecurrentEncoderConfig
+from tasks import load as load_run
 from tasks import run
 from tasks.common.errors import UsageError
+from tasks.common.inference.prediction import Prediction
 from tasks.common.training.attention_monitor import DiagonalityMonitor, FocusMonitor
 from tasks.common.training.precompute import precompute
 from tasks.toy_world.videos import write_video
@@ -266,6 +268,23 @@ def test_predict_reads_files_and_folders_and_reports_what_it_cannot_read(trained
     assert lines[3] == ""
     assert lines[0] == lines[5]
     assert "z.mp4 is not a readable video" in " ".join(err.split())
+
+
+@pytest.mark.parametrize("metric_set", ["captions", "words"])
+def test_words_read_from_lips_have_times_and_those_about_a_video_have_none(metric_set, folder):
+    flags = ["--data", str(folder), "--run", "run", "--metric-set", metric_set]
+    run.main(["video_to_text", "train", "tiny", *flags, *SHORT])
+    prediction = load_run("run")(folder / "test" / "2.mp4")
+    assert isinstance(prediction, Prediction)
+    assert prediction.spans == [(0.0, pytest.approx(1.0))]  # four frames
+    if metric_set == "captions":
+        assert prediction.words is None
+    else:
+        assert prediction.words is not None
+        assert [word.text for word in prediction.words] == prediction.text.split()
+        assert all(0 <= word.start <= word.end <= 1.0 + 1e-6 for word in prediction.words)
+    frames = load_run("run")(np.zeros((4, 32, 48, 3), dtype=np.uint8))
+    assert isinstance(frames, Prediction) and frames.words is None  # nobody knows how long they last
 
 
 def test_predict_plots_the_frames(trained, folder):
