@@ -74,7 +74,7 @@ def find_part(value: Any, parts: Mapping[str, Task]) -> tuple[str | None, str]:
         return able[0], ""
     kind = " or ".join(kinds)
     if able:
-        return None, f"is {kind}, which {' and '.join(able)} read: choose one of them with --task"
+        return None, f"({kind}) can be read by {' and by '.join(able)}: choose one of them with --task"
     known = dict.fromkeys(each for part in parts.values() for each in part.input_kinds)
     return None, f"is {kind}, which no task of this run reads; allowed are {', '.join(known)}"
 
