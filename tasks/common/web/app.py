@@ -223,7 +223,7 @@ def generate(tab: Tab, content: bytes, query: QueryParams) -> Prediction:
         value.name = name
     source = tab.model.parse(value, tab.part)
     torch.manual_seed(whole_number(query, "seed", 1))
-    ((prediction,), _) = next(tab.model.generate([source], {tab.part: search}))
+    (((_, prediction),), _) = next(tab.model.generate([source], {tab.part: search}))
     if prediction.problem:
         raise UsageError(f"{name or TEXT} {prediction.problem}")
     return prediction
