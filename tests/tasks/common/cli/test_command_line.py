@@ -210,7 +210,8 @@ def test_inputs_far_from_the_training_data_are_named_in_one_line_and_in_json(tra
     assert [(line["input"], line["name"]) for line in lines] == [(1, known), (2, unknown), (3, "")]
     assert [bool(line["out_of_domain"]) for line in lines] == [False, True, False]
     assert "tokens are unknown" in lines[1]["out_of_domain"]
-    assert [line["notes"] for line in lines] == [[], [], ["is empty", "nothing is recognized"]]
+    meaningless = ["has no word of the vocabulary: its output is meaningless"]
+    assert [line["notes"] for line in lines] == [[], meaningless, ["is empty", "nothing is recognized"]]
     assert lines[0]["text"] == lines[0]["segments"][0]["hypotheses"][0]["text"]
     (warning,) = (line for line in err.splitlines() if line.startswith("warning"))
     assert "1 of 3 inputs are far from what this model was trained on, the toy world" in warning
