@@ -13,7 +13,6 @@ from tasks.common.console import console
 from tasks.common.data.folders import visible_paths
 from tasks.common.data.inputs import URL_SCHEMES, ParsedInput
 from tasks.common.data.media_files import AUDIO_SUFFIXES, FEATURE_SUFFIX, IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from tasks.common.errors import UsageError
 from tasks.common.task import Task
 
 SUFFIXES = {
@@ -51,21 +50,12 @@ def kinds_of_value(value: Any) -> list[str]:
     return ["text", *SUFFIXES]
 
 
-def choose_part(value: Any, parts: Mapping[str, Task]) -> str:
-    """Return the name of the part that reads an input: the only one that there is, or that reads its kind.
-
-    Raises:
-        UsageError: if none reads it, or if several do.
-    """
-    part, problem = find_part(value, parts)
-    if part is None:
-        name = value if isinstance(value, (str, Path)) else f"an input ({type(value).__name__})"
-        raise UsageError(f"{name} {problem}")
-    return part
-
-
 def find_part(value: Any, parts: Mapping[str, Task]) -> tuple[str | None, str]:
-    """Return the part that reads an input; None if not exactly one does, and why, to be read after the input's name."""
+    """Return the part that reads an input: the only one that there is, or that reads its kind.
+
+    Returns:
+        Its name; or None if no part reads the input or several do, and why, to be read after the input's name.
+    """
     if len(parts) == 1:
         return next(iter(parts)), ""
     kinds = kinds_of_value(value)
@@ -97,10 +87,11 @@ def parse_arguments(arguments: Sequence[str], parts: Mapping[str, Task]) -> Iter
             yield name or next(iter(parts)), each
 
 
-def unreadable(argument: str, problem: str) -> ParsedInput:
+def unreadable(value: Any, problem: str) -> ParsedInput:
     """Return an input that no part reads, and print why."""
-    console.print(f"{argument} {problem}: its line stays empty")
-    return ParsedInput(argument, problem=problem)
+    name = str(value) if isinstance(value, (str, Path)) else f"an input ({type(value).__name__})"
+    console.print(f"{name} {problem}: its line stays empty")
+    return ParsedInput(name, problem=problem)
 
 
 def count_arguments(arguments: Sequence[str], parts: Mapping[str, Task]) -> int | None:

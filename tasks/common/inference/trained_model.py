@@ -14,7 +14,7 @@ from tasks.common.data.inputs import ParsedInput
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.hub.runs import find_run
 from tasks.common.inference.domain import Domain, Familiarity, measure_with
-from tasks.common.inference.input_kinds import choose_part
+from tasks.common.inference.input_kinds import find_part, unreadable
 from tasks.common.inference.loading import load_parts, task_of
 from tasks.common.inference.prediction import Prediction
 from tasks.common.inference.predictor import Predictor
@@ -82,7 +82,7 @@ class TrainedModel:
             ``problem`` and no sentence.
 
         Raises:
-            UsageError: for an unknown setting, an input that no task reads, and a single one that can't be used.
+            UsageError: for an unknown setting or task, and for a single input that can't be used.
         """
         is_list = isinstance(inputs, list)
         parsed = [self.parse(value, task) for value in (inputs if is_list else [inputs])]
@@ -95,9 +95,18 @@ class TrainedModel:
         return predictions[0]
 
     def parse(self, value: Any, task: str | None = None) -> PartInput:
-        """Read an input, and choose the part that reads it. Raises UsageError if none does, or if several do."""
-        part = self.part_of(value, task)
-        return part, self.predictors[part].task.parse_value(value)
+        """Read an input, and find the part that reads it; one that no part reads, or several do, has a problem.
+
+        Raises:
+            UsageError: for an unknown task, and for an object of a type that is no input.
+        """
+        if task is not None and task not in self.predictors:
+            raise unknown_name("task", task, self.predictors)
+        parts = {name: predictor.task for name, predictor in self.predictors.items() if task in (None, name)}
+        part, problem = find_part(value, parts)
+        if part is None:
+            return next(iter(parts)), unreadable(value, problem)
+        return part, parts[part].parse_value(value)
 
     def search(self, part: str, changes: Mapping[str, Any]) -> SearchConfig:
         """Return the search settings of a part with some changes. Raises UsageError for unknown or invalid ones."""
@@ -110,13 +119,6 @@ class TrainedModel:
             return dataclasses.replace(own, **changes)
         except ValueError as error:
             raise UsageError(str(error)) from error
-
-    def part_of(self, value: Any, task: str | None = None) -> str:
-        """Return the name of the part that reads an input. Raises UsageError if none does, or several do."""
-        if task is not None and task not in self.predictors:
-            raise unknown_name("task", task, self.predictors)
-        parts = {name: predictor.task for name, predictor in self.predictors.items() if task in (None, name)}
-        return choose_part(value, parts)
 
     def generate(
         self, inputs: Iterable[PartInput], searches: Mapping[str, SearchConfig]

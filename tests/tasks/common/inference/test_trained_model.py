@@ -90,8 +90,10 @@ def test_a_list_keeps_its_order_and_says_which_inputs_can_not_be_used(model: Tra
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
     pixels = np.zeros((16, 16, 3), dtype=np.uint8)
-    predictions = model([SENTENCE, pixels, broken, "hier ist eine Vier"])
-    assert isinstance(predictions, list) and len(predictions) == 4
+    predictions = model([SENTENCE, pixels, broken, b"of any kind", "hier ist eine Vier"])
+    assert isinstance(predictions, list) and len(predictions) == 5
+    assert predictions[3].problem and "choose one of them" in predictions[3].problem
+    assert same(model("hier ist eine Vier"), predictions[4])
     for value, prediction in ((SENTENCE, predictions[0]), (pixels, predictions[1])):
         assert same(model(value), prediction)
     assert predictions[2].problem and (predictions[2].text, predictions[2].score) == ("", None)
