@@ -15,6 +15,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tasks.common.errors import UsageError
+
+TEMPORARY = re.compile(r"\..+\.\d+")  # the name of a file that is being written
+REPORTS = ("evaluation", "plots")
 
 
 def save_atomically(path: Path, content: Callable[[Path], object] | str) -> None:
@@ -71,6 +75,18 @@ def write_folder(path: Path, write: Callable[[Path], object]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def remove_temporary_files(folder: Path) -> None:
+    """Remove what killed trainings have left of ``save_atomically`` in their run folder.
+
+    Reports are written by other commands, which may be running now.
+    """
+    subfolders = (path for path in folder.iterdir() if path.is_dir() and path.name not in REPORTS)
+    for each in (folder, *subfolders):
+        for file in each.glob(".*"):
+            if TEMPORARY.fullmatch(file.name) and file.is_file():
+                file.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
     """Keep the run folder for this process; the operating system ends that with the process, however it ends.
@@ -81,6 +97,7 @@ def lock_run(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
+            remove_temporary_files(folder)
             try:
                 yield
             finally:

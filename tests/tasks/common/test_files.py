@@ -55,6 +55,16 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_p
     assert (tmp_path / "file").read_text() == "old"
 
 
+def test_temporary_files_of_killed_trainings_are_removed_and_those_of_an_evaluation_left(tmp_path):
+    for name in (".config.json.123", "last/.training.safetensors.123", "evaluation/.test.json.123", ".notes"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with lock_run(tmp_path):
+        pass
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left - {".lock"} == {str(Path("evaluation", ".test.json.123")), ".notes"}
+
+
 def test_only_files_open_for_writing_are_flushed_since_windows_refuses_others(tmp_path, monkeypatch):
     flush = os.fsync
 
