@@ -12,6 +12,7 @@ evaluation/ plots/
 """
 
 import contextlib
+import errno
 import itertools
 import json
 import os
@@ -32,6 +33,7 @@ REPORTS = ("evaluation", "plots")
 def save_atomically(path: Path, content: Callable[[Path], object] | str) -> None:
     """Write a temporary file, flush it to disk and rename it: a reader gets the old file or the new one.
 
+    The name is flushed too, so that files written one after another survive a crash of the machine in this order.
     The file has the mode of any other new file, whatever the writer chose: safetensors would keep it from all others.
 
     Raises:
@@ -50,8 +52,23 @@ def save_atomically(path: Path, content: Callable[[Path], object] | str) -> None
             os.fsync(file.fileno())
         temporary.chmod(mode)
         os.replace(temporary, path)
+        flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush the names of a folder's files to disk, where the operating system can: Windows opens no folders."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # of file systems that flush files alone
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_folder(path: Path, write: Callable[[Path], object]) -> None:

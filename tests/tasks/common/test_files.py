@@ -1,6 +1,8 @@
 """Files of a run: the umask's mode, nothing half written, and one training at a time."""
 
+import errno
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tasks.common import files
 from tasks.common.errors import UsageError
 from tasks.common.files import (
     load_json,
@@ -55,6 +58,29 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_p
     assert (tmp_path / "file").read_text() == "old"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows opens no folders")
+def test_a_file_is_flushed_before_its_new_name(tmp_path, monkeypatch):
+    flushed = []
+
+    def fsync(descriptor: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        flushed.append(("folder" if is_folder else "file", (tmp_path / "file").exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    save_atomically(tmp_path / "file", "text")
+    assert flushed == [("file", False), ("folder", True)]
+
+
+def test_a_file_system_that_flushes_files_alone_is_written_to(tmp_path, monkeypatch):
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    save_atomically(tmp_path / "file", "text")
+    assert (tmp_path / "file").read_text() == "text"
+
+
 def test_temporary_files_of_killed_trainings_are_removed_and_those_of_an_evaluation_left(tmp_path):
     for name in (".config.json.123", "last/.training.safetensors.123", "evaluation/.test.json.123", ".notes"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -67,6 +93,7 @@ def test_temporary_files_of_killed_trainings_are_removed_and_those_of_an_evaluat
 
 def test_only_files_open_for_writing_are_flushed_since_windows_refuses_others(tmp_path, monkeypatch):
     flush = os.fsync
+    monkeypatch.setattr(files, "flush_folder", lambda folder: None)
 
     def flush_as_windows(descriptor: int) -> None:
         os.write(descriptor, b"")  # fails for a file opened for reading
