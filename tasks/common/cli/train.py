@@ -179,7 +179,9 @@ def parse_train(task: str, preset: Preset) -> tuple[TrainOptions, Path]:
         raise UsageError("--init-from starts a new run, and --resume continues one: leave one of them out")
     exists = (folder / "config.json").is_file()
     if resume and not exists:
-        raise UsageError(f"--resume: there is no run in {folder}; name its folder with --run")
+        raise UsageError(
+            f"--resume: there is no run in {folder}, since it has no config.json; name its folder with --run"
+        )
     if resume:
         config = load_config(task, folder)
     whole = None if wants_help else whole_run(task, init_from)

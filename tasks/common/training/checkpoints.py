@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from tasks.common.console import console
 from tasks.common.errors import UsageError
 from tasks.common.files import save_atomically
 from tasks.common.training.selection import Rank
@@ -63,6 +64,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise UsageError(f"{path} is not a readable checkpoint ({error}); restore it or train again") from error
 
 
+def is_complete(path: Path) -> bool:
+    """Tell whether a file of tensors has all of its bytes."""
+    try:
+        with safe_open(path, "pt"):
+            return True
+    except (SafetensorError, OSError):
+        return False
+
+
 def save_training(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
     """Save all that a stopped run needs in one file, so that its parts always belong together."""
     tensors = {f"model.{name}": tensor for name, tensor in weights_of(model).items()}
@@ -96,14 +106,17 @@ class BestCheckpoints:
     """The weights of the best evaluations, kept on disk until they are averaged.
 
     ``entries`` is changed in place: it is saved with the training's progress, so that a resumed run has the same ones.
-    Entries whose file has been removed are dropped.
+    Entries whose file is missing or broken are dropped.
     """
 
     def __init__(self, folder: Path, entries: list[list[int | float]], limit: int):
         self.folder = folder
         self.entries = entries  # [*rank, step] of each
         self.limit = limit if limit > 1 else 0  # a single one is best.safetensors
-        self.entries[:] = [entry for entry in entries if self.path(entry[-1]).is_file()]
+        lost = [entry for entry in entries if not is_complete(self.path(entry[-1]))]
+        for *_, step in lost:
+            console.print(f"{self.path(step)} is missing or broken: it will not be part of the average")
+        self.entries[:] = [entry for entry in entries if entry not in lost]
 
     @property
     def steps(self) -> set[int | float]:
@@ -133,8 +146,8 @@ class BestCheckpoints:
         files = [self.path(step) for *_, step in self.entries]
         if len(files) < 2:
             return None
-        total = {name: tensor.double() for name, tensor in load_file(files[0]).items()}
+        total = {name: tensor.double() for name, tensor in read_weights(files[0]).items()}
         for file in files[1:]:
-            for name, tensor in load_file(file).items():
+            for name, tensor in read_weights(file).items():
                 total[name] += tensor
         return {name: (tensor / len(files)).float() for name, tensor in total.items()}

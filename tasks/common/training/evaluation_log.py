@@ -1,5 +1,6 @@
 """What is kept and shown of every evaluation while training: a record, the learning curves, a line on the console."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,14 +14,29 @@ from tasks.common.training.validation import NLL_UNIT, Validation
 CURVES_FILE = Path("plots") / "learning_curves.png"  # in the run folder
 
 
+def is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
 class MetricsLog:
-    """The file metrics.jsonl. A resumed run first removes the lines that were written after its state was saved."""
+    """The file metrics.jsonl. A resumed run first removes the lines that were written after its state was saved.
+
+    Attributes:
+        num_lines: The lines that were left: fewer than the run had if the file is no longer whole.
+    """
 
     def __init__(self, path: Path, num_lines: int):
         self.path = path
-        has_lines = path.exists() and num_lines
-        lines = path.read_text(encoding="utf-8").split("\n")[:num_lines] if has_lines else []
-        save_atomically(path, "".join(f"{line}\n" for line in lines))
+        content = path.read_bytes() if num_lines and path.exists() else b""
+        lines = [line for line in content.split(b"\n")[:-1] if is_json(line)][:num_lines]
+        if len(lines) < num_lines:
+            console.print(f"{path} has {len(lines)} of the {num_lines} evaluations so far: the others are lost")
+        self.num_lines = len(lines)
+        save_atomically(path, b"".join(line + b"\n" for line in lines).decode("utf-8"))
 
     def append(self, record: dict[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
@@ -39,6 +55,7 @@ class EvaluationLog:
         """Keep the first ``num_lines`` records that the folder has, those of the steps before a resumed run."""
         self.validation = validation
         self.metrics_log = MetricsLog(folder / "metrics.jsonl", num_lines)
+        self.num_records = self.metrics_log.num_lines
         self.curves_file = folder / CURVES_FILE
 
     def add(self, record: dict[str, Any], num_steps: int, note: str) -> None:

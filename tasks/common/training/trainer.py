@@ -136,6 +136,8 @@ class Trainer:
             if self.processes.rank:  # the saved values are the sums over all processes
                 self.progress.loss, self.progress.nll = dict.fromkeys(self.progress.loss, 0.0), 0.0
             self.scaler.load_state_dict(self.progress.scaler)
+            if self.progress.best_rank:  # a broken file would be noticed only at the end
+                checkpoints.read_weights(folder / "best.safetensors")
         # The criterion returns the training loss of a batch: for maximum likelihood the summed cross-entropy.
         self.criterion: nn.Module = self.processes.wrap(Criterion(group, self.model, examples))
         self.plan = (
@@ -144,6 +146,8 @@ class Trainer:
             else EpochPlan(self.config, self.batches.count_steps(epoch=0))
         )
         self.log = EvaluationLog(folder, self.validation, self.progress.num_log_lines) if self.is_main else None
+        if self.log is not None:
+            self.progress.num_log_lines = self.log.num_records
         resume_at = self.progress.step if resume else None
         self.tracker = RunTracker(self.config.track if self.is_main else "none", folder, group.config, resume_at)
         self.best_checkpoints = checkpoints.BestCheckpoints(
@@ -151,6 +155,8 @@ class Trainer:
             self.progress.best_checkpoints,
             self.config.average_checkpoints,
         )
+        if resume and self.is_main:
+            self.best_checkpoints.prune()  # it may have been killed before it did
         if not resume:
             self.save()  # a resumed run needs none of the runs that it began with
         self.started = time.monotonic() - self.progress.seconds

@@ -24,6 +24,7 @@ from tasks.common.inference.domain import Domain
 from tasks.common.training import validation
 from tasks.common.training.attention_monitor import FocusMonitor
 from tasks.common.training.batches import StepBatches
+from tasks.common.training.checkpoints import BestCheckpoints, save_weights
 from tasks.common.training.config import TrainConfig
 from tasks.common.training.trainer import Trainer
 from tasks.toy_world.scenes import text_pairs
@@ -336,6 +337,39 @@ def test_a_run_that_is_killed_at_its_end_is_finished_when_it_is_resumed(
         assert "nothing to resume" not in capfd.readouterr().err
         Trainer(small_task(**flags), folder, resume=True).run()
         assert "nothing to resume" in capfd.readouterr().err
+
+
+def test_lost_evaluations_are_noticed_and_training_goes_on(
+    small_task: Callable[..., Task], tmp_path: Path, capfd: pytest.CaptureFixture
+):
+    Trainer(small_task(epochs=1, eval_steps=10), tmp_path, resume=False).run()
+    log = tmp_path / "metrics.jsonl"
+    whole = log.read_bytes()
+    for content, num_left in ((whole[:-9], 1), (b"", 0)):
+        log.write_bytes(content)
+        Trainer(small_task(epochs=2, eval_steps=10), tmp_path, resume=True)
+        assert f"metrics.jsonl has {num_left} of the 2 evaluations" in capfd.readouterr().err
+        assert [record["step"] for record in records(tmp_path)] == [10][:num_left]
+    for epochs in (2, 3):
+        Trainer(small_task(epochs=epochs, eval_steps=10), tmp_path, resume=True).run()
+    assert [record["step"] for record in records(tmp_path)] == [30, 40, 50, 60]
+
+
+def test_broken_weights_are_noticed_before_further_training(small_task: Callable[..., Task], tmp_path: Path):
+    Trainer(small_task(epochs=1), tmp_path, resume=False).run()
+    os.truncate(tmp_path / "best.safetensors", 1000)
+    with pytest.raises(UsageError, match=r"best\.safetensors is not a readable checkpoint"):
+        Trainer(small_task(epochs=2), tmp_path, resume=True)
+
+
+def test_a_broken_checkpoint_is_noticed_and_not_averaged(tmp_path: Path, capfd: pytest.CaptureFixture):
+    for step in (1, 2, 3):
+        save_weights(tmp_path / f"{step}.safetensors", {"weight": torch.full((1,), float(step))})
+    os.truncate(tmp_path / "3.safetensors", 20)
+    entries: list[list[int | float]] = [[True, 0.0, 1], [True, 0.0, 2], [True, 0.0, 3]]
+    averaged = BestCheckpoints(tmp_path, entries, limit=3).average()
+    assert averaged is not None and averaged["weight"].tolist() == [1.5]
+    assert "3.safetensors is missing or broken" in capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("ticking")
