@@ -5,6 +5,7 @@ import hashlib
 import io
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from tasks.common.user_cache import user_cache
 
 ROWS_PER_PROCESS = 400  # with fewer rows another process is not worth starting
 POLL_S = 0.2  # between two looks at the progress of other processes
+ABANDONED_S = 24 * 3600  # since its last change, of a file that no process writes any longer
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"  # the last bytes of Arrow's streaming format
 
 
@@ -53,16 +55,32 @@ def file_key(path: Path) -> str:
 def cached_file(name: str) -> str:
     """Return the path of a cached table, as ``Dataset.map`` takes it, after removing what is left of broken ones.
 
+    A file is broken if it is cut short, or no table. There is no checksum of its values: the file system guarantees
+    these.
+
     Args:
         name: The file's name without its ending.
     """
-    for file in cache_dir().glob(f"{glob.escape(name)}*.arrow"):  # several processes write a part each
-        with file.open("rb") as opened:
-            opened.seek(max(0, file.stat().st_size - len(END_OF_STREAM)))
-            is_complete = opened.read() == END_OF_STREAM
-        if not is_complete:
+    for file in cache_dir().glob("tmp*"):  # what Dataset.map has not finished; it may still be writing it
+        if time.time() - file.stat().st_mtime > ABANDONED_S:
             file.unlink()
+    for file in cache_dir().glob(f"{glob.escape(name)}*.arrow"):  # several processes write a part each
+        if not is_whole(file):
+            file.unlink(missing_ok=True)
     return str(cache_dir() / f"{name}.arrow")
+
+
+def is_whole(file: Path) -> bool:
+    """Tell whether a file is a table with an end."""
+    with file.open("rb") as opened:
+        opened.seek(max(0, file.stat().st_size - len(END_OF_STREAM)))
+        if opened.read() != END_OF_STREAM:
+            return False
+    try:
+        Dataset.from_file(str(file)).data.table.validate(full=True)
+    except Exception:  # Arrow and datasets have no more specific type for it
+        return False
+    return True
 
 
 def map_cached(
