@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     # Before tokenizers is imported; otherwise it warns whenever a process that prepares batches is forked.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    from tasks.common.errors import UsageError, describe_outside_error, unknown_name
+    from tasks.common.errors import UsageError, describe_outside_error, is_lost_process, unknown_name
     from tasks.common.extras import missing_extra
     from tasks.common.streams import prepare_streams
     from tasks.common.user_cache import prepare_user_cache
@@ -82,6 +82,9 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout = None
         sys.exit(141)
     except Exception as error:
+        if is_lost_process(error):
+            message = "another process of this training has ended; continue with --resume, with all processes"
+            fail(message, is_of_all=False)
         is_missing = isinstance(error, ModuleNotFoundError)
         message = missing_extra(error) if is_missing else describe_outside_error(error)
         if message is None:
@@ -89,9 +92,9 @@ def main(arguments: list[str] | None = None) -> None:
         fail(message)
 
 
-def fail(message: str) -> NoReturn:
-    """Print an error and exit."""
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # one of several processes prints it
+def fail(message: str, *, is_of_all: bool = True) -> NoReturn:
+    """Print an error and exit. One of several processes prints it if it is an error of all of them."""
+    if not is_of_all or os.environ.get("LOCAL_RANK", "0") == "0":
         print(f"error: {message}", file=sys.stderr)
     with contextlib.suppress(OSError):  # what was printed before; it may be what failed
         if sys.stdout is not None:

@@ -14,6 +14,9 @@ ADVICE = {  # by the number of an operating system's error
 # Packages that read and write files and the network, whose errors are about these, not about the code.
 OUTSIDE = {"av", "httpcore", "httpx", "huggingface_hub", "PIL", "pyarrow", "requests", "safetensors", "soundfile"}
 
+# What Gloo and NCCL say, without a type of its own, when another process of the training has ended.
+LOST_PROCESS = ("closed by peer", "reset by peer", "Broken pipe", "remote process exited")
+
 
 class UsageError(ValueError):
     """A user's mistake. The message says what was got, what is allowed, and which flag or file to change."""
@@ -37,6 +40,12 @@ def describe_outside_error(error: BaseException) -> str | None:
             advice = next((text for number, text in ADVICE.items() if os.strerror(number) in line), "")
             return f"{type(each).__name__}: {line}{advice}"
     return None
+
+
+def is_lost_process(error: BaseException) -> bool:
+    """Tell whether an error says that another process of a data-parallel training has ended."""
+    shares = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return shares and isinstance(error, RuntimeError) and any(text in str(error) for text in LOST_PROCESS)
 
 
 def causes(error: BaseException) -> list[BaseException]:

@@ -106,3 +106,18 @@ def test_ctrl_c_while_modules_are_imported_ends_the_program_without_a_word(tmp_p
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=10) == -signal.SIGINT
         assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_process_that_has_lost_another_one_says_so(rank, monkeypatch, capsys):
+    def lose(name: str) -> None:
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:48276.")
+
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.setattr(run, "load", lose)
+    with pytest.raises(RuntimeError):  # it is alone: another connection was closed
+        run.main(["demo"])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit, match="2"):
+        run.main(["demo"])
+    assert "error: another process of this training has ended" in capsys.readouterr().err
