@@ -21,6 +21,7 @@ from encoders.base import SourceBatch
 from tasks.common.console import Advance, stage
 from tasks.common.cores import count_cores
 from tasks.common.data.folders import visible_files
+from tasks.common.forks import end_forks_with_parent
 from tasks.common.user_cache import user_cache
 
 ROWS_PER_PROCESS = 400  # with fewer rows another process is not worth starting
@@ -97,6 +98,7 @@ def map_cached(
         **options: More arguments of ``Dataset.map``.
     """
     file = cached_file(name)
+    end_forks_with_parent()  # those of Dataset.map would wait for their work forever
     with stage(title, len(table)) as advance, count_appended(advance) as counter:
         return table.map(
             CountRows(function, counter, bool(options.get("batched"))),

@@ -1,0 +1,485 @@
+"""Break trainings in all the ways a machine breaks them, and check that nothing is lost and nobody is misled.
+
+    python benchmarks/faults.py                      all kinds, 100 kills
+    python benchmarks/faults.py kills --seed 2       one kind
+
+Each training is the command line with a tiny preset, in a fork of this process, which has imported everything. A trial
+holds if the run ends with exactly the weights, losses and files of an uninterrupted one, or if the command says in one
+line what is wrong. It prints a line for each trial that does not hold, and the counts of each kind. Linux only.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+import torch._dynamo  # which an optimizer would import, in each fork
+from safetensors.torch import load_file
+
+import tasks.common.cli.predict
+import tasks.common.cli.train  # noqa: F401 (imported once, before the forks)
+from tasks import run
+
+TASK = "speech_recognition"  # it has four caches, and is trained in two seconds
+AVERAGE = ["--train.average-checkpoints", "2", "--train.eval-steps", "2"]
+FLAGS = [*AVERAGE, "--train.save-steps", "1", "--train.num-workers", "1"]
+PROGRAM = Path(__file__).parents[1] / "run.py"
+TIMEOUT_S = 60
+END_S = 30  # the longest time that a process may outlive its parent, or another one of the same training
+STEP_S = 0.05  # between two looks at a process
+
+Trial = tuple[str, str | None]  # what was done, and what was wrong with the result
+
+
+class Training:
+    """A command line that runs in a fork of this process, in a session of its own."""
+
+    def __init__(self, arguments: list[str], log: Path, prepare: Callable[[], object] = lambda: None):
+        self.log = log
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.setsid()
+            with log.open("wb", buffering=0) as file:
+                os.dup2(file.fileno(), 1)
+                os.dup2(file.fileno(), 2)
+            os._exit(exit_code(arguments, prepare))
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def wait(self) -> int:
+        """Return the exit code, negative for a signal; a training that takes too long is killed."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            if time.monotonic() > deadline:
+                self.kill()
+            time.sleep(STEP_S)
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def descendants(self) -> list[int]:
+        """List the living processes of the session, this one excepted."""
+        found = []
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                state, _, _, session = status.read_text().rpartition(")")[2].split()[:4]
+                if int(session) == self.pid and state != "Z":
+                    found.append(int(status.parent.name))
+        return [pid for pid in found if pid != self.pid]
+
+
+def exit_code(arguments: list[str], prepare: Callable[[], object]) -> int:
+    """Run a command line and return its exit code."""
+    try:
+        prepare()
+        run.main(arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    finally:
+        sys.stdout.flush()
+    return 0
+
+
+class Operations:
+    """Counts the operations that make a file durable or visible, and kills the process before one of them."""
+
+    def __init__(self, kill_at: int = 0):
+        self.count, self.kill_at = multiprocessing.Value("i"), kill_at
+
+    def __call__(self) -> None:
+        """Watch the operations of this process."""
+        self.pid = os.getpid()
+        for name in ("fsync", "replace", "unlink"):
+            setattr(os, name, self.watch(getattr(os, name)))
+
+    def watch(self, operation: Callable) -> Callable:
+        def watched(*arguments: object, **options: object) -> object:
+            self.count.value += os.getpid() == self.pid
+            if self.count.value == self.kill_at:
+                os.kill(self.pid, signal.SIGKILL)
+            return operation(*arguments, **options)
+
+        return watched
+
+
+class Campaign:
+    """The folder of the trials, and the uninterrupted run that they are compared with."""
+
+    def __init__(self, folder: Path, num_kills: int, seed: int):
+        self.folder, self.num_kills, self.random = folder, num_kills, random.Random(seed)
+        self.count = 0
+        os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+        self.expected, operations = folder / "uninterrupted", Operations()
+        started = time.monotonic()
+        training = self.start(self.expected, prepare=operations)
+        assert training.wait() == 0, training.output
+        self.seconds, self.num_operations = time.monotonic() - started, operations.count.value
+        print(f"an uninterrupted run: {self.seconds:.1f} s, {self.num_operations} operations on files", flush=True)
+
+    def start(self, folder: Path, *flags: str, prepare: Callable[[], object] = lambda: None) -> Training:
+        """Start a training in a folder, or resume the one that is there."""
+        begins = [TASK, "train", "tiny", "--run", str(folder)]
+        arguments = [*begins, "--resume"] if (folder / "config.json").is_file() else [*begins, *FLAGS]
+        self.count += 1
+        return Training([*arguments, *flags], self.folder / f"{self.count}.log", prepare)
+
+    def new_run(self) -> Path:
+        return self.folder / f"run-{self.count}"
+
+    def new_cache(self) -> Path:
+        """Begin a cache folder with the recordings alone: some of espeak-ng's voices never sound the same twice."""
+        cache = self.folder / f"cache-{self.count}" / "multimodal-seq2seq"
+        shutil.copytree(self.cache, cache, ignore=lambda _, names: [name for name in names if "voices" not in name])
+        os.environ["XDG_CACHE_HOME"] = str(cache.parent)
+        return cache
+
+    @property
+    def cache(self) -> Path:
+        """The cache folder that the uninterrupted run has filled."""
+        return self.folder / "cache" / "multimodal-seq2seq"
+
+    def interrupted_run(self, share: float = 0.6) -> Path:
+        """Return the folder of a run that was killed after this share of its operations."""
+        folder = self.new_run()
+        assert self.start(folder, prepare=Operations(int(share * self.num_operations))).wait() == -signal.SIGKILL
+        return folder
+
+    def outcome(self, folder: Path) -> str | None:
+        """Finish a run, and describe how it differs from the uninterrupted one; None if it does not."""
+        training = self.start(folder)
+        code = training.wait()
+        if code:
+            return f"exit code {code}: {training.output[-600:]}"
+        return difference(folder, self.expected)
+
+    def refusal(self, training: Training, code: int = 2) -> str | None:
+        """Describe why a command did not end with one line that says what is wrong; None if it did."""
+        got = training.wait()
+        errors = [line for line in training.output.splitlines() if line.startswith("error: ")]
+        if got == code and len(errors) == 1 and "Traceback" not in training.output:
+            return None
+        return f"exit code {got}: {training.output[-600:]}"
+
+
+def difference(folder: Path, expected: Path) -> str | None:
+    """Describe how a run differs from another one: in its files, weights or losses."""
+    names = [{str(file.relative_to(run)) for file in run.rglob("*") if file.is_file()} for run in (folder, expected)]
+    if names[0] != names[1]:
+        return f"other files: {sorted(names[0] ^ names[1])}"
+    for name in ("best.safetensors", "last/training.safetensors"):
+        got, wanted = load_file(folder / name), load_file(expected / name)
+        if got.keys() != wanted.keys() or not all(torch.equal(got[key], wanted[key]) for key in wanted):
+            return f"other weights in {name}"
+    for name in ("vocabulary.json", "domain.json"):
+        if (folder / name).read_bytes() != (expected / name).read_bytes():
+            return f"another {name}"
+    try:
+        return None if losses(folder) == losses(expected) else "other losses in metrics.jsonl"
+    except ValueError:
+        return "a broken metrics.jsonl"
+
+
+def losses(folder: Path) -> list[dict]:
+    """Read metrics.jsonl without its times."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [
+        {key: value for key, value in json.loads(line).items() if key not in ("seconds", "tokens_per_second")}
+        for line in lines
+    ]
+
+
+def orphans(training: Training) -> str | None:
+    """Describe the processes that live on after a training has ended; None if all end in time."""
+    deadline = time.monotonic() + END_S
+    while training.descendants():
+        if time.monotonic() > deadline:
+            left = training.descendants()
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+            return f"{len(left)} processes live on {END_S} s after their parent"
+        time.sleep(STEP_S)
+    return None
+
+
+# ── The kinds of faults ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def kills(campaign: Campaign) -> Iterator[Trial]:
+    """kill -9 at a random moment, or before a random operation on files; half with an empty cache."""
+    for trial in range(campaign.num_kills):
+        folder, label = campaign.new_run(), ""
+        if trial % 2:
+            campaign.new_cache()
+        trainings = []
+        while not trainings or campaign.random.random() < 0.3:  # some are killed again when they are resumed
+            kill_at = campaign.random.randint(1, campaign.num_operations) if campaign.random.random() < 0.5 else 0
+            training = campaign.start(folder, prepare=Operations(kill_at))
+            trainings.append(training)
+            seconds = campaign.random.uniform(0, campaign.seconds)
+            label += f"operation {kill_at} " if kill_at else f"{seconds:.2f} s "
+            if not kill_at:
+                time.sleep(seconds)
+                training.kill()
+            training.wait()
+        yield label, campaign.outcome(folder) or next(filter(None, map(orphans, trainings)), None)
+
+
+def terminations(campaign: Campaign) -> Iterator[Trial]:
+    """SIGTERM at a random moment."""
+    for _ in range(campaign.num_kills // 5):
+        folder, seconds = campaign.new_run(), campaign.random.uniform(0, campaign.seconds)
+        training = campaign.start(folder)
+        time.sleep(seconds)
+        training.kill(signal.SIGTERM)
+        code = training.wait()
+        wrong = None if code in (0, -signal.SIGTERM, 128 + signal.SIGTERM) else f"exit code {code}: {training.output}"
+        yield f"{seconds:.2f} s", wrong or campaign.outcome(folder) or orphans(training)
+
+
+def truncations(campaign: Campaign) -> Iterator[Trial]:
+    """A file of a stopped run that is cut short, emptied or missing: noticed before training, or made again."""
+    for share in (0.6, 0.95):  # the second is killed in the end, where the files of the best evaluations are needed
+        stopped = campaign.interrupted_run(share)
+        for file in sorted(path for path in stopped.rglob("*") if path.is_file() and path.name != ".lock"):
+            for left in (0.0, 0.5, 0.99, None):
+                folder, name = campaign.new_run(), file.relative_to(stopped)
+                shutil.copytree(stopped, folder)
+                if left is None:
+                    (folder / name).unlink()
+                else:
+                    os.truncate(folder / name, int(left * file.stat().st_size))
+                training = campaign.start(folder, "--resume")
+                code = training.wait()
+                is_noticed = name.name in training.output and "Traceback" not in training.output
+                is_refused = code == 2 and is_noticed and "epoch" not in training.output
+                wrong = training.output[-600:] if code else not is_noticed and difference(folder, campaign.expected)
+                label = f"{name} {'missing' if left is None else f'cut to {left:.0%}'}, killed at {share:.0%}"
+                yield label, None if is_refused else wrong or None
+
+
+def half_copies(campaign: Campaign) -> Iterator[Trial]:
+    """A run that is moved, copied, or predicted with while files are missing or cut short."""
+    stopped = campaign.interrupted_run()
+    copied, moved = Path(f"{stopped}-copied"), Path(f"{stopped}-moved")
+    shutil.copytree(stopped, copied)
+    yield "copied", campaign.outcome(copied)
+    yield "moved", campaign.outcome(stopped.rename(moved))
+    sound = campaign.folder / "sound.wav"
+    soundfile.write(sound, np.zeros(16_000) + 0.1, 16_000)
+    for name in ("config.json", "vocabulary.json", "best.safetensors", "domain.json"):
+        for share in (0.0, 0.5, 0.99):
+            folder = campaign.new_run()
+            shutil.copytree(campaign.expected, folder)
+            os.truncate(folder / name, int(share * (folder / name).stat().st_size))
+            campaign.count += 1
+            arguments = [TASK, "predict", str(folder), str(sound)]
+            training = Training(arguments, campaign.folder / f"{campaign.count}.log")
+            yield f"predict, {name} cut to {share:.0%}", campaign.refusal(training)
+
+
+def caches(campaign: Campaign) -> Iterator[Trial]:
+    """A cached file that is cut short or damaged; two runs that fill the same cache at once."""
+    for file in sorted(path for path in campaign.cache.iterdir() if "voices" not in path.name):
+        content = file.read_bytes()
+        damaged = {
+            "emptied": b"",
+            "cut in half": content[: len(content) // 2],
+            "one byte short": content[:-1],
+            "other beginning": b"\x01" + content[1:],
+            "other end": content[:-1] + b"\x01",
+        }
+        for label, left in damaged.items():
+            (campaign.new_cache() / file.name).write_bytes(left)
+            yield f"{file.name} {label}", campaign.outcome(campaign.new_run())
+        for _ in range(3):  # there is no checksum of values: the process may fail, but not crash
+            left = bytearray(content)
+            for _ in range(20):
+                left[campaign.random.randrange(len(left))] ^= 1 << campaign.random.randrange(8)
+            (campaign.new_cache() / file.name).write_bytes(left)
+            code = campaign.start(campaign.new_run()).wait()
+            yield f"{file.name}, 20 bits", None if code >= 0 else f"exit code {code}"
+    for _ in range(5):
+        cache = campaign.new_cache()
+        folders = [campaign.new_run(), Path(f"{campaign.new_run()}-too")]
+        for training in [campaign.start(folder) for folder in folders]:
+            training.wait()
+        wrong = [campaign.outcome(folder) for folder in folders]
+        stray = sorted({file.name for file in cache.iterdir()} ^ {file.name for file in campaign.cache.iterdir()})
+        yield "two runs at once", next(filter(None, wrong), f"other files: {stray}" if stray else None)
+
+
+def two_trainings(campaign: Campaign) -> Iterator[Trial]:
+    """Two trainings in the same folder at once: the second is refused, the first not disturbed."""
+    for flags in ([], ["--resume"]):
+        folder = campaign.new_run()
+        first = campaign.start(folder)
+        while not (folder / "config.json").exists():
+            time.sleep(STEP_S)
+        campaign.count += 1
+        arguments = [TASK, "train", "tiny", "--run", str(folder), *flags]
+        refused = campaign.refusal(Training(arguments, campaign.folder / f"{campaign.count}.log"))
+        yield " ".join(["second", *flags]), refused or first.wait() or campaign.outcome(folder)
+
+
+def disks(campaign: Campaign) -> Iterator[Trial]:
+    """A disk that is full: a tmpfs of some hundred KiB; after the line, the run goes on where there is room."""
+    for size_kib in (4, 40, 200, 300, 400, 500, 600):
+        folder = campaign.folder / f"disk-{size_kib}"
+        folder.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "tmpfs", str(folder)]
+        if subprocess.run(mount, capture_output=True).returncode:
+            print("disks: skipped, since a tmpfs can't be mounted here")
+            return
+        try:
+            training = campaign.start(folder / "run")
+            code = training.wait()
+            line = "No space left" in training.output and "Traceback" not in training.output and code == 2
+            moved = campaign.new_run()
+            if (folder / "run").is_dir():
+                shutil.copytree(folder / "run", moved)
+            wrong = None if code == 0 or line else f"exit code {code}: {training.output[-600:]}"
+            yield f"{size_kib} KiB", wrong or campaign.outcome(moved)
+        finally:
+            subprocess.run(["umount", str(folder)], check=True)
+
+
+def read_only(campaign: Campaign) -> Iterator[Trial]:
+    """A run folder on a disk that can't be written."""
+    folder = campaign.interrupted_run()
+    if subprocess.run(["mount", "--bind", "-o", "ro", str(folder), str(folder)], capture_output=True).returncode:
+        print("read_only: skipped, since a folder can't be mounted here")
+        return
+    try:
+        yield "resume", campaign.refusal(campaign.start(folder))
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+    yield "writable again", campaign.outcome(folder)
+
+
+def parents(campaign: Campaign) -> Iterator[Trial]:
+    """kill -9 of a training that has processes of its own: none of them lives on."""
+    tiny = ["train", "tiny", "--run"]
+    for label, task, flags in (
+        ("extracting features", "speech_recognition", ["--num-scenes", "1200"]),
+        ("collating batches", "speech_recognition", ["--train.num-workers", "1"]),
+        ("tokenizing in Java", "image_captioning", []),
+    ):
+        for _ in range(3):
+            campaign.new_cache()
+            campaign.count += 1
+            arguments = [task, *tiny, str(campaign.new_run()), *flags]
+            training = Training(arguments, campaign.folder / f"{campaign.count}.log")
+            deadline = time.monotonic() + TIMEOUT_S
+            while len(training.descendants()) < 1 + (label == "extracting features"):
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(STEP_S / 10)
+            time.sleep(campaign.random.uniform(0, 0.2))
+            had = len(training.descendants())
+            training.kill()
+            training.wait()
+            yield f"{label}, {had} processes", orphans(training) if had else "it had none"
+
+
+def processes(campaign: Campaign) -> Iterator[Trial]:
+    """One of two processes of a training is killed: the other one ends, with a line."""
+    for victim in (0, 1):
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", 0))
+            port = str(server.getsockname()[1])
+        folder = campaign.new_run()
+        campaign.count += 1
+        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}
+        flags = ["--train.epochs", "999", "--train.early-stopping-patience", "0"]
+        command = [sys.executable, str(PROGRAM), TASK, "train", "tiny", "--run", str(folder), *AVERAGE, *flags]
+        logs = [campaign.folder / f"{campaign.count}-{rank}.log" for rank in "01"]
+        pair = []
+        for rank, log in zip("01", logs, strict=True):
+            environment = {**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank}
+            pair.append(subprocess.Popen(command, env=environment, stderr=log.open("wb")))
+        deadline = time.monotonic() + TIMEOUT_S
+        while not (folder / "best.safetensors").is_file() and time.monotonic() < deadline:
+            time.sleep(STEP_S)
+        pair[victim].kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            pair[1 - victim].wait(END_S)
+        code, errors = pair[1 - victim].poll(), logs[1 - victim].read_text()
+        for process in pair:
+            process.kill()
+            process.wait()
+        has_line = code == 2 and "Traceback" not in errors and (victim == 0 or "error: " in errors)
+        ended = "lives on" if code is None else f"exit code {code}"
+        yield f"process {victim} killed", None if has_line else f"the other one: {ended}: {errors[-900:]}"
+
+
+KINDS = {
+    kind.__name__: kind
+    for kind in (
+        kills,
+        terminations,
+        truncations,
+        half_copies,
+        caches,
+        two_trainings,
+        disks,
+        read_only,
+        parents,
+        processes,
+    )
+}
+
+
+@dataclasses.dataclass
+class Count:
+    held: int = 0
+    trials: int = 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kinds", nargs="*", choices=[[], *KINDS], help="kinds of faults (default: all)")
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    counts = {name: Count() for name in options.kinds or KINDS}
+    with tempfile.TemporaryDirectory() as folder:
+        campaign = Campaign(Path(folder), options.kills, options.seed)
+        for name, count in counts.items():
+            started = time.monotonic()
+            for label, problem in KINDS[name](campaign):
+                count.trials, count.held = count.trials + 1, count.held + (problem is None)
+                if problem is not None:
+                    print(f"{name}, {label}: {problem}", flush=True)
+            print(f"{name}: {count.held} of {count.trials} hold, {time.monotonic() - started:.0f} s", flush=True)
+    sys.exit(any(count.held < count.trials for count in counts.values()))
+
+
+if __name__ == "__main__":
+    main()
