@@ -344,7 +344,8 @@ def two_trainings(campaign: Campaign) -> Iterator[Trial]:
         campaign.count += 1
         arguments = [TASK, "train", "tiny", "--run", str(folder), *flags]
         refused = campaign.refusal(Training(arguments, campaign.folder / f"{campaign.count}.log"))
-        yield " ".join(["second", *flags]), refused or first.wait() or campaign.outcome(folder)
+        disturbed = f"the first one: {first.output[-600:]}" if first.wait() else None
+        yield " ".join(["second", *flags]), refused or disturbed or campaign.outcome(folder)
 
 
 def disks(campaign: Campaign) -> Iterator[Trial]:
@@ -473,10 +474,11 @@ def main() -> None:
         campaign = Campaign(Path(folder), options.kills, options.seed)
         for name, count in counts.items():
             started = time.monotonic()
-            for label, problem in KINDS[name](campaign):
-                count.trials, count.held = count.trials + 1, count.held + (problem is None)
-                if problem is not None:
-                    print(f"{name}, {label}: {problem}", flush=True)
+            with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C goes on with the next kind
+                for label, problem in KINDS[name](campaign):
+                    count.trials, count.held = count.trials + 1, count.held + (problem is None)
+                    if problem is not None:
+                        print(f"{name}, {label}: {problem}", flush=True)
             print(f"{name}: {count.held} of {count.trials} hold, {time.monotonic() - started:.0f} s", flush=True)
     sys.exit(any(count.held < count.trials for count in counts.values()))
 

@@ -66,6 +66,7 @@ def test_a_broken_cached_map_is_computed_again(damage, cache_folder):
 def test_files_of_killed_maps_are_removed_when_nobody_can_be_writing_them(cache_folder):
     for name, age_s in (("tmpold", cache.ABANDONED_S + 60), ("tmpnew", 60)):
         (cache_folder / name).touch()
-        os.utime(cache_folder / name, (time.time() - age_s,) * 2)
+        changed = time.time() - age_s
+        os.utime(cache_folder / name, (changed, changed))
     cache.cached_file("test")
     assert [file.name for file in cache_folder.iterdir()] == ["tmpnew"]
