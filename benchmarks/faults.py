@@ -146,15 +146,18 @@ class Campaign:
         """Start a training in a folder, or resume the one that is there."""
         begins = [TASK, "train", "tiny", "--run", str(folder)]
         arguments = [*begins, "--resume"] if (folder / "config.json").is_file() else [*begins, *FLAGS]
+        return Training([*arguments, *flags], self.new_path("log"), prepare)
+
+    def new_path(self, kind: str) -> Path:
         self.count += 1
-        return Training([*arguments, *flags], self.folder / f"{self.count}.log", prepare)
+        return self.folder / f"{kind}-{self.count}"
 
     def new_run(self) -> Path:
-        return self.folder / f"run-{self.count}"
+        return self.new_path("run")
 
     def new_cache(self) -> Path:
         """Begin a cache folder with the recordings alone: some of espeak-ng's voices never sound the same twice."""
-        cache = self.folder / f"cache-{self.count}" / "multimodal-seq2seq"
+        cache = self.new_path("cache") / "multimodal-seq2seq"
         shutil.copytree(self.cache, cache, ignore=lambda _, names: [name for name in names if "voices" not in name])
         os.environ["XDG_CACHE_HOME"] = str(cache.parent)
         return cache
@@ -297,9 +300,8 @@ def half_copies(campaign: Campaign) -> Iterator[Trial]:
             folder = campaign.new_run()
             shutil.copytree(campaign.expected, folder)
             os.truncate(folder / name, int(share * (folder / name).stat().st_size))
-            campaign.count += 1
             arguments = [TASK, "predict", str(folder), str(sound)]
-            training = Training(arguments, campaign.folder / f"{campaign.count}.log")
+            training = Training(arguments, campaign.new_path("log"))
             yield f"predict, {name} cut to {share:.0%}", campaign.refusal(training)
 
 
@@ -341,9 +343,8 @@ def two_trainings(campaign: Campaign) -> Iterator[Trial]:
         first = campaign.start(folder)
         while not (folder / "config.json").exists():
             time.sleep(STEP_S)
-        campaign.count += 1
         arguments = [TASK, "train", "tiny", "--run", str(folder), *flags]
-        refused = campaign.refusal(Training(arguments, campaign.folder / f"{campaign.count}.log"))
+        refused = campaign.refusal(Training(arguments, campaign.new_path("log")))
         disturbed = f"the first one: {first.output[-600:]}" if first.wait() else None
         yield " ".join(["second", *flags]), refused or disturbed or campaign.outcome(folder)
 
@@ -393,9 +394,8 @@ def parents(campaign: Campaign) -> Iterator[Trial]:
     ):
         for _ in range(3):
             campaign.new_cache()
-            campaign.count += 1
             arguments = [task, *tiny, str(campaign.new_run()), *flags]
-            training = Training(arguments, campaign.folder / f"{campaign.count}.log")
+            training = Training(arguments, campaign.new_path("log"))
             deadline = time.monotonic() + TIMEOUT_S
             while len(training.descendants()) < 1 + (label == "extracting features"):
                 if time.monotonic() > deadline:
@@ -415,11 +415,10 @@ def processes(campaign: Campaign) -> Iterator[Trial]:
             server.bind(("127.0.0.1", 0))
             port = str(server.getsockname()[1])
         folder = campaign.new_run()
-        campaign.count += 1
         shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}
         flags = ["--train.epochs", "999", "--train.early-stopping-patience", "0"]
         command = [sys.executable, str(PROGRAM), TASK, "train", "tiny", "--run", str(folder), *AVERAGE, *flags]
-        logs = [campaign.folder / f"{campaign.count}-{rank}.log" for rank in "01"]
+        logs = [campaign.new_path("log") for _ in "01"]
         pair = []
         for rank, log in zip("01", logs, strict=True):
             environment = {**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank}
