@@ -6,7 +6,6 @@ Digits and voices come with an extra, so the modules that need them are imported
 import io
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -15,7 +14,6 @@ from tasks.toy_world.scenes import describe
 
 # Training examples for each test example: of images and videos, and of recordings.
 TRAIN_PER_TEST, TRAIN_PER_TEST_RECORDING = 16, 10
-PNG_SIGNATURE, NPY_SIGNATURE = b"\x89PNG", b"\x93NUMPY"
 
 
 def toy_captioned_images(split: str, num_train: int) -> Dataset:
@@ -56,20 +54,6 @@ def split_size(split: str, num_train: int, *, validation: int, test: int) -> int
         test: The denominator of the test split's fraction.
     """
     return -(-num_train // {"train": 1, "validation": validation, "test": test}[split])
-
-
-def export_source(source: Any, path: Path) -> None:
-    """Write an image as .png, or a video as .mp4; nothing for a source of another kind.
-
-    Args:
-        source: A value of the column source of any task on the toy world.
-        path: The path of the new file, without its suffix.
-    """
-    content = source["bytes"] if isinstance(source, dict) else b""
-    if content.startswith(PNG_SIGNATURE):
-        path.with_suffix(".png").write_bytes(content)
-    elif content.startswith(NPY_SIGNATURE):
-        path.with_suffix(".mp4").write_bytes(as_video_file(content))
 
 
 def as_video_file(content: bytes) -> bytes:

@@ -22,12 +22,12 @@ from tasks.common.inference.loading import load_parts, load_runs
 from tasks.common.inference.predictor import Predictor
 from tasks.common.program import program
 from tasks.common.task_group import part_folder
-from tasks.toy_world.datasets import export_source
 from tasks.toy_world.scenes import describe, sample_scenes
 
 TOY_TASKS = ("translation", "speech_recognition", "image_captioning", "video_to_text")
 # The first sentence soon, and the longest training early, so that the others share the second core.
 ORDER = ("translation", "video_to_text", "speech_recognition", "image_captioning")
+SUFFIXES = {b"\x89PNG": ".png", b"fLaC": ".flac"}  # of files, by their first bytes
 NUM_EXAMPLES = 3  # of each task in the gallery; their scenes are the same in all tasks
 
 
@@ -139,14 +139,18 @@ def make_row(name: str, report: dict[str, Any], run: Path) -> dict[str, str]:
 
 
 def plot_gallery(name: str, predictor: Predictor, folder: Path) -> list[Example]:
-    """Plot what the trained model of a task attends to on its first test examples, and return them."""
+    """Plot what a trained model attends to on its first test examples, save their files, and return the examples."""
     task = predictor.task
     examples = []
     first = task.load("test")[:NUM_EXAMPLES]
-    for number, (source, references) in enumerate(zip(first["source"], first["references"], strict=True), start=1):
+    inputs = [each.value for each in task.builtin_inputs(NUM_EXAMPLES)]
+    rows = zip(inputs, first["source"], first["references"], strict=True)
+    for number, (value, source, references) in enumerate(rows, start=1):
         hypothesis = predictor.generate([source], task.config.search)[0][0]
         weights = predictor.plot_alignment(source, hypothesis, folder / "gallery" / f"{name}-{number}.png")
         assert weights is not None, "the presets tiny and demo have attention, and generate one token or more"
-        export_source(source, folder / "gallery" / f"{name}-{number}-input")
+        if isinstance(value, bytes):
+            suffix = next((suffix for signature, suffix in SUFFIXES.items() if value.startswith(signature)), ".mp4")
+            (folder / "gallery" / f"{name}-{number}-input{suffix}").write_bytes(value)
         examples.append(Example(task, source, references, hypothesis.tokens, weights))
     return examples
