@@ -12,6 +12,9 @@ from attention.positions import PositionName
 from attention.validation import at_least, check_settings, heads_divide, share
 from encoders.recurrent import CellName
 
+MAX_HYPOTHESES = 10_000  # of a source; each has a state of its own
+MAX_TOKENS = 100_000  # of a sentence
+
 AttentionOrder = Literal["luong", "bahdanau"]
 InitStateName = Literal["projection", "zeros"]
 ReadoutName = Literal["feedforward", "recurrent"]
@@ -221,14 +224,14 @@ class SearchConfig:
             "search",
             self,
             {
-                "beam": (self.beam >= 1, "1 or more"),
+                "beam": (1 <= self.beam <= MAX_HYPOTHESES, f"1 to {MAX_HYPOTHESES}"),
                 "n_best": (
-                    self.n_best >= 1 and (self.sample or self.n_best <= self.beam),
-                    "1 or more" if self.sample else f"between 1 and the beam, {self.beam}",
+                    1 <= self.n_best <= (MAX_HYPOTHESES if self.sample else self.beam),
+                    f"1 to {MAX_HYPOTHESES}" if self.sample else f"between 1 and the beam, {self.beam}",
                 ),
                 "length_penalty": (0 <= self.length_penalty < math.inf, "0 or more"),
                 "coverage_penalty": (0 <= self.coverage_penalty < math.inf, "0 or more"),
-                "max_length": (self.max_length >= 1, "1 or more"),
+                "max_length": (1 <= self.max_length <= MAX_TOKENS, f"1 to {MAX_TOKENS}"),
                 "min_length": (0 <= self.min_length <= self.max_length, f"between 0 and max_length, {self.max_length}"),
                 "no_repeat_ngram": (self.no_repeat_ngram >= 0, "0 or more"),
                 "temperature": (0 < self.temperature < math.inf, "above 0"),

@@ -3,6 +3,7 @@
 import json
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -62,6 +63,38 @@ def transformers_settings(backbone: Any) -> dict[str, Any]:
     """Return the configuration of a transformers model, without its original name and library version."""
     config = json.loads(backbone.config.to_json_string(use_diff=False))
     return {key: value for key, value in config.items() if key not in ("_name_or_path", "transformers_version")}
+
+
+def config_from_settings(settings: dict[str, Any]) -> Any:
+    """Return the configuration of a transformers model from ``transformers_settings``.
+
+    Raises:
+        ValueError: for a setting that names code or a repository, which transformers would fetch and run or load.
+    """
+    settings = without_names(settings)
+    foreign = next(foreign_settings(settings), None)
+    if foreign is not None:
+        raise ValueError(f"its setting {foreign} names code or files elsewhere, which are never loaded for a run")
+    return import_transformers().AutoConfig.for_model(**settings)
+
+
+def without_names(value: Any) -> Any:
+    """Leave out the original names of a model and of its parts, which nothing is loaded by."""
+    if isinstance(value, dict):
+        return {key: without_names(inner) for key, inner in value.items() if key != "_name_or_path"}
+    return [without_names(inner) for inner in value] if isinstance(value, list) else value
+
+
+def foreign_settings(value: Any, name: str = "") -> Iterator[str]:
+    """Find the settings that name a class of a repository, or a repository: OWNER/NAME, or a path."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from [key] if key == "auto_map" else foreign_settings(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from foreign_settings(inner, name)
+    elif isinstance(value, str) and ("/" in value or "\\" in value):
+        yield name
 
 
 def check_complete(missing_keys: list[str]) -> None:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from encoders.base import SourceBatch
-from encoders.pretrained.base import import_transformers, loading_error, transformers_settings
+from encoders.pretrained.base import config_from_settings, import_transformers, loading_error, transformers_settings
 from encoders.pretrained.vision import (
     ImagePreprocessing,
     PretrainedVision,
@@ -102,7 +102,7 @@ def image_model_from_config(config: dict[str, Any], *, grad_checkpointing: bool 
         backbone = torchvision_backbone(model["name"])
         return TorchvisionImage(model["name"], backbone, preprocessor, grad_checkpointing=grad_checkpointing)
     transformers = import_transformers()
-    backbone = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(**model))
+    backbone = transformers.AutoModel.from_config(config_from_settings(model))
     return TransformersImage(without_pooler(backbone), preprocessor, grad_checkpointing=grad_checkpointing)
 
 

@@ -16,6 +16,7 @@ from encoders.pretrained.base import (
     PretrainedFrontend,
     check_complete,
     check_name,
+    config_from_settings,
     import_transformers,
     loading_error,
     transformers_settings,
@@ -171,7 +172,7 @@ def speech_model_from_config(config: dict[str, Any]) -> PretrainedSpeech:
     """Build a model from ``PretrainedFrontend.to_config``, with random weights, which a checkpoint then replaces."""
     model, preprocessor = config["model"], config["preprocessor"]
     transformers = import_transformers()
-    backbone_config = transformers.AutoConfig.for_model(**model)
+    backbone_config = config_from_settings(model)
     if backbone_config.model_type == "whisper":
         from transformers.models.whisper.modeling_whisper import WhisperEncoder
 

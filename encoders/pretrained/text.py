@@ -12,6 +12,7 @@ from encoders.pretrained.base import (
     PretrainedFrontend,
     check_complete,
     check_name,
+    config_from_settings,
     import_transformers,
     loading_error,
     transformers_settings,
@@ -78,7 +79,7 @@ def load_text_model(name: str, *, states: StateName = "subwords") -> PretrainedT
 def text_model_from_config(config: dict[str, Any]) -> PretrainedText:
     """Build a model from ``PretrainedFrontend.to_config``, with random weights, which a checkpoint then replaces."""
     transformers = import_transformers()
-    backbone = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(**config["model"]))
+    backbone = transformers.AutoModel.from_config(config_from_settings(config["model"]))
     return PretrainedText(encoder_of(backbone), PretrainedTokenizer.from_config(config["preprocessor"]))
 
 

@@ -9,7 +9,13 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from encoders.base import SourceBatch
-from encoders.pretrained.base import check_name, import_transformers, loading_error, transformers_settings
+from encoders.pretrained.base import (
+    check_name,
+    config_from_settings,
+    import_transformers,
+    loading_error,
+    transformers_settings,
+)
 from encoders.pretrained.vision import (
     ImagePreprocessing,
     PretrainedVision,
@@ -143,5 +149,5 @@ def video_model_from_config(config: dict[str, Any], *, grad_checkpointing: bool 
         backbone = torchvision_backbone(model["name"])
         return TorchvisionVideo(model["name"], backbone, preprocessor, grad_checkpointing=grad_checkpointing)
     transformers = import_transformers()
-    backbone = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(**model))
+    backbone = transformers.AutoModel.from_config(config_from_settings(model))
     return VideoMAEFrontend(backbone, preprocessor, grad_checkpointing=grad_checkpointing)

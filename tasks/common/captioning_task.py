@@ -23,6 +23,7 @@ from tasks.common.data.captioned_media import add_targets
 from tasks.common.data.containers import Note
 from tasks.common.data.images import ImageAugmentConfig
 from tasks.common.data.inputs import InputSegment
+from tasks.common.data.limits import MAX_SIDE
 from tasks.common.data.media_files import MediaError, media_key, read_feature_array
 from tasks.common.data.media_probe import MediaProbe, probe_media
 from tasks.common.errors import UsageError
@@ -179,6 +180,9 @@ class CaptioningTask(MediaTask[C]):
         name = self.config.encoder.pretrained
         try:
             if self.pretrained_config is not None:
+                side = self.pretrained_config["preprocessor"]["size"]
+                if not 0 < side <= MAX_SIDE:
+                    raise ValueError(f"its images have {side} × {side} pixels; allowed are 1 to {MAX_SIDE}")
                 return self.backbone_from_config(self.pretrained_config)
             return None if name is None else self.load_backbone(name)
         except ValueError as error:

@@ -20,10 +20,11 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
+from tasks.common.data.limits import MAX_JSON_BYTES
 from tasks.common.errors import UsageError
 
 TEMPORARY = re.compile(r"\..+\.\d+")  # the name of a file that is being written
@@ -112,6 +113,7 @@ def lock_run(folder: Path) -> Iterator[None]:
         UsageError: if another process is training in it.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    refuse_linked_folders(folder)
     try:
         with FileLock(folder / ".lock", timeout=0):
             remove_temporary_files(folder)
@@ -124,6 +126,19 @@ def lock_run(folder: Path) -> Iterator[None]:
         raise UsageError(
             f"another process is training in {folder}: wait until it has ended, or name another folder with --run"
         ) from None
+
+
+def refuse_linked_folders(run: Path) -> None:
+    """Refuse a run folder in which a folder is a link: what is written there would be written elsewhere.
+
+    Links to files are replaced, never followed, when a file is written, and the hub's cache consists of them.
+
+    Raises:
+        UsageError: naming the link.
+    """
+    for path in sorted(run.glob("*")) + sorted(run.glob("*/*")):
+        if path.is_symlink() and path.is_dir():
+            raise UsageError(f"{path} is a link to another folder, where a run is not written: replace it by a folder")
 
 
 def new_path(folder: Path, stem: str, suffix: str) -> Path:
@@ -148,11 +163,19 @@ def load_json(path: Path) -> Any:
         UsageError: if the file is missing or broken.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        size = path.stat().st_size if path.is_file() else 0  # a device or a pipe has no end
+        if path.exists() and not 0 < size <= MAX_JSON_BYTES:
+            raise ValueError(f"it has {size:,} bytes; allowed are 1 to {MAX_JSON_BYTES:,}")
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
     except FileNotFoundError:
         raise UsageError(f"{path} is missing: {path.parent} is not the folder of a run") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise UsageError(f"{path} is not readable JSON ({error}); restore it or train again") from error
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and the infinities, which JSON does not have and Python reads."""
+    raise ValueError(f"{name} is not JSON")
 
 
 def load_json_lines(path: Path) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from tasks.common.export.inputs import ExportedInput, example_mask
 from tasks.common.files import to_json
 from tasks.common.inference.report import ReportExtras
 from tasks.common.task import Task
+from tasks.common.text.foreign_tokenizer import check_tokenizer
 from tasks.common.text.tokenizer import Tokenizer, pad_ids, sentence_end_ids
 from tasks.common.text_config import TextTaskConfig
 
@@ -66,6 +67,7 @@ class TextTask(Task[C]):
         config = self.config.encoder
         try:
             if self.pretrained_config is not None:
+                check_tokenizer(self.pretrained_config["preprocessor"]["tokenizer"])
                 return text_model_from_config(self.pretrained_config)
             if config.pretrained is None:
                 return None

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attention.validation import at_least
 from encoders.base import Encoder, SourceBatch
 from encoders.build import build_sequence_encoder
 from encoders.config import NoSequenceEncoderConfig
@@ -22,6 +21,7 @@ from tasks.common.analysis.views import ImageView
 from tasks.common.captioning_task import CaptioningConfig, CaptioningTask, VisionEncoderConfig
 from tasks.common.data.images import load_pixels, open_image
 from tasks.common.data.inputs import BuiltinInput
+from tasks.common.data.limits import MAX_SIDE
 from tasks.common.data.media_files import MediaError, file_content, read_feature_array
 from tasks.common.export.inputs import ExportedInput, example_mask
 from tasks.image_captioning.data import ImageProbe, read_captioned_images
@@ -40,7 +40,7 @@ class ImageEncoderConfig(VisionEncoderConfig):
     """Height and width of the input image in pixels (0: the pretrained model's, or 64 when training from scratch)."""
 
     def allowed_settings(self) -> dict[str, tuple[bool, str]]:
-        return super().allowed_settings() | at_least(0, self, "size")
+        return super().allowed_settings() | {"size": (0 <= self.size <= MAX_SIDE, f"0 to {MAX_SIDE}")}
 
 
 @dataclass(frozen=True, kw_only=True)

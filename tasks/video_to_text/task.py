@@ -29,6 +29,7 @@ from tasks.common.captioning_task import CaptioningConfig, CaptioningTask, Visio
 from tasks.common.data.containers import Note
 from tasks.common.data.folders import visible_paths
 from tasks.common.data.inputs import BuiltinInput, InputSegment
+from tasks.common.data.limits import MAX_SIDE
 from tasks.common.data.media_files import file_content, media_key
 from tasks.common.errors import UsageError
 from tasks.common.export.inputs import ExportedInput, example_mask
@@ -72,9 +73,9 @@ class VideoEncoderConfig(VisionEncoderConfig):
     encoder.kind none."""
 
     def allowed_settings(self) -> dict[str, tuple[bool, str]]:
-        has_valid_size = len(self.size) <= 2 and all(side > 0 for side in self.size)
+        has_valid_size = len(self.size) <= 2 and all(0 < side <= MAX_SIDE for side in self.size)
         allowed = super().allowed_settings()
-        allowed["size"] = has_valid_size, "nothing, one number above 0, or two"
+        allowed["size"] = has_valid_size, f"nothing, one number from 1 to {MAX_SIDE}, or two"
         if self.pretrained is not None and has_valid_size:
             allowed["size"] = len(set(self.size)) <= 1, "nothing or one number with encoder.pretrained"
         elif self.frontend == "two_stream":

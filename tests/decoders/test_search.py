@@ -253,11 +253,12 @@ def test_sentences_of_an_ensembles_memory_can_be_selected(make_table, make_memor
 
 
 INVALID = {
-    "search.beam is 0; allowed is 1 or more": {"beam": 0},
+    "search.beam is 0; allowed is 1 to 10000": {"beam": 0},
     "search.n_best is 3; allowed is between 1 and the beam, 2": {"beam": 2, "n_best": 3},
-    "search.n_best is 0; allowed is 1 or more": {"n_best": 0, "sample": True},
+    "search.n_best is 0; allowed is 1 to 10000": {"n_best": 0, "sample": True},
     "search.min_length is 9; allowed is between 0 and max_length, 8": {"min_length": 9, "max_length": 8},
-    "search.max_length is 0; allowed is 1 or more": {"max_length": 0},
+    "search.beam is 1000000; allowed is 1 to 10000": {"beam": 1_000_000},
+    "search.max_length is 0; allowed is 1 to 100000": {"max_length": 0},
     "search.no_repeat_ngram is -1; allowed is 0 or more": {"no_repeat_ngram": -1},
     "search.temperature is 0.0; allowed is above 0": {"temperature": 0.0},
     "search.top_k is -1; allowed is 0 or more": {"top_k": -1},

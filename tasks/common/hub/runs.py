@@ -20,7 +20,7 @@ import tasks
 from encoders.pretrained.downloads import HubName, did_you_mean, hub_advice, hub_fault, is_missing_path
 from tasks.common.console import stage
 from tasks.common.errors import UsageError
-from tasks.common.files import load_json
+from tasks.common.files import load_json, refuse_linked_folders
 
 MODEL_FILES = ("config.json", "vocabulary.json", "best.safetensors")
 # What else commands read: the domain, and hypotheses to compare with. A part of a run has them in its own folder.
@@ -38,12 +38,12 @@ def find_run(name: str | Path) -> Path:
     what is missing there is not looked for on the hub.
 
     Raises:
-        UsageError: the hub can't be reached or has no such run.
+        UsageError: the hub can't be reached or has no such run, or a folder in it is a link.
     """
     found = HubName.parse(Path(name).as_posix())
-    if found is None or found.configuration or is_missing_path(found.repository):
-        return Path(name)
-    if found.owner == RUNS or Path(found.owner).is_dir():
+    is_local = found is None or found.configuration or is_missing_path(found.repository)
+    if found is None or is_local or found.owner == RUNS or Path(found.owner).is_dir():
+        refuse_linked_folders(Path(name))
         return Path(name)
     return download(found)
 

@@ -11,6 +11,7 @@ from tasks.common.device import find_device
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.files import load_json
 from tasks.common.hub.runs import RUNS, find_run, run_name
+from tasks.common.inference.model_size import sized_like
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.reranking import Reranker, is_reverse_of
 from tasks.common.model import Model
@@ -68,14 +69,12 @@ def load_parts(task: str, runs: list[Path], only: str | None = None, **changes: 
     members: list[TaskGroup] = []
     models: list[Model] = []
     for run, config in zip(runs, configs, strict=True):
-        member = as_group(tasks.package(task).Task(config.with_data(only, **changes)))
-        state = load_json(run / "vocabulary.json")
-        try:
-            member.load_state_dict(state)
-        except Exception as error:  # tokenizers raises no more specific type
-            raise UsageError(f"{run / 'vocabulary.json'} is not this task's; restore it or train again") from error
-        model = member.build_model()
-        load_weights(model, read_weights(run / "best.safetensors"), run / "best.safetensors")
+        config, state = config.with_data(only, **changes), load_json(run / "vocabulary.json")
+        weights = run / "best.safetensors"
+        with sized_like(weights):
+            build_member(task, config, state, run)
+        member, model = build_member(task, config, state, run)
+        load_weights(model, read_weights(weights), weights)
         members.append(member)
         models.append(model.to(device).eval())
         if member.state_dict() != members[0].state_dict():
@@ -85,6 +84,40 @@ def load_parts(task: str, runs: list[Path], only: str | None = None, **changes: 
             )
     parts = {name: part for name, part in members[0].parts.items() if only in (None, name)}
     return {name: Predictor(part, [model.part(name) for model in models]) for name, part in parts.items()}
+
+
+def build_member(task: str, config: ModelConfig, state: Any, run: Path) -> tuple[TaskGroup, Model]:
+    """Build the task of a run and its model, with random weights, from the files of the run folder.
+
+    Args:
+        task: The name of the task.
+        config: Its configuration.
+        state: The content of vocabulary.json.
+        run: The run folder.
+
+    Raises:
+        UsageError: if they do not go together.
+    """
+    member = as_group(tasks.package(task).Task(config))
+    try:
+        member.load_state_dict(state)
+    except UsageError as error:
+        raise UsageError(f"{run / 'vocabulary.json'}: {error}") from error
+    except Exception as error:  # tokenizers raises no more specific type
+        raise UsageError(f"{run / 'vocabulary.json'} is not this task's; restore it or train again") from error
+    for part in member.parts.values():
+        if part.config.has_pretrained_encoder and getattr(part, "pretrained_config", None) is None:
+            # It would be looked for by its name, which may be that of any model anywhere.
+            raise UsageError(f"{run / 'vocabulary.json'} does not describe encoder.pretrained; restore it")
+    try:
+        return member, member.build_model()
+    except UsageError:
+        raise
+    except Exception as error:  # torch and transformers raise all types for sizes that can't be
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UsageError(
+            f"{run}: no model can be built from config.json and vocabulary.json ({reason}); restore them"
+        ) from error
 
 
 def with_reranker(predictor: Predictor, task: str, run: str, weight: float) -> Predictor:

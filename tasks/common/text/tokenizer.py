@@ -5,7 +5,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cache
+from typing import Any, Literal, get_args, get_type_hints
 
 import tokenizers
 import torch
@@ -26,6 +27,7 @@ PRIVATE_USE = re.compile("[\ue000-\uf8ff\U000f0000-\U000ffffd\U00100000-\U0010ff
 PRIVATE_USE_MARK = "◇"
 MAX_WORD_LENGTH = 1000  # characters; longer words are cut, since training of BPE is quadratic in their length
 PUNCTUATION = Regex(f"(?!{SPACE})[\\p{{P}}\\p{{S}}]")
+LEARNED = {"model", "added_tokens"}  # the parts of a saved tokenizer that training fills
 SENTENCE_ENDS = ".!?。！？।؟"
 # Scripts without spaces between words: in a word vocabulary each of their characters is a word.
 UNSPACED = Regex(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]")
@@ -95,28 +97,7 @@ class Tokenizer:
         Raises:
             UsageError: there is not enough text to learn a vocabulary from.
         """
-        model, trainer, splits = build_model(config)
-        tokenizer = tokenizers.Tokenizer(model)
-        normalizer: list[Any] = [normalizers.Lowercase()] if config.lowercase else []
-        if config.kind == "byte":
-            tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-                [pre_tokenizers.ByteLevel(add_prefix_space=False), *splits]
-            )
-            tokenizer.decoder = decoders.ByteLevel()
-        else:
-            tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-                [pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always"), *splits]
-            )
-            tokenizer.decoder = decoders.Sequence(
-                [
-                    decoders.ByteFallback(),
-                    decoders.Metaspace(replacement=SPACE, prepend_scheme="always"),
-                    decoders.Fuse(),
-                    *(decoders.Replace(escaped, text) for text, escaped in reversed(ESCAPES.items())),
-                ]
-            )
-            normalizer += [normalizers.Replace(text, escaped) for text, escaped in ESCAPES.items()]
-        tokenizer.normalizer = normalizers.Sequence(normalizer)
+        tokenizer, trainer = build_untrained(config)
         if config.kind == "unigram":  # its trainer keeps all characters, which may leave no room for words
             texts = list(texts)
             characters = Counter(character for text in texts for character in text if character != " ")
@@ -140,7 +121,18 @@ class Tokenizer:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> "Tokenizer":
-        return cls(tokenizers.Tokenizer.from_str(json.dumps(state)))
+        """Restore a tokenizer from ``state_dict``.
+
+        Raises:
+            UsageError: it was not made by ``train``. Replacements and patterns of a stranger could make any text as
+                long, or its reading as slow, as he likes.
+        """
+        if {name: value for name, value in state.items() if name not in LEARNED} not in fixed_parts():
+            raise UsageError("its tokenizer was not made by this program, or by another version; train the run again")
+        restored = cls(tokenizers.Tokenizer.from_str(json.dumps(state)))
+        if sorted(restored.tokenizer.get_vocab().values()) != list(range(len(restored))):
+            raise UsageError("its tokens are not numbered from 0 without gaps; restore it or train the run again")
+        return restored
 
     def encode(self, texts: Sequence[str], dropout: float = 0.0) -> list[list[int]]:
         """Return the token ids of each text, without BOS and EOS. ``dropout``: see VocabularyConfig."""
@@ -177,6 +169,40 @@ class Tokenizer:
             for text, escaped in reversed(ESCAPES.items()):
                 shown = [each.replace(escaped, text) for each in shown]
         return [PRIVATE_USE.sub(PRIVATE_USE_MARK, each) for each in shown]
+
+
+def build_untrained(config: VocabularyConfig) -> tuple[tokenizers.Tokenizer, Any]:
+    """Return a tokenizer that has learned nothing, and its trainer."""
+    model, trainer, splits = build_model(config)
+    tokenizer = tokenizers.Tokenizer(model)
+    normalizer: list[Any] = [normalizers.Lowercase()] if config.lowercase else []
+    if config.kind == "byte":
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.ByteLevel(add_prefix_space=False), *splits])
+        tokenizer.decoder = decoders.ByteLevel()
+    else:
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always"), *splits]
+        )
+        tokenizer.decoder = decoders.Sequence(
+            [
+                decoders.ByteFallback(),
+                decoders.Metaspace(replacement=SPACE, prepend_scheme="always"),
+                decoders.Fuse(),
+                *(decoders.Replace(escaped, text) for text, escaped in reversed(ESCAPES.items())),
+            ]
+        )
+        normalizer += [normalizers.Replace(text, escaped) for text, escaped in ESCAPES.items()]
+    tokenizer.normalizer = normalizers.Sequence(normalizer)
+    return tokenizer, trainer
+
+
+@cache
+def fixed_parts() -> list[dict[str, Any]]:
+    """List what the tokenizers of all configurations have that is not learned, in the form of ``state_dict``."""
+    kinds = get_args(get_type_hints(VocabularyConfig)["kind"])
+    configs = (VocabularyConfig(kind=kind, lowercase=lowercase) for kind in kinds for lowercase in (False, True))
+    states = (json.loads(build_untrained(config)[0].to_str()) for config in configs)
+    return [{name: value for name, value in state.items() if name not in LEARNED} for state in states]
 
 
 def build_model(config: VocabularyConfig) -> tuple[Any, Any, list[Any]]:

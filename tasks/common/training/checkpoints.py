@@ -1,6 +1,9 @@
 """Weights and the state of training on disk, as safetensors."""
 
 import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +59,23 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         UsageError: if the file is missing or broken.
     """
+    with readable(path):
+        return load_file(path)
+
+
+def count_weights(path: Path) -> int:
+    """Count the numbers in the tensors of a file, without reading them. Raises UsageError: see ``read_weights``."""
+    with readable(path), safe_open(path, "pt") as file:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Say in one line that a file of tensors is missing or broken."""
     if not path.is_file():
         raise UsageError(f"{path} is missing: train the run to its first evaluation, or name another run")
     try:
-        return load_file(path)
+        yield
     except (SafetensorError, OSError) as error:
         raise UsageError(f"{path} is not a readable checkpoint ({error}); restore it or train again") from error
 
@@ -91,14 +107,17 @@ def load_trained_weights(path: Path, model: nn.Module) -> None:
 def load_training(path: Path, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Load a file of ``save_training`` into the optimizer, and return the progress."""
     tensors = read_weights(path)
-    with safe_open(path, "pt") as file:
-        progress = json.loads(file.metadata()["progress"])
-    states: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".")
-            states.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+    try:
+        with safe_open(path, "pt") as file:
+            progress = json.loads(file.metadata()["progress"])
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, key = name.split(".")
+                states.setdefault(int(index), {})[key] = tensor
+        optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UsageError(f"{path} is not the state of a training; restore it or train again") from error
     return progress
 
 
@@ -138,7 +157,7 @@ class BestCheckpoints:
     def prune(self) -> None:
         """Remove files that are no longer among the entries; only after the progress was saved, which names them."""
         for file in self.folder.glob("*.safetensors"):
-            if int(file.stem) not in self.steps:
+            if file.stem.isdecimal() and int(file.stem) not in self.steps:
                 file.unlink()
 
     def average(self) -> dict[str, Tensor] | None:
