@@ -11,6 +11,7 @@ from tasks.common.data.folders import read_text_lines, visible_files
 from tasks.common.data.grouping import file_groups, speaker_groups
 from tasks.common.data.media_files import AUDIO_SUFFIXES, FEATURE_SUFFIX, file_source
 from tasks.common.data.media_folders import read_listed_table, read_texts
+from tasks.common.data.media_names import path_inside
 from tasks.common.data.media_tables import folder_of, media_column, usual_name
 from tasks.common.data.row_reports import number_rows
 from tasks.common.data.splits import SPLITS, has_splits, split_folders, unsplit_folders
@@ -90,7 +91,7 @@ def read_librispeech(folders: list[Path]) -> Dataset | None:
     for listing in (file for file in files if file.name.endswith(".trans.txt")):
         for line in read_text_lines(listing):
             name, _, text = line.partition(" ")
-            paths.append(listing.parent / f"{name}.flac")
+            paths.append(path_inside(listing.parent, f"{name}.flac"))
             texts.append(text)
     return transcribed(paths, texts) if paths else None
 

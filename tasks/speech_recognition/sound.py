@@ -13,9 +13,10 @@ from av.error import FFmpegError
 from jaxtyping import Bool, Float
 
 from tasks.common.data.containers import Note, can_decode, decode_packets, describe_damage, no_note, open_container
+from tasks.common.data.limits import MAX_RECORDING_HOURS, MIN_SAMPLE_RATE_HZ
 from tasks.common.data.media_files import MediaError
 
-BLOCK_SIZE = 1 << 20  # samples that soundfile reads at a time
+BLOCK_SIZE = 1 << 20  # samples of all channels that soundfile reads at a time
 # Signatures of the formats that soundfile reads, faster than PyAV. It reads mp3 too, but prints warnings, and ogg, but
 # it takes the end of what is not damaged for that of the file.
 SOUNDFILE_SIGNATURES = (b"RIFF", b"RF64", b"fLaC")
@@ -148,7 +149,7 @@ def read_with_soundfile(source: str | Path | bytes, mixer: Mixer) -> Iterator[av
         soundfile.SoundFile(content if isinstance(source, bytes) else content.fileno(), closefd=False) as file,
     ):
         # Not file.blocks: it fills up what is missing in a truncated file with uninitialized memory.
-        while len(block := file.read(BLOCK_SIZE, dtype="float32", always_2d=True)):
+        while len(block := file.read(max(1, BLOCK_SIZE // file.channels), dtype="float32", always_2d=True)):
             mixed = np.ascontiguousarray(mixer(block.T)[None])
             frame = av.AudioFrame.from_ndarray(mixed, format="fltp", layout="mono")
             frame.sample_rate = file.samplerate
@@ -176,13 +177,23 @@ def read_with_pyav(source: str | Path | bytes, note: Note) -> Iterator[av.AudioF
 def resample_frames(
     frames: Iterable[av.AudioFrame], sample_rate_hz: int, mixer: Mixer
 ) -> Float[np.ndarray, " samples"]:
-    """Resample blocks with FFmpeg, and mix their channels. Rate and channels may change from one block to the next."""
+    """Resample blocks with FFmpeg, and mix their channels. Rate and channels may change from one block to the next.
+
+    Raises:
+        MediaError: its rate is too low, or it lasts too long.
+    """
     blocks = [np.zeros(0, dtype=np.float32)]
+    room = MAX_RECORDING_HOURS * 3600 * sample_rate_hz
     kind_of_frame = attrgetter("sample_rate", "layout.name", "format.name")
-    for _, alike in groupby(frames, kind_of_frame):
+    for (rate, *_), alike in groupby(frames, kind_of_frame):
+        if rate < MIN_SAMPLE_RATE_HZ:
+            raise MediaError(f"has a sample rate of {rate} Hz; allowed are {MIN_SAMPLE_RATE_HZ} Hz or more")
         resampler = av.AudioResampler(format="fltp", rate=sample_rate_hz)
         for frame in chain(alike, [None]):
             blocks += (mixer(block.to_ndarray()) for block in resampler.resample(frame))
+            room -= 0 if frame is None else frame.samples * sample_rate_hz / rate
+            if room < 0:
+                raise MediaError(f"lasts longer than {MAX_RECORDING_HOURS} hours: divide it into parts")
     return np.concatenate(blocks)
 
 

@@ -23,6 +23,7 @@ from tasks.common.data.media_files import (
     file_source,
     read_feature_array,
 )
+from tasks.common.data.media_names import path_inside
 from tasks.common.data.media_probe import ProbeResult
 from tasks.common.data.splits import SPLITS
 from tasks.common.data.table_files import read_csv
@@ -162,7 +163,9 @@ def msvd_clips(folder: Path, split: str) -> list[str]:
 
 def find_video(folder: Path, name: str) -> dict[str, Any]:
     """Return the file of a video of any format, of its features, or the folder of its frames."""
-    candidates = [folder / inner / f"{name}{suffix}" for inner in VIDEO_FOLDERS for suffix in (*SUFFIXES, "")]
+    candidates = [
+        path_inside(folder / inner, f"{name}{suffix}") for inner in VIDEO_FOLDERS for suffix in (*SUFFIXES, "")
+    ]
     path = next((path for path in candidates if path.exists()), candidates[0])
     return file_source(path)
 

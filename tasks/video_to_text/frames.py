@@ -29,7 +29,9 @@ from tasks.common.data.containers import (
 )
 from tasks.common.data.folders import visible_paths
 from tasks.common.data.images import MIN_SIDE, open_image
+from tasks.common.data.limits import MAX_FRAME_MEGAPIXELS
 from tasks.common.data.media_files import MediaError
+from tasks.common.data.npy import read_npy
 
 NPY_SIGNATURE = b"\x93NUMPY"  # the first bytes of frames packed by ``pack_frames``
 DEFAULT_FPS = 25.0  # for videos without timestamps
@@ -106,7 +108,7 @@ def read_frames(source: str | bytes, config: FrameConfig, size: tuple[int, int] 
         MediaError: it can't be read.
     """
     if isinstance(source, bytes) and source.startswith(NPY_SIGNATURE):
-        return resize_frames(np.load(io.BytesIO(source), allow_pickle=False), size)
+        return resize_frames(unpack_frames(source), size)
     errors: list[FFmpegError] = []
     try:
         if isinstance(source, str) and Path(source).is_dir():
@@ -126,6 +128,19 @@ def read_frames(source: str | bytes, config: FrameConfig, size: tuple[int, int] 
     if errors:
         note(describe_damage(errors))
     return np.stack(frames)
+
+
+def unpack_frames(content: bytes) -> Frames:
+    """Return the frames packed by ``pack_frames``. Raises MediaError for any other content."""
+    try:
+        frames = read_npy(content)
+    except (ValueError, OSError) as error:
+        raise MediaError(f"is not a readable array of frames ({error})") from error
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
+        raise MediaError(
+            f"holds {frames.dtype} of shape {frames.shape}; frames are uint8 of shape (frames, height, width, 3)"
+        )
+    return frames
 
 
 def resize_frames(frames: Frames, size: tuple[int, int] | None) -> UInt8[np.ndarray, "frames rows columns 3"]:
@@ -198,8 +213,19 @@ def open_video(source: str | bytes) -> Iterator[tuple[InputContainer, VideoStrea
             raise MediaError("has no video" + (", only sound" if container.streams.audio else ""))
         if not can_decode(stream):
             raise MediaError("is a video of an unknown codec")
+        check_size(stream.width, stream.height)
+        # The frames themselves may be larger than the file says.
+        stream.codec_context.options = {"max_pixels": str(int(MAX_FRAME_MEGAPIXELS * 1_000_000))}
         stream.thread_type = "AUTO" if stream.width * stream.height >= MIN_PIXELS_FOR_THREADS else "NONE"
         yield container, stream
+
+
+def check_size(width: int, height: int) -> None:
+    """Check the size of a frame in pixels. Raises MediaError if it is too large."""
+    if width * height > MAX_FRAME_MEGAPIXELS * 1_000_000:
+        raise MediaError(
+            f"has frames of {width} × {height} pixels; at most {MAX_FRAME_MEGAPIXELS} million pixels are allowed"
+        )
 
 
 def video_duration(source: str | bytes) -> float | None:
@@ -268,6 +294,7 @@ def decode_at(
 def to_upright(frames: Iterable[av.VideoFrame]) -> Iterator[Image.Image]:
     """Convert frames to images, rotated as the file says."""
     for frame in frames:
+        check_size(frame.width, frame.height)
         image = frame.to_image()
         yield image.rotate(frame.rotation, expand=True) if frame.rotation else image
 

@@ -12,13 +12,13 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageErro
 from torch import Tensor
 
 from attention.validation import check_settings
+from tasks.common.data.limits import MAX_IMAGE_TEXT_BYTES, MAX_MEGAPIXELS
 from tasks.common.data.media_files import MediaError
 
 Image.MAX_IMAGE_PIXELS = None  # ``open_image`` has a limit of its own, with an error message
-# Texts and color profiles in a PNG may be as long; by Pillow's own limit of 1 MB, many a workflow breaks its image.
-PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 1 << 28
+# By Pillow's own limit of 1 MB, many a workflow breaks its image.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = MAX_IMAGE_TEXT_BYTES
 MIN_SIDE = 8  # pixels
-MAX_MEGAPIXELS = 200  # of the image before the decoder itself reduces it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +53,11 @@ def open_image(source: str | bytes, side: int | None = None) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about broken metadata, which nothing here depends on
             image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-            if side:
-                image.draft("RGB", (2 * side, 2 * side))
             width, height = image.size
             if width * height > MAX_MEGAPIXELS * 1_000_000:
                 raise MediaError(f"has {width * height / 1e6:.0f} million pixels; at most {MAX_MEGAPIXELS} are allowed")
+            if side:  # only now: of a progressive JPEG the decoder keeps all details in any case
+                image.draft("RGB", (2 * side, 2 * side))
             return to_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise MediaError("does not exist") from None

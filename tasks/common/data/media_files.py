@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from tasks.common.data import cache
 from tasks.common.data.folders import is_utf8
+from tasks.common.data.npy import read_npy
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mpg", ".mov", ".m4v", ".gif")
@@ -51,7 +52,7 @@ def media_key(file: Mapping[str, Any]) -> str:
 def load_array(path: str) -> np.ndarray:
     """Load an array of any kind and shape from a .npy file. Raises MediaError if that is not possible."""
     try:
-        return np.load(path, allow_pickle=False)
+        return read_npy(path)
     except FileNotFoundError:
         raise MediaError("does not exist") from None
     except (ValueError, OSError, EOFError) as error:

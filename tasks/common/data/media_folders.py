@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from tasks.common.data.folders import read_text, read_text_lines, visible_files, visible_paths
 from tasks.common.data.media_files import MEDIA_SUFFIXES
-from tasks.common.data.media_names import MediaNames
+from tasks.common.data.media_names import MediaNames, path_inside
 from tasks.common.data.media_tables import FILE_COLUMNS, file_column, usual_name
 from tasks.common.data.table_files import read_csv, read_file, read_header
 from tasks.common.errors import UsageError
@@ -117,7 +117,7 @@ def read_listing(lines: Iterable[str], names: MediaNames) -> dict[Path, list[str
         is_any_found |= found is not None
         if found is None and named and names.place == names.folder:
             name, text = next((each for each in named if is_media_name(each[0])), named[0])
-            found = (names.folder / name, text) if number or is_media_name(name) else None
+            found = (path_inside(names.folder, name), text) if number or is_media_name(name) else None
         if found is not None:
             texts_of.setdefault(found[0], []).append(found[1])
     return texts_of if is_any_found else {}

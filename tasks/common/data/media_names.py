@@ -1,5 +1,6 @@
 """Media files found by the names that tables and listings give them."""
 
+import os
 from pathlib import Path
 
 from tasks.common.data.folders import visible_files
@@ -52,8 +53,27 @@ class MediaNames:
             return False
 
     def locate(self, name: str) -> Path:
-        """Return the path of any file or folder of a name; one in the folder if nothing is there."""
+        """Return the path of any file or folder of a name; one in the folder if nothing is there.
+
+        A link in the folder is followed: datasets in the hub's cache consist of links.
+
+        Raises:
+            UsageError: several files have this name, or it leads out of the folder, to what is not of these data.
+        """
+        usual = path_inside(self.folder, name.replace("\\", "/"))
         direct = self.folder / name
         if direct.exists():
             return direct
-        return self.find(name) or self.folder / name.replace("\\", "/")
+        return self.find(name) or usual
+
+
+def path_inside(folder: Path, name: str) -> Path:
+    """Return the path of a name in a folder. Raises UsageError if the name leads out of it."""
+    path = folder / name
+    as_on_windows = folder / name.replace("\\", "/")
+    if not Path(os.path.normpath(as_on_windows)).is_relative_to(os.path.normpath(folder)):
+        raise UsageError(
+            f"the file {name} is outside of {folder}; allowed are names inside of the folder of the data: move the "
+            "table, or the files"
+        )
+    return path
