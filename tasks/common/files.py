@@ -174,7 +174,7 @@ def load_json(path: Path) -> Any:
 
 
 def refuse_constant(name: str) -> NoReturn:
-    """Refuse NaN and the infinities, which JSON does not have and Python reads."""
+    """Refuse NaN and the infinities, which JSON does not have, and its reader takes."""
     raise ValueError(f"{name} is not JSON")
 
 

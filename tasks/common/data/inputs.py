@@ -1,23 +1,17 @@
 """Inputs of ``predict`` that are files: given by names, folders, web addresses, or - for standard input."""
 
-import hashlib
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from tasks.common.console import console
-from tasks.common.data import cache
+from tasks.common.data.addresses import URL_SCHEMES, fetch
 from tasks.common.data.containers import Note
 from tasks.common.data.folders import visible_paths
 from tasks.common.data.media_files import MediaError
-from tasks.common.files import save_atomically
 from tasks.common.streams import read_standard_input
 
-URL_SCHEMES = ("http://", "https://")
-TIMEOUT_S = 30
 TEXTS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".srt", ".vtt")  # as they lie beside media
 
 ParseFile = Callable[
@@ -117,7 +111,7 @@ def parse_input(name: str, file: dict[str, Any], parse_file: ParseFile) -> Parse
     """Parse a file, fetched first if it is a web address; see ``parse_file_inputs``."""
     notes: list[str] = []
     try:
-        if name.startswith(URL_SCHEMES):
+        if file["bytes"] is None and name.startswith(URL_SCHEMES):  # what has content is not looked for by its name
             file["path"] = fetch(name)
         elif file["bytes"] is None and Path(name).is_dir() and not any(map(is_media, visible_paths(Path(name)))):
             raise MediaError("is a folder without files")
@@ -128,20 +122,3 @@ def parse_input(name: str, file: dict[str, Any], parse_file: ParseFile) -> Parse
     for note in notes:
         console.print(f"{name} {note}")
     return ParsedInput(name, segments, notes)
-
-
-def fetch(address: str) -> str:
-    """Download a file into the cache, if it is not there yet, and return its path.
-
-    Raises:
-        MediaError: it can't be fetched.
-    """
-    path = cache.cache_dir() / f"fetched-{hashlib.sha256(address.encode()).hexdigest()[:24]}"
-    if not path.is_file():
-        try:
-            with urllib.request.urlopen(address, timeout=TIMEOUT_S) as response:
-                content = response.read()
-        except (OSError, ValueError, HTTPException) as error:
-            raise MediaError(f"can't be fetched ({error})") from error
-        save_atomically(path, lambda file: file.write_bytes(content))
-    return str(path)

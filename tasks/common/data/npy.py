@@ -31,7 +31,7 @@ def check_header(file: io.BufferedIOBase) -> None:
         raise ValueError(f"its version is {version[0]}.{version[1]}; allowed are 1.0 and 2.0")
     shape, _, dtype = HEADERS[version](file)
     if dtype.hasobject:
-        raise ValueError("it holds Python objects, which are never read")
+        raise ValueError("it holds objects, which are never read")
     start = file.tell()
     size = file.seek(0, io.SEEK_END) - start
     if math.prod(shape) * max(1, dtype.itemsize) > size:

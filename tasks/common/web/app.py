@@ -210,6 +210,8 @@ def generate(tab: Tab, content: bytes, query: QueryParams) -> Prediction:
     """
     name, search = query.get("name"), tab.search(query)
     if name is None:
+        if "text" not in tab.task.input_kinds:  # it would be taken for the name of a file of the server, or an address
+            raise UsageError("there is no file: choose one")
         text = content.decode("utf-8", errors="replace")
         if len(text) > MAX_CHARACTERS:
             raise UsageError(f"the text has {len(text):,} characters; allowed are {MAX_CHARACTERS:,}")

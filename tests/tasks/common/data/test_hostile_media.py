@@ -83,7 +83,7 @@ def npy_header(shape: tuple[int, ...], descr: str = "<f4", version: int = 1) -> 
         (npy_header((HUGE, HUGE)), "header tells of"),
         (npy_header((HUGE,)) + bytes(400), "400 bytes follow"),
         (npy_header((HUGE,), "<U0"), "header tells of"),
-        (npy_header((1,), "|O") + b"\x80\x04N.", "Python objects, which are never read"),
+        (npy_header((1,), "|O") + b"\x80\x04N.", "holds objects, which are never read"),
         (npy_header((1,), version=3), "its version is 3.0"),
         (b"PK\x03\x04" + bytes(100), "magic"),
         (b"\x93NUMPY", "EOF"),

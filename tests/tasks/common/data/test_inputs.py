@@ -1,17 +1,11 @@
 """Inputs of ``predict`` that are files: each is parsed or named in a line, and none stops the others."""
 
-import io
-from http.client import HTTPResponse
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from tasks.common.data import cache
-from tasks.common.data.inputs import InputSegment, fetch, parse_file_inputs
+from tasks.common.data.inputs import InputSegment, parse_file_inputs, parse_input
 from tasks.common.data.media_files import MediaError
-
-HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"  # an answer whose connection was lost
 
 
 def parse_file(file, note):
@@ -69,21 +63,14 @@ def test_an_empty_folder_is_named(tmp_path, capsys):
     assert capsys.readouterr().err == f"{tmp_path / 'empty'} is a folder without files: its line stays empty\n"
 
 
-@pytest.mark.parametrize(
-    ("address", "reason"), [("http://localhost/a b.png", "a b.png"), ("http://localhost/half.png", "IncompleteRead")]
-)
-def test_an_address_that_cannot_be_fetched_is_named(address, reason, monkeypatch, capsys):
-    if reason == "IncompleteRead":
-        answer = HTTPResponse(SimpleNamespace(makefile=lambda mode: io.BytesIO(HALF)))  # pyright: ignore
-        answer.begin()
-        monkeypatch.setattr("urllib.request.urlopen", lambda address, timeout: answer)
-    (parsed,) = parse_file_inputs([address], parse_file)
-    assert parsed.problem is not None and reason in parsed.problem
-    assert capsys.readouterr().err.startswith(f"{address} can't be fetched (")
+def test_content_is_never_fetched_by_its_name(monkeypatch):
+    monkeypatch.setattr("tasks.common.data.inputs.fetch", lambda address: pytest.fail("fetched"))
+    name = "http://127.0.0.1/private"
+    assert parse_input(name, {"path": name, "bytes": b"content"}, parse_file).segments
 
 
-def test_a_fetched_file_is_kept_whole(monkeypatch, tmp_path):
-    monkeypatch.setattr(cache, "cache_dir", lambda: tmp_path)
-    monkeypatch.setattr("urllib.request.urlopen", lambda address, timeout: io.BytesIO(b"content"))
-    assert Path(fetch("http://localhost/a.png")).read_bytes() == b"content"
-    assert [path.name for path in tmp_path.iterdir()] == [Path(fetch("http://localhost/a.png")).name]
+def test_only_addresses_of_the_web_are_fetched(monkeypatch):
+    monkeypatch.setattr("tasks.common.data.inputs.fetch", lambda address: pytest.fail("fetched"))
+    for name in ("file:///etc/hostname", "ftp://127.0.0.1/a.png", "data:text/plain,a"):
+        (parsed,) = parse_file_inputs([name], parse_file)
+        assert parsed.segments[0].source["path"] == name  # the name of a file that is not there

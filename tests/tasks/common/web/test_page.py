@@ -7,7 +7,9 @@ import io
 import json
 import re
 import socket
+import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,6 +183,19 @@ def wav(samples: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def png_header(width: int, height: int) -> bytes:
+    """Return the beginning of a PNG of any size."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + header
+        + struct.pack(">I", zlib.crc32(header))
+        + bytes(4)
+        + b"IDAT"
+    )
+
+
 @pytest.mark.parametrize(
     ("number", "content", "query", "status", "message"),
     [
@@ -191,6 +206,10 @@ def wav(samples: np.ndarray) -> bytes:
         (TEXT, b"ab", {"top_p": "nan", "sample": "true"}, 400, "Top p is 'nan'; allowed is 0.01 to 1"),
         (TEXT, b"ab", {"n_best": 9}, 400, "Sentences is 9; allowed is between 1 and the beam, 2"),
         (TEXT, b"ab", {"seed": "-1"}, 400, "seed is '-1'; allowed are whole numbers of 9 digits at most"),
+        (IMAGE, b"/etc/hostname", {}, 400, "there is no file: choose one"),
+        (SOUND, b"http://127.0.0.1:9/a.wav", {}, 400, "there is no file: choose one"),
+        (IMAGE, b"no image", {"name": "http://127.0.0.1:9/"}, 400, "http://127.0.0.1:9/ is not a readable image"),
+        (IMAGE, png_header(50_000, 50_000), {"name": "a.png"}, 400, "a.png has 2500 million pixels"),
         (IMAGE, b"", {"name": "a.png"}, 400, "a.png is empty: there is nothing in it"),
         (IMAGE, b"Dear all", {"name": "a.png"}, 400, "a.png is not a readable image"),
         (
