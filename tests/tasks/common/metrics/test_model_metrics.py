@@ -78,11 +78,16 @@ def test_clip_score_is_the_cosine_of_transformers_and_0_where_that_is_negative(c
         with torch.inference_mode():
             found = model(**processor(text=[text], images=[image], return_tensors="pt"))
             expected.append(float(found.logits_per_image / model.logit_scale.exp()))
-    assert min(expected) < 0 < max(expected)
-    metric = ClipScore(str(clip_model), CPU).metric(range(len(texts)), pixels.__getitem__)
-    stats = metric.sufficient_stats(texts, [[]] * len(texts))
-    assert stats[:, 0] == pytest.approx(np.maximum(expected, 0), abs=1e-5)
-    assert metric(texts, [[]] * len(texts)) == pytest.approx(100 * np.maximum(expected, 0).mean(), abs=1e-3)
+    assert min(map(abs, expected)) > 1e-3
+    scorer = ClipScore(str(clip_model), CPU)
+    metric = scorer.metric(range(len(texts)), pixels.__getitem__)
+    for sign in (1, -1):  # so each pair has a score in one of the two
+        positive = np.maximum(sign * np.array(expected), 0)
+        stats = metric.sufficient_stats(texts, [[]] * len(texts))
+        assert stats[:, 0] == pytest.approx(positive, abs=1e-5)
+        assert metric(texts, [[]] * len(texts)) == pytest.approx(100 * positive.mean(), abs=1e-3)
+        with torch.no_grad():
+            scorer.model.text_projection.weight.neg_()
 
 
 def test_signatures_name_the_model_and_what_is_scored(bert_model: Path, clip_model: Path):
