@@ -84,7 +84,7 @@ def open_browser(microphone: Path) -> Iterator[webdriver.Chrome]:
 
 
 class Page:
-    """What a user does with the page."""
+    """The actions of a user on the page."""
 
     def __init__(self, browser: webdriver.Chrome):
         self.browser, self.wait = browser, WebDriverWait(browser, TIMEOUT_S)

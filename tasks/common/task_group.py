@@ -1,4 +1,4 @@
-"""What is trained and saved as one run: a task, or several with one decoder."""
+"""Tasks that are trained and saved as one run: one, or several with one decoder."""
 
 import contextlib
 from abc import ABC, abstractmethod

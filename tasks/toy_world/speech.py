@@ -45,7 +45,7 @@ PAUSE = b"_"  # with which the names of all pauses begin, among the phonemes
 
 
 class Event(ctypes.Structure):
-    """What espeak says of a moment: that a word or a phoneme begins (``espeak_EVENT``)."""
+    """A moment in espeak's speech, at which a word or a phoneme begins (``espeak_EVENT``)."""
 
     _fields_ = (
         ("type", ctypes.c_int),

@@ -23,7 +23,7 @@ class View(ABC):
     """
 
     kind: ClassVar[str]
-    """What the source is, in one word; names the plot where a source has several views."""
+    """The kind of the source in one word; names the plot where a source has several views."""
 
     weights: Tensor
 

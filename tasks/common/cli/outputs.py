@@ -1,4 +1,4 @@
-"""Where ``predict`` writes: standard output, or a file for each input, named after it."""
+"""The outputs of ``predict``: standard output, or a file for each input, named after it."""
 
 import re
 import sys

@@ -138,7 +138,7 @@ def has_duration(parsed: ParsedInput) -> bool:
 
 @dataclass
 class PartStatistics:
-    """What is said of the inputs of a part when all are done.
+    """The summary of the inputs of a part when all are done.
 
     Attributes:
         num_inputs: Their number.

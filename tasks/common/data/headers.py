@@ -1,4 +1,4 @@
-"""Whether the first line of a CSV is its header, or a row like the others."""
+"""Tell the header of a CSV from a first line that is a row like the others."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 
 @dataclass(frozen=True)
 class KnownColumns:
-    """What is known of the columns of pairs of texts before their table is read.
+    """The columns of pairs of texts, as far as they are known before their table is read.
 
     Attributes:
         chosen: The names that --source and --target have; those of a table without a header are "column 1" and so on.

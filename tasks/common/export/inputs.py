@@ -1,4 +1,4 @@
-"""What a task says of its inputs, so that a model can be exported with the script that reads them."""
+"""The description of a task's inputs, with which a model is exported together with the script that reads them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -20,7 +20,7 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class AddedMetrics:
-    """What is computed besides the metrics of a task.
+    """The metrics that are computed besides those of a task.
 
     Attributes:
         bert_score: The encoder of BERTScore.
@@ -74,7 +74,7 @@ class AddedMetrics:
 
     @property
     def suffix(self) -> str:
-        """What is added to the name of an evaluation whose scores are others than usual."""
+        """The addition to the name of an evaluation whose scores are others than usual."""
         return "" if self.normalization == "none" else f"-{self.normalization}"
 
     def extend(self, metrics: Sequence[Metric], task: Task, examples: datasets.Dataset) -> tuple[Metric, ...]:

@@ -1,4 +1,4 @@
-"""What a trained model generates for an input."""
+"""The sentences that a trained model generates for an input."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class Prediction:
 
     @property
     def notes(self) -> list[str]:
-        """What is to be said of the input: that it can't be used, damage, that nothing is in it or recognized."""
+        """Remarks on the input: that it can't be used, damage, that nothing is in it or recognized."""
         if self.problem:
             return [f"can't be used: it {self.problem}"]
         is_empty = not any(ranked and ranked[0].tokens for ranked in self.hypotheses)

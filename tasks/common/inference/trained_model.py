@@ -49,12 +49,12 @@ class TrainedModel:
 
     @property
     def has_alignment(self) -> bool:
-        """Whether the decoder, which is that of all tasks, has alignments to plot."""
+        """Return whether the decoder, which is that of all tasks, has alignments to plot."""
         return next(iter(self.predictors.values())).models[0].decoder.has_alignment
 
     @property
     def has_word_times(self) -> bool:
-        """Whether words have times, in inputs of some task that have a duration."""
+        """Return whether words have times, in inputs of some task that have a duration."""
         return any(predictor.has_word_times for predictor in self.predictors.values())
 
     def plot(self, prediction: Prediction, path: Path | str) -> bool:

@@ -1,4 +1,4 @@
-"""What is kept and shown of every evaluation while training: a record, the learning curves, a line on the console."""
+"""The log of the evaluations while training: a record, the learning curves, and a line on the console."""
 
 import json
 import os

@@ -48,7 +48,7 @@ class TrackedRun:
 
 @dataclass(frozen=True)
 class TrackerKind:
-    """How a tracker is used, where Accelerate has no common way.
+    """The use of a tracker, where Accelerate has no common way.
 
     Attributes:
         library: The module that it needs.
