@@ -50,7 +50,7 @@ class Predictor:
 
     @property
     def has_word_times(self) -> bool:
-        """Return whether words have times in sources with a duration: sentences are transcripts, and have alignments."""
+        """Return whether words have times in sources with a duration: as transcripts that have alignments."""
         return self.task.is_transcription and self.models[0].decoder.has_alignment
 
     def precompute_if_frozen(self, examples: datasets.Dataset) -> datasets.Dataset:

@@ -110,13 +110,9 @@ def _(view: VideoView, weights: Tensor) -> dict[str, Any]:
     return {"pictures": pictures, "times": times, "weights": to_lists(weights[:, states])}
 
 
-def to_lists(weights: Tensor) -> Any:
+def to_lists(weights: Tensor) -> list[Any]:
     """Return weights as nested lists of rounded numbers."""
-    return [[*map(_round, each)] for each in weights.float().tolist()]
-
-
-def _round(value: Any) -> Any:
-    return [_round(each) for each in value] if isinstance(value, list) else round(value, DIGITS)
+    return weights.double().round(decimals=DIGITS).tolist()
 
 
 def spectrogram(features: np.ndarray) -> Image.Image:
