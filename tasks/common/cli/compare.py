@@ -13,7 +13,8 @@ import tasks
 from tasks.common.analysis.measurements import SAMPLE_SIZE, activation_bytes, measure_alignments
 from tasks.common.analysis.plots import plot_by_length, plot_curves
 from tasks.common.cli.flags import setting_types, typed_settings
-from tasks.common.cli.train import Preset, choose_preset, train_if_needed
+from tasks.common.cli.preset_choice import Preset, choose_preset
+from tasks.common.cli.train import train_if_needed
 from tasks.common.cli.variants import (
     VariantParser,
     refuse_without_effect,

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tasks.common.console import console
-from tasks.common.data.inputs import URL_SCHEMES
+from tasks.common.data.addresses import URL_SCHEMES
 from tasks.common.files import new_path, save_atomically
 from tasks.common.inference.formats import SUBTITLES, SUFFIXES, Formatter
 from tasks.common.inference.prediction import Prediction

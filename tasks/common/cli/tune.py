@@ -11,8 +11,9 @@ import tyro
 
 import tasks
 from tasks.common.cli.messages import with_flags
+from tasks.common.cli.preset_choice import Preset, choose_preset
 from tasks.common.cli.search_space import SearchDimension
-from tasks.common.cli.train import Preset, choose_preset, start_training
+from tasks.common.cli.train import start_training
 from tasks.common.cli.variants import VariantParser, as_flags, refuse_without_effect, to_csv, to_markdown
 from tasks.common.config import ModelConfig
 from tasks.common.console import console

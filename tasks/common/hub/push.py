@@ -4,7 +4,7 @@ import contextlib
 import fnmatch
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,9 @@ def push_run(run: Path, repository: str, *, private: bool, license: str | None) 
         operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=each) for name, each in files.items()]
         with explain_faults(repository):
             address = api.create_repo(repository, private=private, exist_ok=True).url
-            check_repository(api, repository, private)
-            old = [name for name in api.list_repo_files(repository) if is_own(name) and name not in files]
+            present = api.list_repo_files(repository)
+            check_repository(api, repository, present, private)
+            old = [name for name in present if is_own(name) and name not in files]
             deletions = [CommitOperationDelete(path_in_repo=name) for name in old]
             with stage(f"uploading {len(files)} files"):
                 api.create_commit(repository, [*operations, *deletions], commit_message="Upload a trained run")
@@ -81,13 +82,12 @@ def connect(repository: str) -> HfApi:
     return api
 
 
-def check_repository(api: HfApi, repository: str, private: bool) -> None:
-    """Raise UsageError if a repository holds something else, or is public where it should be private."""
+def check_repository(api: HfApi, repository: str, names: Sequence[str], private: bool) -> None:
+    """Raise UsageError if a repository, of files with these names, holds something else, or is not as private."""
     if private and not api.model_info(repository).private:
         raise UsageError(
             f"{repository} is public already: make it private in its settings on the hub, or leave --private out"
         )
-    names = api.list_repo_files(repository)
     others = [name for name in names if not any(fnmatch.fnmatch(name, pattern) for pattern in HUB_FILES)]
     if others and "vocabulary.json" not in others:
         raise UsageError(f"{repository} holds another model ({others[0]}): choose another name")

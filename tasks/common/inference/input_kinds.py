@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from tasks.common.console import console
+from tasks.common.data.addresses import URL_SCHEMES
 from tasks.common.data.folders import visible_paths
-from tasks.common.data.inputs import URL_SCHEMES, ParsedInput
+from tasks.common.data.inputs import ParsedInput
 from tasks.common.data.media_files import AUDIO_SUFFIXES, FEATURE_SUFFIX, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from tasks.common.task import Task
 

@@ -6,6 +6,7 @@ same few numbers, summed over different sentences.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -76,3 +77,8 @@ def mean_percent(total: np.ndarray) -> float:
 def ratio_percent(total: np.ndarray) -> float:
     """Compute the ratio of two sums in %; 0 where the second one is 0."""
     return float(100 * total[0] / total[1]) if total[1] else 0.0
+
+
+def name_model(place: str) -> str:
+    """Return the name of a scoring model for a signature: its folder's own, without the path, or its id on the hub."""
+    return Path(place).resolve().name if Path(place).is_dir() else place

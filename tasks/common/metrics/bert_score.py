@@ -6,7 +6,6 @@ program, special tokens such as [CLS] are not scored, but others may be similar 
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -16,7 +15,7 @@ from torch.nn import functional
 
 from encoders.base import SourceBatch
 from encoders.pretrained.text import load_text_model
-from tasks.common.metrics.base import Metric, SentenceStats, mean_percent, stats_of_scores
+from tasks.common.metrics.base import Metric, SentenceStats, mean_percent, name_model, stats_of_scores
 
 BATCH_SIZE = 64  # texts that are encoded at once
 
@@ -52,8 +51,7 @@ class BertScore:
         return Metric("bert_score", self.sufficient_stats, mean_percent, signature=self.signature)
 
     def signature(self, references: Sequence[Sequence[str]]) -> str:
-        model = Path(self.name).resolve().name if Path(self.name).is_dir() else self.name
-        return f"F1|model:{model}|layer:last|idf:no|rescaled:no|transformers:{version('transformers')}"
+        return f"F1|model:{name_model(self.name)}|layer:last|idf:no|rescaled:no|transformers:{version('transformers')}"
 
     def sufficient_stats(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> SentenceStats:
         scores: list[float] = []

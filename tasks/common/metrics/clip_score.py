@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 
 from encoders.pretrained.base import check_complete, check_name, import_transformers, loading_error
-from tasks.common.metrics.base import Metric, SentenceStats, mean_percent, stats_of_scores
+from tasks.common.metrics.base import Metric, SentenceStats, mean_percent, name_model, stats_of_scores
 
 BATCH_SIZE = 32  # images that are encoded at once
 
@@ -54,8 +53,7 @@ class ClipScore:
         return Metric("clip_score", sufficient_stats, mean_percent, signature=self.signature)
 
     def signature(self, references: Sequence[Sequence[str]]) -> str:
-        model = Path(self.name).resolve().name if Path(self.name).is_dir() else self.name
-        return f"100cos|model:{model}|prompt:none|transformers:{version('transformers')}"
+        return f"100cos|model:{name_model(self.name)}|prompt:none|transformers:{version('transformers')}"
 
     @torch.inference_mode()
     def score(self, images: Sequence[Image.Image], texts: Sequence[str]) -> list[float]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,18 +11,16 @@ import tasks
 from tasks import run
 from tasks.common import small
 from tasks.common.cli.compare import parse_compare
-from tasks.common.cli.train import Preset, choose_preset, parse_train
+from tasks.common.cli.preset_choice import Preset, choose_preset
+from tasks.common.cli.train import parse_train
 from tasks.common.cli.tune import parse_tune
 from tasks.toy_world.scenes import text_pairs
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> str:
+def data(tmp_path: Path, save_text_pairs: Callable[..., None]) -> str:
     """Parallel files of a few pairs of the toy world."""
-    for split, count in (("train", 60), ("validation", 12)):
-        pairs = text_pairs(split, count=count)
-        for column, language in (("source", "de"), ("target", "en")):
-            (tmp_path / f"{split}.{language}").write_text("\n".join(pairs[column]) + "\n", encoding="utf-8")
+    save_text_pairs(tmp_path, train=60, validation=12)
     return str(tmp_path)
 
 

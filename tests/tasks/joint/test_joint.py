@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import datasets
@@ -29,7 +30,6 @@ from tasks.joint.config import JointConfig, join
 from tasks.joint.overlap import sentences_of, without_sentences
 from tasks.joint.presets import compose
 from tasks.joint.task import JointTask, check_language, references_of
-from tasks.toy_world.scenes import text_pairs
 from tasks.translation import PRESETS as TRANSLATION_PRESETS
 from tasks.translation import Task
 
@@ -39,13 +39,10 @@ NAME = "translation:tiny+image_captioning:tiny"
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+def data(tmp_path_factory: pytest.TempPathFactory, save_text_pairs: Callable[..., None]) -> str:
     """Parallel files with the beginning of the toy world."""
     folder = tmp_path_factory.mktemp("data")
-    for split, count in (("train", 200), ("validation", 30), ("test", 12)):
-        pairs = text_pairs(split, count=count)
-        for column, language in (("source", "de"), ("target", "en")):
-            (folder / f"{split}.{language}").write_text("\n".join(pairs[column]) + "\n", encoding="utf-8")
+    save_text_pairs(folder, train=200, validation=30, test=12)
     return str(folder)
 
 

@@ -24,7 +24,8 @@ from tasks.common.cli import train as train_module
 from tasks.common.cli.arguments import parse
 from tasks.common.cli.compare import parse_compare
 from tasks.common.cli.demo import TOY_TASKS
-from tasks.common.cli.train import choose_preset, parse_train
+from tasks.common.cli.preset_choice import choose_preset
+from tasks.common.cli.train import parse_train
 from tasks.common.cli.tune import parse_tune
 from tasks.common.data.inputs import InputSegment, ParsedInput
 from tasks.common.errors import UsageError

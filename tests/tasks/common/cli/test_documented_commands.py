@@ -10,7 +10,8 @@ import pytest
 from tasks import run
 from tasks.common.cli import train as train_module
 from tasks.common.cli.compare import parse_compare
-from tasks.common.cli.train import choose_preset, parse_train
+from tasks.common.cli.preset_choice import choose_preset
+from tasks.common.cli.train import parse_train
 from tasks.common.cli.tune import parse_tune
 
 ROOT = Path(__file__).parents[4]

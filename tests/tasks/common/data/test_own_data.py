@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from datasets import Dataset, DatasetDict
 
-from tasks.common.cli.train import choose_preset
+from tasks.common.cli.preset_choice import choose_preset
 from tasks.common.data import cache
 from tasks.common.data.captioned_media import read_captioned_files
 from tasks.common.data.division import divide

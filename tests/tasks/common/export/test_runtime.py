@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +36,10 @@ SEARCHES = (
 
 
 @pytest.fixture(scope="module")
-def joint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def joint(tmp_path_factory: pytest.TempPathFactory, save_text_pairs: Callable[..., None]) -> Path:
     """A joint run of text, sound and images, with weights so large that each input has a sentence of its own."""
     data = tmp_path_factory.mktemp("data")
-    for split, count in (("train", 160), ("validation", 12)):
-        pairs = text_pairs(split, count=count)
-        for column, language in (("source", "de"), ("target", "en")):
-            (data / f"{split}.{language}").write_text("\n".join(pairs[column]) + "\n", encoding="utf-8")
+    save_text_pairs(data, train=160, validation=12)
     folder = tmp_path_factory.mktemp("runs") / "joint"
     sizes = ["--speech-recognition.num-scenes", "16", "--image-captioning.num-scenes", "32"]
     flags = [*sizes, "--video-to-text.num-scenes", "16", "--train.epochs", "1", "--search.max-length", "12"]

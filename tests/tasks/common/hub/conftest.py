@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +18,6 @@ import pytest
 from encoders.pretrained import downloads
 from tasks import run
 from tasks.common.hub.push import collect_files
-from tasks.toy_world.scenes import text_pairs
 
 LARGE = ".safetensors"  # files that go the way of large ones
 TOKENS = {"hf_ada": "ada", "hf_bob": "bob"}  # with the user that each belongs to
@@ -277,13 +276,10 @@ ROUTES = (
 
 
 @pytest.fixture(scope="session")
-def joint_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def joint_run(tmp_path_factory: pytest.TempPathFactory, save_text_pairs: Callable[..., None]) -> Path:
     """A run of two tasks, trained for a few steps, of which one has been evaluated."""
     data, folder = tmp_path_factory.mktemp("pairs"), tmp_path_factory.mktemp("runs") / "joint"
-    for split, count in (("train", 200), ("validation", 12), ("test", 12)):
-        pairs = text_pairs(split, count=count)
-        for column, language in (("source", "de"), ("target", "en")):
-            (data / f"{split}.{language}").write_text("\n".join(pairs[column]) + "\n", encoding="utf-8")
+    save_text_pairs(data, train=200, validation=12, test=12)
     sizes = ["--image-captioning.num-scenes", "32", "--train.epochs", "1", "--search.max-length", "12"]
     parts = "translation:tiny+image_captioning:tiny"
     run.main(["joint", "train", parts, "--translation.data", str(data), *sizes, "--run", str(folder)])

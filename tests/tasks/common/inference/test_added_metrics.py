@@ -19,7 +19,6 @@ from tasks.common.files import load_json, save_json
 from tasks.common.hub.card import find_reports
 from tasks.common.inference.added_metrics import AddedMetrics
 from tasks.common.task import Task
-from tasks.toy_world.scenes import text_pairs
 
 CPU = torch.device("cpu")
 
@@ -122,13 +121,10 @@ def test_what_a_run_has_no_use_for_or_can_not_be_loaded_is_one_line(
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, save_text_pairs: Callable[..., None]) -> Path:
     """A run on a few sentences of the toy world."""
     folder = tmp_path_factory.mktemp("run")
-    for split, count in (("train", 60), ("validation", 8), ("test", 8)):
-        pairs = text_pairs(split, count=count)
-        for column, language in (("source", "de"), ("target", "en")):
-            (folder / f"{split}.{language}").write_text("\n".join(pairs[column]) + "\n", encoding="utf-8")
+    save_text_pairs(folder, train=60, validation=8, test=8)
     flags = ["--data", str(folder), "--train.epochs", "1", "--search.max-length", "5"]
     run.main(["translation", "train", "tiny", "--run", str(folder / "run"), *flags])
     return folder / "run"

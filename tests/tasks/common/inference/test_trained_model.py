@@ -1,6 +1,7 @@
 """Trained models in Python: every form of an input gives the prediction of its file, and so does the command."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,16 @@ from tasks import load, run
 from tasks.common.errors import UsageError
 from tasks.common.inference.prediction import Prediction
 from tasks.common.inference.trained_model import TrainedModel
-from tasks.toy_world.scenes import text_pairs
 
 SENTENCE = "eine rote Sieben über einer blauen Zwei"
 RATE_HZ = 16_000
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, save_text_pairs: Callable[..., None]) -> Path:
     """A joint run of four modalities, trained for a few steps."""
     data = tmp_path_factory.mktemp("data")
-    for split, count in (("train", 160), ("validation", 12)):
-        pairs = text_pairs(split, count=count)
-        for column, language in (("source", "de"), ("target", "en")):
-            (data / f"{split}.{language}").write_text("\n".join(pairs[column]) + "\n", encoding="utf-8")
+    save_text_pairs(data, train=160, validation=12)
     folder = tmp_path_factory.mktemp("runs") / "joint"
     sizes = ["--speech-recognition.num-scenes", "16", "--image-captioning.num-scenes", "32"]
     flags = [*sizes, "--video-to-text.num-scenes", "16", "--train.epochs", "1", "--search.max-length", "12"]

@@ -23,19 +23,15 @@ from tasks.common.training.trainer import Trainer
 from tasks.image_captioning import PRESETS as IMAGE_PRESETS
 from tasks.joint.config import join
 from tasks.joint.task import JointTask
-from tasks.toy_world.scenes import text_pairs
 from tasks.translation import PRESETS
 from tasks.translation import Task as Translation
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+def data(tmp_path_factory: pytest.TempPathFactory, save_text_pairs: Callable[..., None]) -> str:
     """Parallel files with the beginning of the toy world."""
     folder = tmp_path_factory.mktemp("data")
-    for split, count in (("train", 200), ("validation", 30)):
-        pairs = text_pairs(split, count=count)
-        for column, language in (("source", "de"), ("target", "en")):
-            (folder / f"{split}.{language}").write_text("\n".join(pairs[column]) + "\n", encoding="utf-8")
+    save_text_pairs(folder, train=200, validation=30)
     return str(folder)
 
 

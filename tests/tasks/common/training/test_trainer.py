@@ -27,7 +27,6 @@ from tasks.common.training.batches import StepBatches
 from tasks.common.training.checkpoints import BestCheckpoints, save_weights
 from tasks.common.training.config import TrainConfig
 from tasks.common.training.trainer import Trainer
-from tasks.toy_world.scenes import text_pairs
 from tasks.translation import PRESETS, Task
 
 ROOT = Path(__file__).parents[4]
@@ -37,13 +36,10 @@ SMALL = ["--batch.max-sources", "40", "--encoder.dropout", "0.1", "--decoder.dro
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+def data(tmp_path_factory: pytest.TempPathFactory, save_text_pairs: Callable[..., None]) -> str:
     """Parallel files with the beginning of the toy world."""
     folder = tmp_path_factory.mktemp("data")
-    for split, count in (("train", 1200), ("validation", 60)):
-        pairs = text_pairs(split, count=count)
-        for column, language in (("source", "de"), ("target", "en")):
-            (folder / f"{split}.{language}").write_text("\n".join(pairs[column]) + "\n", encoding="utf-8")
+    save_text_pairs(folder, train=1200, validation=60)
     return str(folder)
 
 

@@ -27,7 +27,6 @@ from tasks.common.inference.prediction import Prediction
 from tasks.common.web import answers, app
 from tasks.common.web.server import open_socket
 from tasks.common.web.tabs import Tab, tabs_of_run
-from tasks.toy_world.scenes import text_pairs
 
 RATE_HZ = 16_000
 MAX_BYTES = 300_000
@@ -37,13 +36,10 @@ KINDS = {TEXT: "text", SOUND: "sound", IMAGE: "image", VIDEO: "video"}
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def runs(tmp_path_factory: pytest.TempPathFactory, save_text_pairs: Callable[..., None]) -> list[Path]:
     """A joint run of four modalities, trained for a few steps, and a run whose decoder has no attention."""
     data = tmp_path_factory.mktemp("pairs")
-    for split, count in (("train", 160), ("validation", 12)):
-        pairs = text_pairs(split, count=count)
-        for column, language in (("source", "de"), ("target", "en")):
-            (data / f"{split}.{language}").write_text("\n".join(pairs[column]) + "\n", encoding="utf-8")
+    save_text_pairs(data, train=160, validation=12)
     folder = tmp_path_factory.mktemp("runs")
     sizes = ["--speech-recognition.num-scenes", "16", "--image-captioning.num-scenes", "32"]
     flags = ["--video-to-text.num-scenes", "16", "--train.epochs", "1", "--search.max-length", "12"]
