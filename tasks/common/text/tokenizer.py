@@ -127,9 +127,10 @@ class Tokenizer:
             UsageError: it was not made by ``train``. Replacements and patterns of a stranger could make any text as
                 long, or its reading as slow, as he likes.
         """
-        if {name: value for name, value in state.items() if name not in LEARNED} not in fixed_parts():
-            raise UsageError("its tokenizer was not made by this program, or by another version; train the run again")
         restored = cls(tokenizers.Tokenizer.from_str(json.dumps(state)))
+        # As the library writes it now: it reads what its older versions wrote, which may lack settings that came later.
+        if without_learned(restored.state_dict()) not in fixed_parts():
+            raise UsageError("its tokenizer was not made by this program; restore it or train the run again")
         if sorted(restored.tokenizer.get_vocab().values()) != list(range(len(restored))):
             raise UsageError("its tokens are not numbered from 0 without gaps; restore it or train the run again")
         return restored
@@ -201,8 +202,12 @@ def fixed_parts() -> list[dict[str, Any]]:
     """List what the tokenizers of all configurations have that is not learned, in the form of ``state_dict``."""
     kinds = get_args(get_type_hints(VocabularyConfig)["kind"])
     configs = (VocabularyConfig(kind=kind, lowercase=lowercase) for kind in kinds for lowercase in (False, True))
-    states = (json.loads(build_untrained(config)[0].to_str()) for config in configs)
-    return [{name: value for name, value in state.items() if name not in LEARNED} for state in states]
+    return [without_learned(json.loads(build_untrained(config)[0].to_str())) for config in configs]
+
+
+def without_learned(state: dict[str, Any]) -> dict[str, Any]:
+    """Return a saved tokenizer without the parts that training fills."""
+    return {name: value for name, value in state.items() if name not in LEARNED}
 
 
 def build_model(config: VocabularyConfig) -> tuple[Any, Any, list[Any]]:

@@ -125,6 +125,14 @@ def test_a_tokenizer_has_no_steps_but_those_of_this_program(folder, spoil):
     assert "was not made by this program" in refused(folder)
 
 
+def test_a_tokenizer_saved_before_a_setting_came_is_restored():
+    tokenizer = Tokenizer.train(["here is a red four"] * 3, VocabularyConfig(kind="word", size=20))
+    older = tokenizer.state_dict()
+    for step in (older["pre_tokenizer"]["pretokenizers"][0], older["decoder"]["decoders"][1]):
+        del step["split"], step["prepend_scheme"]
+    assert older != tokenizer.state_dict() == Tokenizer.from_state_dict(older).state_dict()
+
+
 def test_tokens_are_numbered_without_gaps():
     state = Tokenizer.train(["here is a red four"] * 3, VocabularyConfig(kind="word", size=20)).state_dict()
     assert len(Tokenizer.from_state_dict(state)) == len(state["model"]["vocab"])
