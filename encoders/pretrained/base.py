@@ -65,24 +65,27 @@ def transformers_settings(backbone: Any) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in ("_name_or_path", "transformers_version")}
 
 
+RECORDS = ("_name_or_path", "pretrained_cfg", "id2label", "label2id")
+
+
 def config_from_settings(settings: dict[str, Any]) -> Any:
     """Return the configuration of a transformers model from ``transformers_settings``.
 
     Raises:
         ValueError: for a setting that names code or a repository, which transformers would fetch and run or load.
     """
-    settings = without_names(settings)
+    settings = without_records(settings)
     foreign = next(foreign_settings(settings), None)
     if foreign is not None:
         raise ValueError(f"its setting {foreign} names code or files elsewhere, which are never loaded for a run")
     return import_transformers().AutoConfig.for_model(**settings)
 
 
-def without_names(value: Any) -> Any:
-    """Leave out the original names of a model and of its parts, which nothing is loaded by."""
+def without_records(value: Any) -> Any:
+    """Leave out what only records the origin or the labels of a model and of its parts; nothing is built by it."""
     if isinstance(value, dict):
-        return {key: without_names(inner) for key, inner in value.items() if key != "_name_or_path"}
-    return [without_names(inner) for inner in value] if isinstance(value, list) else value
+        return {key: without_records(inner) for key, inner in value.items() if key not in RECORDS}
+    return [without_records(inner) for inner in value] if isinstance(value, list) else value
 
 
 def foreign_settings(value: Any, name: str = "") -> Iterator[str]:

@@ -105,6 +105,13 @@ def remove_temporary_files(folder: Path) -> None:
                 file.unlink(missing_ok=True)
 
 
+def remove_temporary_files_of(path: Path) -> None:
+    """Remove what killed processes have left of ``save_atomically`` of a file that only this process writes."""
+    for file in path.parent.glob(f".{path.name}.*"):
+        if TEMPORARY.fullmatch(file.name):
+            file.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
     """Keep the run folder for this process; the operating system ends that with the process, however it ends.

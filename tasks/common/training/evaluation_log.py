@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.common.analysis.plots import plot_learning_curves
 from tasks.common.console import console
-from tasks.common.files import load_json_lines, save_atomically, to_json
+from tasks.common.files import load_json_lines, remove_temporary_files_of, save_atomically, to_json
 from tasks.common.training.validation import NLL_UNIT, Validation
 
 CURVES_FILE = Path("plots") / "learning_curves.png"  # in the run folder
@@ -57,6 +57,7 @@ class EvaluationLog:
         self.metrics_log = MetricsLog(folder / "metrics.jsonl", num_lines)
         self.num_records = self.metrics_log.num_lines
         self.curves_file = folder / CURVES_FILE
+        remove_temporary_files_of(self.curves_file)  # other commands may be writing other plots there
 
     def add(self, record: dict[str, Any], num_steps: int, note: str) -> None:
         """Log an evaluation, with a note at the end of its line on the console.

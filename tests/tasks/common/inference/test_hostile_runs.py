@@ -217,6 +217,9 @@ def test_settings_of_a_model_name_no_code_of_others(settings):
 def test_original_names_of_a_model_and_its_parts_mean_nothing():
     settings = {"model_type": "clip", "text_config": {"_name_or_path": "owner/name", "hidden_size": 8}}
     assert config_from_settings(settings).text_config.hidden_size == 8
+    recorded = {"hf_hub_id": "timm/resnet18.a1_in1k", "url": "https://github.com/x.pth"}
+    settings = {"model_type": "timm_wrapper", "architecture": "resnet18", "pretrained_cfg": recorded}
+    assert config_from_settings(settings | {"id2label": {"0": "cat/dog"}}).architecture == "resnet18"
 
 
 TOKENIZER: dict[str, Any] = {

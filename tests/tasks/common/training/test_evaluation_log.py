@@ -1,12 +1,13 @@
 """The learning curves of a run: the likelihood of training and validation, and a metric of each part."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from tasks.common.metrics.base import Metric
-from tasks.common.training.evaluation_log import describe_evaluation, learning_curves
+from tasks.common.training.evaluation_log import EvaluationLog, describe_evaluation, learning_curves
 from tasks.common.training.validation import Validation
 
 
@@ -53,3 +54,12 @@ def test_the_line_of_an_evaluation_says_per_token_where_the_loss_is_no_likelihoo
     assert describe_evaluation(record, validation, 2400) == (
         "epoch 1.5  step 1,200 of 2,400  loss -0.250 per token  3,210 target tokens/s  validation: cider 80.00"
     )
+
+
+def test_what_a_killed_training_has_left_of_its_curves_is_removed_and_plots_of_others_are_not(tmp_path: Path):
+    plots = tmp_path / "plots"
+    plots.mkdir()
+    for name in (".learning_curves.png.123", ".dog.png.456", "dog.png"):
+        (plots / name).touch()
+    EvaluationLog(tmp_path, validation_of(), 0)
+    assert sorted(file.name for file in plots.iterdir()) == [".dog.png.456", "dog.png"]
