@@ -1,8 +1,10 @@
 # Two commands on a fresh machine that has Python, make and pip: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+# The versions of every package that the tests passed with. `make test VERSIONS=` takes the newest ones instead.
+VERSIONS ?= --constraint constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint lock audit clean
 
 demo: .venv/demo.stamp
 	$(BIN)/python run.py demo
@@ -16,14 +18,27 @@ lint: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-.venv/demo.stamp: pyproject.toml
+# Takes the newest versions that pyproject.toml allows, for every system and Python.
+lock:
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --editable '.[demo]'
+	$(BIN)/pip install uv
+	$(BIN)/uv pip compile --universal --python-version 3.11 --upgrade --extra dev pyproject.toml \
+		--no-annotate --custom-compile-command 'make lock' --output-file constraints.txt
+
+# Looks for known faults of these versions; SECURITY.md names those that stay.
+audit:
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install pip-audit
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
+
+.venv/demo.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install $(VERSIONS) --editable '.[demo]'
 	touch $@
 
-.venv/dev.stamp: pyproject.toml
+.venv/dev.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --editable '.[dev]'
+	$(BIN)/pip install $(VERSIONS) --editable '.[dev]'
 	touch $@
 
 clean:
