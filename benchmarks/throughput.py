@@ -15,7 +15,9 @@ configurations, since other programs may disturb the measurement, and medians ar
 """
 
 import argparse
+import contextlib
 import dataclasses
+import io
 import json
 import statistics
 import subprocess
@@ -33,7 +35,6 @@ from decoders.base import EOS
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.base import SourceBatch
 from encoders.config import RecurrentEncoderConfig
-from tasks.common.console import silence
 from tasks.common.data.batching import Batch, BatchConfig
 from tasks.common.inference.predictor import Predictor
 from tasks.common.model import count_parameters
@@ -89,7 +90,7 @@ class TimedTrainer(Trainer):
     def run_steps(self, num_steps: int) -> list[tuple[float, int]]:
         """Take the next steps of the training loop, and return their clock."""
         self.num_steps, self.clock = num_steps, []
-        with silence():
+        with contextlib.redirect_stderr(io.StringIO()):  # its progress
             self.run()
         return self.clock
 
