@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attention.dropout import Dropout
 from attention.positions import apply_rotary
 
 KVCache = tuple[Float[Tensor, "rows heads _ _"], Float[Tensor, "rows heads _ _"]]  # keys and values so far
@@ -84,7 +85,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.fc1 = nn.Linear(dim, 4 * dim)
         self.fc2 = nn.Linear(4 * dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, states: Float[Tensor, "rows length dim"]) -> Float[Tensor, "rows length dim"]:
         return self.fc2(self.dropout(functional.relu(self.fc1(states))))

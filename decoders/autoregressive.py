@@ -14,6 +14,7 @@ from attention.memory import Memory
 from attention.state import SampleInfo
 from decoders.base import PAD, Constraint, Decoder, DecoderOutput, DecoderState, Hypothesis, Loss
 from decoders.config import SearchConfig
+from decoders.cross_entropy import token_log_probs
 from decoders.forced_alignment import align_attention
 from decoders.search import beam_search, sample
 
@@ -97,6 +98,8 @@ class AutoregressiveDecoder(Decoder, Generic[S]):
     ) -> tuple[DecoderOutput, Float[Tensor, " real"], Float[Tensor, " real"]]:
         """Return the output along ``tokens``, and the log-probability of each real token, plain and label-smoothed.
 
+        Only the smoothed one needs to have a gradient.
+
         Args:
             tokens: Sentences between BOS and EOS, padded.
             memory: One row for each sentence.
@@ -106,9 +109,8 @@ class AutoregressiveDecoder(Decoder, Generic[S]):
         """
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
         output = self(inputs, memory) if teacher_forcing >= 1.0 else self.unroll(inputs, memory, teacher_forcing)
-        vocab_log_probs = self.logits(output.features[is_real]).float().log_softmax(dim=-1)  # (real, vocab)
-        log_probs = vocab_log_probs.gather(1, targets[is_real][:, None]).squeeze(1)
-        return output, log_probs, label_smoothed(log_probs, vocab_log_probs, label_smoothing)
+        logits = self.logits(output.features[is_real]).float()  # (real, vocab)
+        return output, *token_log_probs(logits, targets[is_real], label_smoothing)
 
     def search(
         self, memory: Memory, config: SearchConfig, constraint: Constraint | None = None
@@ -122,7 +124,7 @@ class AutoregressiveDecoder(Decoder, Generic[S]):
 
     def log_likelihood(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Float[Tensor, " batch"]:
         is_real = tokens[:, 1:] != PAD
-        _, log_probs, _ = self.teacher_forced_log_probs(tokens, memory, is_real, 1.0, 0.0)
+        _, _, log_probs = self.teacher_forced_log_probs(tokens, memory, is_real, 1.0, 0.0)
         return log_probs.new_zeros(is_real.shape).masked_scatter(is_real, log_probs).sum(dim=1)
 
     def alignment(

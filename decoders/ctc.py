@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attention.dropout import Dropout
 from attention.memory import Memory
 from decoders.base import BOS, EOS, NEG_INF, PAD, Constraint, Decoder, Hypothesis, Loss
 from decoders.config import SearchConfig
@@ -26,7 +27,7 @@ class CTC(Decoder):
 
     def __init__(self, memory_dim: int, vocab_size: int, *, dropout: float = 0.0):
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(memory_dim, vocab_size)
 
     def log_probs(self, memory: Memory) -> Float[Tensor, "batch source vocab"]:

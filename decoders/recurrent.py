@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from attention.base import Attention, AttentionOutput
+from attention.dropout import Dropout
 from attention.hard import ReinforceLoss
 from attention.key_values import KeyValues
 from attention.losses import NO_ATTENTION_LOSSES, AttentionLossWeights
@@ -115,7 +116,7 @@ class RecurrentDecoder(AutoregressiveDecoder[RecurrentDecoderState]):
         self.attention_order = attention_order
         self.input_feeding = input_feeding
         self.feature_dim = feature_dim
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.context_gate = nn.Linear(hidden_dim, 1) if context_gate else None
         self.attention_losses = attention_losses
         self.reinforce_loss = reinforce_loss

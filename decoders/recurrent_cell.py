@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attention.dropout import dropout
 from encoders.recurrent import CELLS, CellName
 
 Linear = Callable[..., Tensor]  # functional.linear, or a DeferredGradLinear in a loop
@@ -80,7 +81,8 @@ class RecurrentCell(nn.Module):
         for layer, states in enumerate(zip(*(part.unbind(0) for part in hidden), strict=True)):
             input_weight, hidden_weight, input_bias, hidden_bias = self.weights(layer)
             if layer > 0:
-                lower = functional.dropout(following[-1][0], self.rnn.dropout, self.training)
+                lower = following[-1][0]
+                lower = dropout(lower, self.rnn.dropout) if self.training else lower
                 projected = linear(lower, input_weight, input_bias)
             elif recurrent is not None:
                 projected = projected + linear(recurrent, input_weight[:, self.known_dim :])

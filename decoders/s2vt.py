@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from attention.dropout import Dropout
 from attention.memory import Memory
 from decoders.autoregressive import AutoregressiveDecoder
 from decoders.base import DecoderOutput, DecoderState
@@ -55,7 +56,7 @@ class S2VT(AutoregressiveDecoder[S2VTState]):
         self.embedding = embedding
         self.lower = nn.LSTM(memory_dim, hidden_dim, batch_first=True)
         self.upper = nn.LSTM(hidden_dim + embedding.embedding_dim, hidden_dim, batch_first=True)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.project = nn.Linear(hidden_dim, embedding.embedding_dim) if tie_embeddings else nn.Identity()
         self.output = nn.Linear(embedding.embedding_dim if tie_embeddings else hidden_dim, embedding.num_embeddings)
         if tie_embeddings:

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attention.dropout import Dropout
 from attention.memory import Memory
 from decoders.base import BOS, EOS, NEG_INF, PAD, UNK, Constraint, Decoder, Hypothesis, Loss
 from decoders.config import SearchConfig
@@ -38,7 +39,7 @@ class Transducer(Decoder):
         """``predictor`` is the prediction network, for memories of ``memory_dim`` features."""
         super().__init__()
         self.predictor = predictor
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.frame_proj = nn.Linear(memory_dim, predictor.feature_dim)
 
     def project_frames(self, memory: Memory) -> Float[Tensor, "batch source joint"]:

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from attention.base import Attention, AttentionOutput
+from attention.dropout import Dropout
 from attention.hard import ReinforceLoss
 from attention.key_values import KeyValues
 from attention.losses import NO_ATTENTION_LOSSES, AttentionLossWeights
@@ -104,7 +105,7 @@ class TransformerDecoder(AutoregressiveDecoder[TransformerDecoderState]):
         )
         self.has_alignment = attentions[-1].has_weights
         self.norm = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         feature_dim = embedding_dim if tie_embeddings else dim
         self.combine = nn.Identity() if feature_dim == dim else nn.Linear(dim, feature_dim)
         self.output = nn.Linear(feature_dim, embedding.num_embeddings)
@@ -171,7 +172,7 @@ class DecoderLayer(nn.Module):
         self.attention = attention
         self.context = nn.Linear(attention.dim, dim)
         self.feed_forward = FeedForward(dim, dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, states: Float[Tensor, "rows target dim"], key_values: KeyValues

@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attention.dropout import Dropout
 from attention.memory import Memory
 from attention.positions import build_positions
 from encoders.base import SequenceEncoder
@@ -35,7 +36,7 @@ class ConvS2SEncoder(SequenceEncoder):
         self.layers = nn.ModuleList(
             nn.Conv1d(dim, 2 * dim, kernel_size, padding=kernel_size // 2) for _ in range(num_layers)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.pooling = pooling or MeanPooling()
         self.dim = dim
 

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attention.dropout import Dropout
 from attention.memory import Memory
 from encoders.base import Encoder, Frontend, SequenceEncoder, SourceBatch
 from encoders.pooling import MeanPooling
@@ -118,10 +119,10 @@ class ImageEncoder(Encoder):
         """
         super().__init__()
         self.frontend = frontend
-        self.projection = nn.Sequential(nn.LayerNorm(frontend.dim), nn.Dropout(dropout), nn.Linear(frontend.dim, dim))
+        self.projection = nn.Sequential(nn.LayerNorm(frontend.dim), Dropout(dropout), nn.Linear(frontend.dim, dim))
         self.activation = build_activation(frontend, dim, normalize)
         self.position_embedding = None if num_regions is None else nn.Parameter(0.02 * torch.randn(num_regions, dim))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.sequence_encoder = sequence_encoder
         self.pooling = pooling or MeanPooling()
         side = math.isqrt(num_regions or 0)

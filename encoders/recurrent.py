@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from attention.dropout import Dropout
 from attention.memory import Memory
 from encoders.base import SequenceEncoder
 
@@ -37,7 +38,7 @@ class RecurrentEncoder(SequenceEncoder):
         super().__init__()
         num_directions = 2 if bidirectional else 1
         self.dim = hidden_dim * num_directions
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.pooling = pooling
         self.layers = nn.ModuleList(
             nn.ModuleList(

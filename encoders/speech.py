@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attention.dropout import Dropout
 from attention.memory import Memory
 from encoders.base import Encoder, Frontend, SequenceEncoder, SourceBatch
 
@@ -90,7 +91,7 @@ class SpeechEncoder(Encoder):
             )
         super().__init__()
         self.frontend = frontend
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         input_dim, sequence_encoders = frontend.dim, []
         for layers in [1] * pyramid_layers + [num_layers - pyramid_layers]:  # states are paired between two of these
             sequence_encoders.append(build_layer(input_dim, layers, len(sequence_encoders) == pyramid_layers))

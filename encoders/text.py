@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attention.dropout import Dropout
 from attention.memory import Memory
 from encoders.base import Encoder, Frontend, SequenceEncoder, SourceBatch
 from encoders.recurrent import reverse_padded
@@ -63,7 +64,7 @@ class TextEncoder(Encoder):
         self.frontend = frontend
         self.sequence_encoder = sequence_encoder
         self.reverse = reverse
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.sentence_end_ids = tuple(sentence_end_ids)
         self.register_buffer("target_vocab_ids", target_vocab_ids, persistent=False)
         self.dim = sequence_encoder.dim

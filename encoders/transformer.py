@@ -5,6 +5,7 @@ from typing import cast
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from attention.dropout import Dropout
 from attention.memory import Memory
 from attention.positions import PositionName, build_positions
 from attention.self_attention import FeedForward, SelfAttention
@@ -40,7 +41,7 @@ class TransformerEncoder(SequenceEncoder):
             for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.pooling = pooling or MeanPooling()
         self.dim = dim
 
@@ -60,7 +61,7 @@ class TransformerEncoderLayer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(2))
         self.attention = SelfAttention(dim, num_heads, rotary=rotary, dropout=dropout)
         self.feed_forward = FeedForward(dim, dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, states: Float[Tensor, "batch source dim"], mask: Bool[Tensor, "batch source"]

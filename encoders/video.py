@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from attention.dropout import Dropout
 from attention.memory import Memory
 from encoders.base import Encoder, Frontend, SequenceEncoder, SourceBatch
 from encoders.image import build_activation
@@ -64,12 +65,12 @@ class VideoEncoder(Encoder):
         self.frame_aggregation = frame_aggregation
         self.num_regions = num_regions if frame_aggregation == "regions" else 1
         input_dim = frontend.dim // self.num_regions
-        self.projection = nn.Sequential(nn.LayerNorm(input_dim), nn.Dropout(dropout), nn.Linear(input_dim, hidden_dim))
+        self.projection = nn.Sequential(nn.LayerNorm(input_dim), Dropout(dropout), nn.Linear(input_dim, hidden_dim))
         self.activation = build_activation(frontend, hidden_dim, normalize)
         if frame_aggregation == "regions":
             self.position_embedding = nn.Parameter(0.02 * torch.randn(num_regions, hidden_dim))
             self.time_proj = nn.Linear(1, hidden_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.sequence_encoder = sequence_encoder
         self.pooling = pooling or MeanPooling()
         self.dim = hidden_dim if sequence_encoder is None else sequence_encoder.dim

@@ -78,6 +78,18 @@ def test_every_kind_is_built_trained_and_searched(name, memory, tokens):
 
 
 @every_kind
+def test_a_search_in_bfloat16_scores_like_one_in_float32(name, memory):
+    torch.manual_seed(1)
+    decoder = build(*KINDS[name][:2])
+    search = SearchConfig(beam=8, max_length=3)  # wide, so that roundings don't decide what is pruned
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        in_bfloat16 = decoder.search(memory, search)
+    for found, expected in zip(in_bfloat16, decoder.search(memory, search), strict=True):
+        assert found[0].score == pytest.approx(expected[0].score, abs=0.05)
+        assert found[0].score != expected[0].score  # so it did compute in bfloat16
+
+
+@every_kind
 def test_the_negative_log_likelihood_is_the_loss_without_label_smoothing(name, memory, tokens):
     decoder = build(*KINDS[name][:2])
     plain = decoder.loss(tokens, memory)

@@ -25,6 +25,7 @@ from tasks.common.inference.word_times import Span, Word, group_tokens, time_wor
 from tasks.common.model import Seq2Seq
 from tasks.common.task import Task
 from tasks.common.text.tokenizer import add_bos_eos, pad_ids
+from tasks.common.training.precision import autocast, check_precision
 from tasks.common.training.precompute import precompute_if_frozen
 
 Lengths = Sequence[tuple[int, int]]  # of the source and the target of each example: see Task.example_lengths
@@ -82,13 +83,16 @@ class Predictor:
             UsageError: for a search setting that the model cannot follow.
         """
         task = self.task
+        check_precision("search.precision", config.precision, self.device)
         search, raw = config, [task.raw_source(source) for source in sources]
         if self.reranker is not None or task.postprocess is not None:  # they choose among the whole beam
             search = replace(config, n_best=max(config.beam, config.n_best))
         try:
             constraint = None if task.constrain is None else task.constrain(raw, config, self.device)
-            decoder, memory = self.encode(task.batch_sources(sources, training=False).to(self.device))
-            ranked = decoder.search(memory, search, constraint)
+            batch = task.batch_sources(sources, training=False).to(self.device)
+            with autocast(config.precision, self.device):
+                decoder, memory = self.encode(batch)
+                ranked = decoder.search(memory, search, constraint)
         except ValueError as error:
             raise UsageError(str(error)) from error
         if self.reranker is not None:

@@ -35,7 +35,7 @@ from tasks.common.training.evaluation_log import EvaluationLog
 from tasks.common.training.initialization import init_weights
 from tasks.common.training.optimization import build_optimizer, set_learning_rates
 from tasks.common.training.plan import EpochPlan, is_multiple
-from tasks.common.training.precision import autocast
+from tasks.common.training.precision import autocast, check_precision
 from tasks.common.training.precompute import precompute_if_frozen
 from tasks.common.training.processes import Processes
 from tasks.common.training.progress import Progress
@@ -75,8 +75,7 @@ class Trainer:
         self.config = group.config.train
         self.processes = Processes(supports_mps(group.config.decoder), uses_all_parameters=len(group.parts) == 1)
         self.device, self.is_main = self.processes.device, self.processes.is_main
-        if self.config.precision == "fp16" and self.device.type == "cpu":
-            raise UsageError("train.precision is fp16, which needs a GPU; on a CPU set it to bf16 or no")
+        check_precision("train.precision", self.config.precision, self.device)
         num_cores = count_cores()
         if self.config.num_workers > num_cores:
             raise UsageError(

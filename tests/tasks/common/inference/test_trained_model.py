@@ -112,6 +112,13 @@ def test_settings_of_the_search_are_those_of_the_run_or_given(model: TrainedMode
         model(SENTENCE, beam=0)
 
 
+def test_the_search_can_have_half_precision(model: TrainedModel):
+    exact, half = model("eine rote Sieben"), model("eine rote Sieben", precision="bf16")
+    assert half.score == pytest.approx(exact.score, abs=0.2) and half.score != exact.score
+    with pytest.raises(UsageError, match=r"search\.precision is fp16, which needs a GPU"):
+        model("eine rote Sieben", precision="fp16")
+
+
 def test_a_prediction_has_its_alignment_and_its_plot(model: TrainedModel, tmp_path: Path):
     prediction = model(SENTENCE)
     assert isinstance(prediction, Prediction) and prediction.alignment is not None
