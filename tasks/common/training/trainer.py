@@ -45,6 +45,8 @@ from tasks.common.training.time_plan import TimePlan
 from tasks.common.training.tracking import RunTracker, import_tracker
 from tasks.common.training.validation import Validation
 
+MIN_LOSS_SCALE = 1.0  # of float16: gradients that overflow without any scaling are not too large for a step alone
+
 
 class Trainer:
     """One training run: ``Trainer(task, folder, resume=...).run()``.
@@ -164,7 +166,8 @@ class Trainer:
         """Train to the end: for each step forward, backward, clip, update; then evaluate and save where due.
 
         Raises:
-            UsageError: for a loss that is not finite, naming the rows of its batch.
+            UsageError: for a loss or a gradient that is not finite, naming the step and the rows of its batches. What
+                was saved before is kept.
         """
         progress, plan = self.progress, self.plan
         if progress.is_finished and self.should_stop():
@@ -179,8 +182,8 @@ class Trainer:
                     for step in self.batches.load(progress.epoch, progress.batches_done):
                         self.set_learning_rates()
                         loss, nll, tokens = self.forward_backward(step)
-                        self.check_finite(loss, step)
-                        self.update_parameters()
+                        self.check_finite("loss", loss, step)
+                        self.update_parameters(step)
 
                         # All processes have the same time, and so the same plan, and stop at the same step.
                         progress.step_done(step.part, loss, nll, tokens, step.num_batches, ends_epoch=step.ends_epoch)
@@ -243,26 +246,43 @@ class Trainer:
         loss, nll = losses.tolist()
         return loss, nll, tokens
 
-    def update_parameters(self) -> None:
-        """Clip the gradients and take a step of the optimizer."""
-        if self.config.max_grad_norm:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.criterion.parameters(), self.config.max_grad_norm)
+    def update_parameters(self, step: StepBatches) -> None:
+        """Clip the gradients and take a step of the optimizer.
+
+        Where gradients overflow in float16, the scaler takes no step, and scales the next losses by half.
+        """
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.criterion.parameters(), self.config.max_grad_norm or math.inf)
+        if not (self.scaler.is_enabled() or norm.isfinite()):  # the same norm in all processes
+            self.check_finite("gradient", float(norm), step)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.scaler.get_scale() < MIN_LOSS_SCALE:
+            raise UsageError(
+                f"the gradients overflow in {self.config.precision} in step {self.progress.step + 1:,}, although the "
+                f"loss is no longer scaled; {self.advice()}"
+            )
         self.optimizer.zero_grad()
 
-    def check_finite(self, loss: float, step: StepBatches) -> None:
-        """Raise UsageError in all processes if the loss of one is not finite, naming the rows of its batches."""
-        total = self.processes.sum(loss)
+    def check_finite(self, name: str, value: float, step: StepBatches) -> None:
+        """Raise UsageError in all processes if the value of one is not finite, naming the rows of its batches."""
+        total = self.processes.sum(value)
         if not math.isfinite(total):
-            own = [] if math.isfinite(loss) else [row + 1 for batch in step.batches for row in batch.rows]
+            own = [] if math.isfinite(value) else [row + 1 for batch in step.batches for row in batch.rows]
             rows = sorted(set(self.processes.concatenate(own)))
             of_part = f" of {step.part}" if step.part else ""
             raise UsageError(
-                f"the loss became {total} on the training rows {', '.join(map(str, rows[:10]))}"
-                f"{' ...' if len(rows) > 10 else ''}{of_part}; check them, lower train.lr, or set train.precision no"
+                f"the {name} became {total} in step {self.progress.step + 1:,} on the training rows "
+                f"{', '.join(map(str, rows[:10]))}{' ...' if len(rows) > 10 else ''}{of_part}; check them, "
+                f"{self.advice()}"
             )
+
+    def advice(self) -> str:
+        """Say how to avoid numbers that are not finite, and how to keep what was learned before them."""
+        others = {"no": "", "bf16": " or set train.precision no", "fp16": " or set train.precision bf16 or no"}
+        best = self.folder / "best.safetensors"
+        kept = f"; --init-from {self.folder} begins with its best weights so far" if best.is_file() else ""
+        return f"lower train.lr{others[self.config.precision]} in a new run{kept}"
 
     def read_clock(self) -> float:
         """Return the seconds of training, evaluations included; the same in all processes."""
@@ -276,6 +296,11 @@ class Trainer:
         trained_s = progress.seconds
         losses = {name: self.processes.sum(loss) for name, loss in progress.loss.items()}  # the same parts in all
         scores, rank = self.validation.score(self.model)
+        if not math.isfinite(scores["nll"]):
+            raise UsageError(
+                f"the validation loss became {scores['nll']} after step {progress.step:,}; check the validation data, "
+                f"{self.advice()}"
+            )
         record = {
             "step": progress.step,
             "epoch": round(self.batches.epochs_done(progress.epoch, progress.batches_done), 2),

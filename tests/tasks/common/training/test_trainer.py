@@ -162,7 +162,7 @@ def small_task(data: str) -> Callable[..., Task]:
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_rows(small_task: Callable[..., Task], tmp_path: Path):
-    with pytest.raises(UsageError, match=r"the loss became (nan|inf) on the training rows \d+, \d+"):
+    with pytest.raises(UsageError, match=r"the loss became (nan|inf) in step 2 on the training rows \d+, \d+"):
         Trainer(small_task(lr=1e30, max_grad_norm=0.0), tmp_path, resume=False).run()
     assert not (tmp_path / "best.safetensors").exists()
 
@@ -173,11 +173,11 @@ def test_a_process_stops_when_the_loss_of_another_one_is_not_finite(
 ):
     trainer = Trainer(small_task(), tmp_path, resume=False)
     step = StepBatches([], "", False, num_batches=1, ends_epoch=False)
-    trainer.check_finite(1.0, step)
+    trainer.check_finite("loss", 1.0, step)
     monkeypatch.setattr(trainer.processes, "gather", lambda own: [own, value])
     monkeypatch.setattr(trainer.processes, "concatenate", lambda own: [*own, 7, 3])
-    with pytest.raises(UsageError, match=rf"the loss became {value} on the training rows 3, 7; check"):
-        trainer.check_finite(1.0, step)
+    with pytest.raises(UsageError, match=rf"the loss became {value} in step 1 on the training rows 3, 7; check"):
+        trainer.check_finite("loss", 1.0, step)
 
 
 @pytest.fixture

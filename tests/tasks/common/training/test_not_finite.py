@@ -1,0 +1,145 @@
+"""Losses, gradients and scores that are not finite: training stops in one line, and keeps what was good before."""
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from decoders.config import SearchConfig
+from tasks.common.data.batching import BatchConfig
+from tasks.common.errors import UsageError
+from tasks.common.metrics.base import SelectionMetric
+from tasks.common.training.checkpoints import read_weights
+from tasks.common.training.config import TrainConfig
+from tasks.common.training.selection import rank_evaluation
+from tasks.common.training.trainer import Trainer
+from tasks.translation import PRESETS, Task
+
+NUM_STEPS = 4  # an epoch of 40 rows
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, save_text_pairs: Callable[..., None]) -> str:
+    folder = tmp_path_factory.mktemp("data")
+    save_text_pairs(folder, train=40, validation=2)
+    return str(folder)
+
+
+@pytest.fixture
+def make_trainer(data: str, tmp_path: Path) -> Callable[..., Trainer]:
+    """Make a trainer that evaluates after each step of ten rows, in the same folder each time."""
+
+    def make(resume: bool = False, **changes: object) -> Trainer:
+        train = TrainConfig(epochs=1, lr=1e-3, average_checkpoints=0, eval_steps=1, **changes)
+        config = dataclasses.replace(
+            PRESETS["tiny"](),
+            data=data,
+            batch=BatchConfig(max_sources=10),
+            search=SearchConfig(max_length=4),
+            train=train,
+        )
+        return Trainer(Task(config), tmp_path, resume=resume)
+
+    return make
+
+
+def spoil_gradients(trainer: Trainer, value: float, steps: range) -> None:
+    """Replace an entry of a gradient by a value in some steps of the training."""
+
+    def spoil(gradient: Tensor) -> Tensor:
+        if trainer.progress.step in steps:
+            gradient = gradient.clone()
+            gradient.view(-1)[0] = value
+        return gradient
+
+    next(trainer.model.parameters()).register_hook(spoil)
+
+
+@pytest.mark.parametrize(("value", "max_grad_norm", "precision"), [(math.nan, 0.0, "no"), (math.inf, 1.0, "bf16")])
+def test_a_gradient_that_is_not_finite_stops_the_run_before_it_harms_the_weights(
+    value: float, max_grad_norm: float, precision: str, make_trainer: Callable[..., Trainer], tmp_path: Path
+):
+    trainer = make_trainer(precision=precision, max_grad_norm=max_grad_norm)
+    spoil_gradients(trainer, value, range(2, 3))
+    with pytest.raises(UsageError) as raised:
+        trainer.run()
+    message = str(raised.value)
+    assert f"the gradient became {value} in step 3 on the training rows " in message
+    assert f"lower train.lr{' or set train.precision no' if precision == 'bf16' else ''} in a new run" in message
+    assert message.endswith(f"--init-from {tmp_path} begins with its best weights so far")
+    assert all(weights.isfinite().all() for weights in read_weights(tmp_path / "best.safetensors").values())
+
+    resumed = make_trainer(resume=True, precision=precision, max_grad_norm=max_grad_norm)
+    assert resumed.progress.step == 2
+    resumed.run()
+    assert resumed.progress.step == NUM_STEPS and resumed.progress.is_finished
+
+
+@pytest.mark.parametrize(("overflows", "scale"), [(range(1), 2.0), (range(1, 3), 1.0)])
+def test_an_overflow_in_float16_skips_a_step_and_lowers_the_scale(
+    overflows: range, scale: float, make_trainer: Callable[..., Trainer]
+):
+    trainer = make_trainer()
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    spoil_gradients(trainer, math.inf, overflows)
+    before, weights = {}, dict(trainer.model.named_parameters())
+    evaluate = trainer.evaluate
+
+    def compare_weights() -> None:
+        is_same = all(torch.equal(weight, before.get(name, weight)) for name, weight in weights.items())
+        assert trainer.progress.step == 1 or is_same == (trainer.progress.step - 1 in overflows)
+        before.update((name, weight.detach().clone()) for name, weight in weights.items())
+        evaluate()
+
+    trainer.evaluate = compare_weights
+    trainer.run()
+    assert trainer.scaler.get_scale() == scale
+    assert trainer.progress.is_finished
+
+
+def test_gradients_that_overflow_at_every_scale_stop_the_run(
+    make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tasks.common.training.trainer.autocast", lambda *arguments: contextlib.nullcontext())
+    trainer = make_trainer()
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    trainer.config = dataclasses.replace(trainer.config, precision="fp16")
+    spoil_gradients(trainer, math.nan, range(NUM_STEPS))
+    message = (
+        r"the gradients overflow in fp16 in step 2, .*; lower train\.lr or set train\.precision bf16 or no in a new"
+    )
+    with pytest.raises(UsageError, match=message):
+        trainer.run()
+    assert all(weight.isfinite().all() for weight in trainer.model.parameters())
+
+
+def test_a_validation_loss_that_is_not_finite_stops_the_run_and_replaces_no_weights(
+    make_trainer: Callable[..., Trainer], tmp_path: Path
+):
+    trainer = make_trainer()
+    score = trainer.validation.score
+    first = True
+
+    def score_once(*arguments):
+        nonlocal first
+        scores, rank = score(*arguments)
+        first, is_first = False, first
+        return (scores if is_first else scores | {"nll": math.nan}), rank
+
+    trainer.validation.score = score_once
+    with pytest.raises(UsageError, match=r"the validation loss became nan after step 2; check the validation data"):
+        trainer.run()
+    assert (tmp_path / "best.safetensors").is_file()
+    assert len((tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_an_evaluation_without_a_number_is_the_worst():
+    ranks = [
+        rank_evaluation({"nll": nll, "bleu": 9.0}, SelectionMetric("bleu", True), False) for nll in (2.0, math.nan)
+    ]
+    assert ranks[0] > ranks[1] and not ranks[1] > ranks[1]
