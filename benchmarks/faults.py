@@ -127,13 +127,12 @@ def caches(campaign: Campaign) -> Iterator[Trial]:
         for label, left in damaged.items():
             (campaign.new_cache() / file.name).write_bytes(left)
             yield f"{file.name} {label}", campaign.outcome(campaign.new_run())
-        for _ in range(3):  # there is no checksum of values: the process may fail, but not crash
+        for _ in range(3):
             left = bytearray(content)
             for _ in range(20):
                 left[campaign.random.randrange(len(left))] ^= 1 << campaign.random.randrange(8)
             (campaign.new_cache() / file.name).write_bytes(left)
-            code = campaign.start(campaign.new_run()).wait()
-            yield f"{file.name}, 20 bits", None if code >= 0 else f"exit code {code}"
+            yield f"{file.name}, 20 bits", campaign.outcome(campaign.new_run())
     for _ in range(5):
         cache = campaign.new_cache()
         folders = [campaign.new_run(), Path(f"{campaign.new_run()}-too")]

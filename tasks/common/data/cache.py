@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import xxhash
 from datasets import Dataset
 from jaxtyping import Float
 from torch.nn.utils.rnn import pad_sequence
@@ -21,6 +22,7 @@ from encoders.base import SourceBatch
 from tasks.common.console import Advance, stage
 from tasks.common.cores import count_cores
 from tasks.common.data.folders import visible_files
+from tasks.common.files import save_atomically
 from tasks.common.forks import end_forks_with_parent
 from tasks.common.user_cache import user_cache
 
@@ -56,8 +58,7 @@ def file_key(path: Path) -> str:
 def cached_file(name: str) -> str:
     """Return the path of a cached table, as ``Dataset.map`` takes it, after removing what is left of broken ones.
 
-    A file is broken if it is cut short, or no table. There is no checksum of its values: the file system guarantees
-    these.
+    A file is broken if a byte of it is not as it was written: see ``record_checksum``.
 
     Args:
         name: The file's name without its ending.
@@ -65,14 +66,38 @@ def cached_file(name: str) -> str:
     for file in cache_dir().glob("tmp*"):  # what Dataset.map has not finished; it may still be writing it
         if time.time() - file.stat().st_mtime > ABANDONED_S:
             file.unlink()
-    for file in cache_dir().glob(f"{glob.escape(name)}*.arrow"):  # several processes write a part each
+    for file in cached_parts(name):
         if not is_whole(file):
             file.unlink(missing_ok=True)
+            checksum_file(file).unlink(missing_ok=True)
     return str(cache_dir() / f"{name}.arrow")
 
 
+def cached_parts(name: str) -> set[Path]:
+    """Return the files of a cached table: several processes write a part each."""
+    return set(cache_dir().glob(f"{glob.escape(name)}*.arrow"))
+
+
+def record_checksum(file: Path) -> None:
+    """Save the checksum of a cached file beside it, by which ``cached_file`` notices damage."""
+    save_atomically(checksum_file(file), checksum(file))
+
+
+def checksum_file(file: Path) -> Path:
+    return file.with_name(f"{file.name}.xxh3")
+
+
+def checksum(file: Path) -> str:
+    """Return the XXH3 of a file's content, which is computed about as fast as memory is read."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, xxhash.xxh3_64).hexdigest()
+
+
 def is_whole(file: Path) -> bool:
-    """Tell whether a file is a table with an end."""
+    """Tell whether a file has its checksum or, where none was recorded, is a table with an end."""
+    recorded = checksum_file(file)
+    if recorded.is_file():
+        return recorded.read_text(encoding="utf-8", errors="replace") == checksum(file)
     with file.open("rb") as opened:
         opened.seek(max(0, file.stat().st_size - len(END_OF_STREAM)))
         if opened.read() != END_OF_STREAM:
@@ -98,15 +123,19 @@ def map_cached(
         **options: More arguments of ``Dataset.map``.
     """
     file = cached_file(name)
+    checked = {part for part in cached_parts(name) if checksum_file(part).is_file()}
     end_forks_with_parent()  # those of Dataset.map would wait for their work forever
     with stage(title, len(table)) as advance, count_appended(advance) as counter:
-        return table.map(
+        result = table.map(
             CountRows(function, counter, bool(options.get("batched"))),
             cache_file_name=file,
             new_fingerprint=hashlib.sha256(name.encode()).hexdigest()[:24],
             num_proc=num_proc,
             **options,
         )
+    for part in cached_parts(name) - checked:
+        record_checksum(part)
+    return result
 
 
 @contextmanager
@@ -176,9 +205,11 @@ def num_processes(num_rows: int) -> int | None:
 
 
 def pack_array(matrix: Float[np.ndarray, "length features"]) -> bytes:
-    """Pack a matrix into bytes for a table's column: in half precision, in the .npy format."""
+    """Pack a matrix into bytes for a table's column, in the .npy format: in half precision, if its range suffices."""
     file = io.BytesIO()
-    np.save(file, matrix.astype(np.float16), allow_pickle=False)
+    with np.errstate(over="ignore"):
+        half = matrix.astype(np.float16)
+    np.save(file, half if np.isfinite(half).all() else matrix, allow_pickle=False)
     return file.getvalue()
 
 

@@ -64,6 +64,7 @@ def read_parquet(file: Path) -> datasets.Dataset:
                     stream.write_batch(batch)
 
         save_atomically(copy, write)
+        cache.record_checksum(copy)
     return datasets.Dataset.from_file(str(copy))
 
 
