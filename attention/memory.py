@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -12,7 +13,7 @@ class Memory:
 
     Attributes:
         states: The encoder states, which attention weighs.
-        mask: True for real states, False for padding.
+        mask: True for real states, at least one in each row, False for padding.
         summary: The fixed-length context vector. It initializes decoders, and is all that a decoder without attention
             gets.
         segment_ids: The segment (sentence, image row, video frame) of each state, counted from 0, where the source has
@@ -29,6 +30,9 @@ class Memory:
     token_ids: Int[Tensor, "batch source"] | None = None
     repeated: "tuple[Memory, Int[Tensor, ' batch']] | None" = None
 
+    def __post_init__(self):
+        check_mask(self.mask)
+
     def select(self, rows: Int[Tensor, " rows"]) -> "Memory":
         """Return the memory of the given rows of the batch, in their order."""
         segment_ids, token_ids = (None if ids is None else ids[rows] for ids in (self.segment_ids, self.token_ids))
@@ -40,3 +44,20 @@ class Memory:
         Attention projects the states of this memory, and then repeats its keys and values, which saves projections.
         """
         return replace(self.select(rows), repeated=(self, rows))
+
+
+def check_mask(mask: Bool[Tensor, "batch source"]) -> None:
+    """Check that something is real in each row, since there is no mean of nothing.
+
+    A mask on a GPU is not checked: waiting for it would take longer than the check.
+
+    Raises:
+        ValueError: A row is padding alone.
+    """
+    if mask.device.type == "cpu" and not torch.compiler.is_exporting():
+        is_empty = ~mask.any(dim=1)
+        if is_empty.any():
+            raise ValueError(
+                f"the mask is False everywhere in row {int(is_empty.nonzero()[0])} of {len(mask)}: each source needs "
+                "at least one real position"
+            )

@@ -127,9 +127,9 @@ def greedy_search(
         The token that each frame appends to the sentence (PAD: none), and the log-probability of the sentence, which
         is more than that of the single path.
     """
-    blank, labels = log_probs[..., PAD], log_probs[..., EOS + 1 :]
+    blank, labels = log_probs[..., PAD], log_probs[..., EOS:]  # EOS is impossible, and there if no label is
     best, label = labels.max(dim=-1)
-    path = torch.where((best > blank) & mask, label + EOS + 1, PAD)
+    path = torch.where((best > blank) & mask, label + EOS, PAD)
     onsets = label_onsets(path)
     onsets &= onsets.cumsum(dim=1) <= max_length
     scores = -ctc_losses(log_probs, path, onsets, mask)
@@ -158,9 +158,9 @@ def prefix_beam_search(
     gains = log_probs.masked_fill(~mask[..., None], NEG_INF)
     # The best 2 * beam tokens of a frame are enough for an exact result: one of them may be the prefix's own last
     # token, and fewer than ``beam`` may lead to prefixes that are in the beam already.
-    labels = gains[..., EOS + 1 :]
+    labels = gains[..., EOS:]  # EOS is impossible, and there if no label is
     label_gains, labels = labels.topk(min(2 * beam, labels.size(-1)))
-    labels = labels + EOS + 1  # (batch, source, choices)
+    labels = labels + EOS  # (batch, source, choices)
     choices = labels.size(-1)
 
     # Log-probabilities of the paths to each prefix that end in a blank, and in its last token: (batch, beam).

@@ -4,7 +4,7 @@ For CTC, of which the states are frames, and for attention, whose weights say wh
 """
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional
 
@@ -32,13 +32,13 @@ def align_labels(
     # Blanks are the even states of a path, labels the odd ones.
     states = functional.pad(torch.stack([torch.full_like(labels, PAD), labels], dim=-1).flatten(1), (0, 1), value=PAD)
     emissions = log_probs.gather(2, states[:, None].expand(-1, num_frames, -1))
-    skips = (states != PAD) & (states != functional.pad(states, (2, -2), value=PAD))
+    skips = (states != PAD) & (states != shift(states, 2, PAD))
 
     score = torch.full_like(emissions[:, 0], NEG_INF)
     score[:, :2] = emissions[:, 0, :2]
     steps = []  # for each frame and state: how many states the path moved to come there
     for frame in range(1, num_frames):
-        moves = torch.stack([functional.pad(score, (by, -by), value=NEG_INF) for by in range(3)])
+        moves = torch.stack([shift(score, by, NEG_INF) for by in range(3)])
         moves[2].masked_fill_(~skips, NEG_INF)
         best, step = moves.max(dim=0)
         is_real = mask[:, frame, None]  # padding keeps the state
@@ -54,6 +54,11 @@ def align_labels(
     emits = (state % 2 == 1) & mask & (end_score > NEG_INF)[:, None]
     position = torch.arange(labels.size(1), device=labels.device)
     return (state[:, None] // 2 == position[:, None]) & emits[:, None]
+
+
+def shift(values: Shaped[Tensor, "batch states"], by: int, value: int | float) -> Shaped[Tensor, "batch states"]:
+    """Move the values of each row to the right, and put ``value`` before them; there may be fewer than ``by``."""
+    return functional.pad(values, (by, 0), value=value)[:, : values.size(1)]
 
 
 def align_attention(
@@ -76,7 +81,7 @@ def align_attention(
     Returns:
         See ``Decoder.state_spans``.
     """
-    num_groups = int(groups.max()) + 1
+    num_groups = count_groups(groups)
     is_member = (groups[:, None] == torch.arange(num_groups, device=groups.device)[:, None]).to(weights.dtype)
     mean = (is_member @ weights) / is_member.sum(dim=2, keepdim=True).clamp(min=1)  # (batch, groups, source)
     chance = mask / mask.sum(dim=1, keepdim=True)
@@ -86,11 +91,16 @@ def align_attention(
     return spans_of(align_labels(emissions.transpose(1, 2), mask, labels, lengths))
 
 
+def count_groups(groups: Int[Tensor, "batch positions"]) -> int:
+    """Return the number of groups of the sentence that has most of them."""
+    return int(groups.max()) + 1 if groups.numel() else 0
+
+
 def join_groups(
     is_aligned: Bool[Tensor, "batch target source"], groups: Int[Tensor, "batch target"]
 ) -> Bool[Tensor, "batch groups source"]:
     """Return the states of each group of tokens, given those of its tokens."""
-    is_member = groups[:, None] == torch.arange(int(groups.max()) + 1, device=groups.device)[:, None]
+    is_member = groups[:, None] == torch.arange(count_groups(groups), device=groups.device)[:, None]
     return (is_member.float() @ is_aligned.float()) > 0
 
 

@@ -190,7 +190,8 @@ def mask_invalid(
     if length >= config.max_length:
         log_probs[:, :EOS] = NEG_INF
         log_probs[:, EOS + 1 :] = NEG_INF
-    if size or constraint is not None:
+    has_words = log_probs.size(1) > EOS + 1
+    if size or constraint is not None or not has_words:
         # Without any allowed token the sentence may end, even below its minimum length or against its constraint.
         stuck = (log_probs == NEG_INF).all(dim=1)
         log_probs[:, EOS] = torch.where(stuck, eos_log_probs, log_probs[:, EOS])

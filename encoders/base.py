@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attention.memory import Memory
+from attention.memory import Memory, check_mask
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class SourceBatch:
     Args:
         values: Token ids (batch, source), feature frames (batch, source, features), pixels, or whatever else the
             encoder of the modality takes.
-        mask: True where an input is real, False where it is padding.
+        mask: True where an input is real, at least once in each row, False where it is padding.
         precomputed: Whether the values are outputs of the encoder's frozen frontend, computed before and cached.
         others: Further inputs that belong to these, row by row, for encoders of several (encoders/multi_source.py).
         token_ids: The ids of the tokens at precomputed states of text, as ``Frontend.token_ids`` returns them.
@@ -28,6 +28,9 @@ class SourceBatch:
     precomputed: bool = False
     others: "tuple[SourceBatch, ...]" = ()
     token_ids: Int[Tensor, "batch source"] | None = None
+
+    def __post_init__(self):
+        check_mask(self.mask)
 
     def to(self, device: torch.device) -> "SourceBatch":
         """Copy the batch to a device."""

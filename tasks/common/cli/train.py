@@ -19,8 +19,9 @@ from tasks.common.console import IS_MAIN_PROCESS
 from tasks.common.data.folders import is_utf8
 from tasks.common.errors import UsageError
 from tasks.common.files import lock_run, save_json
-from tasks.common.inference.loading import load_config, task_of
+from tasks.common.inference.loading import check_model_size, load_config, task_of
 from tasks.common.program import program
+from tasks.common.training.checkpoints import state_file
 from tasks.common.training.trainer import Trainer
 
 # Settings that may change when a run is resumed.
@@ -173,6 +174,10 @@ def start_training(
     with lock_run(folder) if IS_MAIN_PROCESS else contextlib.nullcontext():  # which holds the folder for all
         if IS_MAIN_PROCESS and not resume:
             check_unused(folder)  # again: another process may just have finished there
+        if init_from is not None:
+            check_model_size(task, config, init_from, init_from / "best.safetensors")
+        elif resume and state_file(folder).is_file():
+            check_model_size(task, config, folder, state_file(folder))
         trained = tasks.package(task).Task(config)
         if encoders_from:
             trained.start_from(encoders_from)

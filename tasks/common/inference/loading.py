@@ -71,8 +71,7 @@ def load_parts(task: str, runs: list[Path], only: str | None = None, **changes: 
     for run, config in zip(runs, configs, strict=True):
         config, state = config.with_data(only, **changes), load_json(run / "vocabulary.json")
         weights = run / "best.safetensors"
-        with sized_like(weights):
-            build_member(task, config, state, run)
+        check_model_size(task, config, run, weights)
         member, model = build_member(task, config, state, run)
         load_weights(model, read_weights(weights), weights)
         members.append(member)
@@ -84,6 +83,16 @@ def load_parts(task: str, runs: list[Path], only: str | None = None, **changes: 
             )
     parts = {name: part for name, part in members[0].parts.items() if only in (None, name)}
     return {name: Predictor(part, [model.part(name) for model in models]) for name, part in parts.items()}
+
+
+def check_model_size(task: str, config: ModelConfig, run: Path, weights: Path) -> None:
+    """Check that a run, which may be a stranger's, describes no model far larger than a file of its weights.
+
+    Raises:
+        UsageError: see ``sized_like`` and ``build_member``.
+    """
+    with sized_like(weights):
+        build_member(task, config, load_json(run / "vocabulary.json"), run)
 
 
 def build_member(task: str, config: ModelConfig, state: Any, run: Path) -> tuple[TaskGroup, Model]:

@@ -80,6 +80,11 @@ def readable(path: Path) -> Iterator[None]:
         raise UsageError(f"{path} is not a readable checkpoint ({error}); restore it or train again") from error
 
 
+def state_file(run: Path) -> Path:
+    """Return the file of ``save_training`` in a run folder."""
+    return run / "last" / "training.safetensors"
+
+
 def is_complete(path: Path) -> bool:
     """Tell whether a file of tensors has all of its bytes."""
     try:

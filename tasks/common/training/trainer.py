@@ -84,7 +84,7 @@ class Trainer:
                 f"train.num_workers is {self.config.num_workers}; allowed is at most the number of cores, {num_cores}"
             )
         import_tracker(self.config.track)
-        self.state_file = folder / "last" / "training.safetensors"
+        self.state_file = checkpoints.state_file(folder)
         if resume and not self.state_file.is_file():
             raise UsageError(
                 f"{self.state_file} is missing, so {folder} can't be resumed; start a new run with its weights: "

@@ -65,6 +65,20 @@ def test_a_model_far_larger_than_its_weights_is_not_built(folder, group, setting
     assert "has far fewer numbers than the model" in refused(folder)
 
 
+@pytest.mark.parametrize("flag", ["--resume", "--init-from"])
+def test_no_training_goes_on_with_a_model_far_larger_than_its_weights(flag, folder, tmp_path, capfd):
+    change(folder / "config.json", lambda saved: saved["config"]["decoder"].update({"hidden_dim": HUGE}))
+    runs = (
+        ["--run", str(folder), "--resume"]
+        if flag == "--resume"
+        else ["--run", str(tmp_path / "new"), flag, str(folder)]
+    )
+    with pytest.raises(SystemExit, match="2"):
+        run.main(["translation", "train", *runs])
+    assert "has far fewer numbers than the model" in capfd.readouterr().err.replace("\n", " ")
+    assert not (tmp_path / "new" / "config.json").exists()
+
+
 @pytest.mark.parametrize(
     "text, reason",
     [
