@@ -80,7 +80,7 @@ class Predictor:
         """Generate the ``n_best`` hypotheses of each source; the sources form one batch.
 
         Raises:
-            UsageError: for a search setting that the model cannot follow.
+            UsageError: for a search setting that the model cannot follow, and for scores that are not finite.
         """
         task = self.task
         check_precision("search.precision", config.precision, self.device)
@@ -95,6 +95,10 @@ class Predictor:
                 ranked = decoder.search(memory, search, constraint)
         except ValueError as error:
             raise UsageError(str(error)) from error
+        if not all(ranked):  # the empty sentence would be one
+            raise UsageError(
+                "the model's scores are not finite, so no sentence is the best; check its input and weights"
+            )
         if self.reranker is not None:
             if search.sample:  # then scores are sums, not divided by the length
                 ranked = [[length_normalized(each, search.length_penalty) for each in best] for best in ranked]

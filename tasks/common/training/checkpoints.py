@@ -33,7 +33,7 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], origin: Path) -> 
     """Load the tensors of the file ``origin`` into the model.
 
     Raises:
-        UsageError: if names or shapes differ from the model's.
+        UsageError: if names or shapes differ from the model's, or if a parameter is not finite.
     """
     expected = weights_of(model)
     wrong = sorted(
@@ -46,7 +46,17 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], origin: Path) -> 
             f"{origin} does not fit the model that config.json describes: {len(wrong)} tensors are missing, unknown or "
             f"of another shape, for example {wrong[0]}; restore the config.json that it was trained with"
         )
+    broken = [name for name, _ in model.named_parameters() if name in tensors and not is_finite(tensors[name])]
+    if broken:
+        raise UsageError(
+            f"{origin} holds numbers that are not finite, for example in {broken[0]}; restore it or train again"
+        )
     model.load_state_dict(tensors, strict=False)
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Tell whether all numbers are finite: quickly, from the smallest and the largest."""
+    return tensor.numel() == 0 or bool(torch.stack(tensor.aminmax()).isfinite().all())
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor]) -> None:

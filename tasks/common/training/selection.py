@@ -5,7 +5,6 @@ them. Metrics of such output are noise: an epoch with 0.2 BLEU is no better than
 once the output fits its own sources better than it fits those of others, significantly and by a point at least.
 """
 
-import math
 from collections.abc import Sequence
 
 from tasks.common.metrics.base import Metric, SelectionMetric, SentenceStats
@@ -21,7 +20,7 @@ def rank_evaluation(scores: dict[str, float], selection: SelectionMetric, is_abo
     """Return a value that is greater for a better evaluation.
 
     Any evaluation whose output is above chance is better than all others; those are ordered by the metric that selects
-    the checkpoint, and the others by their negative log-likelihood, of which NaN is the worst.
+    the checkpoint, and the others by their negative log-likelihood.
 
     Args:
         scores: The scores of an evaluation, nll among them.
@@ -29,8 +28,7 @@ def rank_evaluation(scores: dict[str, float], selection: SelectionMetric, is_abo
         is_above_chance: Whether ``is_above_chance`` holds of its output.
     """
     if not is_above_chance:
-        nll = scores["nll"]
-        return False, -math.inf if math.isnan(nll) else -nll
+        return False, -scores["nll"]
     score = scores[selection.name]
     return True, score if selection.higher_is_better else -score
 

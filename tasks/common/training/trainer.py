@@ -166,7 +166,7 @@ class Trainer:
         """Train to the end: for each step forward, backward, clip, update; then evaluate and save where due.
 
         Raises:
-            UsageError: for a loss or a gradient that is not finite, naming the step and the rows of its batches. What
+            UsageError: for a loss or a gradient that is not finite, naming the step and the rows of its batches; what
                 was saved before is kept.
         """
         progress, plan = self.progress, self.plan
@@ -295,12 +295,11 @@ class Trainer:
         progress = self.progress
         trained_s = progress.seconds
         losses = {name: self.processes.sum(loss) for name, loss in progress.loss.items()}  # the same parts in all
-        scores, rank = self.validation.score(self.model)
-        if not math.isfinite(scores["nll"]):
-            raise UsageError(
-                f"the validation loss became {scores['nll']} after step {progress.step:,}; check the validation data, "
-                f"{self.advice()}"
-            )
+        try:
+            scores, rank = self.validation.score(self.model)
+        except FloatingPointError as error:
+            advice = f"check the validation data, {self.advice()}"
+            raise UsageError(f"{error} after step {progress.step:,}; {advice}") from error
         record = {
             "step": progress.step,
             "epoch": round(self.batches.epochs_done(progress.epoch, progress.batches_done), 2),

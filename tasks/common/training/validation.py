@@ -1,5 +1,6 @@
 """Validation while training: the output of greedy search, the likelihood, and what attention does."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,7 +44,7 @@ class Validation:
         }
 
     def score(self, model: Model) -> tuple[dict[str, float], Rank]:
-        """Score a model. Returns the scores, and their rank among evaluations."""
+        """Score a model. Returns the scores, and their rank among evaluations; raises as ``PartValidation.score``."""
         model.eval()
         results = {name: part.score(model.part(name)) for name, part in self.parts.items()}
         if ALONE in results:
@@ -132,7 +133,13 @@ class PartValidation:
 
         Returns:
             The scores, and whether the output is above chance: see ``is_above_chance``.
+
+        Raises:
+            FloatingPointError: The likelihood is not finite, so nothing can be generated either.
         """
+        measured = self.measure(model)
+        if not math.isfinite(measured["nll"]):
+            raise FloatingPointError(f"the validation loss became {measured['nll']}")
         greedy = SearchConfig(beam=1, max_length=self.task.config.search.max_length)
         rank, count = self.processes.rank, self.processes.count
         hypotheses = generate_texts(Predictor(self.task, [model]), self.examples, self.lengths, greedy, rank, count)
@@ -143,7 +150,7 @@ class PartValidation:
             scores[metric.name] = metric.aggregate(stats.sum(axis=0))
             if metric.name == self.selection.name:
                 counts = is_above_chance(metric, stats, hypotheses, references)
-        return scores | self.measure(model), counts
+        return scores | measured, counts
 
     @torch.no_grad()
     def measure(self, model: Seq2Seq) -> dict[str, float]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from encoders.pretrained.base import config_from_settings
 from tasks import run
@@ -63,6 +63,14 @@ def refused(folder: Path) -> str:
 def test_a_model_far_larger_than_its_weights_is_not_built(folder, group, setting):
     change(folder / "config.json", lambda saved: saved["config"][group].update({setting: HUGE}))
     assert "has far fewer numbers than the model" in refused(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_not_finite_are_refused(value, folder):
+    weights = load_file(folder / "best.safetensors")
+    next(iter(weights.values())).view(-1)[-1] = value
+    save_file(weights, folder / "best.safetensors")
+    assert "best.safetensors holds numbers that are not finite, for example in " in refused(folder)
 
 
 @pytest.mark.parametrize("flag", ["--resume", "--init-from"])
