@@ -26,6 +26,18 @@ class MissingSplitError(UsageError):
     """Data have no examples of a split that was asked for."""
 
 
+class NotFiniteError(UsageError):
+    """A number that a model computes is infinite or NaN.
+
+    Attributes:
+        number: Its name.
+    """
+
+    def __init__(self, number: str):
+        super().__init__(f"{number} is not finite: check the input, or train the model again with a lower train.lr")
+        self.number = number
+
+
 def describe_outside_error(error: BaseException) -> str | None:
     """Describe in one line an error of files, the network, an encoding or memory; None for an error of the code."""
     for each in reversed(causes(error)):  # the innermost says what happened

@@ -1,12 +1,14 @@
 """Encoders of sequences of vectors, and pooling."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 from torch.nn import functional
 from torch.testing import assert_close
 
+from attention.positions import MAX_POSITIONS, PositionName
 from encoders import AttentivePooling, ConvS2SEncoder, MeanPooling, SequenceEncoder, build_sequence_encoder
 from encoders.config import ConvS2SEncoderConfig, RecurrentEncoderConfig, TransformerEncoderConfig
 
@@ -51,6 +53,26 @@ def test_gradients_reach_every_parameter(kind, pooling, make_memory):
         name for name, weight in encoder.named_parameters() if weight.grad is None or not weight.grad.any()
     ]
     assert not without_gradient
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "config",
+    [
+        ConvS2SEncoderConfig(hidden_dim=DIM),
+        *(
+            TransformerEncoderConfig(hidden_dim=DIM, num_heads=1, positions=positions)
+            for positions in get_args(PositionName)
+        ),
+    ],
+    ids=["convolutional", *get_args(PositionName)],
+)
+def test_sources_longer_than_the_learned_positions_are_encoded(config):
+    encoder = build_sequence_encoder(NUM_FEATURES, config).eval()
+    states = torch.randn(1, MAX_POSITIONS + 3, NUM_FEATURES)
+    memory = encoder(states, torch.ones(states.shape[:2], dtype=torch.bool))
+    assert memory.states.shape == (1, MAX_POSITIONS + 3, DIM)
+    assert memory.states.isfinite().all()
 
 
 @torch.no_grad()

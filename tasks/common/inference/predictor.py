@@ -19,7 +19,7 @@ from decoders.ensemble import Ensemble, EnsembleMemory
 from encoders.base import SourceBatch
 from tasks.common.console import stage
 from tasks.common.data.batching import BatchSampler
-from tasks.common.errors import UsageError
+from tasks.common.errors import NotFiniteError, UsageError
 from tasks.common.inference.reranking import Reranker
 from tasks.common.inference.word_times import Span, Word, group_tokens, time_words
 from tasks.common.model import Seq2Seq
@@ -80,7 +80,8 @@ class Predictor:
         """Generate the ``n_best`` hypotheses of each source; the sources form one batch.
 
         Raises:
-            UsageError: for a search setting that the model cannot follow, and for scores that are not finite.
+            UsageError: for a search setting that the model cannot follow.
+            NotFiniteError: for scores that are not finite.
         """
         task = self.task
         check_precision("search.precision", config.precision, self.device)
@@ -96,9 +97,7 @@ class Predictor:
         except ValueError as error:
             raise UsageError(str(error)) from error
         if not all(ranked):  # the empty sentence would be one
-            raise UsageError(
-                "the model's scores are not finite, so no sentence is the best; check its input and weights"
-            )
+            raise NotFiniteError("the score of a sentence")
         if self.reranker is not None:
             if search.sample:  # then scores are sums, not divided by the length
                 ranked = [[length_normalized(each, search.length_penalty) for each in best] for best in ranked]

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from decoders.config import supports_mps
 from tasks.common.console import console, stage
 from tasks.common.cores import count_cores
-from tasks.common.errors import UsageError
+from tasks.common.errors import NotFiniteError, UsageError
 from tasks.common.files import load_json, save_json
 from tasks.common.inference.domain import Domain
 from tasks.common.inference.predictor import Predictor
@@ -297,9 +297,11 @@ class Trainer:
         losses = {name: self.processes.sum(loss) for name, loss in progress.loss.items()}  # the same parts in all
         try:
             scores, rank = self.validation.score(self.model)
-        except FloatingPointError as error:
-            advice = f"check the validation data, {self.advice()}"
-            raise UsageError(f"{error} after step {progress.step:,}; {advice}") from error
+        except NotFiniteError as error:
+            raise UsageError(
+                f"{error.number} of the validation data is not finite after step {progress.step:,}; check them, "
+                f"{self.advice()}"
+            ) from error
         record = {
             "step": progress.step,
             "epoch": round(self.batches.epochs_done(progress.epoch, progress.batches_done), 2),

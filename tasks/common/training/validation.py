@@ -10,6 +10,7 @@ import torch
 
 from decoders.config import SearchConfig
 from tasks.common.data.batching import BatchSampler
+from tasks.common.errors import NotFiniteError
 from tasks.common.inference.predictor import Predictor, generate_texts
 from tasks.common.metrics.base import Metric
 from tasks.common.model import Model, Seq2Seq
@@ -135,11 +136,11 @@ class PartValidation:
             The scores, and whether the output is above chance: see ``is_above_chance``.
 
         Raises:
-            FloatingPointError: The likelihood is not finite, so nothing can be generated either.
+            NotFiniteError: The likelihood is not finite, or no sentence can be generated.
         """
         measured = self.measure(model)
         if not math.isfinite(measured["nll"]):
-            raise FloatingPointError(f"the validation loss became {measured['nll']}")
+            raise NotFiniteError("the log-likelihood")
         greedy = SearchConfig(beam=1, max_length=self.task.config.search.max_length)
         rank, count = self.processes.rank, self.processes.count
         hypotheses = generate_texts(Predictor(self.task, [model]), self.examples, self.lengths, greedy, rank, count)

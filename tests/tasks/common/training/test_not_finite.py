@@ -128,7 +128,18 @@ def test_a_validation_loss_that_is_not_finite_stops_the_run_and_replaces_no_weig
         evaluate()
 
     trainer.evaluate = spoil_second
-    with pytest.raises(UsageError, match=r"the validation loss became nan after step 2; check the validation data"):
+    with pytest.raises(
+        UsageError, match=r"the log-likelihood of the validation data is not finite after step 2; check them"
+    ):
         trainer.run()
     assert (tmp_path / "best.safetensors").is_file()
     assert len((tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_scores_of_sentences_that_are_not_finite_stop_the_run_too(make_trainer: Callable[..., Trainer]):
+    trainer = make_trainer()
+    trainer.model.decoder.logits = lambda features: torch.full((*features.shape[:-1], 42), math.nan)
+    trainer.validation.parts[""].measure = lambda model: {"nll": 1.0}
+    message = "the score of a sentence of the validation data is not finite after step 0; check them, lower train.lr in"
+    with pytest.raises(UsageError, match=message):
+        trainer.evaluate()
