@@ -1,6 +1,6 @@
 """Sentences, scores, losses and gradients do not depend on batches, their order, or the number of threads."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from tasks.common.task import Task
 from tasks.common.training.processes import Processes
 from tasks.common.training.validation import PartValidation
 
-EXAMPLES = 6
+EXAMPLES = 4
 UNLIMITED = {"max_source_size": 1_000_000, "max_target_size": 1_000_000}
 SIZES = {"hidden_dim": 32, "embedding_dim": 32, "dropout": 0.0}
 GENERAL = AttentionConfig(score="general")
@@ -37,11 +37,12 @@ DECODERS: dict[str, tuple[Any, AttentionConfig | None]] = {
         RecurrentDecoderConfig(**SIZES, attention_order="bahdanau"),
         AttentionConfig(score="additive", locality="local_p", hierarchy="hierarchical"),
     ),
-    "location-sensitive": (RecurrentDecoderConfig(**SIZES), AttentionConfig(score="location", locality="monotonic")),
     "transformer": (TransformerDecoderConfig(**SIZES, num_heads=2), AttentionConfig(score="scaled_dot", num_heads=2)),
     "s2vt": (S2VTDecoderConfig(**SIZES), None),
     "copy": (RecurrentDecoderConfig(**SIZES, copy=True), GENERAL),
-    "joint": (RecurrentDecoderConfig(**SIZES, ctc_weight=0.3), GENERAL),
+    "joint": (
+        RecurrentDecoderConfig(**SIZES, ctc_weight=0.3), AttentionConfig(score="location", locality="monotonic"),
+    ),
     "ctc": (CTCDecoderConfig(dropout=0.0), None),
     "transducer_attention": (AttentionTransducerDecoderConfig(**SIZES), GENERAL),
 }  # fmt: skip
@@ -61,13 +62,17 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def ready() -> Any:
+def ready(save_text_pairs: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return a function that makes a task's tiny preset and its first examples, once for all tests."""
     made: dict[str, tuple[Task, Any, Any]] = {}
+    pairs = tmp_path_factory.mktemp("pairs")
+    save_text_pairs(pairs, train=40, validation=4)
 
     def make(name: str) -> tuple[Task, Any]:
         if name not in made:
             config = tasks.package(name).PRESETS["tiny"]()
+            if name == "translation":  # a few pairs are made sooner than all of them
+                config = replace(config, data=str(pairs))
             task = tasks.package(name).Task(config)
             examples = task.load("train").select(range(EXAMPLES))
             task.fit(examples)
@@ -114,14 +119,14 @@ def train(task: Task, model: Seq2Seq, examples: Any, size: int) -> dict[str, Ten
     return {"loss": torch.stack(losses).sum(), **{name: gradient.clone() for name, gradient in gradients.items()}}
 
 
-def check(task: Task, examples: Any, model: Seq2Seq) -> None:
-    """Compare batches of one with batches of four in another order and on two threads."""
+def check(task: Task, examples: Any, model: Seq2Seq, num_threads: int = 1) -> None:
+    """Compare batches of one on a thread with batches of three in another order."""
     rows = list(range(EXAMPLES))
     sentences, nll = evaluate(task, model, examples, 1, rows)
     trained = train(task, model, examples, 1)
-    torch.set_num_threads(2)
-    others, other_nll = evaluate(task, model, examples, 4, rows[::-1])
-    retrained = train(task, model, examples, 4)
+    torch.set_num_threads(num_threads)
+    others, other_nll = evaluate(task, model, examples, 3, rows[::-1])
+    retrained = train(task, model, examples, 3)
     assert [each.tokens for each in others] == [each.tokens for each in sentences]
     assert [each.score for each in others] == pytest.approx([each.score for each in sentences], rel=1e-5)
     assert other_nll == pytest.approx(nll, rel=1e-5)
@@ -137,13 +142,18 @@ def test_with_every_decoder(decoder, ready):
     check(task, examples, build(task, decoder=decoder))
 
 
+def test_with_two_threads(ready):
+    task, examples = ready("translation")
+    check(task, examples, build(task, decoder="transformer"), num_threads=2)
+
+
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_with_every_encoder(encoder, ready):
     task, examples = ready("translation")
     check(task, examples, build(task, encoder=encoder))
 
 
-@pytest.mark.parametrize("name", ["speech_recognition", "image_captioning", "video_to_text", "dialogue"])
-def test_in_every_modality(name, ready):
+@pytest.mark.parametrize("name", ["speech_recognition", "video_to_text"])
+def test_with_padded_sound_and_frames(name, ready):
     task, examples = ready(name)
     check(task, examples, build(task))
