@@ -30,8 +30,8 @@ class Recorder(Trainer):
         super().__init__(task, folder, resume=False)
         self.losses: list[float] = []
 
-    def check_finite(self, loss: float, step: StepBatches) -> None:
-        self.losses.append(loss)
+    def check_finite(self, name: str, value: float, step: StepBatches) -> None:
+        self.losses.append(value)
 
     def should_stop(self) -> bool:
         return len(self.losses) >= NUM_STEPS

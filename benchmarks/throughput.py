@@ -94,8 +94,8 @@ class TimedTrainer(Trainer):
             self.run()
         return self.clock
 
-    def check_finite(self, loss: float, step: StepBatches) -> None:  # the end of a step
-        super().check_finite(loss, step)
+    def check_finite(self, name: str, value: float, step: StepBatches) -> None:  # the end of a step
+        super().check_finite(name, value, step)
         self.clock.append((time.perf_counter(), self.progress.num_tokens))
 
     def should_stop(self) -> bool:
