@@ -1,6 +1,6 @@
 """Much of everything: many inputs, long media, large tables, threads and epochs, in memory that stays flat.
 
-    python benchmarks/load.py                          all checks, some hours on a shared core
+    python benchmarks/load.py                          all checks
     python benchmarks/load.py recording video          some of them
     python benchmarks/load.py --scale 0.01             everything a hundred times smaller
 
