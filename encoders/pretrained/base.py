@@ -65,7 +65,9 @@ def transformers_settings(backbone: Any) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in ("_name_or_path", "transformers_version")}
 
 
-RECORDS = ("_name_or_path", "pretrained_cfg", "id2label", "label2id")
+RECORDS = ("_name_or_path", "pretrained_cfg", "id2label", "label2id", "label_names")
+LOADING = ("auto_map", "checkpoint_path", "pretrained_cfg_overlay")  # of code; of weights, in timm's ``model_args``
+NAME_MARKS = {"/", "\\", ":"}  # of a repository, a path, or timm's local-dir:FOLDER
 
 
 def config_from_settings(settings: dict[str, Any]) -> Any:
@@ -89,14 +91,14 @@ def without_records(value: Any) -> Any:
 
 
 def foreign_settings(value: Any, name: str = "") -> Iterator[str]:
-    """Find the settings that name a class of a repository, or a repository: OWNER/NAME, or a path."""
+    """Find the settings that name code, a file of weights, or a repository: OWNER/NAME, SOURCE:NAME or a path."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from [key] if key == "auto_map" else foreign_settings(inner, key)
+            yield from [key] if key in LOADING else foreign_settings(inner, key)
     elif isinstance(value, list):
         for inner in value:
             yield from foreign_settings(inner, name)
-    elif isinstance(value, str) and ("/" in value or "\\" in value):
+    elif isinstance(value, str) and not NAME_MARKS.isdisjoint(value):
         yield name
 
 

@@ -36,7 +36,7 @@ class MediaTask(Task[C]):
         """Tell whether an argument of ``predict`` is one input, and not a folder of inputs."""
         return path.is_file()
 
-    def parse_inputs(self, arguments: Iterable[str], first_number: int = 1) -> Iterator[ParsedInput]:
+    def parse_inputs(self, arguments: Iterable[str]) -> Iterator[ParsedInput]:
         return parse_file_inputs(arguments, self.parse_file, self.is_single_input)
 
     def count_inputs(self, arguments: Iterable[str]) -> int | None:

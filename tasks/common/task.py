@@ -106,11 +106,10 @@ class Task(ABC, Generic[C]):
         """Pad raw sources to one batch; ``training`` allows augmentation."""
 
     @abstractmethod
-    def parse_inputs(self, arguments: Iterable[str], first_number: int = 1) -> Iterable[ParsedInput]:
-        """Read the inputs of ``predict`` from the command line, and print what is to be said of each.
+    def parse_inputs(self, arguments: Iterable[str]) -> Iterable[ParsedInput]:
+        """Read the inputs of ``predict`` from the command line.
 
         Each is read when it is asked for, so that sentences of the first are generated before the last is opened.
-        ``first_number`` is the number of the first of them among all inputs of the command.
         """
 
     @abstractmethod

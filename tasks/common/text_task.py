@@ -19,7 +19,6 @@ from encoders.build import build_sequence_encoder
 from encoders.pretrained.text import PretrainedText, load_text_model, text_model_from_config
 from encoders.text import TextEncoder, TokenEmbedding
 from tasks.common.analysis.views import TextView, View
-from tasks.common.console import console
 from tasks.common.data.inputs import InputSegment, ParsedInput
 from tasks.common.data.parallel_text import text_problem
 from tasks.common.data.text_inputs import TextFileError, exists, read_texts, text_of_value
@@ -240,21 +239,14 @@ class TextTask(Task[C]):
             texts={name: to_json(self.source_tokenizer.state_dict())},
         )
 
-    def parse_inputs(self, arguments: Iterable[str], first_number: int = 1) -> Iterator[ParsedInput]:
+    def parse_inputs(self, arguments: Iterable[str]) -> Iterator[ParsedInput]:
         """Read the inputs of ``predict``: files, - for standard input, or the texts themselves."""
-        number = first_number
         for argument in arguments:
             try:
-                texts = read_texts(argument, self.one_input_per_file)
+                for text in read_texts(argument, self.one_input_per_file):
+                    yield self.parse_text(self.parse_source(text))
             except TextFileError as error:
-                name = "standard input" if argument == "-" else argument
-                console.print(f"{name} {error}: its line stays empty")
-                yield ParsedInput(name, problem=str(error))
-                number += 1
-                continue
-            for text in texts:
-                yield self.parse_text(number, self.parse_source(text))
-                number += 1
+                yield ParsedInput("standard input" if argument == "-" else argument, problem=str(error))
 
     def count_inputs(self, arguments: Iterable[str]) -> int | None:
         named = list(arguments)
@@ -270,35 +262,31 @@ class TextTask(Task[C]):
         Raises:
             UsageError: for anything else, and for a file that can't be read.
         """
-        return self.parse_text(1, self.parse_source(text_of_value(value)))
+        return self.parse_text(self.parse_source(text_of_value(value)))
 
     def parse_source(self, text: str) -> str:
         """Turn a text from the command line or a file into a source of the form that ``load`` returns."""
         return text.strip()
 
-    def parse_text(self, number: int, source: str) -> ParsedInput:
-        """Check an input of ``predict``, and print what is wrong with it or unlike the training data."""
+    def parse_text(self, source: str) -> ParsedInput:
+        """Check an input of ``predict``: what is wrong with it, or unlike the training data."""
+        parsed = ParsedInput(source, is_named=False)
         invalid = text_problem(source)
         if invalid:
-            console.print(f"input {number} {invalid}: its line stays empty")
-            return ParsedInput(source, problem=invalid) if source else ParsedInput(source, notes=[invalid])
+            return replace(parsed, problem=invalid) if source else replace(parsed, notes=[invalid])
         length, limit = len(self.source_token_ids([source])[0]), self.config.batch.max_source_length
         positions = None if self.backbone is None else self.backbone.preprocessor.max_pieces
         if positions is not None and length > positions:
             too_long = (
                 f"has {length} tokens, and the pretrained encoder has {positions} positions: divide it into parts"
             )
-            console.print(f"input {number} {too_long}; its line stays empty")
-            return ParsedInput(source, problem=too_long)
-        if length > limit:
-            console.print(
-                f"input {number} has {length} tokens, and sources in training had at most {limit}: divide it into parts"
-            )
+            return replace(parsed, problem=too_long)
         notes = []
+        if length > limit:
+            notes.append(f"has {length} tokens, and sources in training had at most {limit}: divide it into parts")
         if self.unknown_shares([source]) == [1.0]:
             notes.append("has no word of the vocabulary: its output is meaningless")
-            console.print(f"input {number} {notes[0]}")
-        return ParsedInput(source, [InputSegment(source)], notes)
+        return replace(parsed, segments=[InputSegment(source)], notes=notes)
 
     def view_alignment(self, source: str, weights: Float[Tensor, "target source"]) -> list[View]:
         return [TextView(weights, self.display_source(source))]

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from tasks.common.data.media_files import MediaError
 from tasks.speech_recognition.features import SAMPLE_RATE_HZ
-from tasks.speech_recognition.sound import read_sound, sound_problem
+from tasks.speech_recognition.sound import peak_of, read_sound, sound_problem
 
 NUM_TALKERS = 4
 
@@ -57,7 +57,7 @@ class Babble:
             samples = read_sound(file["bytes"] or file["path"], SAMPLE_RATE_HZ)
         except MediaError:  # reported with its own row
             return []
-        if sound_problem(samples, SAMPLE_RATE_HZ):
+        if sound_problem(len(samples), peak_of(samples), SAMPLE_RATE_HZ):
             return []
         samples = samples / np.sqrt(np.square(samples).mean())
         return [np.resize(np.roll(samples, -int(random.integers(len(samples)))), length)]

@@ -19,7 +19,7 @@ from tasks.common.data.row_reports import report_invalid_rows, report_notes, row
 from tasks.common.errors import UsageError
 from tasks.speech_recognition.babble import Babble
 from tasks.speech_recognition.features import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, change_speed
-from tasks.speech_recognition.sound import MIN_DURATION_S, read_sound, sound_problem
+from tasks.speech_recognition.sound import MIN_DURATION_S, peak_of, read_sound, sound_problem
 
 VERSION = 3  # of the cached features; increase it when their computation changes
 MAX_CHARACTERS_PER_SECOND = 40  # nobody speaks faster
@@ -188,7 +188,7 @@ def read_speech(source: str | bytes, note: Note = no_note) -> Float[np.ndarray, 
         MediaError: it can't be read or used.
     """
     samples = read_sound(source, SAMPLE_RATE_HZ, note)
-    problem = sound_problem(samples, SAMPLE_RATE_HZ)
+    problem = sound_problem(len(samples), peak_of(samples), SAMPLE_RATE_HZ)
     if problem:
         raise MediaError(problem)
     return samples

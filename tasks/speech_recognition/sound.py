@@ -1,16 +1,17 @@
-"""Sound from any file, and how to split a long recording."""
+"""Sound from any file, read block by block."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, groupby
 from operator import attrgetter
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import numpy as np
 import soundfile
 from av.error import FFmpegError
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from tasks.common.data.containers import Note, can_decode, decode_packets, describe_damage, no_note, open_container
 from tasks.common.data.limits import MAX_RECORDING_HOURS, MIN_SAMPLE_RATE_HZ
@@ -24,10 +25,10 @@ MAX_RIFF_SIZE = 0x7FFF0000  # bytes; programs that write to a pipe give a larger
 MAX_CANCELLED = 0.01  # -20 dB; channels whose mean has less energy than that of independent ones are cancelled out
 MIN_PEAK = 1e-4  # -80 dB; what has a lower peak is silence
 MIN_DURATION_S = 0.1
-MIN_PAUSE_S = 0.3  # shorter silences do not separate segments
-MARGIN_S = 0.1  # silence that a segment keeps at its ends
-TICK_S = 0.01  # unit of time in which loudness is measured
-MIN_SPEECH_DB = 6.0  # above the background
+
+T = TypeVar("T")
+Block = Float[np.ndarray, " samples"]
+Consume = Callable[[Iterator[Block]], T]  # makes something of the successive blocks of a recording
 
 
 class Mixer:
@@ -66,49 +67,54 @@ class Mixer:
 
 
 def read_sound(source: str | Path | bytes, sample_rate_hz: int, note: Note = no_note) -> Float[np.ndarray, " samples"]:
-    """Read the mean of all channels of a file, resampled; full scale is -1 to 1.
+    """Read the mean of all channels of a file, resampled; full scale is -1 to 1. See ``read_blocks``."""
+    return read_blocks(source, sample_rate_hz, join_blocks, note)
 
-    soundfile reads wav and flac; PyAV reads the rest, such as mp3 and the sound of videos. Both read blocks, so an hour
-    in stereo is never in memory at once. Where channels cancel each other out, the loudest one is read alone. Of a
-    damaged or truncated file, everything is read that can be.
+
+def join_blocks(blocks: Iterator[Block]) -> Float[np.ndarray, " samples"]:
+    return np.concatenate([np.zeros(0, dtype=np.float32), *blocks])
+
+
+def read_blocks(source: str | Path | bytes, sample_rate_hz: int, consume: Consume[T], note: Note = no_note) -> T:
+    """Read the mean of all channels of a file, resampled, in blocks; full scale is -1 to 1.
+
+    soundfile reads wav and flac; PyAV reads the rest, such as mp3 and the sound of videos. Where channels cancel each
+    other out, the loudest one is read alone. Of a damaged or truncated file, everything is read that can be.
 
     Args:
         source: A path, or the content of a file.
         sample_rate_hz: The sample rate of the result.
+        consume: Makes the result of the blocks. It is called once more where the blocks have to be others: what is
+            wrong with a file may be known at its end alone.
         note: Is told what was damaged, and which channel is read alone.
+
+    Returns:
+        What ``consume`` has made of the blocks of the whole file.
 
     Raises:
         MediaError: it can't be read.
     """
     mixer = Mixer()
-    samples = read_mixed(source, sample_rate_hz, mixer, note)
+    result = read_mixed(source, sample_rate_hz, mixer, consume, note)
     if mixer.is_cancelled:
         channel = int(mixer.energies.argmax())
         note(f"has channels that cancel each other out: channel {channel + 1} of {len(mixer.energies)} is read alone")
-        samples = read_mixed(source, sample_rate_hz, Mixer(channel), no_note)
-    return samples
+        result = read_mixed(source, sample_rate_hz, Mixer(channel), consume, no_note)
+    return result
 
 
-def read_mixed(
-    source: str | Path | bytes, sample_rate_hz: int, mixer: Mixer, note: Note
-) -> Float[np.ndarray, " samples"]:
-    """Read a file as ``read_sound`` does, with this mix of its channels."""
+def read_mixed(source: str | Path | bytes, sample_rate_hz: int, mixer: Mixer, consume: Consume[T], note: Note) -> T:
+    """Read a file as ``read_blocks`` does, with this mix of its channels."""
     header = read_header(source)
     if header[:4] in SOUNDFILE_SIGNATURES:
         try:
-            samples = resample_frames(read_with_soundfile(source, mixer), sample_rate_hz, mixer)
+            result = consume(resample_frames(read_with_soundfile(source, mixer), sample_rate_hz, mixer))
             if is_truncated(source, header):
                 note("is truncated: what is left is read")
-            return samples
+            return result
         except soundfile.LibsndfileError:
             pass  # an .avi, for instance, or a damaged file
-    try:
-        return resample_frames(read_with_pyav(source, note), sample_rate_hz, mixer)
-    except MediaError:
-        raise
-    except (FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise MediaError(f"is not readable sound ({reason})") from error
+    return consume(decode_with_pyav(source, sample_rate_hz, mixer, note))
 
 
 def read_header(source: str | Path | bytes) -> bytes:
@@ -156,6 +162,17 @@ def read_with_soundfile(source: str | Path | bytes, mixer: Mixer) -> Iterator[av
             yield frame
 
 
+def decode_with_pyav(source: str | Path | bytes, sample_rate_hz: int, mixer: Mixer, note: Note) -> Iterator[Block]:
+    """Read and resample blocks. Raises MediaError for anything that keeps PyAV from it."""
+    try:
+        yield from resample_frames(read_with_pyav(source, note), sample_rate_hz, mixer)
+    except MediaError:
+        raise
+    except (FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MediaError(f"is not readable sound ({reason})") from error
+
+
 def read_with_pyav(source: str | Path | bytes, note: Note) -> Iterator[av.AudioFrame]:
     """Read blocks of the first sound track, with all its channels."""
     with open_container(source) as container:
@@ -174,15 +191,17 @@ def read_with_pyav(source: str | Path | bytes, note: Note) -> Iterator[av.AudioF
         note(describe_damage(errors))
 
 
-def resample_frames(
-    frames: Iterable[av.AudioFrame], sample_rate_hz: int, mixer: Mixer
-) -> Float[np.ndarray, " samples"]:
+def resample_frames(frames: Iterable[av.AudioFrame], sample_rate_hz: int, mixer: Mixer) -> Iterator[Block]:
     """Resample blocks with FFmpeg, and mix their channels. Rate and channels may change from one block to the next.
+
+    Yields:
+        Blocks of BLOCK_SIZE samples or a few more, since those of compressed sound are small; the last may be shorter.
 
     Raises:
         MediaError: its rate is too low, or it lasts too long.
     """
-    blocks = [np.zeros(0, dtype=np.float32)]
+    held: list[Block] = []
+    num_held = 0
     room = MAX_RECORDING_HOURS * 3600 * sample_rate_hz
     kind_of_frame = attrgetter("sample_rate", "layout.name", "format.name")
     for (rate, *_), alike in groupby(frames, kind_of_frame):
@@ -190,78 +209,30 @@ def resample_frames(
             raise MediaError(f"has a sample rate of {rate} Hz; allowed are {MIN_SAMPLE_RATE_HZ} Hz or more")
         resampler = av.AudioResampler(format="fltp", rate=sample_rate_hz)
         for frame in chain(alike, [None]):
-            blocks += (mixer(block.to_ndarray()) for block in resampler.resample(frame))
+            mixed = [mixer(block.to_ndarray()) for block in resampler.resample(frame)]
+            held += mixed
+            num_held += sum(map(len, mixed))
             room -= 0 if frame is None else frame.samples * sample_rate_hz / rate
             if room < 0:
                 raise MediaError(f"lasts longer than {MAX_RECORDING_HOURS} hours: divide it into parts")
-    return np.concatenate(blocks)
+            if num_held >= BLOCK_SIZE:
+                yield np.concatenate(held)
+                held, num_held = [], 0
+    if held:
+        yield np.concatenate(held)
 
 
-def sound_problem(samples: Float[np.ndarray, " samples"], sample_rate_hz: int) -> str | None:
-    """Describe why a sound can't be used; None if it can."""
-    if len(samples) < MIN_DURATION_S * sample_rate_hz:
-        return f"lasts {len(samples) / sample_rate_hz:.2f} s; at least {MIN_DURATION_S} s are needed"
-    if not np.isfinite(samples).all():
+def sound_problem(num_samples: int, peak: float, sample_rate_hz: int) -> str | None:
+    """Describe why a sound of this length and ``peak_of`` can't be used; None if it can."""
+    if num_samples < MIN_DURATION_S * sample_rate_hz:
+        return f"lasts {num_samples / sample_rate_hz:.2f} s; at least {MIN_DURATION_S} s are needed"
+    if not np.isfinite(peak):
         return "holds samples that are not finite"
-    if np.abs(samples).max() < MIN_PEAK:
+    if peak < MIN_PEAK:
         return "is silent"
     return None
 
 
-def split_at_silence(
-    samples: Float[np.ndarray, " samples"], sample_rate_hz: int, max_duration_s: int | float
-) -> list[tuple[float, float]]:
-    """Split a recording into segments of speech, without the pauses between them.
-
-    Speech is what is louder than the background of the recording. Speech is split at pauses of MIN_PAUSE_S or more, and
-    neighbors are joined again while they fit into one segment. Speech without a pause for too long is split where it is
-    least loud. A recording that is short enough is one segment, unchanged.
-
-    Args:
-        samples: The recording.
-        sample_rate_hz: Its sample rate.
-        max_duration_s: The maximum length of a segment.
-
-    Returns:
-        Begin and end of each segment in seconds; nothing if nothing is louder than the background.
-    """
-    duration_s = len(samples) / sample_rate_hz
-    if duration_s <= max_duration_s:
-        return [(0.0, duration_s)]
-    samples_per_tick = round(TICK_S * sample_rate_hz)
-    tick_s = samples_per_tick / sample_rate_hz  # TICK_S only approximately, which would add up over an hour
-    ticks = samples[: len(samples) // samples_per_tick * samples_per_tick].reshape(-1, samples_per_tick)
-    loudness_db = 10 * np.log10(np.einsum("ts,ts->t", ticks, ticks) / samples_per_tick + 1e-10)
-    quiet_db, loud_db = np.percentile(loudness_db, [5, 95])
-    is_speech = loudness_db > quiet_db + max(MIN_SPEECH_DB, 0.35 * (loud_db - quiet_db))
-    margin, max_length = round(MARGIN_S / tick_s), int(max_duration_s / tick_s)
-    segments: list[tuple[int, int]] = []
-    for start, end in speech_spans(is_speech, round(MIN_PAUSE_S / tick_s)):
-        start, end = max(0, start - margin), min(len(is_speech), end + margin)
-        if segments and end - segments[-1][0] <= max_length:
-            start = segments.pop()[0]
-        segments += split_span(loudness_db, start, end, max_length)
-    return [(start * tick_s, end * tick_s) for start, end in segments]
-
-
-def speech_spans(is_speech: Bool[np.ndarray, " ticks"], min_pause: int) -> list[tuple[int, int]]:
-    """Return begin and end of each span of speech in ticks; shorter silences than ``min_pause`` do not separate."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], is_speech, [False]]).astype(np.int8)))
-    starts, ends = edges[::2], edges[1::2]
-    is_pause = starts[1:] - ends[:-1] >= min_pause
-    starts, ends = np.append(starts[:1], starts[1:][is_pause]), np.append(ends[:-1][is_pause], ends[-1:])
-    return list(zip(starts.tolist(), ends.tolist(), strict=True))
-
-
-def split_span(
-    loudness_db: Float[np.ndarray, " ticks"], start: int, end: int, max_length: int
-) -> list[tuple[int, int]]:
-    """Split a span of ticks into parts of at most ``max_length``, where the second half of a part is least loud."""
-    parts = []
-    while end - start > max_length:
-        second_half = loudness_db[start + max_length // 2 : start + max_length]
-        smooth = np.convolve(second_half, np.ones(5) / 5, mode="same")
-        middle = start + max_length // 2 + int(smooth.argmin())
-        parts.append((start, middle))
-        start = middle
-    return [*parts, (start, end)]
+def peak_of(samples: Float[np.ndarray, " samples"]) -> float:
+    """Return the largest magnitude; it is not finite if that of a sample is not."""
+    return float(np.maximum(samples.max(initial=0), -samples.min(initial=0)))

@@ -32,7 +32,7 @@ from tasks.common.metrics.speech import word_error_metrics
 from tasks.common.text.normalization import TextNormalization, normalize_text
 from tasks.common.training.attention_monitor import DiagonalityMonitor
 from tasks.speech_recognition.data import read_transcribed_speech
-from tasks.speech_recognition.extraction import SpeechPreprocessor, extract_features, read_feature_file, read_speech
+from tasks.speech_recognition.extraction import SpeechPreprocessor, extract_features, read_feature_file
 from tasks.speech_recognition.features import (
     FRAMES_PER_SECOND,
     MIN_ENERGY,
@@ -46,7 +46,7 @@ from tasks.speech_recognition.features import (
     augment_frames,
 )
 from tasks.speech_recognition.report import SpeechReport
-from tasks.speech_recognition.sound import split_at_silence
+from tasks.speech_recognition.segments import read_segments
 from tasks.toy_world.datasets import TRAIN_PER_TEST_RECORDING, toy_transcribed_speech
 
 EXPORTED_FRAMES = 160  # frames of the example with which a model is exported
@@ -315,12 +315,13 @@ class SpeechRecognition(MediaTask[SpeechConfig]):
         if file["path"] is not None and file["path"].endswith(".npy"):
             frames = self.check_features(read_feature_file(file["path"]))
             return [InputSegment([pack_array(frames)], (0.0, len(frames) / FRAMES_PER_SECOND))]
-        samples = read_speech(file_content(file), note)
-        segments = []
-        for start, end in split_at_silence(samples, SAMPLE_RATE_HZ, self.max_frames / FRAMES_PER_SECOND):
-            segment = samples[round(start * SAMPLE_RATE_HZ) : round(end * SAMPLE_RATE_HZ)]
-            frames = self.check_features(self.preprocessor(segment))
-            segments.append(InputSegment([pack_array(frames)], (start, end)))
+
+        def compute(samples: Float[np.ndarray, " samples"]) -> bytes:
+            return pack_array(self.check_features(self.preprocessor(samples)))
+
+        max_duration_s = self.max_frames / FRAMES_PER_SECOND
+        read = read_segments(file_content(file), SAMPLE_RATE_HZ, max_duration_s, compute, note)
+        segments = [InputSegment([frames], span) for span, frames in read]
         if not segments:
             note("has nothing that is louder than its background: nothing is recognized")
         return segments

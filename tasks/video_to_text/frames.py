@@ -247,11 +247,19 @@ def frame_timestamps(source: str | bytes) -> tuple[list[int] | None, list[int], 
         The timestamps of all frames, increasing, or None if the file does not have them for every frame; the timestamps
         of the keyframes, at which decoding can start; and the unit of both in seconds.
     """
+    timestamps: list[int] = []
+    keyframes: list[int] = []
+    num_packets = 0  # they are counted, not kept: together they are as large as the file
     with open_video(source) as (container, stream):
-        packets = [packet for packet in demux_packets(container, stream, []) if packet and not packet.is_discard]
-        timestamps = [packet.pts for packet in packets if packet.pts is not None]
-        keyframes = [packet.pts for packet in packets if packet.pts is not None and packet.is_keyframe]
-        are_complete = bool(packets) and len(set(timestamps)) == len(packets)
+        for packet in demux_packets(container, stream, []):
+            if packet is None or packet.is_discard:
+                continue
+            num_packets += 1
+            if packet.pts is not None:
+                timestamps.append(packet.pts)
+                if packet.is_keyframe:
+                    keyframes.append(packet.pts)
+        are_complete = num_packets > 0 and len(set(timestamps)) == num_packets
         return sorted(timestamps) if are_complete else None, sorted(keyframes), float(stream.time_base or 1)
 
 

@@ -22,6 +22,11 @@ class Output:
         self.format, self.folder = formatter, None if folder is None else Path(folder)
         self.is_first = True
 
+    @property
+    def has_empty_lines(self) -> bool:
+        """Whether an input without a sentence is an empty line."""
+        return self.folder is None and self.format.name == "text" and not self.format.words
+
     def write(self, prediction: Prediction, number: int) -> bool:
         """Write the output for an input, and return whether it could be used.
 

@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,15 +142,26 @@ class PartStatistics:
 
     Attributes:
         num_inputs: Their number.
-        unfamiliar: Those far from the training data, with the reason.
+        num_unfamiliar: The number of those far from the training data.
+        unfamiliar: The first of these, with the reason.
         recorded_s: The duration of all.
         taken_s: The duration of the search.
     """
 
     num_inputs: int = 0
+    num_unfamiliar: int = 0
     unfamiliar: list[str] = field(default_factory=list)
     recorded_s: float = 0.0
     taken_s: float = 0.0
+
+    def add(self, prediction: Prediction, number: int) -> None:
+        """Count an input."""
+        self.num_inputs += 1
+        self.recorded_s += sum(span[1] - span[0] for span in prediction.spans if span)
+        if prediction.out_of_domain:
+            self.num_unfamiliar += 1
+            if len(self.unfamiliar) < MAX_LISTED:
+                self.unfamiliar.append(f"{number} ({short_name(prediction.name)}): {prediction.out_of_domain}")
 
 
 def write_predictions(
@@ -168,6 +179,7 @@ def write_predictions(
         How many inputs could be used, and the number of all.
     """
     output = Output(options.formatter, options.output_dir)
+    consequence = "; its line stays empty" if output.has_empty_lines else ""
     searches: dict[str, Any] = dict.fromkeys(model.predictors, options.search)
     parts = {name: PartStatistics() for name in model.predictors}
     number = num_usable = 0
@@ -175,13 +187,10 @@ def write_predictions(
         for part, own_s in seconds.items():
             parts[part].taken_s += own_s
         for part, prediction in predictions:
-            number, statistics, name = number + 1, parts[part], short_name(prediction.name)
-            statistics.num_inputs += 1
-            statistics.recorded_s += sum(span[1] - span[0] for span in prediction.spans if span)
-            if prediction.out_of_domain:
-                statistics.unfamiliar.append(f"{number} ({name}): {prediction.out_of_domain}")
-            if prediction.hypotheses and NOTHING in prediction.notes:
-                console.print(f"input {number} ({name}): {NOTHING}, its line stays empty")
+            number, statistics = number + 1, parts[part]
+            statistics.add(prediction, number)
+            for remark in remarks(prediction, number):
+                console.print(remark + ("" if prediction.text else consequence))
             num_usable += output.write(prediction, number)
             if options.plot_dir:
                 plot_segments(prediction, Path(options.plot_dir))
@@ -189,8 +198,8 @@ def write_predictions(
         output.flush()
     for part, predictor in model.predictors.items():
         statistics = parts[part]
-        if statistics.unfamiliar:
-            console.print(describe_unfamiliar(statistics.unfamiliar, statistics.num_inputs, predictor.task))
+        if statistics.num_unfamiliar:
+            console.print(describe_unfamiliar(statistics, predictor.task))
         if statistics.recorded_s:
             factor = f"real-time factor {statistics.taken_s / statistics.recorded_s:.4f}"
             recorded = f"sentences of {statistics.recorded_s:.1f} s of input"
@@ -198,13 +207,26 @@ def write_predictions(
     return num_usable, number
 
 
-def describe_unfamiliar(listed: Sequence[str], num_inputs: int, task: Task) -> str:
-    """Describe the inputs that are far from the training data in one line; ``listed`` says why each of them is."""
-    more = [f"and {len(listed) - MAX_LISTED} more"] if len(listed) > MAX_LISTED else []
+def remarks(prediction: Prediction, number: int) -> list[str]:
+    """Return what is to be said of an input: why it can't be used, damage, that nothing is recognized."""
+    name = prediction.name if prediction.parsed.is_named else f"input {number}"
+    if prediction.problem:
+        return [f"{name} {prediction.problem}"]
+    is_empty = prediction.hypotheses and NOTHING in prediction.notes
+    return [
+        *(f"{name} {note}" for note in prediction.parsed.notes),
+        *([f"input {number} ({short_name(prediction.name)}): {NOTHING}"] if is_empty else []),
+    ]
+
+
+def describe_unfamiliar(statistics: PartStatistics, task: Task) -> str:
+    """Describe the inputs that are far from the training data in one line."""
+    count = statistics.num_unfamiliar
+    more = [f"and {count - MAX_LISTED} more"] if count > MAX_LISTED else []
     data = task.config.data or task.builtin_data
     return (
-        f"warning: {len(listed)} of {num_inputs} inputs are far from what this model was trained on, {data}; do not "
-        f"trust their sentences: input {'; '.join([*listed[:MAX_LISTED], *more])}"
+        f"warning: {count} of {statistics.num_inputs} inputs are far from what this model was trained on, {data}; do "
+        f"not trust their sentences: input {'; '.join([*statistics.unfamiliar, *more])}"
     )
 
 

@@ -1,6 +1,7 @@
 """Folders and text files as people have them: files that systems add are left out, texts are decoded with care."""
 
 import codecs
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +65,16 @@ def read_text(file: Path) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{file}, line {line}: not valid {error.encoding.upper()}; save the file as UTF-8") from error
+
+
+def divide_lines(text: str, ends: re.Pattern[str]) -> Iterator[str]:
+    """Yield the lines of a text with their ends, one after another, without a list of all."""
+    start = 0
+    for end in ends.finditer(text):
+        yield text[start : end.end()]
+        start = end.end()
+    if start < len(text):
+        yield text[start:]
 
 
 def read_text_lines(file: Path) -> list[str]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.common.console import console
 from tasks.common.data.addresses import URL_SCHEMES, fetch
 from tasks.common.data.containers import Note
 from tasks.common.data.folders import visible_paths
@@ -41,12 +40,14 @@ class ParsedInput:
         segments: Its segments in order: one, several if it is split, none if there is nothing in it.
         notes: What is to be said of it, such as damage.
         problem: Why it can't be used, to be read after its name; None if it can.
+        is_named: Whether messages call it by its name; a text is called by its number.
     """
 
     name: str
     segments: Sequence[InputSegment] = ()
     notes: Sequence[str] = ()
     problem: str | None = None
+    is_named: bool = True
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def parse_file_inputs(
         is_single_input: Tells whether a path, also that of a folder, is a single input.
 
     Yields:
-        Each file. What is to be said of it, and why it can't be used, has been printed.
+        Each file, with what is to be said of it, or why it can't be used.
     """
     for name in list_files(arguments, is_single_input):
         if name == "-":
@@ -117,8 +118,5 @@ def parse_input(name: str, file: dict[str, Any], parse_file: ParseFile) -> Parse
             raise MediaError("is a folder without files")
         segments = parse_file(file, notes.append)
     except ValueError as error:
-        console.print(f"{name} {error}: its line stays empty")
         return ParsedInput(name, problem=str(error))
-    for note in notes:
-        console.print(f"{name} {note}")
     return ParsedInput(name, segments, notes)

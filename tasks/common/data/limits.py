@@ -10,6 +10,9 @@ MAX_JSON_BYTES = 128 * MEGABYTE  # of vocabulary.json; the largest tokenizers ha
 MAX_TOKEN_ID = 4_000_000  # tables of tokens are as long as their largest id
 MAX_GROWTH = 64  # times the length of a text, by all replacements of a tokenizer together
 
+# Texts
+MAX_CHARACTERS = 1_000_000  # of a text: a long book; its tokens take a hundred times as many bytes
+
 # Media
 MAX_MEGAPIXELS = 200  # of an image
 MAX_FRAME_MEGAPIXELS = 36  # of a frame of a video; 8K has 33

@@ -1,19 +1,22 @@
 """Pairs of texts: from parallel files, tables, or the hub."""
 
+import codecs
+import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 
 from tasks.common.data.division import divide
 from tasks.common.data.folders import visible_paths
 from tasks.common.data.grouping import pair_groups
 from tasks.common.data.headers import KnownColumns
+from tasks.common.data.limits import MAX_CHARACTERS
 from tasks.common.data.row_reports import report_invalid_rows
 from tasks.common.data.splits import SPLITS, has_splits
-from tasks.common.data.table_files import TABLES
+from tasks.common.data.table_files import ROWS_PER_CHUNK, TABLES
 from tasks.common.data.tables import find_table, local_columns
 from tasks.common.errors import MissingSplitError, UsageError, unknown_name
 from tasks.common.text.tokenizer import strip_newlines
@@ -117,7 +120,8 @@ def read_parallel(folder: Path, split: str, source: str, target: str) -> tuple[l
 
 def read_parallel_files(source: Path, target: Path) -> tuple[list[str], list[str]]:
     """Read two files with one sentence per line. Raises UsageError if one is empty or longer than the other."""
-    left, right = (read_lines(file.read_bytes()) for file in (source, target))
+    with source.open("rb") as sources, target.open("rb") as targets:
+        left, right = list(decode_lines(sources)), list(decode_lines(targets))
     if not left or not right:
         raise UsageError(f"{source if not left else target} is empty; one sentence per line is expected")
     if len(left) != len(right):
@@ -190,10 +194,15 @@ def guess_pair(names: list[str], source: str, target: str) -> tuple[str, str] | 
 
 def read_lines(content: bytes) -> list[str]:
     """Split UTF-8 text at line feeds alone. ``text_problem`` detects lines that are not UTF-8."""
-    lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    if lines[-1] == b"":
-        lines.pop()
-    return [line.decode("utf-8", errors="replace") for line in lines]
+    return list(decode_lines(io.BytesIO(content)))
+
+
+def decode_lines(file: Iterable[bytes]) -> Iterator[str]:
+    """Yield the lines of an open file as ``read_lines`` returns them, one after another."""
+    for number, line in enumerate(file):
+        text = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
+        if text:  # a mark alone is no line
+            yield text.removesuffix(b"\n").decode("utf-8", errors="replace")
 
 
 def get_column(table: Dataset, name: str, data: str) -> list:
@@ -213,6 +222,8 @@ def text_problem(text: object) -> str | None:
         return "is empty"
     if not isinstance(text, str):
         return f"is not a text but {type(text).__name__}"
+    if len(text) > MAX_CHARACTERS:
+        return f"has {len(text):,} characters; at most {MAX_CHARACTERS:,} are allowed"
     if "\0" in text:
         return "contains a NUL character"
     # Surrogates are Python's signs for bytes of an argument that are not UTF-8.
@@ -248,6 +259,7 @@ def check_pairs(
         UsageError: rows are invalid and may not be skipped, or none is valid.
     """
     problems: dict[int, str] = {}
+    tables: list[Dataset] = []
     valid = []
     for row in rows:
         left, right = pairs.sources[row], pairs.targets[row]
@@ -261,7 +273,12 @@ def check_pairs(
             problems[row] = " and ".join(found)
         else:
             valid.append({"source": left, "target": references[0], "references": references})
+        if len(valid) == ROWS_PER_CHUNK:
+            tables.append(Dataset.from_list(valid))
+            valid = []
+    if valid:
+        tables.append(Dataset.from_list(valid))
     report_invalid_rows(problems, len(rows), where, skip_invalid)
-    if not valid:
+    if not tables:
         raise UsageError(f"{where}: no valid row is left")
-    return Dataset.from_list(valid)
+    return concatenate_datasets(tables)

@@ -5,8 +5,8 @@ Text is read without guesses: every column of a CSV is text, also "null", "007" 
 
 import csv
 import hashlib
-import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow.parquet
 
 from tasks.common.console import warn_once
 from tasks.common.data import cache
-from tasks.common.data.folders import read_text
+from tasks.common.data.folders import divide_lines, read_text
 from tasks.common.data.headers import KnownColumns, has_sentences, number_columns
 from tasks.common.errors import UsageError
 from tasks.common.files import save_atomically
@@ -26,6 +26,8 @@ TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 DELIMITERS = (",", ";", "\t")  # of .csv: some spreadsheets write another than a comma
 MAX_SHOWN = 60  # characters of a first line in a note
 MAX_FIELD_SIZE = 2**31 - 1
+ROWS_PER_CHUNK = 20_000  # that become Arrow at a time, which for a moment takes several times their memory
+LINE_END, LINE_FEED = re.compile("\r\n|\r|\n"), re.compile("\n")
 
 
 def read_file(file: Path, known: KnownColumns | None = None) -> datasets.Dataset:
@@ -36,7 +38,7 @@ def read_file(file: Path, known: KnownColumns | None = None) -> datasets.Dataset
     """
     match file.suffix.lower():
         case ".csv" | ".tsv":
-            table = datasets.Dataset.from_dict(read_csv(file, known))
+            table = columns_to_table(read_csv(file, known), file)
         case ".jsonl" | ".json":
             table = columns_to_table(read_json(file), file)
         case ".parquet":
@@ -132,12 +134,12 @@ def read_header(file: Path) -> list[str]:
 def csv_rows(file: Path) -> Any:
     """Return the reader of the rows of a CSV, or of a text file with tabs, where quotation marks are part of texts."""
     text = read_text(file)
-    header_line = text.partition("\n")[0]
+    header_line = next(divide_lines(text, LINE_FEED), "").removesuffix("\n")
     is_tsv = file.suffix.lower() == ".tsv" or (file.suffix.lower() == ".txt" and "\t" in header_line)
     delimiter = "\t" if is_tsv else max(DELIMITERS, key=header_line.count)
     csv.field_size_limit(MAX_FIELD_SIZE)
     quoting = csv.QUOTE_NONE if is_tsv else csv.QUOTE_MINIMAL
-    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
+    return csv.reader(divide_lines(text, LINE_END), delimiter=delimiter, quoting=quoting, strict=True)
 
 
 def read_json(file: Path) -> dict[str, list[Any]]:
@@ -148,27 +150,46 @@ def read_json(file: Path) -> dict[str, list[Any]]:
     """
     text = read_text(file)
     is_list = text.lstrip().startswith("[")
-    rows = []
-    for number, part in enumerate([text] if is_list else text.split("\n"), 1):
+    columns: dict[str, list[Any]] = {}
+    num_rows = 0
+    for number, part in enumerate([text] if is_list else divide_lines(text, LINE_FEED), 1):
+        part = part.removesuffix("\n")
         try:
-            rows += json.loads(part) if is_list else [json.loads(part)] if part.strip() else []
+            rows = json.loads(part) if is_list else [json.loads(part)] if part.strip() else []
         except (ValueError, RecursionError) as error:
             place = "" if is_list else f", line {number}"
             raise UsageError(f"{file}{place}: not valid JSON ({error}); one object per line is expected") from error
-    if not all(isinstance(row, dict) for row in rows):
-        raise UsageError(f"{file} holds other JSON than objects; one object per line, or a list of them, is expected")
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [row.get(name) for row in rows] for name in names}
+        for row in rows:
+            if not isinstance(row, dict):
+                raise UsageError(
+                    f"{file} holds other JSON than objects; one object per line, or a list of them, is expected"
+                )
+            for name in row:
+                if name not in columns:
+                    columns[name] = [None] * num_rows
+            for name, column in columns.items():
+                column.append(row.get(name))
+            num_rows += 1
+    return columns
 
 
 def columns_to_table(columns: dict[str, list[Any]], file: Path) -> datasets.Dataset:
     """Make a table of columns. Raises UsageError if the values of a column are of several types."""
+    types = []
     for name, values in columns.items():
         try:
-            pyarrow.array(values)
+            types.append((name, pyarrow.array(values).type))
         except (pyarrow.ArrowException, OverflowError, UnicodeError) as error:
             raise UsageError(f"{file}: the column {name} can't be read ({first_line(error)})") from error
-    return datasets.Dataset.from_dict(columns)
+    features = datasets.Features.from_arrow_schema(pyarrow.schema(types))
+    num_rows = len(next(iter(columns.values()), []))
+    chunks = [
+        datasets.Dataset.from_dict(
+            {name: values[start : start + ROWS_PER_CHUNK] for name, values in columns.items()}, features
+        )
+        for start in range(0, max(1, num_rows), ROWS_PER_CHUNK)
+    ]
+    return datasets.concatenate_datasets(chunks)
 
 
 def first_line(error: BaseException) -> str:

@@ -1,11 +1,14 @@
 """Inputs of ``predict`` that are texts: given as they are, by the names of files, or - for standard input."""
 
+import codecs
+import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tasks.common.console import console
-from tasks.common.data.parallel_text import read_lines
+from tasks.common.data.parallel_text import decode_lines
 from tasks.common.errors import UsageError
 from tasks.common.streams import read_standard_input
 
@@ -16,8 +19,8 @@ class TextFileError(ValueError):
     """A file that has no texts to read. The message is read after its name."""
 
 
-def read_texts(argument: str, one_per_file: bool) -> list[str]:
-    """Read the texts that an argument of a command names or is.
+def read_texts(argument: str, one_per_file: bool) -> Iterator[str]:
+    """Read the texts that an argument of a command names or is, each when it is asked for.
 
     Args:
         argument: The name of a file, - for standard input, or a text.
@@ -28,17 +31,19 @@ def read_texts(argument: str, one_per_file: bool) -> list[str]:
         UsageError: standard input is closed.
     """
     if argument == "-":
-        return split_file(read_standard_input(), one_per_file)
-    if not exists(argument):
+        yield from split_file(io.BytesIO(read_standard_input()), one_per_file)
+    elif not exists(argument):
         if LOOKS_LIKE_FILE.fullmatch(argument):
             console.print(f"there is no file {argument}; its name is used as the input text")
-        return [argument]
-    if Path(argument).is_dir():
+        yield argument
+    elif Path(argument).is_dir():
         raise TextFileError("is a folder: name the files in it")
-    try:
-        return split_file(Path(argument).read_bytes(), one_per_file)
-    except OSError as error:
-        raise TextFileError(f"can't be read ({error.strerror})") from error
+    else:
+        try:
+            with Path(argument).open("rb") as file:
+                yield from split_file(file, one_per_file)
+        except OSError as error:
+            raise TextFileError(f"can't be read ({error.strerror})") from error
 
 
 def text_of_value(value: Any) -> str:
@@ -58,16 +63,22 @@ def text_of_value(value: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, (bytes, bytearray)):
-        return bytes(content).removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
+        return bytes(content).removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
     raise UsageError(f"an input is {type(value).__name__}; allowed are a text, its bytes, a path or a file")
 
 
-def split_file(content: bytes, one_per_file: bool) -> list[str]:
-    """Return the texts in a file: the whole content, or its lines. Raises TextFileError if it is empty."""
-    content = content.removeprefix(b"\xef\xbb\xbf")
-    if not content:
+def split_file(file: io.BufferedIOBase, one_per_file: bool) -> Iterator[str]:
+    """Yield the texts in a file: the whole content, or its lines. Raises TextFileError if it is empty."""
+    if one_per_file:
+        content = file.read().removeprefix(codecs.BOM_UTF8)
+        texts = iter([content.decode("utf-8", errors="replace")] if content else [])
+    else:
+        texts = decode_lines(file)
+    first = next(texts, None)
+    if first is None:
         raise TextFileError("is empty: there is no input in it")
-    return [content.decode("utf-8", errors="replace")] if one_per_file else read_lines(content)
+    yield first
+    yield from texts
 
 
 def exists(name: str) -> bool:

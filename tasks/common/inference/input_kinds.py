@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from tasks.common.console import console
 from tasks.common.data.addresses import URL_SCHEMES
 from tasks.common.data.folders import visible_paths
 from tasks.common.data.inputs import ParsedInput
@@ -74,24 +73,18 @@ def parse_arguments(arguments: Sequence[str], parts: Mapping[str, Task]) -> Iter
     """Parse the inputs of a command in their order, each when it is asked for.
 
     Yields:
-        The name of the part that reads the input, and the input. One that no part reads, or several do, is named, and
-        has a problem; since it has no segments either, it is of no consequence that the first part is given for it.
+        The name of the part that reads the input, and the input. One that no part reads, or several do, has a
+        problem; since it has no segments either, it is of no consequence that the first part is given for it.
     """
-    number = 1
     for (name, problem), own in group_by_part(arguments, parts):
-        if name is None:
-            parsed = (unreadable(argument, problem) for argument in own)
-        else:
-            parsed = parts[name].parse_inputs(own, number)
-        for each in parsed:
-            number += 1
+        inputs = [unreadable(each, problem) for each in own] if name is None else parts[name].parse_inputs(own)
+        for each in inputs:
             yield name or next(iter(parts)), each
 
 
 def unreadable(value: Any, problem: str) -> ParsedInput:
-    """Return an input that no part reads, and print why."""
+    """Return an input that no part reads."""
     name = str(value) if isinstance(value, (str, Path)) else f"an input ({type(value).__name__})"
-    console.print(f"{name} {problem}: its line stays empty")
     return ParsedInput(name, problem=problem)
 
 

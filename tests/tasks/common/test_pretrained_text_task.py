@@ -165,10 +165,10 @@ def test_a_source_longer_than_the_positions_is_reported_and_can_be_truncated(ber
         fitted(tiny(bert, max_source_tokens=99)).source_lengths(["one"])
 
 
-def test_an_input_longer_than_the_positions_leaves_the_others_usable(bert, capsys):
+def test_an_input_longer_than_the_positions_leaves_the_others_usable(bert):
     first, long = fitted(tiny(bert)).parse_inputs(["one two", LONG])
-    assert first.segments and not long.segments and "100 positions" in str(long.problem)
-    assert "input 2 has 122 tokens, and the pretrained encoder has 100 positions" in capsys.readouterr().err
+    assert first.segments and not long.segments
+    assert "has 122 tokens, and the pretrained encoder has 100 positions" in str(long.problem)
 
 
 # ── Runs ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -159,7 +159,7 @@ def test_inputs_of_several_kinds_keep_their_order(joint_run: Path, tmp_path: Pat
     out, err = capsys.readouterr()
     lines = out.split("\n")[:-1]
     assert lines[1] == "" and [lines[0], lines[2].replace("3", "2", 1)] == [mixed[0], mixed[1]]
-    assert f"{sound} is audio, which no task of this run reads; allowed are text, image: its line stays empty" in err
+    assert f"{sound} is audio, which no task of this run reads; allowed are text, image; its line stays empty" in err
     with pytest.raises(SystemExit, match=r"^2$"):
         run.main(["joint", "predict", str(joint_run), sound])
     assert capsys.readouterr().out == "\n"

@@ -134,6 +134,27 @@ def mark_as_rotated(path: str) -> str:
     return path
 
 
+def test_packets_of_a_long_video_are_not_kept_in_memory(tmp_path, monkeypatch):
+    path, living, peak = save_video(tmp_path / "a.mp4", "mpeg4"), 0, 0
+
+    class Packet:
+        is_discard = False
+
+        def __init__(self, number: int):
+            nonlocal living, peak
+            self.pts, self.is_keyframe = number, number % 10 == 0
+            living += 1
+            peak = max(peak, living)
+
+        def __del__(self):
+            nonlocal living
+            living -= 1
+
+    monkeypatch.setattr(frames_module, "demux_packets", lambda *arguments: map(Packet, range(100)))
+    assert frames_module.frame_timestamps(path)[:2] == (list(range(100)), list(range(0, 100, 10)))
+    assert peak <= 2
+
+
 def test_a_video_of_a_phone_is_rotated_upright(tmp_path):
     frames = read_frames(mark_as_rotated(save_video(tmp_path / "a.mp4", "libx264", 3)), ALL, None)
     assert frames.shape == (3, SIZE[1], SIZE[0], 3)

@@ -24,6 +24,7 @@ from tasks.common.cli import train as train_module
 from tasks.common.cli.arguments import parse
 from tasks.common.cli.compare import parse_compare
 from tasks.common.cli.demo import TOY_TASKS
+from tasks.common.cli.predict import describe_unfamiliar
 from tasks.common.cli.preset_choice import choose_preset
 from tasks.common.cli.train import parse_train
 from tasks.common.cli.tune import parse_tune
@@ -217,6 +218,28 @@ def test_inputs_far_from_the_training_data_are_named_in_one_line_and_in_json(tra
     (warning,) = (line for line in err.splitlines() if line.startswith("warning"))
     assert "1 of 3 inputs are far from what this model was trained on, the toy world" in warning
     assert f"input 2 ({unknown})" in warning
+
+
+def test_of_many_inputs_far_from_the_training_data_few_are_kept_to_be_named(train, capsys, monkeypatch):
+    kept: list[int] = []
+
+    def describe(statistics, task):
+        kept.append(len(statistics.unfamiliar))
+        return describe_unfamiliar(statistics, task)
+
+    monkeypatch.setattr("tasks.common.cli.predict.describe_unfamiliar", describe)
+    run.main(["translation", "predict", train(), *["Ṫḥẹ q̇ụịḳ ḅṛọẉṇ"] * 9])
+    (warning,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("warning"))
+    assert "9 of 9 inputs are far" in warning and warning.endswith("; and 5 more")
+    assert kept == [4]
+
+
+def test_an_empty_line_is_announced_where_there_is_one(train, capsys):
+    arguments = ["translation", "predict", train(), "", SENTENCES[0]]
+    run.main(arguments)
+    assert "input 1 is empty; its line stays empty\n" in capsys.readouterr().err
+    run.main([*arguments, "--format", "json"])
+    assert "input 1 is empty\n" in capsys.readouterr().err
 
 
 def test_the_real_time_factor_is_that_of_generating_the_sentences_alone(train, capsys, monkeypatch):

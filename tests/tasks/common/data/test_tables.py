@@ -3,6 +3,9 @@
 import io
 import json
 import logging
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import datasets
@@ -10,7 +13,11 @@ import huggingface_hub
 import pytest
 
 from encoders.pretrained.downloads import hub_fault
-from tasks.common.data.parallel_text import load_pairs
+from tasks.common.data import parallel_text, table_files
+from tasks.common.data.limits import MAX_CHARACTERS
+from tasks.common.data.parallel_text import FoundPairs, check_pairs, load_pairs, text_problem
+from tasks.common.data.table_files import csv_rows, read_json
+from tasks.common.data.text_inputs import read_texts
 from tasks.common.errors import UsageError
 
 ROWS = [{"de": "Hallo, Welt!", "en": "hello, world"}, {"de": "zwei Zähne", "en": "two teeth"}, {"de": "我", "en": "I"}]
@@ -195,3 +202,59 @@ def test_without_a_hub_the_error_says_what_to_do_and_a_missing_path_is_called_th
     for path in ("pairs.txt", "no/such/pairs", "./pairs"):
         with pytest.raises(UsageError, match=f"^--data {path}: there is no such file or folder$"):
             load_pairs(path, "train", "de", "en", False)
+
+
+# ── Memory ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def peak_memory() -> Iterator[Callable[[], int]]:
+    """Measure what Python's objects take at most; Arrow's columns do not count."""
+    tracemalloc.start()
+    try:
+        yield lambda: tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_pairs_are_checked_in_the_memory_of_a_chunk_and_keep_their_order(monkeypatch):
+    monkeypatch.setattr(parallel_text, "ROWS_PER_CHUNK", 300)
+    texts = [str(number) for number in range(3000)]
+    pairs = FoundPairs(texts, texts[::-1], False, "pairs")
+    with peak_memory() as peak:
+        table = check_pairs(pairs, range(len(texts)), "pairs", "de", "en", False)
+        assert peak() < 600_000  # 1.3 million with all rows
+    assert table["source"][:] == texts and table["target"][:] == texts[::-1]
+    assert table["references"][:] == [[text] for text in reversed(texts)]
+
+
+@pytest.mark.parametrize("name", ["train.csv", "train.jsonl"])
+def test_a_table_of_several_chunks_is_one_table(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(table_files, "ROWS_PER_CHUNK", 2)
+    content = lines([*ROWS, {"en": "late", "de": "spät", "more": [1]}])
+    table = "de,en\n" + "".join(f'"{row["de"]}","{row["en"]}"\n' for row in ROWS) + "spät,late\n"
+    fill(tmp_path, {name: content if name.endswith(".jsonl") else table})
+    read = table_files.read_file(tmp_path / name)
+    assert read["de"][:] == [*SOURCES, "spät"] and read["en"][:] == [*TARGETS, "late"]
+    assert name == "train.csv" or read["more"][:] == [None, None, None, [1]]
+
+
+def test_lines_of_tables_and_texts_are_not_listed_before_they_are_read(tmp_path):
+    line = "some words of a text, " * 10
+    file, table = tmp_path / "a.csv", tmp_path / "a.jsonl"
+    file.write_text(f"{line}\n" * 2000)
+    table.write_text(lines([{"de": "x", "en": None}] * 10_000))
+    with peak_memory() as peak:
+        assert sum(1 for _ in csv_rows(file)) == 2000
+        assert peak() < 2.5 * file.stat().st_size  # 5 with all lines in memory
+    with peak_memory() as peak:
+        assert len(read_json(table)["de"]) == 10_000
+        assert peak() < 4 * table.stat().st_size  # 16
+    with peak_memory() as peak:
+        assert sum(1 for _ in read_texts(str(file), one_per_file=False)) == 2000
+        assert peak() < 0.5 * file.stat().st_size  # 3
+
+
+def test_a_text_as_long_as_a_shelf_of_books_is_refused():
+    assert text_problem("x" * MAX_CHARACTERS) is None
+    assert text_problem("x" * (MAX_CHARACTERS + 1)) == "has 1,000,001 characters; at most 1,000,000 are allowed"

@@ -229,9 +229,12 @@ def test_a_pretrained_encoder_is_never_looked_for_by_its_name(folder):
         {"model_type": "bert", "attn_implementation": "stranger/kernel"},
         {"model_type": "clip", "vision_config": {"attn_implementation": "stranger/kernel"}},
         {"model_type": "timm_wrapper", "architecture": "hf-hub:stranger/model"},
+        {"model_type": "timm_wrapper", "architecture": "local-dir:folder"},
+        {"model_type": "timm_wrapper", "architecture": "resnet18", "model_args": {"checkpoint_path": "weights.pth"}},
+        {"model_type": "timm_wrapper", "model_args": {"pretrained_cfg_overlay": {"file": "weights.pth"}}},
     ],
 )
-def test_settings_of_a_model_name_no_code_of_others(settings):
+def test_settings_of_a_model_name_no_code_or_weights_of_others(settings):
     with pytest.raises(ValueError, match="names code or files elsewhere"):
         config_from_settings(settings)
 
@@ -241,7 +244,8 @@ def test_original_names_of_a_model_and_its_parts_mean_nothing():
     assert config_from_settings(settings).text_config.hidden_size == 8
     recorded = {"hf_hub_id": "timm/resnet18.a1_in1k", "url": "https://github.com/x.pth"}
     settings = {"model_type": "timm_wrapper", "architecture": "resnet18", "pretrained_cfg": recorded}
-    assert config_from_settings(settings | {"id2label": {"0": "cat/dog"}}).architecture == "resnet18"
+    labels = {"id2label": {"0": "cat/dog"}, "label_names": ["cat/dog"]}
+    assert config_from_settings(settings | labels).architecture == "resnet18"
 
 
 TOKENIZER: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,22 @@ def test_a_prediction_has_its_alignment_and_its_plot(model: TrainedModel, tmp_pa
     assert weights.shape == (len(prediction.tokens) + 1, len(SENTENCE.split()) + 1)  # both with their ends
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(len(weights)))
     assert model.plot(prediction, tmp_path / "plot.png") and (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_predictions_at_once_in_threads_are_those_one_after_the_other(model: TrainedModel):
+    draw = np.random.default_rng(1)
+    images = [Image.fromarray(draw.integers(0, 256, (40, 60, 3), dtype=np.uint8)) for _ in range(3)]
+    sounds = [draw.normal(0, 0.1, RATE_HZ * length) for length in (1, 2)]
+    inputs = [SENTENCE, *images, *sounds, "eine blaue Zwei", "hier ist eine Vier"]
+
+    def outcome(value: Any) -> tuple[str, float | None]:
+        prediction = model(value)
+        assert isinstance(prediction, Prediction)
+        return prediction.text, prediction.score
+
+    one_by_one = [outcome(value) for value in inputs]
+    with ThreadPoolExecutor(len(inputs)) as pool:
+        assert list(pool.map(outcome, inputs)) == one_by_one
 
 
 def test_the_command_prints_what_the_object_returns(model: TrainedModel, folder: Path, capsys):

@@ -221,9 +221,10 @@ def png_header(width: int, height: int) -> bytes:
         (9, b"ab", {}, 404, "there is no tab 9; there are 5"),
     ],
 )
-def test_a_mistake_is_answered_by_a_sentence(number, content, query, status, message, ask):
+def test_a_mistake_is_answered_by_a_sentence_and_not_printed(number, content, query, status, message, ask, capsys):
     answer = ask(f"/api/tabs/{number}/predict", content, **query)
     assert answer.status == status and answer.json["error"].startswith(message)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_body_without_a_length_is_limited_too(ask):
