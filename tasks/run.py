@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     # Before tokenizers is imported; otherwise it warns whenever a process that prepares batches is forked.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    from tasks.common.errors import UsageError, describe_outside_error, is_lost_process, unknown_name
+    from tasks.common.errors import UsageError, describe_outside_error, is_lost_process, one_line, unknown_name
     from tasks.common.extras import missing_extra
     from tasks.common.streams import prepare_streams
     from tasks.common.user_cache import prepare_user_cache
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
         message = missing_extra(error) if is_missing else describe_outside_error(error)
         if message is None:
             raise
-        fail(message)
+        fail(one_line(message))
 
 
 def fail(message: str, *, is_of_all: bool = True) -> NoReturn:

@@ -3,6 +3,7 @@
 import difflib
 import errno
 import os
+import re
 from collections.abc import Iterable
 
 ADVICE = {  # by the number of an operating system's error
@@ -17,8 +18,17 @@ OUTSIDE = {"av", "httpcore", "httpx", "huggingface_hub", "PIL", "pyarrow", "requ
 # What Gloo and NCCL say, without a type of its own, when another process of the training has ended.
 LOST_PROCESS = ("closed by peer", "reset by peer", "Broken pipe", "remote process exited")
 
+CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")  # what breaks lines, or changes what a terminal shows
 
-class UsageError(ValueError):
+
+class OneLineError(ValueError):
+    """An error whose message is one line, also where names of files and columns in it have line breaks."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+class UsageError(OneLineError):
     """A user's mistake. The message says what was got, what is allowed, and which flag or file to change."""
 
 
@@ -52,6 +62,11 @@ def describe_outside_error(error: BaseException) -> str | None:
             advice = next((text for number, text in ADVICE.items() if os.strerror(number) in line), "")
             return f"{type(each).__name__}: {line}{advice}"
     return None
+
+
+def one_line(text: str) -> str:
+    """Escape line breaks and other control characters."""
+    return CONTROL.sub(lambda match: repr(match.group())[1:-1], text)
 
 
 def is_lost_process(error: BaseException) -> bool:

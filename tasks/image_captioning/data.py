@@ -1,5 +1,6 @@
 """Datasets of images with captions, in their published forms, and the check of each image."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,13 @@ from typing import Any
 from datasets import Dataset, Image
 
 from tasks.common.data.captioned_media import (
+    expecting_captions,
     group_captions,
     read_captioned_folder,
     read_captioned_table,
-    read_listing,
     read_unsplit_folder,
 )
+from tasks.common.data.folders import read_text
 from tasks.common.data.images import image_problem
 from tasks.common.data.media_files import (
     FEATURE_SUFFIX,
@@ -22,6 +24,7 @@ from tasks.common.data.media_files import (
     file_source,
     read_feature_array,
 )
+from tasks.common.data.media_names import path_inside
 from tasks.common.data.media_probe import ProbeResult
 from tasks.common.data.splits import SPLITS
 from tasks.common.data.tables import find_table, is_saved
@@ -72,28 +75,32 @@ def read_captioned_images(data: str, split: str, column: str) -> Dataset:
 def read_karpathy(listing: Path, split: str) -> Dataset:
     """Read a split of Karpathy & Fei-Fei 2015, one file for all splits; COCO's restval belongs to training."""
     names = (*SPLITS[split], "restval") if split == "train" else SPLITS[split]
-    images = [image for image in read_listing(listing, "images") if image.get("split") in names]
-    if not images:
-        raise MissingSplitError(f"{listing} has no images of the {split} split")
     folders = [listing.parent, *(listing.parent / name for name in KARPATHY_IMAGE_FOLDERS)]
 
-    def path(image: dict[str, Any]) -> str:
-        inner = Path(image.get("filepath", "")) / image["filename"]
-        return str(next((folder / inner for folder in folders if (folder / inner).is_file()), folders[0] / inner))
+    def find_image(image: Mapping[str, Any]) -> Path:
+        inner = f"{image.get('filepath', '')}/{image['filename']}".removeprefix("/")
+        paths = [path_inside(folder, inner) for folder in folders]
+        return next((path for path in paths if path.is_file()), paths[0])
 
-    files = [file_source(path(image)) for image in images]
-    return group_captions(files, [[sentence["raw"] for sentence in image["sentences"]] for image in images])
+    with expecting_captions(listing, "Karpathy's"):
+        images = [image for image in json.loads(read_text(listing))["images"] if image.get("split") in names]
+        if not images:
+            raise MissingSplitError(f"{listing} has no images of the {split} split")
+        captions = [[sentence["raw"] for sentence in image["sentences"]] for image in images]
+        return group_captions([file_source(find_image(image)) for image in images], captions)
 
 
 def read_coco(listing: Path) -> Dataset:
     """Read COCO's captions (Chen et al. 2015): annotations/captions_train2017.json next to the folder train2017."""
-    names = {image["id"]: image["file_name"] for image in read_listing(listing, "images")}
     folder = listing.parent.parent / listing.stem.removeprefix("captions_")
-    captions: dict[Any, list[str]] = {image_id: [] for image_id in names}
-    for annotation in read_listing(listing, "annotations"):
-        captions.setdefault(annotation["image_id"], []).append(annotation["caption"])
-    files = [file_source(folder / names.get(image_id, "?")) for image_id in captions]
-    return group_captions(files, list(captions.values()))
+    with expecting_captions(listing, "COCO's"):
+        content = json.loads(read_text(listing))
+        names = {image["id"]: image["file_name"] for image in content["images"]}
+        captions: dict[Any, list[str]] = {image_id: [] for image_id in names}
+        for annotation in content["annotations"]:
+            captions.setdefault(annotation["image_id"], []).append(annotation["caption"])
+        files = [file_source(path_inside(folder, names.get(image_id, "?"))) for image_id in captions]
+        return group_captions(files, list(captions.values()))
 
 
 class ImageProbe:

@@ -65,7 +65,8 @@ def read_poems(data: str | None, split: str) -> dict[int, Poem]:
     poems, is_whole = find_poems(data, split)
     if not is_whole:
         return dict(enumerate(poems))
-    groups = text_groups("".join(split_lines(str(poem["lines"][:1]))) for poem in poems)
+    firsts = (poem["lines"][:1] if isinstance(poem["lines"], list) else [] for poem in poems)
+    groups = text_groups("".join(split_lines(str(first))) for first in firsts)
     return {number: poems[number] for number in divide(groups, split, data or "idioms")}
 
 
@@ -99,7 +100,7 @@ def read_collection(folder: Path) -> list[Poem]:
     for file in visible_files(folder, ".json"):
         try:
             content = json.loads(file.read_bytes())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"{file} is not valid JSON ({error}); fix it, or remove it from the folder") from error
         for entry in content if isinstance(content, list) else []:
             lines = next((entry[name] for name in LINES_COLUMNS if isinstance(entry, dict) and name in entry), None)

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from tasks.common.data.cache import file_key, map_cached, num_processes, pack_array
 from tasks.common.data.containers import Note, no_note
-from tasks.common.data.media_files import MediaError, load_array
+from tasks.common.data.media_files import MediaError, load_array, to_finite_floats
 from tasks.common.data.row_reports import report_invalid_rows, report_notes, row_numbers
 from tasks.common.errors import UsageError
 from tasks.speech_recognition.babble import Babble
@@ -198,13 +198,15 @@ def read_feature_file(path: str) -> Float[np.ndarray, "frames features"]:
     """Read features from a .npy file.
 
     Raises:
-        MediaError: it is not a finite matrix of some length.
+        MediaError: it is not a matrix of some length, of numbers that ``pack_array`` can pack.
     """
     frames = load_array(path)
     if frames.ndim != 2 or not np.issubdtype(frames.dtype, np.floating):
         raise MediaError(f"holds {frames.dtype} of shape {frames.shape}; (frames, features) is expected")
     if len(frames) < MIN_DURATION_S * FRAMES_PER_SECOND:
         raise MediaError(f"has {len(frames)} frames; at least {MIN_DURATION_S * FRAMES_PER_SECOND:.0f} are needed")
-    if not np.isfinite(frames).all():
-        raise MediaError("holds numbers that are not finite")
-    return frames.astype(np.float32)
+    frames, limit = to_finite_floats(frames), float(np.finfo(np.float16).max)
+    largest = float(np.abs(frames).max(initial=0))
+    if largest > limit:
+        raise MediaError(f"holds numbers of up to {largest:g}; features are kept in half precision, up to {limit:g}")
+    return frames

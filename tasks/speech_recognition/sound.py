@@ -14,7 +14,7 @@ from av.error import FFmpegError
 from jaxtyping import Float
 
 from tasks.common.data.containers import Note, can_decode, decode_packets, describe_damage, no_note, open_container
-from tasks.common.data.limits import MAX_RECORDING_HOURS, MIN_SAMPLE_RATE_HZ
+from tasks.common.data.limits import MAX_RECORDING_HOURS, MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
 from tasks.common.data.media_files import MediaError
 
 BLOCK_SIZE = 1 << 20  # samples of all channels that soundfile reads at a time
@@ -24,6 +24,7 @@ SOUNDFILE_SIGNATURES = (b"RIFF", b"RF64", b"fLaC")
 MAX_RIFF_SIZE = 0x7FFF0000  # bytes; programs that write to a pipe give a larger size, since they do not know it yet
 MAX_CANCELLED = 0.01  # -20 dB; channels whose mean has less energy than that of independent ones are cancelled out
 MIN_PEAK = 1e-4  # -80 dB; what has a lower peak is silence
+MAX_PEAK = 2.0**32  # more than integers of 32 bits that were never scaled to 1 have
 MIN_DURATION_S = 0.1
 
 T = TypeVar("T")
@@ -52,10 +53,11 @@ class Mixer:
         num_channels = len(block)
         if num_channels == 1:
             return block[0]
-        mixed = block.mean(axis=0) if self.channel is None else block[min(self.channel, num_channels - 1)]
         self.energies = np.pad(self.energies, (0, max(0, num_channels - len(self.energies))))
-        self.energies[:num_channels] += np.einsum("cs,cs->c", block, block)
-        self.mixed_energy += float(mixed @ mixed)
+        with np.errstate(all="ignore"):  # ``sound_problem`` tells of samples that are not finite
+            mixed = block.mean(axis=0) if self.channel is None else block[min(self.channel, num_channels - 1)]
+            self.energies[:num_channels] += np.einsum("cs,cs->c", block, block)
+            self.mixed_energy += float(mixed @ mixed)
         return mixed
 
     @property
@@ -198,18 +200,21 @@ def resample_frames(frames: Iterable[av.AudioFrame], sample_rate_hz: int, mixer:
         Blocks of BLOCK_SIZE samples or a few more, since those of compressed sound are small; the last may be shorter.
 
     Raises:
-        MediaError: its rate is too low, or it lasts too long.
+        MediaError: its rate is too low or too high, or it lasts too long.
     """
     held: list[Block] = []
     num_held = 0
     room = MAX_RECORDING_HOURS * 3600 * sample_rate_hz
     kind_of_frame = attrgetter("sample_rate", "layout.name", "format.name")
     for (rate, *_), alike in groupby(frames, kind_of_frame):
-        if rate < MIN_SAMPLE_RATE_HZ:
-            raise MediaError(f"has a sample rate of {rate} Hz; allowed are {MIN_SAMPLE_RATE_HZ} Hz or more")
-        resampler = av.AudioResampler(format="fltp", rate=sample_rate_hz)
+        if not MIN_SAMPLE_RATE_HZ <= rate <= MAX_SAMPLE_RATE_HZ:
+            raise MediaError(
+                f"has a sample rate of {rate} Hz; allowed are {MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz"
+            )
+        # Packed: of planes PyAV takes the first eight for all, and reads what is not theirs behind them.
+        resampler = av.AudioResampler(format="flt", rate=sample_rate_hz)
         for frame in chain(alike, [None]):
-            mixed = [mixer(block.to_ndarray()) for block in resampler.resample(frame)]
+            mixed = [mixer(unpack_channels(block)) for block in resampler.resample(frame)]
             held += mixed
             num_held += sum(map(len, mixed))
             room -= 0 if frame is None else frame.samples * sample_rate_hz / rate
@@ -222,6 +227,11 @@ def resample_frames(frames: Iterable[av.AudioFrame], sample_rate_hz: int, mixer:
         yield np.concatenate(held)
 
 
+def unpack_channels(block: av.AudioFrame) -> Float[np.ndarray, "channels samples"]:
+    """Return the samples of a block whose channels alternate."""
+    return block.to_ndarray().reshape(-1, block.layout.nb_channels).T
+
+
 def sound_problem(num_samples: int, peak: float, sample_rate_hz: int) -> str | None:
     """Describe why a sound of this length and ``peak_of`` can't be used; None if it can."""
     if num_samples < MIN_DURATION_S * sample_rate_hz:
@@ -230,6 +240,8 @@ def sound_problem(num_samples: int, peak: float, sample_rate_hz: int) -> str | N
         return "holds samples that are not finite"
     if peak < MIN_PEAK:
         return "is silent"
+    if peak > MAX_PEAK:
+        return f"has a peak of {peak:.0e}, where full scale is 1"
     return None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from datasets import Dataset, Video
 
 from tasks.common.data.captioned_media import (
+    expecting_captions,
     group_captions,
     read_captioned_folder,
     read_captioned_table,
@@ -90,18 +91,14 @@ def read_msrvtt(listings: Iterable[Path], folder: Path, split: str) -> Dataset |
     captions: dict[str, list[str]] = {}
     is_msrvtt = False
     for listing in listings:
-        try:
+        with expecting_captions(listing, "MSR-VTT's"):
             content = json.loads(read_text(listing))
             if not isinstance(content, dict) or not {"videos", "sentences"} <= content.keys():
                 continue
             is_msrvtt = True
-            names += [video["video_id"] for video in content["videos"] if video["split"] in splits]
+            names += [str(video["video_id"]) for video in content["videos"] if video["split"] in splits]
             for sentence in content["sentences"]:
-                captions.setdefault(sentence["video_id"], []).append(sentence["caption"])
-        except UsageError:
-            raise
-        except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{listing} is not a caption file of MSR-VTT ({error!r})") from error
+                captions.setdefault(str(sentence["video_id"]), []).append(sentence["caption"])
     if not is_msrvtt:
         return None
     if not names:

@@ -232,7 +232,7 @@ def video_duration(source: str | bytes) -> float | None:
     """Return the seconds that a video lasts; None for anything that does not say when its frames are shown."""
     try:
         timestamps, _, time_base = frame_timestamps(source)
-    except (MediaError, OSError, ValueError):  # a folder of images, an array, or what PyAV can't open
+    except (MediaError, FFmpegError, OSError, ValueError):  # a folder of images, an array, or what PyAV can't open
         return None
     if timestamps is None or len(timestamps) < 2:
         return None

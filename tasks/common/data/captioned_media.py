@@ -1,15 +1,14 @@
 """Images and videos with captions: folders and tables, as one table with a row for each file."""
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, Image, List, Value, Video
 
 from tasks.common.data.division import divide_table
-from tasks.common.data.folders import read_text
 from tasks.common.data.grouping import file_groups
 from tasks.common.data.media_files import file_source, media_key
 from tasks.common.data.media_folders import read_listed_table, read_texts
@@ -20,6 +19,7 @@ from tasks.common.data.tables import FoundTable
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.normalization import TextNormalization, normalize_text
 
+MAX_REASON = 200  # characters of a reason, which may hold any of a file's values
 CAPTION_COLUMNS = ("captions", "caption", "text", "sentences")  # the usual names
 
 
@@ -144,18 +144,21 @@ def merge_captions(media: Dataset, captions: Sequence[Any]) -> Dataset:
     return number_rows(table).select(list(first_rows.values()))
 
 
-def read_listing(file: Path, key: str) -> list[dict[str, Any]]:
-    """Read a list of entries from a JSON file of captions.
+@contextmanager
+def expecting_captions(file: Path, form: str) -> Iterator[None]:
+    """Raise UsageError where the JSON of a file has another form: other types, or without some keys.
 
-    Raises:
-        UsageError: it can't be read.
+    Args:
+        file: The file.
+        form: The name of the form in the message, as "MSR-VTT's".
     """
     try:
-        return json.loads(read_text(file))[key]
+        yield
     except UsageError:
         raise
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{file} is not a caption file: {key} can't be read from it ({error!r})") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {error}"[:MAX_REASON]
+        raise UsageError(f"{file} is not a caption file of {form} form ({reason})") from error
 
 
 def add_targets(table: Dataset, text_normalization: TextNormalization, *, all_captions: bool) -> Dataset:

@@ -1,5 +1,6 @@
 """Sound and videos in containers, decoded by FFmpeg: opened whatever the file's name, and read on behind damage."""
 
+import errno
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,11 +11,30 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 
+MAX_POSITION = 1 << 40  # bytes; further on there is no file, and file systems differ in what they answer
+
 Note = Callable[[str], None]  # takes what is to be said of a file that can be used; printed after the file's name
 
 
 def no_note(text: str) -> None:
     """Say nothing, where a file has been reported before."""
+
+
+class SoughtFile:
+    """A file for FFmpeg, which answers a position that no file has with an error code.
+
+    PyAV would print the traceback of an exception, and FFmpeg seeks wherever a damaged file tells it to.
+    """
+
+    def __init__(self, file: io.BytesIO | io.BufferedReader):
+        self.file, self.read, self.tell = file, file.read, file.tell
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Return the new position, or the negative number of an error."""
+        try:
+            return -errno.EINVAL if offset > MAX_POSITION else self.file.seek(offset, whence)
+        except (OSError, ValueError):
+            return -errno.EINVAL
 
 
 @contextmanager
@@ -23,7 +43,7 @@ def open_container(source: str | Path | bytes) -> Iterator[InputContainer]:
     # An open file instead of its name, of which FFmpeg takes what is before a colon for a protocol.
     with (
         io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file,
-        av.open(file, mode="r", metadata_errors="ignore") as container,
+        av.open(SoughtFile(file), mode="r", metadata_errors="ignore") as container,
     ):
         yield container
 

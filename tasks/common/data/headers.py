@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SENTENCE = re.compile(r"\s.*[.!?…]$|[。！？]$|(\S+\s+){5}")  # which no name of a column is
+MAX_NAME_WORDS = 5  # no name of a column has more
 LANGUAGE_CODE = re.compile(r"[a-z]{2}([-_]\w+)?")  # as en or zh_CN, which may also be a word
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 
@@ -51,7 +51,13 @@ def number_columns(count: int) -> list[str]:
 def has_sentences(fields: Sequence[str]) -> bool:
     """Tell whether the first line of a table is no header: a field is a sentence, or all end like "Go." and "Va !"."""
     all_end = len(fields) > 1 and all(field.endswith(tuple(".!?…。！？")) for field in fields)
-    return all_end or any(SENTENCE.search(field) for field in fields)
+    return all_end or any(map(is_sentence, fields))
+
+
+def is_sentence(field: str) -> bool:
+    """Tell whether a text is what no name of a column is: many words, or several with the end of a sentence."""
+    words = len(field.split())
+    return words > MAX_NAME_WORDS or field.endswith(tuple("。！？")) or (words > 1 and field.endswith(tuple(".!?…")))
 
 
 def occurs_in(field: str, column: Sequence[str]) -> bool:

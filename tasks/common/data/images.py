@@ -52,13 +52,15 @@ def open_image(source: str | bytes, side: int | None = None) -> Image.Image:
             raise MediaError("is empty")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about broken metadata, which nothing here depends on
-            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-            width, height = image.size
-            if width * height > MAX_MEGAPIXELS * 1_000_000:
-                raise MediaError(f"has {width * height / 1e6:.0f} million pixels; at most {MAX_MEGAPIXELS} are allowed")
-            if side:  # only now: of a progressive JPEG the decoder keeps all details in any case
-                image.draft("RGB", (2 * side, 2 * side))
-            return to_rgb(ImageOps.exif_transpose(image))
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+                width, height = image.size
+                if width * height > MAX_MEGAPIXELS * 1_000_000:
+                    raise MediaError(
+                        f"has {width * height / 1e6:.0f} million pixels; at most {MAX_MEGAPIXELS} are allowed"
+                    )
+                if side:  # only now: of a progressive JPEG the decoder keeps all details in any case
+                    image.draft("RGB", (2 * side, 2 * side))
+                return to_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise MediaError("does not exist") from None
     except IsADirectoryError:

@@ -88,10 +88,18 @@ def list_files(arguments: Iterable[str], is_single_input: Callable[[Path], bool]
     """Yield the path or address of each file, - for standard input; the folder itself for one without files."""
     for argument in arguments:
         path = Path(argument)
-        if argument != "-" and path.is_dir() and not is_single_input(path):
+        if argument != "-" and is_folder(path) and not is_single_input(path):
             yield from list(map(str, inputs_in(path, is_single_input))) or [argument]
         else:
             yield argument
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether there is a folder of this name, which may be too long for one."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def inputs_in(folder: Path, is_single_input: Callable[[Path], bool]) -> Iterator[Path]:
@@ -117,6 +125,7 @@ def parse_input(name: str, file: dict[str, Any], parse_file: ParseFile) -> Parse
         elif file["bytes"] is None and Path(name).is_dir() and not any(map(is_media, visible_paths(Path(name)))):
             raise MediaError("is a folder without files")
         segments = parse_file(file, notes.append)
-    except ValueError as error:
-        return ParsedInput(name, problem=str(error))
+    except (ValueError, OSError) as error:
+        problem = f"can't be read ({error.strerror})" if isinstance(error, OSError) else str(error)
+        return ParsedInput(name, problem=problem)
     return ParsedInput(name, segments, notes)

@@ -19,6 +19,7 @@ MAX_FRAME_MEGAPIXELS = 36  # of a frame of a video; 8K has 33
 MAX_SIDE = 4096  # pixels of what an image or a frame is resized to, by a run's configuration
 MAX_RECORDING_HOURS = 4
 MIN_SAMPLE_RATE_HZ = 1000  # each sample of a lower rate would become many
+MAX_SAMPLE_RATE_HZ = 1_000_000  # the filter that resamples is the longer the higher the rate
 MAX_IMAGE_TEXT_BYTES = 64 * MEGABYTE  # of texts and color profiles in an image
 
 # What is fetched from the web

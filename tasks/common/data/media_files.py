@@ -13,6 +13,7 @@ from jaxtyping import Float
 from tasks.common.data import cache
 from tasks.common.data.folders import is_utf8
 from tasks.common.data.npy import read_npy
+from tasks.common.errors import OneLineError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mpg", ".mov", ".m4v", ".gif")
@@ -22,7 +23,7 @@ MEDIA_SUFFIXES = {*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, *AUDIO_SUFFIXES, FEATURE_SUF
 FILE_FEATURES = {"path": Value("string"), "bytes": Value("binary")}
 
 
-class MediaError(ValueError):
+class MediaError(OneLineError):
     """An unusable media file. The message says what is wrong, to be printed after the file's name."""
 
 
@@ -68,6 +69,13 @@ def read_feature_array(path: str, unit: str) -> Float[np.ndarray, "states featur
     values = load_array(path)
     if values.ndim not in (2, 3) or not np.issubdtype(values.dtype, np.floating) or not values.size:
         raise MediaError(f"holds {values.dtype} of shape {values.shape}; ({unit}, features) is expected")
+    return to_finite_floats(values.reshape(-1, values.shape[-1]))
+
+
+def to_finite_floats(values: np.ndarray) -> Float[np.ndarray, "*shape"]:
+    """Convert numbers to single precision. Raises MediaError if some are not finite there."""
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32)
     if not np.isfinite(values).all():
-        raise MediaError("holds numbers that are not finite")
-    return values.reshape(-1, values.shape[-1]).astype(np.float32)
+        raise MediaError("holds numbers that are not finite in single precision")
+    return values

@@ -8,6 +8,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
+from tasks.common.data.limits import MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
 from tasks.common.errors import UsageError
 
 SAMPLE_RATE_HZ = 16_000  # of sound whose rate is not given
@@ -34,7 +35,8 @@ def file_of_value(value: Any) -> tuple[str, dict[str, Any]]:
         case np.ndarray():
             return f"array of shape {value.shape}", {"path": None, "bytes": encode_array(value)}
         case (np.ndarray() as samples, int() as rate):
-            return f"sound of {len(samples) / rate:.1f} s", {"path": None, "bytes": encode_sound(samples, rate)}
+            content = encode_sound(samples, rate)
+            return f"sound of {len(samples) / rate:.1f} s", {"path": None, "bytes": content}
         case _ if hasattr(value, "read"):
             return str(getattr(value, "name", "file")), {"path": None, "bytes": value.read()}
     raise UsageError(
@@ -56,9 +58,26 @@ def encode_array(array: np.ndarray) -> bytes:
 
 
 def encode_sound(samples: np.ndarray, rate: int) -> bytes:
-    """Write samples (samples,) or (samples, channels) with their rate in Hz as the content of a WAV file."""
+    """Write samples (samples,) or (samples, channels) with their rate in Hz as the content of a WAV file.
+
+    Raises:
+        UsageError: they are not samples, or their rate is out of bounds.
+    """
+    if not MIN_SAMPLE_RATE_HZ <= rate <= MAX_SAMPLE_RATE_HZ:
+        raise UsageError(f"an input is sound of {rate} Hz; allowed are {MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz")
+    is_integer = samples.dtype in (np.int16, np.int32)
+    if samples.ndim not in (1, 2) or not (is_integer or np.issubdtype(samples.dtype, np.floating)):
+        raise UsageError(
+            f"an input is sound as an array of {samples.dtype} with the shape {samples.shape}; allowed are int16, "
+            "int32 and floats, as (samples,) or (samples, channels)"
+        )
     file = io.BytesIO()
-    soundfile.write(file, samples, rate, format="WAV", subtype="PCM_16" if samples.dtype == np.int16 else "FLOAT")
+    with np.errstate(over="ignore"):  # the reader of the file refuses samples that are not finite
+        samples = samples if is_integer else samples.astype(np.float32)
+    try:
+        soundfile.write(file, samples, rate, format="WAV", subtype="PCM_16" if samples.dtype == np.int16 else "FLOAT")
+    except soundfile.LibsndfileError as error:
+        raise UsageError(f"an input is sound of the shape {samples.shape}, which no file holds ({error})") from error
     return file.getvalue()
 
 

@@ -29,7 +29,12 @@ def check_header(file: io.BufferedIOBase) -> None:
     version = npy.read_magic(file)
     if version not in HEADERS:
         raise ValueError(f"its version is {version[0]}.{version[1]}; allowed are 1.0 and 2.0")
-    shape, _, dtype = HEADERS[version](file)
+    try:
+        shape, _, dtype = HEADERS[version](file)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # it is parsed as Python, whose parser and tokenizer raise several types
+        raise ValueError("its header is broken") from error
     if dtype.hasobject:
         raise ValueError("it holds objects, which are never read")
     start = file.tell()

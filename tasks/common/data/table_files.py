@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ def read_csv(file: Path, known: KnownColumns | None = None) -> dict[str, list[st
             number_columns(len(first)),
             [[name, *column] for name, column in zip(first, columns, strict=True)],
         )
+    check_names(header, file)
     named = [name for name in header if name]
     if len(set(named)) < len(named):
         raise UsageError(f"{file} has two columns of the same name; its header is {', '.join(header)}")
@@ -170,7 +172,15 @@ def read_json(file: Path) -> dict[str, list[Any]]:
             for name, column in columns.items():
                 column.append(row.get(name))
             num_rows += 1
+    check_names(columns, file)
     return columns
+
+
+def check_names(names: Iterable[str], file: Path) -> None:
+    """Check the names of a table's columns. Raises UsageError for a NUL character, at which Arrow ends them."""
+    for name in names:
+        if "\0" in name:
+            raise UsageError(f"{file}: the name of the column {name} has a NUL character: remove it")
 
 
 def columns_to_table(columns: dict[str, list[Any]], file: Path) -> datasets.Dataset:

@@ -9,13 +9,13 @@ from typing import Any
 
 from tasks.common.console import console
 from tasks.common.data.parallel_text import decode_lines
-from tasks.common.errors import UsageError
+from tasks.common.errors import OneLineError, UsageError
 from tasks.common.streams import read_standard_input
 
 LOOKS_LIKE_FILE = re.compile(r"[^\s<>]*[\w-](/|\.[A-Za-z]\w{0,5})")  # warn if there is no such file
 
 
-class TextFileError(ValueError):
+class TextFileError(OneLineError):
     """A file that has no texts to read. The message is read after its name."""
 
 

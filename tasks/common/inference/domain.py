@@ -82,8 +82,12 @@ class Domain:
         if not (run / FILE).is_file():
             return None
         try:
-            return cls(**load_json(run / FILE))
-        except TypeError as error:
+            domain = cls(**load_json(run / FILE))
+            numbers = domain.num_sources, domain.max_unknown, *(domain.log_prob[str(each)] for each in QUANTILES)
+            if not all(isinstance(number, (int, float)) for number in numbers):
+                raise TypeError("numbers are expected")
+            return domain
+        except (TypeError, KeyError) as error:
             raise UsageError(f"{run / FILE} is not the statistics of a run; remove it or train again") from error
 
     def save(self, run: Path) -> None:

@@ -40,11 +40,16 @@ def load_config(task: str, run: Path) -> ModelConfig:
 
 
 def task_of(run: Path) -> str:
-    """Return the task of a run. Raises UsageError if the folder is not one of a run."""
+    """Return the task of a run. Raises UsageError if the folder is not one of a run, or of an unknown task."""
     saved = load_json(run / "config.json")
     if not (isinstance(saved, dict) and isinstance(saved.get("config"), dict)):
         raise UsageError(f"{run / 'config.json'} is not the configuration of a run; restore it or train again")
-    return str(saved.get("task"))
+    if saved.get("task") not in [*tasks.TASKS]:  # it names a package to import
+        raise UsageError(
+            f"{run_name(run)} is a run of {saved.get('task')!r}, which is no task here; allowed are "
+            f"{', '.join(tasks.TASKS)}"
+        )
+    return saved["task"]
 
 
 def load_runs(task: str, runs: list[Path], **changes: Any) -> Predictor:

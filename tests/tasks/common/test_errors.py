@@ -14,7 +14,8 @@ import pytest
 from safetensors import SafetensorError
 
 from tasks import run
-from tasks.common.errors import describe_outside_error
+from tasks.common.data.media_files import MediaError
+from tasks.common.errors import UsageError, describe_outside_error
 from tasks.common.streams import prepare_streams, read_standard_input
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -121,3 +122,11 @@ def test_a_process_that_has_lost_another_one_says_so(rank, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         run.main(["demo"])
     assert "error: another process of this training has ended" in capsys.readouterr().err
+
+
+def test_names_with_line_breaks_and_control_characters_leave_a_message_one_line(monkeypatch, capsys):
+    for kind in (UsageError, MediaError):
+        assert str(kind("unknown column 'a\r\nb\x1b[2J\u2028', ü")) == r"unknown column 'a\r\nb\x1b[2J\u2028', ü"
+    with pytest.raises(SystemExit):
+        run.main(["translation", "evaluate", "no\nrun"])
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -99,6 +99,18 @@ def test_files_of_the_collection_are_read_and_split_by_poem(tmp_path):
     assert all(row["target"] == "黃河入海流" for row in splits["test"])
 
 
+@pytest.mark.parametrize(
+    "content, message", [(None, r"invalid: row \d+ has no list of lines"), ("[" * 50_000, "not valid JSON")]
+)
+def test_a_collection_of_another_form_is_one_line(tmp_path, content, message):
+    poems = [{"title": "", "paragraphs": [f"{chr(0x4E00 + number)}日依山盡，黃河入海流。"]} for number in range(20)]
+    poems[0]["paragraphs"] = 3
+    (tmp_path / "poet.json").write_text(content or json.dumps(poems), encoding="utf-8")
+    with pytest.raises(UsageError, match=message):
+        for split in ("train", "validation", "test"):
+            load_verse(str(tmp_path), split, "lines", False)
+
+
 def test_invalid_poems_are_reported_together(folder):
     poems = [{"lines": ["", "x"]}, {"lines": ["白□", "日"]}, {"lines": ["，。"]}, {"lines": QUATRAIN}]
     text = "".join(json.dumps({"title": "x", **poem}, ensure_ascii=False) + "\n" for poem in poems)

@@ -254,6 +254,7 @@ def test_any_name_of_a_file_is_read(tmp_path, monkeypatch, stem, suffix):
         (5e-5 * np.sign(tone(RATE)), "is silent"),
         (np.append(tone(RATE), np.float32("nan")), "not finite"),
         (np.append(tone(RATE), np.float32("inf")), "not finite"),
+        (np.append(tone(RATE), np.float32("1e37")), "peak of 1e+37, where full scale is 1"),
     ],
 )
 def test_an_unusable_sound_is_refused_with_the_reason(samples, message):

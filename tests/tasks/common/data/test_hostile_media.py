@@ -2,7 +2,9 @@
 of files that are not of the data."""
 
 import csv
+import gc
 import io
+import json
 import struct
 import tracemalloc
 import zlib
@@ -16,17 +18,20 @@ import soundfile
 from PIL import Image
 
 from tasks.common.data import images
+from tasks.common.data.containers import SoughtFile, open_container
 from tasks.common.data.images import image_problem, open_image
-from tasks.common.data.media_files import MediaError, load_array
+from tasks.common.data.media_files import MediaError, load_array, read_feature_array
 from tasks.common.data.media_folders import read_listed_table, read_texts
 from tasks.common.data.media_names import MediaNames
 from tasks.common.data.npy import read_npy
 from tasks.common.errors import UsageError
+from tasks.image_captioning.data import read_captioned_images
 from tasks.speech_recognition import sound
+from tasks.speech_recognition.extraction import read_feature_file
 from tasks.speech_recognition.sound import read_sound
 from tasks.video_to_text import frames
-from tasks.video_to_text.data import find_video
-from tasks.video_to_text.frames import FrameConfig, read_frames
+from tasks.video_to_text.data import find_video, read_captioned_videos
+from tasks.video_to_text.frames import FrameConfig, read_frames, video_duration
 
 HUGE = 10**12
 
@@ -72,6 +77,13 @@ def test_an_animation_of_many_frames_is_read_to_its_first():
     assert open_image(content).size == (16, 16)
 
 
+def test_a_file_of_an_image_is_closed_whatever_is_in_it(tmp_path, recwarn):
+    (tmp_path / "a.png").write_bytes(encode(Image.new("RGB", (16, 16)), "png")[:45])
+    assert "is broken" in str(image_problem(str(tmp_path / "a.png")))
+    gc.collect()
+    assert not recwarn.list
+
+
 def npy_header(shape: tuple[int, ...], descr: str = "<f4", version: int = 1) -> bytes:
     text = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}}}\n".encode()
     return b"\x93NUMPY" + bytes([version, 0]) + struct.pack("<H" if version == 1 else "<I", len(text)) + text
@@ -88,8 +100,9 @@ def npy_header(shape: tuple[int, ...], descr: str = "<f4", version: int = 1) -> 
         (b"PK\x03\x04" + bytes(100), "magic"),
         (b"\x93NUMPY", "EOF"),
         (b"", "EOF"),
+        (npy_header((1,)).replace(b"}", b" "), "its header is broken"),
     ],
-    ids=["shape", "short", "empty items", "pickle", "version", "archive", "cut", "empty"],
+    ids=["shape", "short", "empty items", "pickle", "version", "archive", "cut", "empty", "header"],
 )
 def test_an_array_has_what_its_header_says(tmp_path, content, reason):
     (tmp_path / "a.npy").write_bytes(content)
@@ -108,6 +121,18 @@ def test_whole_arrays_are_read(tmp_path, values):
     assert np.array_equal(read_npy(content + b"a text behind it"), values)
 
 
+def test_features_that_become_infinite_are_refused(tmp_path):
+    for name, largest in (("double", 1e300), ("half", 70_000.0)):
+        np.save(tmp_path / f"{name}.npy", np.full((20, 3), largest))
+    with pytest.raises(MediaError, match="not finite in single precision"):
+        read_feature_array(str(tmp_path / "double.npy"), "frames")
+    assert read_feature_array(str(tmp_path / "half.npy"), "frames").max() == 70_000.0
+    with pytest.raises(MediaError, match="not finite in single precision"):
+        read_feature_file(str(tmp_path / "double.npy"))
+    with pytest.raises(MediaError, match="up to 70000; features are kept in half precision, up to 65504"):
+        read_feature_file(str(tmp_path / "half.npy"))
+
+
 @pytest.mark.parametrize("values", [np.zeros((2, 3)), np.zeros((2, 4, 4, 3)), np.zeros((2, 4, 4, 4), np.uint8)])
 def test_an_array_that_is_no_video_is_refused(values):
     file = io.BytesIO()
@@ -124,9 +149,38 @@ def wav(samples: np.ndarray, rate: int, kind: str = "WAV") -> bytes:
     return file.getvalue()
 
 
-def test_a_rate_at_which_each_sample_becomes_many_is_refused():
-    with pytest.raises(MediaError, match="sample rate of 1 Hz"):
-        read_sound(wav(np.zeros(1000), 1), 16_000)
+@pytest.mark.parametrize("rate", [1, 536_878_912])
+def test_a_rate_at_which_samples_become_many_or_the_filter_endless_is_refused(rate):
+    with pytest.raises(MediaError, match=f"sample rate of {rate} Hz; allowed are 1000 to 1000000 Hz"):
+        read_sound(wav(np.zeros(1000), rate), 16_000)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "AIFF"])  # the second by FFmpeg
+def test_all_of_many_channels_are_read(kind):
+    channels = np.repeat(np.linspace(0.1, 0.9, 18)[None], 1600, axis=0)
+    assert np.allclose(read_sound(wav(channels, 16_000, kind), 16_000), channels.mean(), atol=1e-3)
+
+
+def test_a_position_that_no_file_has_is_no_traceback_and_the_content_is_read_as_the_path_is(tmp_path, capfd):
+    content = bytearray(wav(np.full(1600, 0.5), 16_000, "W64"))
+    content[16:24] = struct.pack("<Q", 2**63 + 5)  # the size of the whole file
+    (tmp_path / "a.w64").write_bytes(content)
+    for source in (bytes(content), str(tmp_path / "a.w64")):
+        try:
+            assert np.allclose(read_sound(source, 16_000), 0.5, atol=0.01)
+        except MediaError as error:
+            assert "is not readable sound" in str(error)
+    with open_container(bytes(content)) as container:
+        assert container.streams.audio
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_file_for_ffmpeg_answers_positions_that_no_file_has_with_a_negative_number(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(10))
+    with (tmp_path / "a").open("rb") as opened:
+        for file in (SoughtFile(opened), SoughtFile(io.BytesIO(bytes(10)))):
+            assert file.seek(5) == 5 and file.seek(-5) < 0 and file.seek(2**62) < 0 and file.seek(0, 0x10000) < 0
+            assert file.tell() == 5 and len(file.read(10)) == 5
 
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC"])
@@ -226,3 +280,55 @@ def test_a_link_in_the_data_is_followed_as_the_cache_of_the_hub_needs_it(tmp_pat
     data = folder_with(tmp_path, "linked.png")
     (data / "linked.png").symlink_to(tmp_path / "secret.png")
     assert MediaNames(data, (".png",)).locate("linked.png") == data / "linked.png"
+
+
+def karpathy(**changes: Any) -> dict[str, Any]:
+    image = {"filename": "a.png", "split": "train", "sentences": [{"raw": "red"}]}
+    return {"images": [image | changes]}
+
+
+def coco(file_name: Any = "a.png", **annotation: Any) -> dict[str, Any]:
+    annotations = [{"image_id": 1, "caption": "red"} | annotation]
+    return {"images": [{"id": 1, "file_name": file_name}], "annotations": annotations}
+
+
+def msrvtt(**changes: Any) -> dict[str, Any]:
+    return {
+        "videos": [{"video_id": "a", "split": "train"} | changes],
+        "sentences": [{"video_id": "a", "caption": "red"}],
+    }
+
+
+@pytest.mark.parametrize(
+    "form, content, reason",
+    [
+        ("Karpathy's", karpathy(sentences=["red"]), "TypeError"),
+        ("Karpathy's", karpathy(filename=3, filepath=[]), None),
+        ("Karpathy's", karpathy(filename="../a.png"), "is outside of"),
+        ("Karpathy's", {"images": ["a.png"]}, "AttributeError"),
+        ("Karpathy's", {"images": [{"split": "train"}]}, "KeyError: 'sentences'"),
+        ("COCO's", coco(), None),
+        ("COCO's", coco({"a": 1}), "Error"),
+        ("COCO's", coco("../../a.png"), "is outside of"),
+        ("COCO's", coco(image_id=[]), "unhashable"),
+        ("COCO's", {"images": [{"file_name": "a.png"}], "annotations": []}, "KeyError: 'id'"),
+        ("MSR-VTT's", msrvtt(), None),
+        ("MSR-VTT's", msrvtt(video_id=["a"]), None),
+        ("MSR-VTT's", {"videos": ["a"], "sentences": []}, "TypeError"),
+    ],
+)
+def test_a_listing_of_another_form_is_one_line(tmp_path, form, content, reason):
+    place = {"Karpathy's": "dataset.json", "COCO's": "annotations/captions_train2017.json"}.get(form, "info.json")
+    read = read_captioned_videos if form == "MSR-VTT's" else read_captioned_images
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text(json.dumps(content))
+    if reason is None:
+        assert read(str(tmp_path), "train", "captions")["captions"][0] in (["red"], [])
+        return
+    with pytest.raises(UsageError, match=reason) as error:
+        read(str(tmp_path), "train", "captions")
+    assert reason == "is outside of" or f"is not a caption file of {form} form" in str(error.value)
+
+
+def test_what_is_no_video_has_no_duration():
+    assert video_duration(b"GIF89a") is None  # FFmpeg raises its own EOFError

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pytest
 
 from encoders.pretrained.downloads import hub_fault
 from tasks.common.data import parallel_text, table_files
+from tasks.common.data.headers import has_sentences
 from tasks.common.data.limits import MAX_CHARACTERS
 from tasks.common.data.parallel_text import FoundPairs, check_pairs, load_pairs, text_problem
 from tasks.common.data.table_files import csv_rows, read_json
@@ -166,6 +168,8 @@ MISTAKES = {  # files, and words of the error message
     "empty table": ({"train.jsonl": ""}, ["empty"]),
     "header alone": ({"train.csv": "de,en\n"}, ["empty"]),
     "broken jsonl": ({"train.jsonl": '{"de": "a"\n'}, ["JSON"]),
+    "NUL in a name": ({"train.jsonl": lines([{"de\0": "a", "en": "b"}])}, [r"the column de\x00 has a NUL", "remove"]),
+    "NUL in a header": ({"train.csv": "de,en\0\na,b\n"}, [r"the column en\x00 has a NUL", "remove"]),
     "ragged csv": ({"train.csv": "de,en\na,b\na,b,c\n"}, ["line 3"]),
     "broken UTF-8 in jsonl": ({"train.jsonl": lines(ROWS).encode() + b'{"de": "a", "en": "\xff"}'}, ["utf-8"]),
     "broken UTF-8 in csv": ({"train.csv": b"de,en\na,\xff\n"}, ["utf-8"]),
@@ -258,3 +262,14 @@ def test_lines_of_tables_and_texts_are_not_listed_before_they_are_read(tmp_path)
 def test_a_text_as_long_as_a_shelf_of_books_is_refused():
     assert text_problem("x" * MAX_CHARACTERS) is None
     assert text_problem("x" * (MAX_CHARACTERS + 1)) == "has 1,000,001 characters; at most 1,000,000 are allowed"
+
+
+@pytest.mark.parametrize("first", [" " * 200_000 + "x", "x" * 200_000, "a b " * 50_000, "eins zwei"])
+def test_a_long_first_line_is_no_endless_search_for_sentences(first, tmp_path):
+    started = time.perf_counter()
+    table = load(fill(tmp_path, {"train.csv": f"de,en,{first}\na,b,c\n"}))
+    assert table["source"] == ["a"]
+    assert time.perf_counter() - started < 5
+    assert [has_sentences([each]) for each in ("de", "a b c d e", "a b c d e f", "a b.", "Go.", "走。")] == [
+        *(False, False, True, True, False, True)
+    ]

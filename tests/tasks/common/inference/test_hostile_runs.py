@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from encoders.pretrained.base import config_from_settings
-from tasks import run
+from tasks import load, run
 from tasks.common.data.limits import MAX_JSON_BYTES
 from tasks.common.errors import UsageError
 from tasks.common.files import lock_run
@@ -103,6 +103,22 @@ def test_no_training_goes_on_with_a_model_far_larger_than_its_weights(flag, fold
 def test_a_configuration_that_is_none_is_refused_in_one_line(folder, text, reason):
     (folder / "config.json").write_text(text)
     assert reason in refused(folder)
+
+
+@pytest.mark.parametrize("task", ["common.cli.train", ["translation"], None])
+def test_the_name_of_a_task_is_none_of_a_module(folder, task):
+    change(folder / "config.json", lambda saved: saved.update(task=task))
+    with pytest.raises(UsageError, match="which is no task here; allowed are translation, "):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    "name, value", [("log_prob", {"0.0": [1]}), ("log_prob", []), ("max_unknown", "1"), ("num_sources", {})]
+)
+def test_statistics_of_other_types_are_refused(folder, name, value):
+    change(folder / "domain.json", lambda saved: saved.update({name: value}))
+    with pytest.raises(UsageError, match=r"domain\.json is not the statistics of a run"):
+        load(folder)
 
 
 def test_json_too_large_to_be_of_a_run_is_not_read(folder):

@@ -77,6 +77,22 @@ def test_sound_is_given_as_samples_with_their_rate_or_at_16_khz(model: TrainedMo
     assert isinstance(slower, Prediction) and slower.spans[-1] is not None and slower.spans[-1][1] > 1.5
 
 
+@pytest.mark.parametrize(
+    "samples, rate, reason",
+    [
+        (np.zeros(100), 0, "sound of 0 Hz; allowed are 1000 to 1000000 Hz"),
+        (np.array(1.0), RATE_HZ, r"float64 with the shape \(\)"),
+        (np.zeros((2, 3, 4)), RATE_HZ, r"shape \(2, 3, 4\)"),
+        (np.zeros(100, dtype=np.uint8), RATE_HZ, "allowed are int16, int32 and floats"),
+        (np.zeros((2, 5000)), RATE_HZ, "which no file holds"),
+        (np.full(RATE_HZ, 1e300), RATE_HZ, "holds samples that are not finite"),
+    ],
+)
+def test_what_is_no_sound_is_refused(model: TrainedModel, samples: np.ndarray, rate: int, reason: str):
+    with pytest.raises(UsageError, match=reason):
+        model((samples, rate))
+
+
 def test_a_video_is_given_as_its_frames(model: TrainedModel):
     frames = np.random.default_rng(1).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
     prediction = model(frames)
@@ -99,6 +115,12 @@ def test_a_list_keeps_its_order_and_says_which_inputs_can_not_be_used(model: Tra
     assert model([]) == []
     with pytest.raises(UsageError, match=r"broken\.png"):
         model(broken)
+
+
+def test_a_name_too_long_for_a_file_keeps_no_other_input_from_being_read(model: TrainedModel, tmp_path: Path):
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "a.png")
+    long, read = model(["x" * 5000 + ".png", tmp_path / "a.png"], task="image_captioning")
+    assert long.problem == "can't be read (File name too long)" and read.problem is None
 
 
 def test_settings_of_the_search_are_those_of_the_run_or_given(model: TrainedModel):
