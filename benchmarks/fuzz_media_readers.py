@@ -12,12 +12,10 @@ from fuzz_reader import Reader, answer, check, is_same
 from tasks.common.data.cache import pack_array, unpack_array
 from tasks.common.data.images import image_problem, load_pixels
 from tasks.common.data.media_files import MediaError, read_feature_array
-from tasks.speech_recognition.extraction import read_feature_file
+from tasks.speech_recognition.extraction import read_feature_file, read_speech
 from tasks.speech_recognition.features import FeatureConfig, LogMel
-from tasks.speech_recognition.sound import read_sound, sound_problem, split_at_silence
 from tasks.video_to_text.frames import FrameConfig, read_frames, unpack_frames, video_duration
 
-SAMPLE_RATE_HZ = 16_000
 SIDE = 16  # pixels
 
 
@@ -32,15 +30,13 @@ def from_both(read: Callable[[Any], Any], folder: Path, name: str, content: byte
 
 
 def audio(folder: Path) -> Reader:
-    """Recordings, also as the sound of videos: samples, segments and features."""
+    """Recordings, also as the sound of videos: samples and features."""
     log_mel = LogMel(FeatureConfig(num_mels=20))
 
     def read(file: tuple[str, bytes]) -> None:
-        samples = from_both(lambda source: read_sound(source, SAMPLE_RATE_HZ), folder, *file)
-        if samples is None or sound_problem(samples, SAMPLE_RATE_HZ):
-            return
-        for start, end in split_at_silence(samples, SAMPLE_RATE_HZ, 0.5):
-            frames = log_mel(samples[round(start * SAMPLE_RATE_HZ) : round(end * SAMPLE_RATE_HZ)])
+        samples = from_both(read_speech, folder, *file)
+        if samples is not None:
+            frames = log_mel(samples)
             check(len(frames) > 0 and bool(np.isfinite(frames).all()), "features are missing, or not finite")
 
     return Reader(changed_files(sounds()), read)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import jaxtyping
 import pytest
 from fuzz_readers import READERS
 from hypothesis import HealthCheck, Phase, given, settings
@@ -14,6 +15,7 @@ TIME_LIMIT = timedelta(seconds=30)  # for an input
 def test_an_input_has_an_answer_or_is_refused_in_one_line(name, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users have it, and several times as fast
     reader = READERS[name](tmp_path)
     counts = []
 
