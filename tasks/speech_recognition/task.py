@@ -217,6 +217,8 @@ class SpeechRecognition(MediaTask[SpeechConfig]):
         }
 
     def load_source_state_dict(self, state: dict[str, Any]) -> None:
+        if any(type(state[name]) is not int or state[name] < 1 for name in ("feature_dim", "max_frames")):
+            raise UsageError("its feature_dim and max_frames are not both positive integers; restore it")
         self.feature_dim, self.max_frames = state["feature_dim"], state["max_frames"]
         self.normalizer = FeatureNormalizer.from_state_dict(state["normalizer"])
         self.pretrained_config = state["pretrained"]

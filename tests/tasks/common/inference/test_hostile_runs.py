@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from fuzz_runs import configs_of, save_run
 from safetensors.torch import load_file, save_file
 
 from encoders.pretrained.base import config_from_settings
@@ -119,6 +120,14 @@ def test_statistics_of_other_types_are_refused(folder, name, value):
     change(folder / "domain.json", lambda saved: saved.update({name: value}))
     with pytest.raises(UsageError, match=r"domain\.json is not the statistics of a run"):
         load(folder)
+
+
+@pytest.mark.parametrize("length", ["40", 0, None, [40]])
+def test_the_longest_example_of_speech_is_a_number_of_frames(tmp_path, length):
+    run_folder = save_run("speech_recognition", next(configs_of("speech_recognition")), tmp_path / "run")
+    change(run_folder / "vocabulary.json", lambda saved: saved.update(max_frames=length))
+    with pytest.raises(UsageError, match=r"vocabulary\.json: its feature_dim and max_frames are not both positive"):
+        load(run_folder)
 
 
 def test_json_too_large_to_be_of_a_run_is_not_read(folder):
