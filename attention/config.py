@@ -5,9 +5,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from attention.locality import LocalityName
-from attention.score_functions import HIDDEN_LAYER_SCORES, ScoreName
 from attention.validation import at_least, check_settings
+
+ScoreName = Literal["dot", "scaled_dot", "cosine", "general", "concat", "additive", "location", "coverage"]
+HIDDEN_LAYER_SCORES: tuple[ScoreName, ...] = ("concat", "additive", "location", "coverage")  # with ``hidden_dim`` units
+LocalityName = Literal["local_m", "local_p", "monotonic"]
+PositionName = Literal["sinusoidal", "learned", "rotary"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,11 @@ The papers multiply the weights with a Gaussian after the softmax; here its loga
 still sum to one, and a window cannot make all of them vanish.
 """
 
-from typing import Literal
-
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
+from attention.config import LocalityName
 from attention.scored import Locality, at_least_float32
 from attention.state import AttentionState
 
@@ -24,8 +23,6 @@ Queries = Float[Tensor, "batch queries query_dim"]
 Mask = Bool[Tensor, "batch source"]
 LogWeights = Float[Tensor, "batch queries source"]
 Centers = Shaped[Tensor, "#batch queries 1"]  # positions from 0 to the last real one, integers or not
-
-LocalityName = Literal["local_m", "local_p", "monotonic"]
 
 
 class LocalM(Locality):

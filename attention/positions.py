@@ -1,13 +1,13 @@
 """Position encodings, for networks without recurrence."""
 
 import math
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-PositionName = Literal["sinusoidal", "learned", "rotary"]
+from attention.config import PositionName
+
 MAX_POSITIONS = 1024  # learned positions; all later ones share the last vector
 
 
@@ -26,7 +26,7 @@ class Learned(nn.Module):
 
     def __init__(self, dim: int):
         super().__init__()
-        self.vectors = nn.Parameter(0.02 * torch.randn(MAX_POSITIONS, dim))
+        self.vectors = nn.Parameter(nn.init.normal_(torch.empty(MAX_POSITIONS, dim), std=0.02))
 
     def forward(self, states: Float[Tensor, "batch length dim"], offset: int = 0) -> Float[Tensor, "batch length dim"]:
         """``offset``: the position of the first state."""

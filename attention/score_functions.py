@@ -14,23 +14,20 @@
 Dot, scaled dot and cosine need vectors of the same size. Where query and memory differ, the memory is first projected
 to the size of the query, by a matrix without a bias.
 
-A new score needs a class, its name in ``ScoreName`` and a case in ``build_score``; and ``HIDDEN_LAYER_SCORES`` and
-``segment_score_name`` if they concern it.
+A new score needs a class, its name in ``attention.config.ScoreName`` and a case in ``build_score``; and
+``HIDDEN_LAYER_SCORES`` and ``segment_score_name`` if they concern it.
 """
 
 import math
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attention.config import ScoreName
 from attention.scored import Score
 from attention.state import AttentionState
-
-ScoreName = Literal["dot", "scaled_dot", "cosine", "general", "concat", "additive", "location", "coverage"]
-HIDDEN_LAYER_SCORES: tuple[ScoreName, ...] = ("concat", "additive", "location", "coverage")  # with ``hidden_dim`` units
 
 Queries = Float[Tensor, "batch queries query_dim"]
 Keys = Float[Tensor, "batch source key_dim"]

@@ -21,8 +21,9 @@ import torch
 from encoders.base import SourceBatch
 from encoders.image import ImageEncoder
 from tasks.common.training.precompute import BATCH_SIZE, precompute
-from tasks.image_captioning import PRESETS, Task
-from tasks.image_captioning.task import ImageEncoderConfig
+from tasks.image_captioning import PRESETS
+from tasks.image_captioning.config import ImageEncoderConfig
+from tasks.image_captioning.task import ImageCaptioning as Task
 
 
 def measure_seconds(function: Callable[[], object]) -> float:

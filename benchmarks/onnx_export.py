@@ -28,8 +28,9 @@ from tasks.common.cli.variants import to_markdown
 from tasks.common.errors import UsageError
 from tasks.common.export.folder import export_run
 from tasks.common.files import save_atomically
-from tasks.common.inference.loading import load_runs, task_of
+from tasks.common.inference.loading import load_runs
 from tasks.common.inference.predictor import Predictor
+from tasks.common.run_config import task_of
 from tasks.speech_recognition.data import read_transcribed_speech
 from tasks.speech_recognition.sound import read_sound
 from tasks.speech_recognition.task import SpeechRecognition

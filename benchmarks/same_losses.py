@@ -48,7 +48,7 @@ def record_losses(name: str) -> list[float]:
     config = tasks.package(name).PRESETS["tiny"]()
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, seed=1, epochs=NUM_STEPS))
     with tempfile.TemporaryDirectory() as folder:
-        recorder = Recorder(tasks.package(name).Task(config), Path(folder))
+        recorder = Recorder(tasks.task_class(name)(config), Path(folder))
         recorder.run()
     return recorder.losses
 

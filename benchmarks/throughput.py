@@ -35,14 +35,16 @@ from decoders.base import EOS
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.base import SourceBatch
 from encoders.config import RecurrentEncoderConfig
-from tasks.common.data.batching import Batch, BatchConfig
+from tasks.common.data.batching import Batch
+from tasks.common.data.config import BatchConfig
 from tasks.common.inference.predictor import Predictor
 from tasks.common.model import count_parameters
-from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.text.config import VocabularyConfig
 from tasks.common.text_config import TextEncoderConfig
 from tasks.common.training.batches import StepBatches
 from tasks.common.training.trainer import Trainer
-from tasks.translation import PRESETS, Config, Task
+from tasks.translation import PRESETS, Config
+from tasks.translation.task import Translation as Task
 
 NUM_WARMUP_STEPS = 3
 BATCH_SIZE = 80

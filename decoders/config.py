@@ -8,9 +8,9 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from attention.positions import PositionName
+from attention.config import PositionName
 from attention.validation import at_least, check_settings, heads_divide, share
-from encoders.recurrent import CellName
+from encoders.config import CellName
 
 MAX_HYPOTHESES = 10_000  # of a source; each has a state of its own
 MAX_TOKENS = 100_000  # of a sentence
@@ -250,3 +250,26 @@ class SearchConfig:
             # The other settings of beam search count where samples are reranked: beam is their number.
             return {"coverage_penalty": "search.sample is set"}
         return dict.fromkeys(("temperature", "top_k", "top_p"), "search.sample is not set")
+
+
+DEFAULTS = SearchConfig()
+
+
+def unsupported_settings(config: SearchConfig) -> list[str]:
+    """List the settings of a search, as they are set, that only a label-synchronous decoder can follow.
+
+    Without EOS an empty sentence is always possible and scores are not divided by the length, so a ``length_penalty``
+    of 0 and a ``min_length`` of 0 describe what frame-synchronous decoders do, and are accepted like the defaults.
+    """
+    has_no_effect = {
+        "sample": config.sample,
+        "temperature": config.temperature != DEFAULTS.temperature,
+        "top_k": config.top_k != DEFAULTS.top_k,
+        "top_p": config.top_p != DEFAULTS.top_p,
+        "no_repeat_ngram": config.no_repeat_ngram != DEFAULTS.no_repeat_ngram,
+        "coverage_penalty": config.coverage_penalty != DEFAULTS.coverage_penalty,
+        "ctc_weight": config.ctc_weight is not None,
+        "min_length": config.min_length > 1,
+        "length_penalty": config.length_penalty not in (0.0, DEFAULTS.length_penalty),
+    }
+    return [name for name, is_unsupported in has_no_effect.items() if is_unsupported]

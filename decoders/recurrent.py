@@ -20,7 +20,7 @@ from decoders.base import DecoderOutput, DecoderState
 from decoders.config import AttentionOrder, InitStateName, ReadoutName
 from decoders.deferred_linear import DeferredGradLinear
 from decoders.recurrent_cell import Hidden, Linear, RecurrentCell
-from encoders.recurrent import CellName
+from encoders.config import CellName
 
 
 @dataclass(frozen=True)

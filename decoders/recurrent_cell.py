@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from attention.dropout import dropout
-from encoders.recurrent import CELLS, CellName
+from encoders.config import CellName
+from encoders.recurrent import CELLS
 
 Linear = Callable[..., Tensor]  # functional.linear, or a DeferredGradLinear in a loop
 Hidden = tuple[Float[Tensor, "layers rows dim"], ...]  # (hidden, cell) of an LSTM, (hidden,) of the others

@@ -8,12 +8,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from attention.base import Attention, AttentionOutput
+from attention.config import PositionName
 from attention.dropout import Dropout
 from attention.hard import ReinforceLoss
 from attention.key_values import KeyValues
 from attention.losses import NO_ATTENTION_LOSSES, AttentionLossWeights
 from attention.memory import Memory
-from attention.positions import PositionName, build_positions
+from attention.positions import build_positions
 from attention.self_attention import FeedForward, KVCache, SelfAttention
 from attention.state import AttentionState, SampleInfo
 from decoders.autoregressive import AutoregressiveDecoder

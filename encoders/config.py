@@ -1,12 +1,18 @@
 """Settings of sequence encoders, one dataclass for each kind; the encoder of every modality may contain one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from attention.positions import PositionName
+from attention.config import PositionName
 from attention.validation import at_least, check_settings, heads_divide, share
-from encoders.pooling import PoolingName
-from encoders.recurrent import CellName
+
+CellName = Literal["lstm", "gru", "rnn"]
+PoolingName = Literal["default", "attentive"]
+StateName = Literal["subwords", "words"]
+FusionName = Literal["features", "states"]
+FrameAggregation = Literal["mean", "frames", "regions"]
+NUM_GROUPS = 8  # groups of channels in every group norm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,3 +95,8 @@ class NoSequenceEncoderConfig:
 
 
 SequenceEncoderConfig = RecurrentEncoderConfig | TransformerEncoderConfig | ConvS2SEncoderConfig
+
+
+def are_valid_channels(channels: Sequence[int]) -> bool:
+    """Return whether a :class:`SmallResNet` can have these channels: one or more positive multiples of NUM_GROUPS."""
+    return len(channels) > 0 and all(number > 0 and number % NUM_GROUPS == 0 for number in channels)

@@ -12,15 +12,10 @@ from torch.nn import functional
 from attention.dropout import Dropout
 from attention.memory import Memory
 from encoders.base import Encoder, Frontend, SequenceEncoder, SourceBatch
+from encoders.config import NUM_GROUPS
 from encoders.pooling import MeanPooling
 
-NUM_GROUPS = 8  # groups of channels in every group norm
 STATE_STD = 0.25  # of normalized states at first, about that of a recurrent layer's states
-
-
-def are_valid_channels(channels: Sequence[int]) -> bool:
-    """Return whether a :class:`SmallResNet` can have these channels: one or more positive multiples of NUM_GROUPS."""
-    return len(channels) > 0 and all(number > 0 and number % NUM_GROUPS == 0 for number in channels)
 
 
 class SmallResNet(Frontend):
@@ -121,7 +116,9 @@ class ImageEncoder(Encoder):
         self.frontend = frontend
         self.projection = nn.Sequential(nn.LayerNorm(frontend.dim), Dropout(dropout), nn.Linear(frontend.dim, dim))
         self.activation = build_activation(frontend, dim, normalize)
-        self.position_embedding = None if num_regions is None else nn.Parameter(0.02 * torch.randn(num_regions, dim))
+        self.position_embedding = None
+        if num_regions is not None:
+            self.position_embedding = nn.Parameter(nn.init.normal_(torch.empty(num_regions, dim), std=0.02))
         self.dropout = Dropout(dropout)
         self.sequence_encoder = sequence_encoder
         self.pooling = pooling or MeanPooling()

@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -10,8 +9,7 @@ from torch import Tensor, nn
 
 from attention.memory import Memory
 from encoders.base import Encoder, SourceBatch
-
-FusionName = Literal["features", "states"]
+from encoders.config import FusionName
 
 
 class MultiSourceEncoder(Encoder):

@@ -1,14 +1,13 @@
 """Pooling: a padded sequence of states summarized in one vector, from which a decoder starts."""
 
-from typing import Literal
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from encoders.config import PoolingName
+
 States = Float[Tensor, "batch source dim"]
 Mask = Bool[Tensor, "batch source"]
-PoolingName = Literal["default", "attentive"]
 
 
 class MeanPooling(nn.Module):

@@ -1,6 +1,6 @@
 """A recurrent encoder of any padded sequence of vectors: stacked, optionally bidirectional."""
 
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from attention.dropout import Dropout
 from attention.memory import Memory
 from encoders.base import SequenceEncoder
+from encoders.config import CellName
 
-CellName = Literal["lstm", "gru", "rnn"]
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 

@@ -5,9 +5,10 @@ from typing import cast
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from attention.config import PositionName
 from attention.dropout import Dropout
 from attention.memory import Memory
-from attention.positions import PositionName, build_positions
+from attention.positions import build_positions
 from attention.self_attention import FeedForward, SelfAttention
 from encoders.base import SequenceEncoder
 from encoders.pooling import MeanPooling

@@ -1,7 +1,5 @@
 """The video encoder: frames in; a state for each frame, for each region of each frame, or one state for all out."""
 
-from typing import Literal
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -9,13 +7,12 @@ from torch import Tensor, nn
 from attention.dropout import Dropout
 from attention.memory import Memory
 from encoders.base import Encoder, Frontend, SequenceEncoder, SourceBatch
+from encoders.config import FrameAggregation
 from encoders.image import build_activation
 from encoders.pooling import MeanPooling
 from encoders.video_frontends import Conv3dFrontend, FrameCNN, TwoStream
 
 __all__ = ["Conv3dFrontend", "FrameAggregation", "FrameCNN", "TwoStream", "VideoEncoder"]
-
-FrameAggregation = Literal["mean", "frames", "regions"]
 
 
 class VideoEncoder(Encoder):
@@ -68,7 +65,7 @@ class VideoEncoder(Encoder):
         self.projection = nn.Sequential(nn.LayerNorm(input_dim), Dropout(dropout), nn.Linear(input_dim, hidden_dim))
         self.activation = build_activation(frontend, hidden_dim, normalize)
         if frame_aggregation == "regions":
-            self.position_embedding = nn.Parameter(0.02 * torch.randn(num_regions, hidden_dim))
+            self.position_embedding = nn.Parameter(nn.init.normal_(torch.empty(num_regions, hidden_dim), std=0.02))
             self.time_proj = nn.Linear(1, hidden_dim)
         self.dropout = Dropout(dropout)
         self.sequence_encoder = sequence_encoder

@@ -29,8 +29,14 @@ TASKS = {
 
 
 def package(name: str) -> ModuleType:
-    """Import the package of a task, with ``Task``, ``Config`` and ``PRESETS`` (functions that return a Config)."""
+    """Import the package of a task, with ``Config``, ``PRESETS`` (functions that return a Config) and ``TASK``."""
     return importlib.import_module(f"tasks.{name}")
+
+
+def task_class(name: str) -> type[Any]:
+    """Import the class that the package of a task names in ``TASK``; settings and presets don't need it, nor torch."""
+    module, _, class_name = package(name).TASK.rpartition(".")
+    return getattr(importlib.import_module(module), class_name)
 
 
 def load(run: str | Path, device: Any = None) -> "TrainedModel":

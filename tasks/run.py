@@ -28,7 +28,7 @@ from typing import NoReturn
 from tasks import TASKS
 from tasks.common.program import program
 
-# The module of each command; imported when called, since torch takes its time.
+# The module of each command; that of its flags has the same name and _options at its end.
 PROGRAM_COMMANDS = {  # of no one task
     "demo": "tasks.common.cli.demo",
     "export": "tasks.common.cli.export",
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
             arguments = others
         match arguments:
             case [command, *rest] if command in PROGRAM_COMMANDS:
-                getattr(load(PROGRAM_COMMANDS[command]), command)(rest)
+                run_command(PROGRAM_COMMANDS[command], rest)
             case [] | ["-h" | "--help" | "help"] | [_, "-h" | "--help"]:
                 print_overview()
             case [task, *_] if task not in TASKS:
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
             case [task, command, *_] if command not in commands_of(task):
                 raise unknown_name("command", command, commands_of(task))
             case [task, command, *rest]:
-                getattr(load(commands_of(task)[command]), command)(task, rest)
+                run_command(commands_of(task)[command], rest, task)
         sys.stdout.flush()
     except UsageError as error:
         fail(describe_error(error, arguments))
@@ -102,6 +102,19 @@ def fail(message: str, *, is_of_all: bool = True) -> NoReturn:
             sys.exit(2)
     sys.stdout = None  # Python would try again at its end
     sys.exit(2)
+
+
+def run_command(module: str, arguments: list[str], *task: str) -> None:
+    """Parse the arguments of a command, and then import what it needs: torch takes its time, and --help needs none.
+
+    Args:
+        module: The module with the function of the command's name. The module of its flags has ``parse_command``, which
+            returns the arguments of that function.
+        arguments: The arguments of the command.
+        task: The name of the task, if the command is that of one.
+    """
+    parsed = load(f"{module}_options").parse_command(*task, arguments)
+    getattr(load(module), module.rpartition(".")[2])(*task, *parsed)
 
 
 def load(name: str) -> ModuleType:

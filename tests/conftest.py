@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from attention.memory import Memory
-from decoders import BOS, EOS, PAD, AutoregressiveDecoder, DecoderOutput, DecoderState
+from decoders.autoregressive import AutoregressiveDecoder
+from decoders.base import BOS, EOS, PAD, DecoderOutput, DecoderState
 
 PADDING_SCALE = 100.0  # padding is filled with large numbers, so that any use of it is noticed
 

@@ -18,6 +18,7 @@ TASK_WORDS = re.compile(
 )
 WORDS_ALLOWED = (  # files and packages for one modality, whose texts may say which tasks they serve
     "tasks.common.text_task",
+    "tasks.common.captioning_config",
     "tasks.common.captioning_task",
     "tasks.common.data.captioned_media",
     "tasks.common.data.media_folders",
@@ -129,4 +130,4 @@ def test_lines_of_markdown_are_short():
 def test_every_task_has_the_same_files():
     for task in run.TASKS:
         inside = {file.name for file in (ROOT / "tasks" / task).iterdir()}
-        assert {"__init__.py", "task.py", "presets.py", "README.md"} <= inside, task
+        assert {"__init__.py", "config.py", "task.py", "presets.py", "README.md"} <= inside, task

@@ -134,7 +134,7 @@ def trained(task_package: ModuleType, tmp_path_factory: pytest.TempPathFactory) 
     """A run of the worked task's tiny preset."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     config = task_package.PRESETS["tiny"]()
-    trainer = Trainer(task_package.Task(config), folder, resume=False)
+    trainer = Trainer(tasks.task_class(TASK)(config), folder, resume=False)
     save_json(folder / "config.json", {"task": TASK, "config": dataclasses.asdict(config)})
     trainer.run()
     return folder
@@ -176,10 +176,10 @@ def test_the_worked_task_reads_tables_and_reports_all_invalid_rows(task_package:
     (tmp_path / "validation.jsonl").touch()
     config = task_package.Config(data=str(tmp_path))
     with pytest.raises(ValueError, match=r"2 of 3 rows are invalid: row 2 has steps .*; row 3 is empty\."):
-        task_package.Task(config).load("train")
+        tasks.task_class(TASK)(config).load("train")
     with pytest.raises(ValueError, match="has no split test"):
-        task_package.Task(config).load("test")
-    kept = task_package.Task(task_package.Config(data=str(tmp_path), skip_invalid=True)).load("train")
+        tasks.task_class(TASK)(config).load("test")
+    kept = tasks.task_class(TASK)(task_package.Config(data=str(tmp_path), skip_invalid=True)).load("train")
     assert kept["references"][:] == [["warmer and dry"]]
 
 

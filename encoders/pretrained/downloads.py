@@ -13,10 +13,8 @@ import urllib.request
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import huggingface_hub
-import torch
 from huggingface_hub.utils import get_session
 
 TIMEOUT_S = 2.0  # of a server's first answer
@@ -85,21 +83,6 @@ def hub_advice(fault: str) -> str:
         f"it is neither a folder nor in the cache ({huggingface_hub.constants.HF_HOME}), and {fault}; name a folder, "
         "set HF_HOME to the folder of a cache that has it, or HF_ENDPOINT to a mirror"
     )
-
-
-def check_weights(url: str) -> None:
-    """Check that torch can load weights from its cache, or else from their server.
-
-    Raises:
-        ConnectionError: if they are in neither.
-    """
-    file = Path(torch.hub.get_dir(), "checkpoints", urlsplit(url).path.rpartition("/")[2])
-    fault = None if file.exists() else fault_of(lambda: urllib.request.urlopen(url, timeout=TIMEOUT_S).close())
-    if fault is not None:
-        raise ConnectionError(
-            f"{urlsplit(url).hostname} can't be reached ({fault}), and there is no {file}; put the file of {url} there,"
-            " or set TORCH_HOME to the folder of a cache that has it"
-        )
 
 
 def fault_of(ask: Callable[[], object]) -> str | None:

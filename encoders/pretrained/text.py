@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from encoders.base import SourceBatch
+from encoders.config import StateName
 from encoders.pretrained.base import (
     PretrainedFrontend,
     check_complete,
@@ -17,7 +18,7 @@ from encoders.pretrained.base import (
     loading_error,
     transformers_settings,
 )
-from encoders.pretrained.text_tokenizer import PretrainedTokenizer, StateName
+from encoders.pretrained.text_tokenizer import PretrainedTokenizer
 
 
 class PretrainedText(PretrainedFrontend):

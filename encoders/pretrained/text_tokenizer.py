@@ -11,8 +11,9 @@ from jaxtyping import Int
 from tokenizers import decoders
 from torch import Tensor
 
+from encoders.config import StateName
+
 WORD_START = "▁"  # in front of the spelling of a piece that begins a word, as SentencePiece writes it
-StateName = Literal["subwords", "words"]
 
 
 class PretrainedTokenizer:

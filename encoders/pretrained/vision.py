@@ -1,8 +1,12 @@
 """The parts that pretrained image and video models have in common: normalization, checkpointing, and loading."""
 
+import urllib.error
+import urllib.request
 from abc import abstractmethod
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 from jaxtyping import Float, UInt8
@@ -11,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from encoders.pretrained.base import PretrainedFrontend, check_complete, check_name, import_transformers
-from encoders.pretrained.downloads import check_weights
+from encoders.pretrained.downloads import TIMEOUT_S, fault_of
 
 DEFAULT_SIZE = 224  # pixels a side, for processors that do not say
 
@@ -143,3 +147,18 @@ def torchvision_backbone(name: str, weights: Any = None) -> nn.Module:
     if {"avgpool", "fc"} - parts.keys():
         raise ValueError(f"torchvision's {name} has no grid of features; allowed are its convolutional networks")
     return nn.Sequential(*(part for key, part in parts.items() if key not in ("avgpool", "fc")))
+
+
+def check_weights(url: str) -> None:
+    """Check that torch can load weights from its cache, or else from their server.
+
+    Raises:
+        ConnectionError: if they are in neither.
+    """
+    file = Path(torch.hub.get_dir(), "checkpoints", urlsplit(url).path.rpartition("/")[2])
+    fault = None if file.exists() else fault_of(lambda: urllib.request.urlopen(url, timeout=TIMEOUT_S).close())
+    if fault is not None:
+        raise ConnectionError(
+            f"{urlsplit(url).hostname} can't be reached ({fault}), and there is no {file}; put the file of {url} there,"
+            " or set TORCH_HOME to the folder of a cache that has it"
+        )

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from tasks.audio_visual_speech.task import AudioVisualConfig, LipsConfig, SoundConfig
+from tasks.audio_visual_speech.config import AudioVisualConfig, LipsConfig, SoundConfig
 from tasks.common.small import NUM_EXAMPLES
 from tasks.speech_recognition import presets as sound_presets
-from tasks.speech_recognition.features import SpeechAugmentConfig
+from tasks.speech_recognition.config import SpeechAugmentConfig
 from tasks.video_to_text import presets as lips_presets
-from tasks.video_to_text.frames import FrameConfig
+from tasks.video_to_text.config import FrameConfig
 
 
 def grid() -> AudioVisualConfig:

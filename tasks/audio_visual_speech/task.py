@@ -6,127 +6,42 @@ does alone.
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import datasets
 import torch
 from torch import Tensor, nn
 
 from encoders.base import Encoder, SourceBatch
-from encoders.multi_source import FusionName, MultiSourceEncoder, build_fusion, order_by_time
+from encoders.multi_source import MultiSourceEncoder, build_fusion, order_by_time
 from encoders.speech import SpeechEncoder
+from tasks.audio_visual_speech.config import AudioVisualConfig
 from tasks.audio_visual_speech.data import join_sources
 from tasks.common.analysis.views import View
-from tasks.common.config import Config
-from tasks.common.data.cache import pack_array, unpack_array
+from tasks.common.data.arrays import pack_array, unpack_array
 from tasks.common.data.containers import Note
 from tasks.common.data.inputs import InputSegment
 from tasks.common.data.media_files import file_content
 from tasks.common.data.media_probe import probe_media
 from tasks.common.errors import UsageError
-from tasks.common.inference.loading import load_config
 from tasks.common.media_task import MediaTask
 from tasks.common.metrics.speech import word_error_metrics
 from tasks.common.model import Seq2Seq
-from tasks.common.text.normalization import TextNormalization, normalize_text
+from tasks.common.run_config import load_config
+from tasks.common.text.normalization import normalize_text
 from tasks.common.training.attention_monitor import DiagonalityMonitor
 from tasks.common.training.checkpoints import load_weights, read_weights
+from tasks.speech_recognition.config import SpeechConfig
 from tasks.speech_recognition.data import read_transcribed_speech
 from tasks.speech_recognition.extraction import read_speech
-from tasks.speech_recognition.features import SAMPLE_RATE_HZ, FeatureConfig, SpeechAugmentConfig
-from tasks.speech_recognition.task import SpeechConfig, SpeechEncoderConfig, SpeechRecognition
-from tasks.video_to_text.augmentation import VideoAugmentConfig
-from tasks.video_to_text.frames import FrameConfig
-from tasks.video_to_text.task import VideoConfig, VideoEncoderConfig, VideoToText
+from tasks.speech_recognition.features import SAMPLE_RATE_HZ
+from tasks.speech_recognition.task import SpeechRecognition
+from tasks.video_to_text.config import VideoConfig
+from tasks.video_to_text.task import VideoToText
 
-
-@dataclass(frozen=True, kw_only=True)
-class SoundConfig:
-    """Settings of the sound and of its encoder, as in speech recognition."""
-
-    features: FeatureConfig = field(default_factory=FeatureConfig)
-    augment: SpeechAugmentConfig = field(default_factory=SpeechAugmentConfig)
-    encoder: SpeechEncoderConfig = field(default_factory=SpeechEncoderConfig)
-    encoder_from: str | None = None
-    """Run of speech recognition, with the same features and encoder, whose encoder is trained further."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LipsConfig:
-    """Settings of the frames and of their encoder, as in video to text."""
-
-    frames: FrameConfig = field(default_factory=FrameConfig)
-    augment: VideoAugmentConfig = field(default_factory=VideoAugmentConfig)
-    encoder: VideoEncoderConfig = field(default_factory=VideoEncoderConfig)
-    encoder_from: str | None = None
-    """Run of video to text, with the same frames and encoder, whose encoder is trained further."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AudioVisualConfig(Config):
-    """Settings of audio-visual speech recognition."""
-
-    text_column: str = "text"
-    """Column of the transcripts."""
-    text_normalization: TextNormalization = "no_punctuation"
-    """Normalization of the transcripts to train on and to score: none, lowercase, or no_punctuation, which also
-    lower-cases."""
-    fusion: FusionName = "features"
-    """States that the decoder attends to: one for each frame, made of what is seen and heard at that time (features,
-    after Petridis et al. 2018), or those of both encoders in the order of time (states, Libovický & Helcl 2017)."""
-    memory_dim: int = 256
-    """Features of these states, which are projected."""
-    sound: SoundConfig = field(default_factory=SoundConfig)
-    lips: LipsConfig = field(default_factory=LipsConfig)
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.memory_dim < 1:
-            raise ValueError(f"memory_dim is {self.memory_dim}; allowed is 1 or more")
-
-    def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect given those of other groups, each with the reason."""
-        unused = super().unused_settings() | {
-            "vocabulary.shared": "the source has no vocabulary",
-            "batch.targets_per_source": "a source has one target",
-        }
-        # A frozen encoder has one variant of the sound; frames are changed at random all the same.
-        parts = (
-            ("sound", self.sound_config, ("features.", "augment.", "encoder.")),
-            ("lips", self.lips_config, ("frames.", "encoder.")),
-        )
-        for part, config, groups in parts:
-            unused |= {
-                f"{part}.{name}": why for name, why in config.unused_settings().items() if name.startswith(groups)
-            }
-        return unused
-
-    @property
-    def has_pretrained_encoder(self) -> bool:
-        return self.sound_config.has_pretrained_encoder or self.lips_config.has_pretrained_encoder
-
-    @property
-    def sound_config(self) -> SpeechConfig:
-        """The configuration of speech recognition with these settings."""
-        return SpeechConfig(**self.shared_settings, **settings_of_part(self.sound))
-
-    @property
-    def lips_config(self) -> VideoConfig:
-        """The configuration of video to text with these settings."""
-        return VideoConfig(**self.shared_settings, **settings_of_part(self.lips), metric_set="words")
-
-    @property
-    def shared_settings(self) -> dict[str, Any]:
-        names = [each.name for each in dataclasses.fields(Config)]
-        return {name: getattr(self, name) for name in [*names, "text_normalization"]}
-
-
-def settings_of_part(part: SoundConfig | LipsConfig) -> dict[str, Any]:
-    """Return the settings that the part's own task has as well."""
-    return {name: value for name, value in vars(part).items() if name != "encoder_from"}
+if TYPE_CHECKING:
+    import datasets
 
 
 class AudioVisualSpeech(MediaTask[AudioVisualConfig]):
@@ -152,7 +67,7 @@ class AudioVisualSpeech(MediaTask[AudioVisualConfig]):
         normalize = partial(normalize_text, kind=config.text_normalization)
         self.metrics = word_error_metrics(normalize, config.text_normalization)
 
-    def load(self, split: str) -> datasets.Dataset:
+    def load(self, split: str) -> "datasets.Dataset":
         config, where = self.config, f"{self.config.data}, {split}"
         table = read_transcribed_speech(str(config.data), split, config.text_column)
         if any(str(file["path"]).endswith(".npy") for file in table["audio"]):
@@ -170,7 +85,7 @@ class AudioVisualSpeech(MediaTask[AudioVisualConfig]):
         examples = examples.remove_columns("captions").add_column("target", targets)
         return examples.add_column("references", [[text] for text in targets])
 
-    def fit_sources(self, examples: datasets.Dataset) -> None:
+    def fit_sources(self, examples: "datasets.Dataset") -> None:
         sound = examples.flatten()["source.sound"]
         self.speech.fit_features(sound, max_frames=max(self.speech.source_lengths(sound)))
         self.lips.feature_dim = 0  # pixels

@@ -7,17 +7,11 @@ import tokenize
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-
-from datasets import Dataset
+from typing import TYPE_CHECKING
 
 from tasks.code_completion import examples as examples_module
-from tasks.code_completion.examples import (
-    Completion,
-    Example,
-    detokenize_code,
-    make_examples,
-    make_masked_examples,
-)
+from tasks.code_completion.config import Completion
+from tasks.code_completion.examples import Example, detokenize_code, make_examples, make_masked_examples
 from tasks.common.console import warn_once
 from tasks.common.data import cache
 from tasks.common.data.division import HELD_OUT, divide, split_by_hash
@@ -26,6 +20,9 @@ from tasks.common.data.grouping import content_groups, pair_groups
 from tasks.common.data.parallel_text import find_pairs, load_pairs, read_lines
 from tasks.common.data.splits import SPLITS
 from tasks.common.errors import UsageError
+
+if TYPE_CHECKING:
+    import datasets
 
 MAX_EVAL_EXAMPLES = 1000  # of validation and of test
 SKIPPED_FOLDERS = {"test", "tests", "idlelib", "lib2to3", "pydoc_data", "site-packages", "dist-packages"}
@@ -39,7 +36,7 @@ def load_code(
     target: str = "gt",
     completion: Completion = "any",
     skip_invalid: bool = False,
-) -> Dataset:
+) -> "datasets.Dataset":
     """Load the examples of a split.
 
     A module of the standard library, or a file of a folder, belongs to one split as a whole. Files that are not valid
@@ -81,7 +78,7 @@ def load_code(
     return load_code_pairs(data, split, source, target, skip_invalid)
 
 
-def load_code_pairs(data: str, split: str, source: str, target: str, skip_invalid: bool) -> Dataset:
+def load_code_pairs(data: str, split: str, source: str, target: str, skip_invalid: bool) -> "datasets.Dataset":
     """Load pairs; without a validation split, as in CoNaLa, a tenth of the training pairs is held out for it."""
     load = partial(load_pairs, data, source=source, target=target, skip_invalid=skip_invalid, clean=detokenize_code)
     if split == "test" or find_pairs(data, "validation", source, target) is not None:
@@ -96,16 +93,18 @@ def python_files(folder: Path) -> list[Path]:
     return visible_files(folder, ".py") if folder.is_dir() else []
 
 
-def load_files(files: Sequence[Path], completion: Completion, split: str, where: str) -> Dataset:
+def load_files(files: Sequence[Path], completion: Completion, split: str, where: str) -> "datasets.Dataset":
     """Make the examples of Python files, cached until one of them changes."""
+    import datasets
+
     if not files:
         raise UsageError(f"{where}: no Python file is left for this split; more of them are needed")
-    table = Dataset.from_dict({"file": [str(file) for file in files]})
+    table = datasets.Dataset.from_dict({"file": [str(file) for file in files]})
     made = map_cached(table, examples_of_files, files, completion, split)
     return limit_examples(leave_out_skipped(made, len(files), where), split, where)
 
 
-def leave_out_skipped(table: Dataset, num_files: int, where: str) -> Dataset:
+def leave_out_skipped(table: "datasets.Dataset", num_files: int, where: str) -> "datasets.Dataset":
     """Leave out the rows that stand for skipped files, see :func:`examples_of_files`, and tell how many there are."""
     names = table["skipped"][:] if "skipped" in table.column_names else []
     skipped = [name for name in names if name]
@@ -119,15 +118,17 @@ def leave_out_skipped(table: Dataset, num_files: int, where: str) -> Dataset:
     return table.select([row for row, name in enumerate(names) if not name]).remove_columns("skipped")
 
 
-def load_masked_files(listing: Path, completion: Completion, split: str) -> Dataset:
+def load_masked_files(listing: Path, completion: Completion, split: str) -> "datasets.Dataset":
     """Make examples of CodeXGLUE's form, in which a line is a file, cached until it changes."""
-    table = Dataset.from_dict({"line": read_lines(listing.read_bytes())})
+    import datasets
+
+    table = datasets.Dataset.from_dict({"line": read_lines(listing.read_bytes())})
     return limit_examples(map_cached(table, examples_of_lines, [listing], completion, split), split, str(listing))
 
 
 def map_cached(
-    table: Dataset, function: Callable, files: Sequence[Path], completion: Completion, split: str
-) -> Dataset:
+    table: "datasets.Dataset", function: Callable, files: Sequence[Path], completion: Completion, split: str
+) -> "datasets.Dataset":
     """Apply a function to the rows of a table, cached until a file, the settings or the code of examples.py change."""
     salt = Path(examples_module.__file__).read_bytes() + f"{completion} {split}".encode()
     return cache.map_files(table, partial(function, completion=completion, split=split), files, "code", salt)
@@ -162,7 +163,7 @@ def to_columns(rows: Sequence[Example], names: Sequence[str]) -> dict[str, list]
     return {name: [row[name] for row in rows] for name in names} | {"references": [[row["target"]] for row in rows]}
 
 
-def limit_examples(table: Dataset, split: str, where: str) -> Dataset:
+def limit_examples(table: "datasets.Dataset", split: str, where: str) -> "datasets.Dataset":
     """Return all examples for training, and a random sample of at most MAX_EVAL_EXAMPLES for the other splits."""
     if not table.column_names or not len(table):
         raise UsageError(f"{where}: no line of Python can be completed")

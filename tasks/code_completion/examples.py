@@ -8,9 +8,9 @@ import re
 import tokenize
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
-Completion = Literal["any", "line", "rest"]
+from tasks.code_completion.config import Completion
+
 Example = dict[str, str]
 
 TRAIN_STRIDE, EVAL_STRIDE = 3, 12  # one line of so many is completed

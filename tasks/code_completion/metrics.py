@@ -4,13 +4,16 @@ import keyword
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import datasets
 import numpy as np
 from rapidfuzz import fuzz
 
 from tasks.code_completion.validity import parses
 from tasks.common.metrics.base import Metric, SentenceStats, mean_percent, stats_of_scores
+
+if TYPE_CHECKING:
+    import datasets
 
 STRING = re.compile(r"\"[^\"]*\"|'[^']*'")
 NAME = re.compile(r"[^\W\d]\w*")
@@ -25,7 +28,7 @@ def completion_metrics() -> tuple[Metric, ...]:
     )
 
 
-def parses_metric(examples: datasets.Dataset) -> Metric:
+def parses_metric(examples: "datasets.Dataset") -> Metric:
     """Make the metric of the share of completions with which the top-level statement around them is valid Python.
 
     Args:

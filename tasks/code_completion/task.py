@@ -2,41 +2,24 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import datasets
+from typing import TYPE_CHECKING
 
 from decoders.base import Hypothesis
+from tasks.code_completion.config import CodeCompletionConfig
 from tasks.code_completion.data import load_code
-from tasks.code_completion.examples import Completion
 from tasks.code_completion.metrics import completion_metrics, parses_metric
 from tasks.code_completion.validity import code_context, is_valid_prefix
 from tasks.common.metrics.base import Metric
-from tasks.common.text_config import TextTaskConfig
 from tasks.common.text_task import TextReport, TextTask
 
-
-@dataclass(frozen=True, kw_only=True)
-class CodeCompletionConfig(TextTaskConfig):
-    """Settings of code completion."""
-
-    source: str = "input"
-    """Column of a table of pairs with the code before."""
-    target: str = "gt"
-    """Column of a table of pairs with the completion."""
-    completion: Completion = "any"
-    """Part of a line to complete: the rest after a token (rest), the whole line (line), or either (any)."""
-
-    def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect given the others, each with the reason."""
-        unused = dict.fromkeys(("source", "target"), "data is not set") if self.data is None else {}
-        return super().unused_settings() | unused
+if TYPE_CHECKING:
+    import datasets
 
 
 class CodeCompletionReport(TextReport):
     """Add a baseline to the report that repeats the last line."""
 
-    def baselines(self, examples: datasets.Dataset) -> dict[str, list[str]]:
+    def baselines(self, examples: "datasets.Dataset") -> dict[str, list[str]]:
         """Return the last complete line of each source."""
         lines = [source.rpartition("\n")[0].rstrip() for source in examples["source"]]
         return {"repeat the last line": [text.rpartition("\n")[2] for text in lines]}
@@ -59,10 +42,10 @@ class CodeCompletion(TextTask[CodeCompletionConfig]):
         self.metrics = completion_metrics()
         self.postprocess = self.valid_python_first
 
-    def metrics_for(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
+    def metrics_for(self, examples: "datasets.Dataset") -> tuple[Metric, ...]:
         return (*self.metrics, parses_metric(examples)) if "head" in examples.column_names else self.metrics
 
-    def load(self, split: str) -> datasets.Dataset:
+    def load(self, split: str) -> "datasets.Dataset":
         config = self.config
         return load_code(
             config.data,

@@ -1,27 +1,21 @@
 """The common part of image captioning and video to text: media files with captions, and vision encoders."""
 
-import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import datasets
-import tyro
 from torch import Tensor
 
-from attention.validation import check_settings
 from encoders.base import IdentityFrontend, SourceBatch
-from encoders.config import NoSequenceEncoderConfig, SequenceEncoderConfig
-from encoders.image import NUM_GROUPS, are_valid_channels
+from encoders.config import NoSequenceEncoderConfig
 from encoders.pretrained.base import PretrainedFrontend
 from tasks.common.analysis.views import TextView, View
-from tasks.common.config import Config, report_settings_of_raw_data
-from tasks.common.data.cache import pad_arrays
+from tasks.common.captioning_config import CaptioningConfig
+from tasks.common.config import report_settings_of_raw_data
+from tasks.common.data.arrays import pad_arrays
 from tasks.common.data.captioned_media import add_targets
 from tasks.common.data.containers import Note
-from tasks.common.data.images import ImageAugmentConfig
 from tasks.common.data.inputs import InputSegment
 from tasks.common.data.limits import MAX_SIDE
 from tasks.common.data.media_files import MediaError, media_key, read_feature_array
@@ -31,73 +25,10 @@ from tasks.common.inference.report import ReportExtras
 from tasks.common.media_task import MediaTask
 from tasks.common.metrics.base import Metric
 from tasks.common.metrics.diversity import caption_diversity
-from tasks.common.text.normalization import TextNormalization
 from tasks.common.training.attention_monitor import FocusMonitor
 
-VisionSequenceConfig = NoSequenceEncoderConfig | SequenceEncoderConfig
-
-
-@dataclass(frozen=True)
-class VisionEncoderConfig:
-    """Settings that the encoders of images and of videos share.
-
-    ``hidden_dim``, ``dropout`` and ``pooling`` of the sequence encoder are also those of the projection before it.
-    """
-
-    sequence: Annotated[VisionSequenceConfig, tyro.conf.arg(name="")] = field(default_factory=NoSequenceEncoderConfig)
-    _: KW_ONLY
-    pretrained: str | None = None
-    """Folder or hub id of a pretrained model, or torchvision:NAME; it is frozen unless train.encoder_lr is set. Without
-    it a small convolutional network is trained from scratch."""
-    channels: tuple[int, ...] = (32, 64, 128)
-    """Channels of the layers of a network from scratch, each of which halves both sides."""
-    grad_checkpointing: bool = False
-    """Recompute the activations of a fine-tuned pretrained model instead of keeping them: slower, in less memory."""
-
-    def __post_init__(self):
-        check_settings("encoder", self, self.allowed_settings())
-
-    def allowed_settings(self) -> dict[str, tuple[bool, str]]:
-        """Describe the allowed values, for ``check_settings``."""
-        return {"channels": (are_valid_channels(self.channels), f"one or more multiples of {NUM_GROUPS}")}
-
-    def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect given the others, each with the reason."""
-        if self.pretrained is None:
-            return {"grad_checkpointing": "encoder.pretrained is not set"}
-        return {"channels": "encoder.pretrained is set"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaptioningConfig(Config):
-    """Settings that image captioning and video to text share."""
-
-    num_scenes: int = 8000
-    """Training examples of the toy world, where data is not set."""
-    caption_column: str = "captions"
-    """Column of the captions."""
-    text_normalization: TextNormalization = "no_punctuation"
-    """Normalization of the captions to train on: none, lowercase, or no_punctuation, which also lower-cases."""
-    augment: ImageAugmentConfig = field(default_factory=ImageAugmentConfig)
-    encoder: VisionEncoderConfig = field(default_factory=VisionEncoderConfig)
-
-    def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect given those of other groups, each with the reason."""
-        unused = super().unused_settings() | {"vocabulary.shared": "the source has no vocabulary"}
-        if self.data is None:
-            unused["caption_column"] = "data is not set"
-            unused["batch.targets_per_source"] = "data is not set, so a source has one target"
-        else:
-            unused["num_scenes"] = "data is set"
-        if self.encoder.pretrained is not None and not self.train.encoder_lr:
-            settings = [f"augment.{each.name}" for each in dataclasses.fields(self.augment)]
-            unused |= dict.fromkeys(("encoder.grad_checkpointing", *settings), "train.encoder_lr is 0")
-        return unused
-
-    def pixel_settings(self) -> list[str]:
-        """List the settings of how images or videos are read and encoded, which features do not depend on."""
-        return [*(f"augment.{each.name}" for each in dataclasses.fields(self.augment)), "encoder.channels"]
-
+if TYPE_CHECKING:
+    import datasets
 
 C = TypeVar("C", bound=CaptioningConfig)
 
@@ -139,11 +70,11 @@ class CaptioningTask(MediaTask[C]):
         """The check of a file."""
 
     @abstractmethod
-    def toy_examples(self, split: str) -> datasets.Dataset:
+    def toy_examples(self, split: str) -> "datasets.Dataset":
         """Return the columns source and captions of the toy world."""
 
     @abstractmethod
-    def read_examples(self, data: str, split: str) -> datasets.Dataset:
+    def read_examples(self, data: str, split: str) -> "datasets.Dataset":
         """Return the columns source and captions of a dataset, before any file is read.
 
         Raises:
@@ -188,7 +119,7 @@ class CaptioningTask(MediaTask[C]):
         except ValueError as error:
             raise UsageError(f"encoder.pretrained: {error}") from error
 
-    def captions(self, split: str) -> datasets.Dataset:
+    def captions(self, split: str) -> "datasets.Dataset":
         """Return the columns source and captions of a split, before any file is checked."""
         data = self.config.data
         return self.toy_examples(split) if data is None else self.read_examples(data, split)
@@ -196,13 +127,13 @@ class CaptioningTask(MediaTask[C]):
     def training_captions(self) -> Iterable[Sequence[str]]:
         return self.captions("train")["captions"]
 
-    def load(self, split: str) -> datasets.Dataset:
+    def load(self, split: str) -> "datasets.Dataset":
         config = self.config
         where = f"{config.data or 'toy world'}, {split}"
         table = probe_media(self.captions(split), where, self.probe, config.skip_invalid)
         return add_targets(table, config.text_normalization, all_captions=config.data is not None)
 
-    def fit_sources(self, examples: datasets.Dataset) -> None:
+    def fit_sources(self, examples: "datasets.Dataset") -> None:
         self.feature_dim = examples[0]["feature_dim"]
         if self.feature_dim:
             report_settings_of_raw_data(self.config, self.config.pixel_settings())

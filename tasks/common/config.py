@@ -10,12 +10,11 @@ from typing import Any, Literal, TypeVar
 
 from attention.config import AttentionConfig
 from attention.validation import at_least, check_settings
-from decoders.config import DecoderConfig, RecurrentDecoderConfig, SearchConfig
-from decoders.frame_synchronous import unsupported_settings
+from decoders.config import DecoderConfig, RecurrentDecoderConfig, SearchConfig, unsupported_settings
 from tasks.common.console import console
-from tasks.common.data.batching import BatchConfig
+from tasks.common.data.config import BatchConfig
 from tasks.common.errors import UsageError
-from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.text.config import VocabularyConfig
 from tasks.common.training.config import TrainConfig
 
 T = TypeVar("T")

@@ -3,13 +3,11 @@
 import os
 
 import torch
-from accelerate import PartialState
 
 from tasks.common.console import warn_once
 from tasks.common.errors import UsageError
 
 VARIABLE = "ACCELERATE_TORCH_DEVICE"  # Accelerate's own; processes that a command starts have it too
-HELP = "--device cpu, cuda, cuda:1 or mps goes with every command (default: the GPU, if there is one)."
 
 
 def take_device(arguments: list[str]) -> list[str]:
@@ -46,6 +44,21 @@ def available_devices() -> list[str]:
     return ["cpu", *(["cuda"] if cuda else []), *cuda, *mps]
 
 
+def default_device() -> torch.device:
+    """Return the device of this process, as Accelerate chooses it, which takes its time and trains."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from accelerate import PartialState
+
+        own = PartialState().device
+        assert own is not None
+        return own
+    if VARIABLE in os.environ:
+        return torch.device(os.environ[VARIABLE])
+    wants_cpu = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true", "yes", "on")
+    found = None if wants_cpu else torch.accelerator.current_accelerator(check_available=True)
+    return found or torch.device("cpu")
+
+
 def find_device(supports_mps: bool) -> torch.device:
     """Return the device to compute on.
 
@@ -56,8 +69,7 @@ def find_device(supports_mps: bool) -> torch.device:
     Raises:
         UsageError: --device names an Apple GPU that can't be used.
     """
-    device = PartialState().device
-    assert device is not None
+    device = default_device()
     if device.type != "mps" or supports_mps:
         return device
     reason = "CTC and transducers (decoder.kind, decoder.ctc_weight) need operations that Apple's GPUs lack"

@@ -3,9 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-import datasets
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -18,16 +17,20 @@ from encoders.base import Encoder, SourceBatch
 from encoders.projection import ProjectedEncoder
 from tasks.common.analysis.views import View
 from tasks.common.config import Config
+from tasks.common.data.arrays import pack_array, pad_arrays, unpack_array
 from tasks.common.data.batching import Batch
-from tasks.common.data.cache import pack_array, pad_arrays, unpack_array
 from tasks.common.data.inputs import BuiltinInput, ParsedInput
 from tasks.common.errors import UsageError
 from tasks.common.export.inputs import ExportedInput
 from tasks.common.inference.report import ReportExtras
 from tasks.common.metrics.base import Metric, SelectionMetric
 from tasks.common.model import Seq2Seq, build_decoder_for
-from tasks.common.text.tokenizer import Tokenizer, add_bos_eos, pad_ids, strip_newlines
+from tasks.common.text.normalization import strip_newlines
+from tasks.common.text.tokenizer import Tokenizer, add_bos_eos, pad_ids
 from tasks.common.training.attention_monitor import AttentionMonitor
+
+if TYPE_CHECKING:
+    import datasets
 
 C = TypeVar("C", bound=Config)
 
@@ -81,7 +84,7 @@ class Task(ABC, Generic[C]):
     # ── What a task must say ────────────────────────────────────────────────────────────────────────────────
 
     @abstractmethod
-    def load(self, split: str) -> datasets.Dataset:
+    def load(self, split: str) -> "datasets.Dataset":
         """Load and check the examples of a split.
 
         Returns:
@@ -121,7 +124,7 @@ class Task(ABC, Generic[C]):
 
     # ── What a task may say ─────────────────────────────────────────────────────────────────────────────────
 
-    def fit_sources(self, examples: datasets.Dataset) -> None:
+    def fit_sources(self, examples: "datasets.Dataset") -> None:
         """Learn what must be known of the sources before training: a vocabulary, statistics; by default nothing."""
 
     def source_state_dict(self) -> dict[str, Any]:
@@ -137,7 +140,7 @@ class Task(ABC, Generic[C]):
         pairs = zip(first["source"], first["references"], strict=True)
         return [BuiltinInput(source, texts[0]) for source, texts in pairs]
 
-    def vocabulary_texts(self, examples: datasets.Dataset) -> Iterable[str]:
+    def vocabulary_texts(self, examples: "datasets.Dataset") -> Iterable[str]:
         """Return the texts that the tokenizer of the targets is learned from: by default all targets."""
         return [sentence for target in examples["target"] for sentence in as_list(target)]
 
@@ -147,7 +150,7 @@ class Task(ABC, Generic[C]):
 
     # ── What follows from it ────────────────────────────────────────────────────────────────────────────────
 
-    def fit(self, examples: datasets.Dataset) -> None:
+    def fit(self, examples: "datasets.Dataset") -> None:
         """Learn what must be known before training from the training examples: vocabularies, statistics."""
         self.tokenizer = Tokenizer.train(self.vocabulary_texts(examples), self.config.vocabulary)
         self.fit_sources(examples)
@@ -182,7 +185,7 @@ class Task(ABC, Generic[C]):
         """The validation score that selects the checkpoint: by default the first metric."""
         return self.metrics[0].selection_metric
 
-    def metrics_for(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
+    def metrics_for(self, examples: "datasets.Dataset") -> tuple[Metric, ...]:
         """Return the metrics, including those that depend on more of the examples than their references."""
         return self.metrics
 
@@ -219,7 +222,7 @@ class Task(ABC, Generic[C]):
         """Return a source as ``load`` has made it, where it may be precomputed and a task has a use for the raw one."""
         return source
 
-    def example_lengths(self, examples: datasets.Dataset) -> list[tuple[int, int]]:
+    def example_lengths(self, examples: "datasets.Dataset") -> list[tuple[int, int]]:
         """Measure each source and its (longest) target; targets in tokens, including the end of the sentence."""
         targets = [as_list(target) for target in examples["target"]]
         token_ids = iter(self.tokenizer.encode([sentence for sentences in targets for sentence in sentences]))
@@ -228,13 +231,13 @@ class Task(ABC, Generic[C]):
         source_lengths = examples["length"] if has_length else self.source_lengths(examples["source"])
         return list(zip(source_lengths, target_lengths, strict=True))
 
-    def num_targets(self, examples: datasets.Dataset, training: bool = False) -> list[int]:
+    def num_targets(self, examples: "datasets.Dataset", training: bool = False) -> list[int]:
         """Count the targets that a batch holds of each source; ``training`` allows the sampling of targets."""
         counts = [len(as_list(target)) for target in examples["target"]]
         sampled = self.config.batch.targets_per_source
         return [min(count, sampled) for count in counts] if training and sampled else counts
 
-    def collate(self, examples: datasets.Dataset, rows: list[int], training: bool = False) -> Batch:
+    def collate(self, examples: "datasets.Dataset", rows: list[int], training: bool = False) -> Batch:
         """Pad some rows to one batch; ``training`` allows augmentation and the sampling of targets."""
         columns = examples[rows]
         dropout = self.config.vocabulary.dropout if training else 0.0

@@ -4,9 +4,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Generic, TypeVar
-
-import datasets
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tasks.common.config import Config, ModelConfig
 from tasks.common.errors import UsageError
@@ -14,6 +12,9 @@ from tasks.common.metrics.base import SelectionMetric
 from tasks.common.model import Model
 from tasks.common.task import Task
 from tasks.common.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import datasets
 
 C = TypeVar("C", bound=ModelConfig)
 ALONE = ""  # the name of a task that is alone
@@ -44,7 +45,7 @@ class TaskGroup(ABC, Generic[C]):
         """The validation score that selects the checkpoint."""
 
     @abstractmethod
-    def fit(self, examples: Mapping[str, datasets.Dataset]) -> None:
+    def fit(self, examples: Mapping[str, "datasets.Dataset"]) -> None:
         """Learn what must be known before training from the training examples of each part."""
 
     @abstractmethod
@@ -67,7 +68,7 @@ class TaskGroup(ABC, Generic[C]):
     def shares(self, num_batches: Mapping[str, int]) -> dict[str, float]:
         """Return the share of each part in the steps of training, by the batches of its examples; the sum is 1."""
 
-    def load(self, split: str) -> dict[str, datasets.Dataset]:
+    def load(self, split: str) -> dict[str, "datasets.Dataset"]:
         """Load and check the examples of each part. Raises UsageError: see ``Task.load``."""
         loaded: dict[str, datasets.Dataset] = {}
         for name, part in self.parts.items():
@@ -91,7 +92,7 @@ class SingleTask(TaskGroup[Config]):
     def selection_metric(self) -> SelectionMetric:
         return self.task.selection_metric
 
-    def fit(self, examples: Mapping[str, datasets.Dataset]) -> None:
+    def fit(self, examples: Mapping[str, "datasets.Dataset"]) -> None:
         self.task.fit(examples[ALONE])
 
     def state_dict(self) -> dict[str, Any]:

@@ -6,8 +6,7 @@ from typing import Annotated
 import tyro
 
 from attention.validation import at_least, check_settings
-from encoders.config import RecurrentEncoderConfig, SequenceEncoderConfig
-from encoders.pretrained.text_tokenizer import StateName
+from encoders.config import RecurrentEncoderConfig, SequenceEncoderConfig, StateName
 from tasks.common.config import Config
 
 

@@ -4,9 +4,8 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import datasets
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -30,6 +29,9 @@ from tasks.common.task import Task
 from tasks.common.text.foreign_tokenizer import check_tokenizer
 from tasks.common.text.tokenizer import Tokenizer, pad_ids, sentence_end_ids
 from tasks.common.text_config import TextTaskConfig
+
+if TYPE_CHECKING:
+    import datasets
 
 TEXTS_PER_CHUNK = 4096
 EXPORTED_LENGTH = 64  # tokens of the example with which a model is exported
@@ -79,11 +81,11 @@ class TextTask(Task[C]):
             raise UsageError(str(error)) from error
         return backbone
 
-    def vocabulary_texts(self, examples: datasets.Dataset) -> Iterable[str]:
+    def vocabulary_texts(self, examples: "datasets.Dataset") -> Iterable[str]:
         sources = examples["source"] if self.config.shares_vocabulary else []
         return [*sources, *super().vocabulary_texts(examples)]
 
-    def fit_sources(self, examples: datasets.Dataset) -> None:
+    def fit_sources(self, examples: "datasets.Dataset") -> None:
         if self.config.shares_vocabulary:
             self.source_tokenizer = self.tokenizer
         elif self.backbone is None:

@@ -1,9 +1,9 @@
 """Dialogue: the last turns of a conversation in, a reply out."""
 
+from tasks.dialogue.config import DialogueConfig as Config
 from tasks.dialogue.presets import PRESETS
-from tasks.dialogue.task import Dialogue as Task
-from tasks.dialogue.task import DialogueConfig as Config
 
+TASK = "tasks.dialogue.task.Dialogue"
 COMMANDS = {"chat": "tasks.dialogue.chat"}
 
-__all__ = ["COMMANDS", "PRESETS", "Config", "Task"]
+__all__ = ["COMMANDS", "PRESETS", "TASK", "Config"]

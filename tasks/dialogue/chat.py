@@ -2,54 +2,27 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
 
 import torch
-import tyro
 
 from decoders.config import SearchConfig
-from tasks.common.cli.arguments import parse, parse_run_argument
 from tasks.common.cli.models import load_predictor
 from tasks.common.console import console
 from tasks.common.data.parallel_text import text_problem
 from tasks.common.errors import UsageError
 from tasks.common.hub.runs import run_name
 from tasks.common.inference.domain import Domain, measure_with
-from tasks.common.inference.loading import load_config
 from tasks.common.inference.predictor import Predictor
-from tasks.common.program import program
+from tasks.dialogue.chat_options import ChatOptions
 from tasks.dialogue.task import Dialogue
 
 QUIT_WORDS = ("quit", "exit", "bye")
 EMPTY_REPLY = "…"  # printed when the model generates nothing
 
 
-@dataclass(frozen=True)
-class ChatOptions:
-    """Talk to a model, which reads your turn and the turns before it. An empty line starts a new conversation; quit,
-    exit or bye ends the program."""
-
-    search: Annotated[SearchConfig, tyro.conf.arg(name="")]
-    rerank: str | None = None
-    """A run trained with --backward that reranks the replies (maximum mutual information, Li et al. 2016)."""
-    rerank_weight: float = 0.5
-    """Weight of that run in the ranking."""
-    seed: int = 1
-    """Seed of the samples, with --sample."""
-
-    def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect given the others, each with the reason."""
-        unused = {} if self.rerank else {"rerank_weight": "--rerank is not set"}
-        if not self.search.sample:
-            unused |= {"n_best": "the best reply is printed", "seed": "--sample is not set"}
-        return unused
-
-
-def chat(task: str, arguments: list[str]) -> None:
+def chat(task: str, run: Path, options: ChatOptions) -> None:
     """Run ``run.py dialogue chat RUN [--flags]``."""
-    run, flags = parse_run_argument("chat", arguments, ChatOptions, ChatOptions(SearchConfig()))
-    options = parse(ChatOptions, flags, f"{program()} {task} chat RUN", ChatOptions(load_config(task, run).search))
     if sys.stdin is None:
         raise UsageError("standard input is closed: chat reads your turns from it")
     predictor = load_predictor(task, run, options.rerank, options.rerank_weight)

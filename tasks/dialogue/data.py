@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import chatterbot_corpus
 import yaml
-from datasets import Dataset
 
 from tasks.common.data.division import divide, split_by_hash
 from tasks.common.data.grouping import text_groups
@@ -15,7 +15,10 @@ from tasks.common.data.row_reports import report_invalid_rows
 from tasks.common.data.splits import SPLITS
 from tasks.common.data.tables import find_table
 from tasks.common.errors import MissingSplitError, UsageError, unknown_name
-from tasks.common.text.tokenizer import strip_newlines
+from tasks.common.text.normalization import strip_newlines
+
+if TYPE_CHECKING:
+    import datasets
 
 TURN_SEPARATOR = "¶"  # between the turns of a source; a symbol, so that it is a token in vocabularies of every kind
 END_OF_UTTERANCE = "__eou__"  # after each turn in DailyDialog's files
@@ -33,7 +36,7 @@ def load_exchanges(
     context_turns: int = 3,
     backward: bool = False,
     skip_invalid: bool = False,
-) -> Dataset:
+) -> "datasets.Dataset":
     """Load the exchanges of a split: contexts and replies.
 
     Args:
@@ -52,6 +55,8 @@ def load_exchanges(
     Raises:
         UsageError: the data is missing or invalid.
     """
+    import datasets
+
     where = f"{data or language}, {split}"
     valid = check_conversations(read_conversations(data, split, language, turns_column), where, skip_invalid)
     targets: dict[str, list[str]] = defaultdict(list)
@@ -69,7 +74,7 @@ def load_exchanges(
         for source, references in targets.items()
         for target in (references if split == "train" else references[:1])
     ]
-    return Dataset.from_list(rows)
+    return datasets.Dataset.from_list(rows)
 
 
 def check_conversations(

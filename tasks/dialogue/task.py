@@ -1,9 +1,9 @@
 """Dialogue: the last turns of a conversation in, a reply out."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import datasets
 from sacrebleu.metrics.bleu import BLEU
 
 from tasks.common.data.inputs import BuiltinInput
@@ -11,35 +11,12 @@ from tasks.common.metrics.base import SelectionMetric
 from tasks.common.metrics.diversity import distinct_n, length_ratio_metric
 from tasks.common.metrics.translation import sacrebleu_metric
 from tasks.common.text.words import split_words
-from tasks.common.text_config import TextTaskConfig
 from tasks.common.text_task import TextReport, TextTask
+from tasks.dialogue.config import UNSPACED_LANGUAGES, DialogueConfig
 from tasks.dialogue.data import TURN_SEPARATOR, load_exchanges
 
-UNSPACED_LANGUAGES = ("chinese", "japanese", "thai", "traditionalchinese")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DialogueConfig(TextTaskConfig):
-    """Settings of dialogue."""
-
-    language: str = "english"
-    """Language: without data, the part of chatterbot-corpus; for languages without spaces BLEU counts characters."""
-    turns_column: str = "dialog"
-    """The column of a table that holds the turns of a conversation as a list."""
-    context_turns: int = 3
-    """Number of turns before the reply that the model reads."""
-    backward: bool = False
-    """Generate the context from the reply: a model for --rerank."""
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.context_turns < 1:
-            raise ValueError(f"context_turns is {self.context_turns}; allowed is 1 or more")
-
-    def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect given the others, each with the reason."""
-        unused = {"turns_column": "data is not set"} if self.data is None else {}
-        return super().unused_settings() | unused
+if TYPE_CHECKING:
+    import datasets
 
 
 class DialogueReport(TextReport):
@@ -78,7 +55,7 @@ class Dialogue(TextTask[DialogueConfig]):
     def selection_metric(self) -> SelectionMetric:
         return SelectionMetric("nll", higher_is_better=False)
 
-    def load(self, split: str) -> datasets.Dataset:
+    def load(self, split: str) -> "datasets.Dataset":
         config = self.config
         return load_exchanges(
             config.data,

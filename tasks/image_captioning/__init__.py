@@ -1,7 +1,8 @@
 """Image captioning: an image in, a sentence out."""
 
+from tasks.image_captioning.config import ImageConfig as Config
 from tasks.image_captioning.presets import PRESETS
-from tasks.image_captioning.task import ImageCaptioning as Task
-from tasks.image_captioning.task import ImageConfig as Config
 
-__all__ = ["PRESETS", "Config", "Task"]
+TASK = "tasks.image_captioning.task.ImageCaptioning"
+
+__all__ = ["PRESETS", "TASK", "Config"]

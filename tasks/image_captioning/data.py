@@ -3,9 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from datasets import Dataset, Image
+from typing import TYPE_CHECKING, Any
 
 from tasks.common.data.captioned_media import (
     expecting_captions,
@@ -30,11 +28,14 @@ from tasks.common.data.splits import SPLITS
 from tasks.common.data.tables import find_table, is_saved
 from tasks.common.errors import MissingSplitError
 
+if TYPE_CHECKING:
+    import datasets
+
 SUFFIXES = (*IMAGE_SUFFIXES, FEATURE_SUFFIX)
 KARPATHY_IMAGE_FOLDERS = ("images", "Images", "imgs", "Flicker8k_Dataset")
 
 
-def read_captioned_images(data: str, split: str, column: str) -> Dataset:
+def read_captioned_images(data: str, split: str, column: str) -> "datasets.Dataset":
     """Find the images of a split, in any supported form. No image is read.
 
     Args:
@@ -48,6 +49,8 @@ def read_captioned_images(data: str, split: str, column: str) -> Dataset:
     Raises:
         UsageError: there is no such split.
     """
+    import datasets
+
     folder = Path(data)
     table = read_captioned_folder(data, split, column, SUFFIXES)
     if table is not None:
@@ -69,10 +72,10 @@ def read_captioned_images(data: str, split: str, column: str) -> Dataset:
             f"dataset.json (Karpathy's), nor annotations/captions_{split}*.json (COCO's), nor a table, nor "
             "images with captions.txt or a .txt beside each"
         )
-    return read_captioned_table(found, split, Image, "images", column, data, SUFFIXES)
+    return read_captioned_table(found, split, datasets.Image, "images", column, data, SUFFIXES)
 
 
-def read_karpathy(listing: Path, split: str) -> Dataset:
+def read_karpathy(listing: Path, split: str) -> "datasets.Dataset":
     """Read a split of Karpathy & Fei-Fei 2015, one file for all splits; COCO's restval belongs to training."""
     names = (*SPLITS[split], "restval") if split == "train" else SPLITS[split]
     folders = [listing.parent, *(listing.parent / name for name in KARPATHY_IMAGE_FOLDERS)]
@@ -90,7 +93,7 @@ def read_karpathy(listing: Path, split: str) -> Dataset:
         return group_captions([file_source(find_image(image)) for image in images], captions)
 
 
-def read_coco(listing: Path) -> Dataset:
+def read_coco(listing: Path) -> "datasets.Dataset":
     """Read COCO's captions (Chen et al. 2015): annotations/captions_train2017.json next to the folder train2017."""
     folder = listing.parent.parent / listing.stem.removeprefix("captions_")
     with expecting_captions(listing, "COCO's"):

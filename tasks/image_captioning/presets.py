@@ -5,12 +5,12 @@ from dataclasses import replace
 from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.config import NoSequenceEncoderConfig
-from tasks.common.data.batching import BatchConfig
-from tasks.common.data.images import ImageAugmentConfig
+from tasks.common.captioning_config import ImageAugmentConfig
+from tasks.common.data.config import BatchConfig
 from tasks.common.small import NUM_EXAMPLES, batch_size, dropout_rate, hidden_size, train_config, vocabulary_size
-from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.text.config import VocabularyConfig
 from tasks.common.training.config import TrainConfig
-from tasks.image_captioning.task import ImageConfig, ImageEncoderConfig
+from tasks.image_captioning.config import ImageConfig, ImageEncoderConfig
 
 
 def tiny() -> ImageConfig:

@@ -2,11 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import torch
 from PIL import Image
 from torch import Tensor
@@ -18,39 +16,21 @@ from encoders.image import ImageEncoder, SmallResNet
 from encoders.pooling import build_pooling
 from encoders.pretrained.image import PretrainedImage, image_model_from_config, load_image_model
 from tasks.common.analysis.views import ImageView
-from tasks.common.captioning_task import CaptioningConfig, CaptioningTask, VisionEncoderConfig
+from tasks.common.captioning_task import CaptioningTask
 from tasks.common.data.images import load_pixels, open_image
 from tasks.common.data.inputs import BuiltinInput
-from tasks.common.data.limits import MAX_SIDE
 from tasks.common.data.media_files import MediaError, file_content, read_feature_array
 from tasks.common.export.inputs import ExportedInput, example_mask
+from tasks.image_captioning.config import ImageConfig
 from tasks.image_captioning.data import ImageProbe, read_captioned_images
 from tasks.toy_world.datasets import TRAIN_PER_TEST, toy_captioned_images
+
+if TYPE_CHECKING:
+    import datasets
 
 DEFAULT_SIZE = 64  # height and width in pixels of images for a network trained from scratch
 EXPORTED_REGIONS = 64  # regions of the example with which a model of features is exported
 PLOT_SIZE = 384  # pixels of the longer side of the image in a plot
-
-
-@dataclass(frozen=True)
-class ImageEncoderConfig(VisionEncoderConfig):
-    """Settings of the image encoder: a pretrained or a small network, and a sequence encoder over its feature map."""
-
-    size: int = field(default=0, kw_only=True)
-    """Height and width of the input image in pixels (0: the pretrained model's, or 64 when training from scratch)."""
-
-    def allowed_settings(self) -> dict[str, tuple[bool, str]]:
-        return super().allowed_settings() | {"size": (0 <= self.size <= MAX_SIDE, f"0 to {MAX_SIDE}")}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageConfig(CaptioningConfig):
-    """Settings of image captioning."""
-
-    encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
-
-    def pixel_settings(self) -> list[str]:
-        return [*super().pixel_settings(), "encoder.size"]
 
 
 class ImageCaptioning(CaptioningTask[ImageConfig]):
@@ -76,10 +56,10 @@ class ImageCaptioning(CaptioningTask[ImageConfig]):
             return self.backbone.preprocessor.size
         return self.config.encoder.size or DEFAULT_SIZE
 
-    def toy_examples(self, split: str) -> datasets.Dataset:
+    def toy_examples(self, split: str) -> "datasets.Dataset":
         return toy_captioned_images(split, self.config.num_scenes)
 
-    def read_examples(self, data: str, split: str) -> datasets.Dataset:
+    def read_examples(self, data: str, split: str) -> "datasets.Dataset":
         return read_captioned_images(data, split, self.config.caption_column)
 
     def builtin_inputs(self, count: int) -> list[BuiltinInput]:

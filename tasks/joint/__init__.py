@@ -2,7 +2,8 @@
 
 from tasks.joint.config import JointConfig as Config
 from tasks.joint.presets import PRESETS, compose
-from tasks.joint.task import JointTask as Task
 
+TASK = "tasks.joint.task.JointTask"
 COMMANDS = {"extract": "tasks.joint.extract"}
-__all__ = ["COMMANDS", "PRESETS", "Config", "Task", "compose"]
+
+__all__ = ["COMMANDS", "PRESETS", "TASK", "Config", "compose"]

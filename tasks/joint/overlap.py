@@ -1,12 +1,14 @@
 """Training sentences of a task that are references of another: found and left out."""
 
 from collections.abc import Iterable, Sequence
-
-import datasets
+from typing import TYPE_CHECKING
 
 from tasks.common.errors import UsageError
 from tasks.common.task import as_list
 from tasks.common.text.normalization import normalize_text
+
+if TYPE_CHECKING:
+    import datasets
 
 
 def sentences_of(references: Iterable[Sequence[str]]) -> set[str]:
@@ -14,7 +16,7 @@ def sentences_of(references: Iterable[Sequence[str]]) -> set[str]:
     return {comparable(sentence) for own in references for sentence in own}
 
 
-def without_sentences(examples: datasets.Dataset, sentences: set[str]) -> tuple[datasets.Dataset, int]:
+def without_sentences(examples: "datasets.Dataset", sentences: set[str]) -> tuple["datasets.Dataset", int]:
     """Leave sentences out of the targets and the references of examples, and examples with no other target.
 
     Args:

@@ -7,7 +7,7 @@ from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from tasks.common.config import Config
 from tasks.common.errors import UsageError, unknown_name
-from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.text.config import VocabularyConfig
 from tasks.common.training.config import TrainConfig
 from tasks.joint.config import SHARED, TASKS, JointConfig, join
 

@@ -4,9 +4,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import datasets
+from typing import TYPE_CHECKING, Any
 
 import tasks
 from encoders.base import Encoder
@@ -21,6 +19,9 @@ from tasks.common.text.words import split_words
 from tasks.joint.config import JointConfig
 from tasks.joint.overlap import sentences_of, without_sentences
 from tasks.joint.trained_encoders import TrainedEncoder, find_trained_encoders
+
+if TYPE_CHECKING:
+    import datasets
 
 MIN_SHARED_WORDS = 0.1  # share of a task's words that another one must have as well, to be of one language
 
@@ -37,7 +38,7 @@ class JointTask(TaskGroup[JointConfig]):
         if not config.parts:
             raise UsageError("a joint model needs one task or more; choose a preset")
         self.config = config
-        self.parts = {name: tasks.package(name).Task(part) for name, part in config.parts.items()}
+        self.parts = {name: tasks.task_class(name)(part) for name, part in config.parts.items()}
         self.trained_encoders: dict[str, TrainedEncoder] = {}
 
     def start_from(self, runs: Sequence[Path]) -> None:
@@ -57,7 +58,7 @@ class JointTask(TaskGroup[JointConfig]):
         for part in self.parts.values():
             part.tokenizer = tokenizer
 
-    def load(self, split: str) -> dict[str, datasets.Dataset]:
+    def load(self, split: str) -> dict[str, "datasets.Dataset"]:
         loaded = super().load(split)
         if split != "train" or not self.config.leave_out_references:
             return loaded
@@ -70,7 +71,7 @@ class JointTask(TaskGroup[JointConfig]):
             )
         return loaded
 
-    def fit(self, examples: Mapping[str, datasets.Dataset]) -> None:
+    def fit(self, examples: Mapping[str, "datasets.Dataset"]) -> None:
         check_language({name: own["target"] for name, own in examples.items()})
         texts = [text for name, part in self.parts.items() for text in part.vocabulary_texts(examples[name])]
         self.share(Tokenizer.train(texts, self.config.vocabulary))

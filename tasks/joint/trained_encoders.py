@@ -11,7 +11,7 @@ from torch import nn
 from encoders.projection import ProjectedEncoder
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.files import load_json
-from tasks.common.inference.loading import load_config, task_of
+from tasks.common.run_config import load_config, task_of
 from tasks.common.training.checkpoints import load_weights, read_weights
 from tasks.joint.config import JointConfig
 

@@ -1,7 +1,8 @@
 """Poetry: lines of verse in, the next line or the rest of the poem out."""
 
+from tasks.poetry.config import PoetryConfig as Config
 from tasks.poetry.presets import PRESETS
-from tasks.poetry.task import Poetry as Task
-from tasks.poetry.task import PoetryConfig as Config
 
-__all__ = ["PRESETS", "Config", "Task"]
+TASK = "tasks.poetry.task.Poetry"
+
+__all__ = ["PRESETS", "TASK", "Config"]

@@ -3,9 +3,8 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from datasets import Dataset
 from pypinyin.phrases_dict import phrases_dict
 
 from tasks.common.data.division import divide
@@ -16,17 +15,20 @@ from tasks.common.data.row_reports import report_invalid_rows
 from tasks.common.data.splits import has_splits
 from tasks.common.data.tables import find_table
 from tasks.common.errors import MissingSplitError, UsageError, unknown_name
-from tasks.common.text.tokenizer import strip_newlines
+from tasks.common.text.normalization import strip_newlines
+from tasks.poetry.config import PromptKind
 from tasks.poetry.verse import LINE_SEPARATOR, split_lines
 
-PromptKind = Literal["lines", "first", "title"]
+if TYPE_CHECKING:
+    import datasets
+
 TITLE_COLUMNS, LINES_COLUMNS = ("title", "rhythmic", "chapter"), ("lines", "paragraphs", "content")
 IDIOM_LENGTH = 4  # characters; each half is a line
 
 Poem = dict[str, Any]  # title and lines
 
 
-def load_verse(data: str | None, split: str, prompt_kind: PromptKind, skip_invalid: bool) -> Dataset:
+def load_verse(data: str | None, split: str, prompt_kind: PromptKind, skip_invalid: bool) -> "datasets.Dataset":
     """Load the examples of a split.
 
     Args:
@@ -42,6 +44,8 @@ def load_verse(data: str | None, split: str, prompt_kind: PromptKind, skip_inval
     Raises:
         UsageError: the data is missing or invalid.
     """
+    import datasets
+
     where = f"{data or 'idioms'}, {split}"
     rows = []
     for poem in check_poems(read_poems(data, split), where, prompt_kind == "title", skip_invalid):
@@ -54,7 +58,7 @@ def load_verse(data: str | None, split: str, prompt_kind: PromptKind, skip_inval
                 rows.append({"source": source, "target": target, "references": [target]})
     if not rows:
         raise UsageError(f"{where}: no poem has two lines")
-    return Dataset.from_list(rows)
+    return datasets.Dataset.from_list(rows)
 
 
 def read_poems(data: str | None, split: str) -> dict[int, Poem]:

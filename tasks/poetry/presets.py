@@ -5,12 +5,12 @@ from dataclasses import replace
 from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig
 from encoders.config import RecurrentEncoderConfig
-from tasks.common.data.batching import BatchConfig
+from tasks.common.data.config import BatchConfig
 from tasks.common.small import NUM_EXAMPLES, batch_size, dropout_rate, hidden_size, train_config
-from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.text.config import VocabularyConfig
 from tasks.common.text_config import TextEncoderConfig
 from tasks.common.training.config import TrainConfig
-from tasks.poetry.task import PoetryConfig, PoetrySearchConfig
+from tasks.poetry.config import PoetryConfig, PoetrySearchConfig
 
 # Sampling, since the most probable verse is dull.
 SAMPLING = PoetrySearchConfig(sample=True, temperature=0.8, top_p=0.95, form="rhyme")

@@ -1,12 +1,10 @@
 """Poetry: lines of verse in, the next line or the rest of the poem out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import chain
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import torch
 
 from decoders.base import Constraint
@@ -14,54 +12,15 @@ from decoders.config import SearchConfig
 from tasks.common.errors import UsageError
 from tasks.common.metrics.base import Metric, SelectionMetric
 from tasks.common.metrics.diversity import distinct_n
-from tasks.common.text_config import TextTaskConfig
 from tasks.common.text_task import TextReport, TextTask
-from tasks.poetry.data import PromptKind, load_verse
+from tasks.poetry.config import PoetryConfig, PoetrySearchConfig
+from tasks.poetry.data import load_verse
 from tasks.poetry.metrics import form_metric, rhyme_metric, tones_metric
 from tasks.poetry.verse import LINE_SEPARATOR, num_characters, split_lines
 from tasks.poetry.verse_constraint import VerseConstraint, VerseFeatures
 
-
-@dataclass(frozen=True, kw_only=True)
-class PoetrySearchConfig(SearchConfig):
-    """Settings of the search, with the verse form that it keeps."""
-
-    form: Literal["free", "length", "rhyme"] = "free"
-    """Verse form: none (free); lines of the same length, and their number (length); the same, and even lines rhyme with
-    the second (rhyme)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PoetryConfig(TextTaskConfig):
-    """Settings of poetry."""
-
-    prompt_kind: PromptKind = "lines"
-    """The source: the lines so far, for the next line (lines); the first line (first) or the title (title), for all
-    other lines."""
-    stanza_lines: int = 4
-    """Lines of a whole poem, with search.form length or rhyme."""
-    line_length: int = 5
-    """Characters of a line, with search.form length or rhyme, where no line is given."""
-    search: PoetrySearchConfig = field(default_factory=PoetrySearchConfig)
-
-    def __post_init__(self):
-        super().__post_init__()
-        for name in ("stanza_lines", "line_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; allowed is 1 or more")
-
-    def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect given the others, each with the reason."""
-        unused = super().unused_settings()
-        if self.search.form == "free":
-            unused |= dict.fromkeys(("stanza_lines", "line_length"), "search.form is free")
-        elif not self.decoder.is_label_synchronous:
-            unused["search.form"] = f"decoder.kind is {self.decoder.kind}"
-        if self.prompt_kind == "lines":
-            unused["stanza_lines"] = "prompt_kind is lines"
-        if self.prompt_kind != "title":  # a line is given
-            unused["line_length"] = f"prompt_kind is {self.prompt_kind}"
-        return unused
+if TYPE_CHECKING:
+    import datasets
 
 
 class PoetryReport(TextReport):
@@ -71,7 +30,7 @@ class PoetryReport(TextReport):
         load_train: Loads the training examples.
     """
 
-    def __init__(self, load_train: Callable[[], datasets.Dataset]):
+    def __init__(self, load_train: Callable[[], "datasets.Dataset"]):
         self.load_train = load_train
 
     def diversity(self, hypotheses: Sequence[str]) -> dict[str, float]:
@@ -103,10 +62,10 @@ class Poetry(TextTask[PoetryConfig]):
     def selection_metric(self) -> SelectionMetric:
         return SelectionMetric("nll", higher_is_better=False)
 
-    def metrics_for(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
+    def metrics_for(self, examples: "datasets.Dataset") -> tuple[Metric, ...]:
         return (*self.metrics, rhyme_metric([self.given_lines(source) for source in examples["source"]]))
 
-    def load(self, split: str) -> datasets.Dataset:
+    def load(self, split: str) -> "datasets.Dataset":
         return load_verse(self.config.data, split, self.config.prompt_kind, self.config.skip_invalid)
 
     def parse_source(self, text: str) -> str:

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-from datasets import Audio, Dataset, concatenate_datasets
+from typing import TYPE_CHECKING, Any
 
 from tasks.common.data.division import divide_table
 from tasks.common.data.folders import read_text_lines, visible_files
@@ -18,11 +16,14 @@ from tasks.common.data.splits import SPLITS, has_splits, split_folders, unsplit_
 from tasks.common.data.tables import find_table
 from tasks.common.errors import MissingSplitError, UsageError, unknown_name
 
+if TYPE_CHECKING:
+    import datasets
+
 SUFFIXES = (*AUDIO_SUFFIXES, FEATURE_SUFFIX)
 TEXT_COLUMNS = ("text", "sentence", "transcription", "transcript")  # the usual names
 
 
-def read_transcribed_speech(data: str, split: str, column: str) -> Dataset:
+def read_transcribed_speech(data: str, split: str, column: str) -> "datasets.Dataset":
     """Find the recordings of a split, in any supported form. No recording is read.
 
     Args:
@@ -66,7 +67,7 @@ def read_transcribed_speech(data: str, split: str, column: str) -> Dataset:
     return divide_table(table, file_groups(table["audio"], folder_of(data)), split, data) if found.is_whole else table
 
 
-def read_audiofolder(folder: Path, column: str) -> Dataset | None:
+def read_audiofolder(folder: Path, column: str) -> "datasets.Dataset | None":
     """Read a folder with a table of its recordings, such as the audiofolder convention's metadata.jsonl.
 
     Without such a table, recordings with plain texts are read, see ``read_texts``; None if there are none.
@@ -79,7 +80,7 @@ def read_audiofolder(folder: Path, column: str) -> Dataset | None:
     return None if found is None else transcribed(found[0], [" ".join(lines) for lines in found[1]])
 
 
-def read_librispeech(folders: list[Path]) -> Dataset | None:
+def read_librispeech(folders: list[Path]) -> "datasets.Dataset | None":
     """Read LibriSpeech's layout: SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt and the .flac files it transcribes.
 
     Returns:
@@ -96,20 +97,24 @@ def read_librispeech(folders: list[Path]) -> Dataset | None:
     return transcribed(paths, texts) if paths else None
 
 
-def read_audio_table(table: Dataset, column: str, data: str) -> Dataset:
+def read_audio_table(table: "datasets.Dataset", column: str, data: str) -> "datasets.Dataset":
     """Read a table with a column of the type Audio, or with paths in a column such as file_name."""
+    import datasets
+
     text_column = find_text_column(table, column, data)
-    audio = media_column(table, Audio, "sound", data, SUFFIXES).rename_column("source", "audio")
-    text = Dataset.from_dict({"text": table[text_column][:]})
-    return number_rows(concatenate_datasets([audio, text], axis=1))
+    audio = media_column(table, datasets.Audio, "sound", data, SUFFIXES).rename_column("source", "audio")
+    text = datasets.Dataset.from_dict({"text": table[text_column][:]})
+    return number_rows(datasets.concatenate_datasets([audio, text], axis=1))
 
 
-def transcribed(paths: Iterable[Path], texts: list[Any]) -> Dataset:
+def transcribed(paths: Iterable[Path], texts: list[Any]) -> "datasets.Dataset":
     """Make a table of recordings and the transcript of each: the columns audio, text and row."""
-    return number_rows(Dataset.from_dict({"audio": list(map(file_source, paths)), "text": texts}))
+    import datasets
+
+    return number_rows(datasets.Dataset.from_dict({"audio": list(map(file_source, paths)), "text": texts}))
 
 
-def find_text_column(table: Dataset, column: str, where: str) -> str:
+def find_text_column(table: "datasets.Dataset", column: str, where: str) -> str:
     """Return ``column`` if it exists, or a usual name in place of the default one.
 
     Raises:

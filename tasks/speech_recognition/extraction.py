@@ -5,14 +5,14 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from datasets import Dataset, Features, List, Value, concatenate_datasets
 from jaxtyping import Float
 
-from tasks.common.data.cache import file_key, map_cached, num_processes, pack_array
+from tasks.common.data.arrays import pack_array
+from tasks.common.data.cache import file_key, map_cached, num_processes
 from tasks.common.data.containers import Note, no_note
 from tasks.common.data.media_files import MediaError, load_array, to_finite_floats
 from tasks.common.data.row_reports import report_invalid_rows, report_notes, row_numbers
@@ -21,17 +21,26 @@ from tasks.speech_recognition.babble import Babble
 from tasks.speech_recognition.features import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, change_speed
 from tasks.speech_recognition.sound import MIN_DURATION_S, peak_of, read_sound, sound_problem
 
+if TYPE_CHECKING:
+    import datasets
+
 VERSION = 3  # of the cached features; increase it when their computation changes
 MAX_CHARACTERS_PER_SECOND = 40  # nobody speaks faster
-COLUMNS = Features(
-    {
-        "source": List(Value("binary")),
-        "length": Value("int32"),
-        "feature_dim": Value("int32"),
-        "problem": Value("string"),
-        "note": Value("string"),
-    }
-)
+
+
+def columns() -> "datasets.Features":
+    """Return the types of the columns of extracted features."""
+    import datasets
+
+    return datasets.Features(
+        {
+            "source": datasets.List(datasets.Value("binary")),
+            "length": datasets.Value("int32"),
+            "feature_dim": datasets.Value("int32"),
+            "problem": datasets.Value("string"),
+            "note": datasets.Value("string"),
+        }
+    )
 
 
 @runtime_checkable
@@ -46,14 +55,14 @@ class SpeechPreprocessor(Protocol):
 
 
 def extract_features(
-    table: Dataset,
+    table: "datasets.Dataset",
     where: str,
     preprocessor: SpeechPreprocessor,
     *,
     speeds: tuple[float, ...] = (1.0,),
     babble_snrs: tuple[float, ...] = (),
     skip_invalid: bool,
-) -> Dataset:
+) -> "datasets.Dataset":
     """Compute the features of all recordings, or read them from the cache, and check them.
 
     Args:
@@ -71,6 +80,8 @@ def extract_features(
     Raises:
         UsageError: rows are invalid and may not be skipped, or none is valid.
     """
+    import datasets
+
     examples = map_recordings(table, preprocessor, speeds, babble_snrs)
     expected_dim = next((dim for dim in examples["feature_dim"] if dim), 0)
     columns = zip(examples["problem"], examples["feature_dim"], examples["length"], table["text"], strict=True)
@@ -91,7 +102,7 @@ def extract_features(
     described = {numbers[row]: f"({names[row]}) {note}" for row, note in notes.items()}
     report_notes(described, len(table), where)
     extracted = examples.select(valid).select_columns(["source", "length"])
-    return concatenate_datasets([extracted, table.select(valid).remove_columns("audio")], axis=1)
+    return datasets.concatenate_datasets([extracted, table.select(valid).remove_columns("audio")], axis=1)
 
 
 def row_problem(feature_dim: int, expected_dim: int, num_frames: int, text: object) -> str | None:
@@ -106,8 +117,11 @@ def row_problem(feature_dim: int, expected_dim: int, num_frames: int, text: obje
 
 
 def map_recordings(
-    table: Dataset, preprocessor: SpeechPreprocessor, speeds: tuple[float, ...], babble_snrs: tuple[float, ...]
-) -> Dataset:
+    table: "datasets.Dataset",
+    preprocessor: SpeechPreprocessor,
+    speeds: tuple[float, ...],
+    babble_snrs: tuple[float, ...],
+) -> "datasets.Dataset":
     """Return the columns source, length, feature_dim and problem of each row; the results are cached."""
     babble = Babble(table["audio"], babble_snrs) if babble_snrs else None
     variants = [speeds, babble_snrs] if babble_snrs else [speeds]
@@ -121,12 +135,12 @@ def map_recordings(
         num_processes(len(table)),
         with_indices=True,
         remove_columns=table.column_names,
-        features=COLUMNS,
+        features=columns(),
         writer_batch_size=100,
     )
 
 
-def audio_fingerprint(table: Dataset) -> str:
+def audio_fingerprint(table: "datasets.Dataset") -> str:
     """Return a hash that changes with the size or time of any file, or with any content in the table."""
     state = hashlib.sha256()
     for audio in table["audio"]:

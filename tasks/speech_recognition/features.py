@@ -4,86 +4,22 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy.signal import resample_poly
 from torch import Tensor
 
-from attention.validation import at_least, check_settings
 from encoders.pretrained.speech_features import SAMPLE_RATE_HZ
+from tasks.speech_recognition.config import FeatureConfig, FeatureNormalization, SpeechAugmentConfig
 
 FRAMES_PER_SECOND = 100
 MIN_STD = 1e-3  # lower bound of standard deviations, so that a nearly constant feature is not amplified
 MIN_FREQUENCY_HZ = 20.0
 MIN_ENERGY = 1e-6  # lower bound of energies, so that digital silence has a logarithm
 
-FeatureNormalization = Literal["none", "utterance", "global", "both"]
 ChangedFrames = tuple[Float[Tensor, "batch changed features"], Bool[Tensor, "batch changed"]]  # of another length
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeatureConfig:
-    """Settings of the log-mel features; there are 100 frames per second."""
-
-    num_mels: int = 80
-    """Mel bands."""
-    window_s: float = 0.025
-    """Length of the window of a frame in seconds."""
-    normalization: FeatureNormalization = "utterance"
-    """Scale each feature to mean 0 and variance 1: over each utterance, which removes differences in microphone and
-    loudness; over all training data (global), which keeps them; or both, in this order."""
-    deltas: int = 0
-    """Append the change of each feature over time (1), and the change of that change as well (2)."""
-
-    def __post_init__(self):
-        allowed = {
-            "deltas": (0 <= self.deltas <= 2, "0 to 2"),
-            "num_mels": (4 <= self.num_mels <= 100, "4 to 100"),
-            "window_s": (0.01 <= self.window_s <= 0.05, "0.01 to 0.05"),
-        }
-        check_settings("features", self, allowed)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SpeechAugmentConfig:
-    """Random changes of training utterances."""
-
-    speeds: tuple[float, ...] = (1.0,)
-    """Speeds at which each utterance is played, 0.9 1.0 1.1 for instance (Ko et al. 2015); all of them are cached."""
-    babble_snrs: tuple[float, ...] = ()
-    """Signal-to-noise ratios in dB, 10 0 for instance, at which babble, other recordings all at once, is added to each
-    utterance (Snyder et al. 2015). It is read with one of them or without noise, at random; all are cached."""
-    stretch: float = 0.0
-    """Make utterances longer or shorter by up to this share, at random (after Nguyen et al. 2020)."""
-    num_frequency_masks: int = 2
-    """Bands of adjacent features that are masked (SpecAugment, Park et al. 2019)."""
-    frequency_width: float = 0.2
-    """Maximum width of a frequency mask, as a share of the features."""
-    num_time_masks: int = 2
-    """Spans of time that are masked (SpecAugment)."""
-    time_width: float = 0.07
-    """Maximum width of a time mask, as a share of the utterance."""
-
-    def __post_init__(self):
-        allowed = at_least(0, self, "num_frequency_masks", "num_time_masks")
-        are_valid_speeds = len(self.speeds) > 0 and all(0.5 <= speed <= 2 for speed in self.speeds)
-        allowed["speeds"] = are_valid_speeds, "0.5 to 2 each"
-        allowed["babble_snrs"] = all(-30 <= snr_db <= 60 for snr_db in self.babble_snrs), "-30 to 60 each"
-        for name in ("stretch", "frequency_width", "time_width"):
-            allowed[name] = (0 <= getattr(self, name) <= 0.5, "0 to 0.5")
-        check_settings("augment", self, allowed)
-
-    def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect given the others, each with the reason."""
-        unused: dict[str, str] = {}
-        if not self.num_frequency_masks:
-            unused["frequency_width"] = "augment.num_frequency_masks is 0"
-        if not self.num_time_masks:
-            unused["time_width"] = "augment.num_time_masks is 0"
-        return unused
 
 
 class LogMel:
@@ -139,6 +75,9 @@ def mel_bands(num_mels: int, fft_length: int) -> Float[Tensor, "mels frequencies
 
 def change_speed(samples: Float[np.ndarray, " samples"], factor: float) -> Float[np.ndarray, " changed"]:
     """Play a sound ``factor`` times as fast, which also raises its pitch (Ko et al. 2015)."""
+
+    from scipy.signal import resample_poly  # scipy takes its time
+
     return resample_poly(samples, 100, round(factor * 100)).astype(np.float32)
 
 

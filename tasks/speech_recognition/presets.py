@@ -5,12 +5,11 @@ from dataclasses import replace
 from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.config import RecurrentEncoderConfig
-from tasks.common.data.batching import BatchConfig
+from tasks.common.data.config import BatchConfig
 from tasks.common.small import NUM_EXAMPLES, batch_size, dropout_rate, hidden_size, train_config
-from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.text.config import VocabularyConfig
 from tasks.common.training.config import TrainConfig
-from tasks.speech_recognition.features import FeatureConfig, SpeechAugmentConfig
-from tasks.speech_recognition.task import SpeechConfig, SpeechEncoderConfig
+from tasks.speech_recognition.config import FeatureConfig, SpeechAugmentConfig, SpeechConfig, SpeechEncoderConfig
 
 
 def tiny() -> SpeechConfig:

@@ -2,26 +2,21 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property, partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import numpy as np
 import torch
-import tyro
 from jaxtyping import Float
 from torch import Tensor
 
-from attention.validation import at_least, check_settings
 from encoders.base import Encoder, IdentityFrontend, SequenceEncoder, SourceBatch
 from encoders.build import build_sequence_encoder
-from encoders.config import RecurrentEncoderConfig, SequenceEncoderConfig
 from encoders.pretrained.speech import PretrainedSpeech, load_speech_model, speech_model_from_config
 from encoders.speech import ConvSubsampling, SpeechEncoder
 from tasks.common.analysis.views import SoundView, View
-from tasks.common.config import Config, report_settings_of_raw_data
-from tasks.common.data.cache import pack_array, pad_arrays, unpack_array
+from tasks.common.config import report_settings_of_raw_data
+from tasks.common.data.arrays import pack_array, pad_arrays, unpack_array
 from tasks.common.data.containers import Note
 from tasks.common.data.inputs import BuiltinInput, InputSegment
 from tasks.common.data.media_files import MediaError, file_content
@@ -29,8 +24,9 @@ from tasks.common.errors import UsageError
 from tasks.common.export.inputs import ExportedInput, example_mask
 from tasks.common.media_task import MediaTask
 from tasks.common.metrics.speech import word_error_metrics
-from tasks.common.text.normalization import TextNormalization, normalize_text
+from tasks.common.text.normalization import normalize_text
 from tasks.common.training.attention_monitor import DiagonalityMonitor
+from tasks.speech_recognition.config import SpeechConfig
 from tasks.speech_recognition.data import read_transcribed_speech
 from tasks.speech_recognition.extraction import SpeechPreprocessor, extract_features, read_feature_file
 from tasks.speech_recognition.features import (
@@ -38,10 +34,8 @@ from tasks.speech_recognition.features import (
     MIN_ENERGY,
     MIN_STD,
     SAMPLE_RATE_HZ,
-    FeatureConfig,
     FeatureNormalizer,
     LogMel,
-    SpeechAugmentConfig,
     append_deltas,
     augment_frames,
 )
@@ -49,77 +43,10 @@ from tasks.speech_recognition.report import SpeechReport
 from tasks.speech_recognition.segments import read_segments
 from tasks.toy_world.datasets import TRAIN_PER_TEST_RECORDING, toy_transcribed_speech
 
+if TYPE_CHECKING:
+    import datasets
+
 EXPORTED_FRAMES = 160  # frames of the example with which a model is exported
-
-
-def three_recurrent_layers() -> RecurrentEncoderConfig:
-    return RecurrentEncoderConfig(num_layers=3)
-
-
-@dataclass(frozen=True)
-class SpeechEncoderConfig:
-    """Settings of the speech encoder: a pretrained network or convolutions, and the sequence encoder after it.
-
-    ``dropout`` of the sequence encoder is also that between its layers.
-    """
-
-    sequence: Annotated[SequenceEncoderConfig, tyro.conf.arg(name="")] = field(default_factory=three_recurrent_layers)
-    _: KW_ONLY
-    pretrained: str | None = None
-    """Folder or hub id of a wav2vec 2.0, HuBERT, WavLM or Whisper, in place of the convolutions; it is frozen unless
-    train.encoder_lr is set."""
-    num_conv_layers: int = 2
-    """Layers of 3 x 3 convolutions over time and frequency, each of which halves both (0: none)."""
-    channels: int = 32
-    """Channels of the convolutions."""
-    pyramid_layers: int = 0
-    """Layers, from the second one on, that take their input states in pairs, which halves time (Chan et al. 2016)."""
-
-    def __post_init__(self):
-        num_layers = self.sequence.num_layers
-        allowed = at_least(1, self, "channels") | at_least(0, self, "num_conv_layers")
-        is_possible = 0 <= self.pyramid_layers < num_layers
-        allowed["pyramid_layers"] = is_possible, f"0 to one less than encoder.num_layers, {num_layers - 1}"
-        check_settings("encoder", self, allowed)
-
-    def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect given the others, each with the reason."""
-        if self.pretrained is not None:
-            return dict.fromkeys(("num_conv_layers", "channels"), "encoder.pretrained is set")
-        return {} if self.num_conv_layers else {"channels": "encoder.num_conv_layers is 0"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class SpeechConfig(Config):
-    """Settings of speech recognition."""
-
-    num_scenes: int = 3000
-    """Training utterances of the toy world, where data is not set."""
-    text_column: str = "text"
-    """Column of the transcripts."""
-    text_normalization: TextNormalization = "no_punctuation"
-    """Normalization of the transcripts to train on and to score: none, lowercase, or no_punctuation, which also
-    lower-cases."""
-    features: FeatureConfig = field(default_factory=FeatureConfig)
-    augment: SpeechAugmentConfig = field(default_factory=SpeechAugmentConfig)
-    encoder: SpeechEncoderConfig = field(default_factory=SpeechEncoderConfig)
-
-    def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect given those of other groups, each with the reason."""
-        unused = super().unused_settings() | {
-            "vocabulary.shared": "the source has no vocabulary",
-            "batch.targets_per_source": "a source has one target",
-        }
-        unused |= {"text_column": "data is not set"} if self.data is None else {"num_scenes": "data is set"}
-        if self.encoder.pretrained is None:
-            return unused
-        features = [f"features.{each.name}" for each in dataclasses.fields(self.features)]
-        variants = ("augment.speeds", "augment.babble_snrs")  # of the sound itself
-        augment = {f"augment.{each.name}" for each in dataclasses.fields(self.augment)}.difference(variants)
-        unused |= dict.fromkeys([*features, *augment], "encoder.pretrained is set")
-        if not self.train.encoder_lr:
-            unused |= dict.fromkeys(variants, "encoder.pretrained is frozen, since train.encoder_lr is 0")
-        return unused
 
 
 class SpeechRecognition(MediaTask[SpeechConfig]):
@@ -164,7 +91,7 @@ class SpeechRecognition(MediaTask[SpeechConfig]):
     def preprocessor(self) -> SpeechPreprocessor:
         return LogMel(self.config.features) if self.backbone is None else self.backbone.preprocessor
 
-    def load(self, split: str) -> datasets.Dataset:
+    def load(self, split: str) -> "datasets.Dataset":
         config = self.config
         if config.data is None:
             table = toy_transcribed_speech(split, config.num_scenes)
@@ -177,7 +104,7 @@ class SpeechRecognition(MediaTask[SpeechConfig]):
         examples = examples.remove_columns("text").add_column("target", texts)
         return examples.add_column("references", [[text] for text in texts])
 
-    def extract(self, table: datasets.Dataset, where: str, split: str) -> datasets.Dataset:
+    def extract(self, table: "datasets.Dataset", where: str, split: str) -> "datasets.Dataset":
         """Compute the features of a table's recordings: see ``extract_features``. Training has all their variants."""
         config = self.config
         # A frozen encoder's outputs are computed once, so there is a single variant.
@@ -194,7 +121,7 @@ class SpeechRecognition(MediaTask[SpeechConfig]):
             skip_invalid=config.skip_invalid,
         )
 
-    def fit_sources(self, examples: datasets.Dataset) -> None:
+    def fit_sources(self, examples: "datasets.Dataset") -> None:
         self.fit_features(examples["source"], max(examples["length"]))
         if self.has_feature_files:
             settings = ("features.num_mels", "features.window_s", "augment.speeds", "augment.babble_snrs")

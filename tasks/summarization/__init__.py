@@ -1,7 +1,8 @@
 """Summarization: a document in, a summary out."""
 
+from tasks.summarization.config import SummarizationConfig as Config
 from tasks.summarization.presets import PRESETS
-from tasks.summarization.task import Summarization as Task
-from tasks.summarization.task import SummarizationConfig as Config
 
-__all__ = ["PRESETS", "Config", "Task"]
+TASK = "tasks.summarization.task.Summarization"
+
+__all__ = ["PRESETS", "TASK", "Config"]

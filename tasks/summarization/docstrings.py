@@ -10,12 +10,14 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import datasets
+from typing import TYPE_CHECKING
 
 from tasks.common.data import cache
 from tasks.common.data.division import assign_splits
 from tasks.common.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    import datasets
 
 SHARES = {"test": 0.05, "validation": 0.05}  # of all docstrings
 SUMMARY_WORDS = range(3, 31)
@@ -23,7 +25,7 @@ MIN_DOCUMENT_WORDS = 10
 SKIPPED_FOLDERS = {"test", "tests"}
 
 
-def load_docstrings(split: str, packages: Sequence[str] = ()) -> datasets.Dataset:
+def load_docstrings(split: str, packages: Sequence[str] = ()) -> "datasets.Dataset":
     """Load the docstrings of a split.
 
     Args:
@@ -36,6 +38,8 @@ def load_docstrings(split: str, packages: Sequence[str] = ()) -> datasets.Datase
     Raises:
         UsageError: a package is not installed, or nothing is left for the split.
     """
+    import datasets
+
     root = Path(sysconfig.get_path("purelib"))
     installed = sorted(path.parent.name for path in root.glob("*/__init__.py"))
     for name in packages:
@@ -52,7 +56,7 @@ def load_docstrings(split: str, packages: Sequence[str] = ()) -> datasets.Datase
     )
 
 
-def rows_of_split(table: datasets.Dataset, split: str) -> list[int]:
+def rows_of_split(table: "datasets.Dataset", split: str) -> list[int]:
     """Return the rows of a split, without texts that also occur in test (for validation) or in both (for training)."""
     split_by_package = assign_splits(Counter(table["package"]), SHARES)
     texts: dict[str, set[str]] = {"test": set(), "validation": set(), "train": set()}
@@ -67,8 +71,10 @@ def rows_of_split(table: datasets.Dataset, split: str) -> list[int]:
     return [row for row, source in zip(rows[split], sources, strict=True) if source not in earlier_texts]
 
 
-def read_docstrings(root: Path, packages: Sequence[str]) -> datasets.Dataset:
+def read_docstrings(root: Path, packages: Sequence[str]) -> "datasets.Dataset":
     """Return the columns package, source and target for all files of ``packages``, cached until a file changes."""
+    import datasets
+
     files = [
         (package, path)
         for package in packages

@@ -5,12 +5,12 @@ from dataclasses import replace
 from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig, SearchConfig
 from encoders.config import RecurrentEncoderConfig
-from tasks.common.data.batching import BatchConfig
+from tasks.common.data.config import BatchConfig
 from tasks.common.small import NUM_EXAMPLES, batch_size, dropout_rate, hidden_size, train_config, vocabulary_size
-from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.text.config import VocabularyConfig
 from tasks.common.text_config import TextEncoderConfig
 from tasks.common.training.config import TrainConfig
-from tasks.summarization.task import SummarizationConfig
+from tasks.summarization.config import SummarizationConfig
 
 
 def tiny() -> SummarizationConfig:

@@ -1,44 +1,26 @@
 """Summarization: a document in, a summary out."""
 
 import statistics
-from dataclasses import dataclass
-
-import datasets
+from typing import TYPE_CHECKING
 
 from tasks.common.data.parallel_text import load_pairs
 from tasks.common.metrics.base import Metric
 from tasks.common.metrics.diversity import length_ratio_metric, novelty_metrics
 from tasks.common.metrics.rouge import rouge_metrics
-from tasks.common.text.tokenizer import strip_newlines
+from tasks.common.text.normalization import strip_newlines
 from tasks.common.text.words import first_words, split_words
-from tasks.common.text_config import TextTaskConfig
 from tasks.common.text_task import TextReport, TextTask
+from tasks.summarization.config import SummarizationConfig
 from tasks.summarization.docstrings import load_docstrings
 
-
-@dataclass(frozen=True, kw_only=True)
-class SummarizationConfig(TextTaskConfig):
-    """Settings of summarization."""
-
-    source: str = "document"
-    """Column or file ending of the documents."""
-    target: str = "summary"
-    """Column or file ending of their summaries."""
-    packages: tuple[str, ...] = ()
-    """Without data: the packages whose docstrings are used (none: all installed packages)."""
-
-    def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect given the others, each with the reason."""
-        unused = {"packages": "data is set"}
-        if self.data is None:
-            unused = dict.fromkeys(("source", "target"), "data is not set")
-        return super().unused_settings() | unused
+if TYPE_CHECKING:
+    import datasets
 
 
 class SummarizationReport(TextReport):
     """Add the lead baseline to the report."""
 
-    def baselines(self, examples: datasets.Dataset) -> dict[str, list[str]]:
+    def baselines(self, examples: "datasets.Dataset") -> dict[str, list[str]]:
         """Return the first words of each document, as many as a reference has on average."""
         count = round(statistics.fmean(len(split_words(target)) for target in examples["target"]))
         return {"lead": [first_words(source, count) for source in examples["source"]]}
@@ -56,10 +38,10 @@ class Summarization(TextTask[SummarizationConfig]):
         super().__init__(config)
         self.metrics = (*rouge_metrics(), length_ratio_metric())
 
-    def metrics_for(self, examples: datasets.Dataset) -> tuple[Metric, ...]:
+    def metrics_for(self, examples: "datasets.Dataset") -> tuple[Metric, ...]:
         return (*self.metrics, *novelty_metrics(examples["source"]))
 
-    def load(self, split: str) -> datasets.Dataset:
+    def load(self, split: str) -> "datasets.Dataset":
         config = self.config
         if config.data is None:
             return load_docstrings(split, config.packages)

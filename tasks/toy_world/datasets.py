@@ -6,17 +6,20 @@ Digits and voices come with an extra, so the modules that need them are imported
 import io
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from datasets import Dataset
 
 from tasks.toy_world.scenes import describe
+
+if TYPE_CHECKING:
+    import datasets
 
 # Training examples for each test example: of images and videos, and of recordings.
 TRAIN_PER_TEST, TRAIN_PER_TEST_RECORDING = 16, 10
 
 
-def toy_captioned_images(split: str, num_train: int) -> Dataset:
+def toy_captioned_images(split: str, num_train: int) -> "datasets.Dataset":
     """Return the images of a split: columns source (a file's path and bytes) and captions, several for each image.
 
     The validation split has 1/20, and the test split 1/16, of the ``num_train`` images of the training split.
@@ -27,14 +30,14 @@ def toy_captioned_images(split: str, num_train: int) -> Dataset:
     return images.add_column("captions", [describe(scene, "en") for scene in scenes])
 
 
-def toy_captioned_videos(split: str, num_train: int) -> Dataset:
+def toy_captioned_videos(split: str, num_train: int) -> "datasets.Dataset":
     """Return the videos of a split, in the form and number of ``toy_captioned_images``."""
     from tasks.toy_world.videos import toy_clips
 
     return toy_clips(split, split_size(split, num_train, validation=20, test=TRAIN_PER_TEST))
 
 
-def toy_transcribed_speech(split: str, num_train: int) -> Dataset:
+def toy_transcribed_speech(split: str, num_train: int) -> "datasets.Dataset":
     """Return the recordings of a split: columns audio (a file's path and bytes) and text.
 
     The validation split has 1/15, and the test split 1/10, of the ``num_train`` recordings of the training split.

@@ -5,15 +5,17 @@ import io
 import random
 from collections.abc import Mapping
 from functools import cache as memoize
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from datasets import Dataset, Features, Value
 from jaxtyping import Float, UInt8
 from PIL import Image
 
 from tasks.common.data import cache
 from tasks.toy_world.scenes import Scene, SceneObject, sample_scenes
+
+if TYPE_CHECKING:
+    import datasets
 
 VERSION = 2  # of the cached images; increase it when rendering or a column changes
 IMAGE_SIZE = 64  # pixels
@@ -106,22 +108,24 @@ def render_digit(item: SceneObject, split: str, generator: random.Random) -> Flo
     return np.asarray(image).clip(0, 1)
 
 
-def toy_images(split: str, count: int, seed: int = 1) -> tuple[list[Scene], Dataset]:
+def toy_images(split: str, count: int, seed: int = 1) -> tuple[list[Scene], "datasets.Dataset"]:
     """Render ``count`` scenes of a split; the images are cached. No composition or handwriting is in two splits.
 
     Returns:
         The scenes, and the column source: a PNG, as a dictionary of path (a file name) and bytes.
     """
+    import datasets
+
     scenes = sample_scenes(split, count, seed)
     key = hashlib.sha256(f"{VERSION} {split} {seed} {scenes}".encode()).hexdigest()[:24]
     table = cache.map_cached(
-        Dataset.from_dict({"number": range(count)}),
+        datasets.Dataset.from_dict({"number": range(count)}),
         RenderImage(scenes, split, seed),
         f"images-{key}",
         "rendering images of the toy world",
         cache.num_processes(count),
         remove_columns=["number"],
-        features=Features({"source": {"path": Value("string"), "bytes": Value("binary")}}),
+        features=datasets.Features({"source": {"path": datasets.Value("string"), "bytes": datasets.Value("binary")}}),
     )
     return scenes, table
 

@@ -13,11 +13,13 @@ The same seed gives the same scenes and sentences in every process.
 import hashlib
 import random
 from dataclasses import dataclass
-
-from datasets import Dataset
+from typing import TYPE_CHECKING
 
 from tasks.common.errors import unknown_name
 from tasks.toy_world.grammar import COLORS, GRAMMARS, SIZES, Grammar
+
+if TYPE_CHECKING:
+    import datasets
 
 RELATIONS = ("above", "left")  # below and right are the same scenes, described from the other side
 NUM_SCENES = {"train": 8000, "validation": 500, "test": 500}  # of each split, by default
@@ -132,7 +134,9 @@ def describe(scene: Scene, language: str) -> list[str]:
     return [_capitalize(template.format(**words)) for template in grammar.relation_templates for words in slots]
 
 
-def text_pairs(split: str, source: str = "de", target: str = "en", count: int | None = None, seed: int = 1) -> Dataset:
+def text_pairs(
+    split: str, source: str = "de", target: str = "en", count: int | None = None, seed: int = 1
+) -> "datasets.Dataset":
     """Describe scenes in two languages, for translation.
 
     Returns:
@@ -143,6 +147,8 @@ def text_pairs(split: str, source: str = "de", target: str = "en", count: int | 
     Raises:
         UsageError: the split or a language is unknown.
     """
+    import datasets
+
     generator = random.Random(f"paraphrases {split} {seed}")
     columns: dict[str, list] = {"source": [], "target": [], "references": []}
     for scene in sample_scenes(split, count, seed):
@@ -152,7 +158,7 @@ def text_pairs(split: str, source: str = "de", target: str = "en", count: int | 
         columns["source"].append(sources[index])
         columns["target"].append(translation)
         columns["references"].append([translation, *others])
-    return Dataset.from_dict(columns)
+    return datasets.Dataset.from_dict(columns)
 
 
 def _noun_phrases(grammar: Grammar, objects: tuple[SceneObject, ...], oblique: bool = False) -> str:

@@ -7,17 +7,19 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
-from datasets import Dataset, Features, List, Value
 from jaxtyping import UInt8
 
 from tasks.common.data import cache
 from tasks.toy_world.grammar import GRAMMARS
 from tasks.toy_world.images import IMAGE_SIZE, RGB, arrange, render_background
 from tasks.toy_world.scenes import Scene, SceneObject, sample_scenes
+
+if TYPE_CHECKING:
+    import datasets
 
 VERSION = 4  # of the cached videos; increase it when rendering or a column changes
 NUM_FRAMES = 8
@@ -119,23 +121,28 @@ def join_clauses(clauses: list[str]) -> str:
     return " while ".join([", ".join(clauses[:-1]), clauses[-1]]) if len(clauses) > 1 else clauses[0]
 
 
-def toy_clips(split: str, count: int, seed: int = 1) -> Dataset:
+def toy_clips(split: str, count: int, seed: int = 1) -> "datasets.Dataset":
     """Render ``count`` scenes of a split as videos; they are cached. The scenes are those of the other modalities.
 
     Returns:
         The columns source (a dictionary of path, a file name, and bytes, a .npy file of the frames) and captions.
     """
+    import datasets
+
     scenes = sample_scenes(split, count, seed)
     key = hashlib.sha256(f"{VERSION} {split} {seed} {scenes}".encode()).hexdigest()[:24]
     return cache.map_cached(
-        Dataset.from_dict({"number": range(count)}),
+        datasets.Dataset.from_dict({"number": range(count)}),
         RenderClip(scenes, split, seed),
         f"videos-{key}",
         "rendering videos of the toy world",
         cache.num_processes(count),
         remove_columns=["number"],
-        features=Features(
-            {"source": {"path": Value("string"), "bytes": Value("binary")}, "captions": List(Value("string"))}
+        features=datasets.Features(
+            {
+                "source": {"path": datasets.Value("string"), "bytes": datasets.Value("binary")},
+                "captions": datasets.List(datasets.Value("string")),
+            }
         ),
     )
 

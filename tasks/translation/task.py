@@ -1,29 +1,15 @@
 """Translation: a sentence in one language in, the same sentence in another language out."""
 
-from dataclasses import dataclass
-
-import datasets
+from typing import TYPE_CHECKING
 
 from tasks.common.data.parallel_text import load_pairs
 from tasks.common.metrics.translation import translation_metrics
-from tasks.common.text_config import TextTaskConfig
 from tasks.common.text_task import TextTask
 from tasks.toy_world import scenes
+from tasks.translation.config import TranslationConfig
 
-
-@dataclass(frozen=True, kw_only=True)
-class TranslationConfig(TextTaskConfig):
-    """Settings of translation."""
-
-    source: str = "de"
-    """Language, file ending or column to translate from."""
-    target: str = "en"
-    """Language, file ending or column to translate to."""
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.source == self.target:
-            raise ValueError(f"source and target are both {self.source!r}; allowed are two different ones")
+if TYPE_CHECKING:
+    import datasets
 
 
 class Translation(TextTask[TranslationConfig]):
@@ -36,7 +22,7 @@ class Translation(TextTask[TranslationConfig]):
         self.metrics = translation_metrics(config.target)
         self.direction = (config.source, config.target)
 
-    def load(self, split: str) -> datasets.Dataset:
+    def load(self, split: str) -> "datasets.Dataset":
         config = self.config
         if config.data is None:
             return scenes.text_pairs(split, config.source, config.target)

@@ -1,7 +1,8 @@
 """Video to text: a video in, a sentence out."""
 
+from tasks.video_to_text.config import VideoConfig as Config
 from tasks.video_to_text.presets import PRESETS
-from tasks.video_to_text.task import VideoConfig as Config
-from tasks.video_to_text.task import VideoToText as Task
 
-__all__ = ["PRESETS", "Config", "Task"]
+TASK = "tasks.video_to_text.task.VideoToText"
+
+__all__ = ["PRESETS", "TASK", "Config"]

@@ -1,26 +1,12 @@
 """Random changes of training videos."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from attention.validation import check_settings
-from tasks.common.data.images import ImageAugmentConfig, color_jitter, random_crop_box
-
-
-@dataclass(frozen=True, kw_only=True)
-class VideoAugmentConfig(ImageAugmentConfig):
-    """Random changes of training videos: the same for all frames of a video."""
-
-    stutter: float = 0.0
-    """Share of frames that are dropped, and of frames that are repeated (Assael et al. 2016)."""
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_settings("augment", self, {"stutter": (0 <= self.stutter <= 0.5, "0 to 0.5")})
+from tasks.common.data.images import color_jitter, random_crop_box
+from tasks.video_to_text.config import VideoAugmentConfig
 
 
 def augment_frames(frames: UInt8[Tensor, "frames 3 height width"], config: VideoAugmentConfig) -> Tensor:

@@ -4,9 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
-
-from datasets import Dataset, Video
+from typing import TYPE_CHECKING, Any
 
 from tasks.common.data.captioned_media import (
     expecting_captions,
@@ -30,7 +28,11 @@ from tasks.common.data.splits import SPLITS
 from tasks.common.data.table_files import read_csv
 from tasks.common.data.tables import find_table
 from tasks.common.errors import MissingSplitError, UsageError
-from tasks.video_to_text.frames import FrameConfig, pack_frames, read_frames
+from tasks.video_to_text.config import FrameConfig
+from tasks.video_to_text.frames import pack_frames, read_frames
+
+if TYPE_CHECKING:
+    import datasets
 
 SUFFIXES = (*VIDEO_SUFFIXES, FEATURE_SUFFIX)
 VIDEO_FOLDERS = (".", "videos", "videos/all", "TrainValVideo", "TestVideo", "YouTubeClips", "train", "val", "test")
@@ -39,7 +41,7 @@ MSVD_COLUMNS = ("VideoID", "Start", "End", "Language", "Description")
 MSVD_SPLIT = {"train": (1, 1200), "validation": (1201, 1300), "test": (1301, 1970)}  # Venugopalan et al. 2015
 
 
-def read_captioned_videos(data: str, split: str, column: str) -> Dataset:
+def read_captioned_videos(data: str, split: str, column: str) -> "datasets.Dataset":
     """Find the videos of a split, in any supported form. No video is read.
 
     Args:
@@ -53,6 +55,8 @@ def read_captioned_videos(data: str, split: str, column: str) -> Dataset:
     Raises:
         UsageError: there is no such split.
     """
+    import datasets
+
     folder = Path(data)
     table = read_captioned_folder(data, split, column, SUFFIXES)
     if table is not None:
@@ -74,10 +78,10 @@ def read_captioned_videos(data: str, split: str, column: str) -> Dataset:
             f"MSR-VTT's JSON with videos and sentences, nor {' or '.join(MSVD_LISTINGS)} (MSVD's), nor a table, "
             "nor videos with captions.txt or a .txt beside each"
         )
-    return read_captioned_table(found, split, Video, "videos", column, data, SUFFIXES)
+    return read_captioned_table(found, split, datasets.Video, "videos", column, data, SUFFIXES)
 
 
-def read_msrvtt(listings: Iterable[Path], folder: Path, split: str) -> Dataset | None:
+def read_msrvtt(listings: Iterable[Path], folder: Path, split: str) -> "datasets.Dataset | None":
     """Read MSR-VTT (Xu et al. 2016) as it is published: JSON of all videos, with their splits, and of all sentences.
 
     Returns:
@@ -106,7 +110,7 @@ def read_msrvtt(listings: Iterable[Path], folder: Path, split: str) -> Dataset |
     return group_captions([find_video(folder, name) for name in names], [captions.get(name, []) for name in names])
 
 
-def read_msvd(descriptions: Path, split: str) -> Dataset:
+def read_msvd(descriptions: Path, split: str) -> "datasets.Dataset":
     """Read MSVD (Chen & Dolan 2011): a clip's name and a description per line, or the original table.
 
     The split is that of train_list.txt, val_list.txt and test_list.txt, or that of Venugopalan et al. 2015, which

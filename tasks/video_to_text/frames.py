@@ -5,7 +5,6 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -17,7 +16,6 @@ from av.video.stream import VideoStream
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
-from attention.validation import at_least, check_settings
 from tasks.common.data.containers import (
     Note,
     can_decode,
@@ -32,66 +30,13 @@ from tasks.common.data.images import MIN_SIDE, open_image
 from tasks.common.data.limits import MAX_FRAME_MEGAPIXELS
 from tasks.common.data.media_files import MediaError
 from tasks.common.data.npy import read_npy
+from tasks.video_to_text.config import FrameConfig
 
 NPY_SIGNATURE = b"\x93NUMPY"  # the first bytes of frames packed by ``pack_frames``
 DEFAULT_FPS = 25.0  # for videos without timestamps
 MIN_PIXELS_FOR_THREADS = 1280 * 720  # smaller frames are decoded faster by a single thread
 
 Frames = UInt8[np.ndarray, "frames height width 3"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameConfig:
-    """Settings of the frames that are read from a video."""
-
-    num_frames: int = 16
-    """Frames selected from a video, equally spaced in time; all frames of shorter videos (0: see ``fps``)."""
-    fps: float = 0.0
-    """Frames selected per second, with num_frames 0 (0: all)."""
-    max_frames: int = 400
-    """Maximum number of frames; of longer videos so many are selected, equally spaced."""
-    crop: tuple[int, ...] = ()
-    """Part of the upright frame to read, in pixels: top, bottom, left, right (none: all of it)."""
-    cache_frames: bool = False
-    """Cache the selected frames on disk, so that no video is decoded twice; for small frames and many epochs."""
-
-    def __post_init__(self):
-        allowed = at_least(0, self, "num_frames", "fps") | at_least(1, self, "max_frames")
-        top, bottom, left, right = self.crop if len(self.crop) == 4 else (0, 1, 0, 1)
-        is_valid_crop = len(self.crop) in (0, 4) and 0 <= top < bottom and 0 <= left < right
-        allowed["crop"] = is_valid_crop, "nothing, or top < bottom and left < right"
-        check_settings("frames", self, allowed)
-
-    def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect given the others, each with the reason."""
-        unused: dict[str, str] = {}
-        if self.num_frames:
-            unused["fps"] = f"frames.num_frames is {self.num_frames}, not 0"
-            if self.num_frames <= self.max_frames:
-                unused["max_frames"] = f"frames.num_frames is {self.num_frames}"
-        return unused
-
-    def select(self, timestamps: Float[np.ndarray, " all"]) -> Int[np.ndarray, " selected"]:
-        """Select the frames to read.
-
-        The video is divided into equal intervals of time, and the frame that is shown in the middle of each interval
-        is selected. So frames that are shown for longer are selected as often as others of the same duration.
-
-        Args:
-            timestamps: Seconds at which each frame begins to be shown, increasing.
-
-        Returns:
-            The indices of the selected frames, increasing.
-        """
-        total = len(timestamps)
-        last_duration = (timestamps[-1] - timestamps[0]) / (total - 1) if total > 1 else 1 / DEFAULT_FPS
-        duration = timestamps[-1] - timestamps[0] + last_duration
-        num_by_fps = max(1, round(duration * self.fps)) if self.fps else total
-        count = min(self.num_frames or num_by_fps, self.max_frames)
-        if count >= total:
-            return np.arange(total)
-        moments = timestamps[0] + (np.arange(count) + 0.5) * duration / count
-        return np.unique(np.searchsorted(timestamps, moments, side="right") - 1)
 
 
 def read_frames(source: str | bytes, config: FrameConfig, size: tuple[int, int] | None, note: Note = no_note) -> Frames:
@@ -128,6 +73,30 @@ def read_frames(source: str | bytes, config: FrameConfig, size: tuple[int, int] 
     if errors:
         note(describe_damage(errors))
     return np.stack(frames)
+
+
+def select_frames(timestamps: Float[np.ndarray, " all"], config: FrameConfig) -> Int[np.ndarray, " selected"]:
+    """Select the frames to read.
+
+    The video is divided into equal intervals of time, and the frame that is shown in the middle of each interval
+    is selected. So frames that are shown for longer are selected as often as others of the same duration.
+
+    Args:
+    timestamps: Seconds at which each frame begins to be shown, increasing.
+        config: Their number.
+
+    Returns:
+        The indices of the selected frames, increasing.
+    """
+    total = len(timestamps)
+    last_duration = (timestamps[-1] - timestamps[0]) / (total - 1) if total > 1 else 1 / DEFAULT_FPS
+    duration = timestamps[-1] - timestamps[0] + last_duration
+    num_by_fps = max(1, round(duration * config.fps)) if config.fps else total
+    count = min(config.num_frames or num_by_fps, config.max_frames)
+    if count >= total:
+        return np.arange(total)
+    moments = timestamps[0] + (np.arange(count) + 0.5) * duration / count
+    return np.unique(np.searchsorted(timestamps, moments, side="right") - 1)
 
 
 def unpack_frames(content: bytes) -> Frames:
@@ -170,7 +139,7 @@ def read_folder(folder: Path, config: FrameConfig) -> Iterator[Image.Image]:
     files = sorted((file for file in visible_paths(folder) if file.is_file()), key=lambda file: natural_key(file.name))
     if not files:
         raise MediaError("is a folder without files")
-    for index in config.select(np.arange(len(files)) / DEFAULT_FPS):
+    for index in select_frames(np.arange(len(files)) / DEFAULT_FPS, config):
         try:
             yield open_image(str(files[index]))
         except MediaError as error:
@@ -191,13 +160,13 @@ def read_video(source: str | bytes, config: FrameConfig, errors: list[FFmpegErro
     timestamps, keyframes, time_base = frame_timestamps(source)
     with open_video(source) as (container, stream):
         if timestamps is not None:
-            indices = config.select(np.array(timestamps) * time_base)
+            indices = select_frames(np.array(timestamps) * time_base, config)
             yield from to_upright(decode_at(container, stream, timestamps, keyframes, indices.tolist(), errors))
             return
         total = sum(1 for _ in decode_packets(container, stream, errors))
     if total:  # decoded a second time, so that only one frame is in memory
         errors.clear()
-        selected = set(config.select(np.arange(total) / DEFAULT_FPS).tolist())
+        selected = set(select_frames(np.arange(total) / DEFAULT_FPS, config).tolist())
         with open_video(source) as (container, stream):
             frames = enumerate(decode_packets(container, stream, errors))
             yield from to_upright(frame for index, frame in frames if index in selected)

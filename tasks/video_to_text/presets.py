@@ -5,13 +5,11 @@ from dataclasses import replace
 from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig, S2VTDecoderConfig, SearchConfig
 from encoders.config import NoSequenceEncoderConfig, RecurrentEncoderConfig
-from tasks.common.data.batching import BatchConfig
+from tasks.common.data.config import BatchConfig
 from tasks.common.small import NUM_EXAMPLES, batch_size, dropout_rate, hidden_size, train_config, vocabulary_size
-from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.text.config import VocabularyConfig
 from tasks.common.training.config import TrainConfig
-from tasks.video_to_text.augmentation import VideoAugmentConfig
-from tasks.video_to_text.frames import FrameConfig
-from tasks.video_to_text.task import VideoConfig, VideoEncoderConfig
+from tasks.video_to_text.config import FrameConfig, VideoAugmentConfig, VideoConfig, VideoEncoderConfig
 
 
 def tiny() -> VideoConfig:

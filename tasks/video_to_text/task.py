@@ -1,35 +1,31 @@
 """Video to text: a video in; a sentence about it, or the words read from lips, out."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import torch
-import tyro
 from jaxtyping import UInt8
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from attention.validation import at_least
 from encoders.base import Encoder, Frontend, SourceBatch
 from encoders.build import build_sequence_encoder
-from encoders.config import NoSequenceEncoderConfig, RecurrentEncoderConfig
-from encoders.image import NUM_GROUPS, SmallResNet, are_valid_channels
+from encoders.config import (
+    NoSequenceEncoderConfig,
+)
+from encoders.image import SmallResNet
 from encoders.pooling import build_pooling
 from encoders.pretrained.image import PretrainedImage, image_model_from_config, load_image_model
 from encoders.pretrained.video import PretrainedVideo, is_video_model, load_video_model, video_model_from_config
-from encoders.video import Conv3dFrontend, FrameAggregation, FrameCNN, TwoStream, VideoEncoder
+from encoders.video import Conv3dFrontend, FrameCNN, TwoStream, VideoEncoder
 from tasks.common.analysis.views import VideoView
-from tasks.common.captioning_task import CaptioningConfig, CaptioningTask, VisionEncoderConfig, VisionSequenceConfig
+from tasks.common.captioning_task import CaptioningTask
 from tasks.common.data.containers import Note
 from tasks.common.data.folders import visible_paths
 from tasks.common.data.inputs import BuiltinInput, InputSegment
-from tasks.common.data.limits import MAX_SIDE
 from tasks.common.data.media_files import file_content, media_key
 from tasks.common.errors import UsageError
 from tasks.common.export.inputs import ExportedInput, example_mask
@@ -40,76 +36,16 @@ from tasks.common.text.normalization import normalize_text
 from tasks.common.training.attention_monitor import DiagonalityMonitor
 from tasks.toy_world.datasets import TRAIN_PER_TEST, as_video_file, toy_captioned_videos
 from tasks.toy_world.videos import FRAME_RATE_HZ
-from tasks.video_to_text.augmentation import VideoAugmentConfig, augment_frames
+from tasks.video_to_text.augmentation import augment_frames
+from tasks.video_to_text.config import VideoConfig
 from tasks.video_to_text.data import SUFFIXES, VideoProbe, read_captioned_videos
-from tasks.video_to_text.frames import FrameConfig, read_frames, video_duration
+from tasks.video_to_text.frames import read_frames, video_duration
+
+if TYPE_CHECKING:
+    import datasets
 
 EXPORTED_FRAMES = 48  # frames of the example with which a model is exported
 DEFAULT_SIZE = 64  # pixels a side, of frames for a network from scratch
-
-
-@dataclass(frozen=True)
-class VideoEncoderConfig(VisionEncoderConfig):
-    """Settings of the video encoder: a pretrained network or one from scratch, and what follows it.
-
-    ``pretrained`` may be an image model, which is applied to each frame, or a video model: a VideoMAE, or
-    torchvision:r3d_18 for instance.
-    """
-
-    sequence: Annotated[VisionSequenceConfig, tyro.conf.arg(name="")] = field(default_factory=RecurrentEncoderConfig)
-    size: tuple[int, ...] = field(default=(), kw_only=True)
-    """Size of frames in pixels: one number, or height and width (none: that of the pretrained model's training; 64
-    from scratch)."""
-    frontend: Literal["frames", "two_stream", "spatiotemporal"] = field(default="frames", kw_only=True)
-    """Network from scratch: a residual network on each frame; two networks, one on a frame and one on the changes
-    after it (Simonyan & Zisserman 2014); or 3-D convolutions."""
-    temporal_channels: tuple[int, ...] = field(default=(16, 32, 64), kw_only=True)
-    """Channels of the second of two streams; as many numbers as in ``channels``."""
-    window_frames: int = field(default=8, kw_only=True)
-    """Frames of which two streams make one state."""
-    frame_aggregation: FrameAggregation = field(default="frames", kw_only=True)
-    """States that the decoder attends to: one for each frame, after the sequence encoder if there is one (frames); the
-    mean of all frames; or one for each region of each frame (regions), for networks from scratch. mean and regions need
-    encoder.kind none."""
-
-    def allowed_settings(self) -> dict[str, tuple[bool, str]]:
-        has_valid_size = len(self.size) <= 2 and all(0 < side <= MAX_SIDE for side in self.size)
-        allowed = super().allowed_settings()
-        allowed["size"] = has_valid_size, f"nothing, one number from 1 to {MAX_SIDE}, or two"
-        if self.pretrained is not None and has_valid_size:
-            allowed["size"] = len(set(self.size)) <= 1, "nothing or one number with encoder.pretrained"
-        elif self.frontend == "two_stream":
-            are_valid = are_valid_channels(self.temporal_channels) and len(self.temporal_channels) == len(self.channels)
-            allowed["temporal_channels"] = are_valid, f"as many multiples of {NUM_GROUPS} as there are channels"
-            allowed |= at_least(2, self, "window_frames")
-        return allowed
-
-    def unused_settings(self) -> dict[str, str]:
-        unused = super().unused_settings()
-        if self.pretrained is not None:
-            unused |= dict.fromkeys(("frontend", "temporal_channels", "window_frames"), "encoder.pretrained is set")
-        elif self.frontend != "two_stream":
-            reason = f"encoder.frontend is {self.frontend}"
-            unused |= dict.fromkeys(("temporal_channels", "window_frames"), reason)
-        return unused
-
-
-@dataclass(frozen=True, kw_only=True)
-class VideoConfig(CaptioningConfig):
-    """Settings of video to text."""
-
-    num_scenes: int = 4000
-    """Training videos of the toy world, where data is not set."""
-    metric_set: Literal["captions", "words"] = "captions"
-    """captions: COCO's metrics, for sentences about a video; words: word and character error rates, for lip reading."""
-    frames: FrameConfig = field(default_factory=FrameConfig)
-    augment: VideoAugmentConfig = field(default_factory=VideoAugmentConfig)
-    encoder: VideoEncoderConfig = field(default_factory=VideoEncoderConfig)
-
-    def pixel_settings(self) -> list[str]:
-        frames = [f"frames.{each.name}" for each in dataclasses.fields(self.frames)]
-        encoder = [f"encoder.{name}" for name in ("size", "frontend", "temporal_channels", "window_frames")]
-        return [*super().pixel_settings(), *frames, *encoder]
 
 
 class VideoToText(CaptioningTask[VideoConfig]):
@@ -169,10 +105,10 @@ class VideoToText(CaptioningTask[VideoConfig]):
             )
         return height // 2**num_layers, width // 2**num_layers
 
-    def toy_examples(self, split: str) -> datasets.Dataset:
+    def toy_examples(self, split: str) -> "datasets.Dataset":
         return toy_captioned_videos(split, self.config.num_scenes)
 
-    def read_examples(self, data: str, split: str) -> datasets.Dataset:
+    def read_examples(self, data: str, split: str) -> "datasets.Dataset":
         return read_captioned_videos(data, split, self.config.caption_column)
 
     def builtin_inputs(self, count: int) -> list[BuiltinInput]:

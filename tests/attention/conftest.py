@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from torch import Tensor
 
-from attention import Attention, AttentionOutput, Memory
+from attention.base import Attention, AttentionOutput
+from attention.memory import Memory
 
 
 @pytest.fixture

@@ -7,15 +7,12 @@ import torch
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
-from attention import (
-    AttentionState,
-    LocationSensitive,
-    MonotonicGaussian,
-    ScoredAttention,
-    build_score,
-    diagonality,
-    guided_attention_loss,
-)
+from attention.alignment_metrics import diagonality
+from attention.locality import MonotonicGaussian
+from attention.losses import guided_attention_loss
+from attention.score_functions import LocationSensitive, build_score
+from attention.scored import ScoredAttention
+from attention.state import AttentionState
 
 QUERY, MEMORY, HIDDEN, KERNEL = 6, 4, 5, 3
 LENGTHS = [5, 2, 3]

@@ -5,10 +5,10 @@ from typing import get_args
 
 import pytest
 
-from attention import AttentionConfig, FixedContext, ScoreName, build_attention
-from attention.build import build_attention_losses, build_reinforce_loss
+from attention.build import build_attention, build_attention_losses, build_reinforce_loss
+from attention.config import HIDDEN_LAYER_SCORES, AttentionConfig, ScoreName
+from attention.fixed_context import FixedContext
 from attention.losses import NO_ATTENTION_LOSSES
-from attention.score_functions import HIDDEN_LAYER_SCORES
 
 
 @pytest.mark.parametrize(

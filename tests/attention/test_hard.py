@@ -8,15 +8,10 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from attention import (
-    AttentionConfig,
-    CategoricalSelector,
-    GumbelSelector,
-    ReinforceLoss,
-    SampleInfo,
-    build_attention,
-    build_reinforce_loss,
-)
+from attention.build import build_attention, build_reinforce_loss
+from attention.config import AttentionConfig
+from attention.hard import CategoricalSelector, GumbelSelector, ReinforceLoss
+from attention.state import SampleInfo
 
 QUERY, MEMORY = 6, 4
 LENGTHS = [9, 2, 1, 5]

@@ -10,21 +10,14 @@ import torch
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
-from attention import (
-    Attention,
-    AttentionConfig,
-    AttentionState,
-    HierarchicalSoftmax,
-    LocalityName,
-    LocalM,
-    LocalP,
-    LocationSensitive,
-    ScoredAttention,
-    ScoreName,
-    build_attention,
-    build_locality,
-    build_score,
-)
+from attention.base import Attention
+from attention.build import build_attention
+from attention.config import AttentionConfig, LocalityName, ScoreName
+from attention.hierarchical import HierarchicalSoftmax
+from attention.locality import LocalM, LocalP, build_locality
+from attention.score_functions import LocationSensitive, build_score
+from attention.scored import ScoredAttention
+from attention.state import AttentionState
 
 QUERY, MEMORY = 6, 4
 LENGTHS = [9, 2, 1, 5]

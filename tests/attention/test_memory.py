@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from attention import Memory
 from attention.build import build_attention
 from attention.config import AttentionConfig
+from attention.memory import Memory
 
 
 def test_selected_rows_keep_all_their_parts():

@@ -8,19 +8,14 @@ import torch
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
-from attention import (
-    Attention,
-    AttentionState,
-    FixedContext,
-    Memory,
-    MultiHeadAttention,
-    NoContext,
-    Score,
-    ScoredAttention,
-    ScoreName,
-    build_score,
-)
-from attention.score_functions import HIDDEN_LAYER_SCORES, segment_score_name
+from attention.base import Attention
+from attention.config import HIDDEN_LAYER_SCORES, ScoreName
+from attention.fixed_context import FixedContext, NoContext
+from attention.memory import Memory
+from attention.multihead import MultiHeadAttention
+from attention.score_functions import build_score, segment_score_name
+from attention.scored import Score, ScoredAttention
+from attention.state import AttentionState
 
 SCORES = get_args(ScoreName)
 LENGTHS = [5, 2, 1, 3]

@@ -7,17 +7,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from attention import (
-    Attention,
-    AttentionConfig,
-    AttentionState,
-    FixedContext,
-    LocalityName,
-    NoContext,
-    SampleInfo,
-    build_attention,
-    cat_outputs,
-)
+from attention.base import Attention, cat_outputs
+from attention.build import build_attention
+from attention.config import AttentionConfig, LocalityName
+from attention.fixed_context import FixedContext, NoContext
+from attention.state import AttentionState, SampleInfo
 
 QUERY, MEMORY = 6, 4
 LENGTHS = [7, 2, 5]

@@ -7,9 +7,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from attention import AttentionConfig
+from attention.config import AttentionConfig
 from attention.memory import Memory
-from decoders import CTC, S2VT, Ensemble, JointCTCAttention, PointerGenerator, SearchConfig, Transducer
 from decoders.build import build_decoder, uses_summary
 from decoders.config import (
     AttentionTransducerDecoderConfig,
@@ -17,11 +16,17 @@ from decoders.config import (
     DecoderConfig,
     RecurrentDecoderConfig,
     S2VTDecoderConfig,
+    SearchConfig,
     TransducerDecoderConfig,
     TransformerDecoderConfig,
 )
-from decoders.ensemble import EnsembleMemory
+from decoders.ctc import CTC
+from decoders.ensemble import Ensemble, EnsembleMemory
+from decoders.joint_ctc import JointCTCAttention
+from decoders.pointer_generator import PointerGenerator
 from decoders.recurrent import RecurrentDecoder
+from decoders.s2vt import S2VT
+from decoders.transducer import Transducer
 from decoders.transformer import TransformerDecoder
 
 DIM, VOCAB = 4, 9

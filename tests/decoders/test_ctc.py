@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from attention.memory import Memory
-from decoders import BOS, EOS, PAD, UNK, SearchConfig
+from decoders.base import BOS, EOS, PAD, UNK
+from decoders.config import SearchConfig
 from decoders.ctc import CTC
 from decoders.forced_alignment import align_labels
 

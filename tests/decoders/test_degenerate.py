@@ -6,15 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from attention import AttentionConfig
+from attention.config import AttentionConfig
 from attention.memory import Memory
-from decoders import BOS, EOS, PAD, UNK, Decoder, SearchConfig
+from decoders.base import BOS, EOS, PAD, UNK, Decoder
 from decoders.build import build_decoder
 from decoders.config import (
     AttentionTransducerDecoderConfig,
     CTCDecoderConfig,
     RecurrentDecoderConfig,
     S2VTDecoderConfig,
+    SearchConfig,
     TransducerDecoderConfig,
     TransformerDecoderConfig,
 )

@@ -5,9 +5,12 @@ import re
 import pytest
 from torch import nn
 
-from attention import NoContext
-from decoders import CTC, Decoder, RecurrentDecoder, SearchConfig, Transducer
-from decoders.frame_synchronous import unsupported_settings
+from attention.fixed_context import NoContext
+from decoders.base import Decoder
+from decoders.config import SearchConfig, unsupported_settings
+from decoders.ctc import CTC
+from decoders.recurrent import RecurrentDecoder
+from decoders.transducer import Transducer
 
 DIM, VOCAB = 5, 6
 

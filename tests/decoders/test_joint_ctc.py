@@ -9,11 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from attention import Additive, ScoredAttention
 from attention.memory import Memory
-from decoders import BOS, EOS, NEG_INF, PAD, UNK, RecurrentDecoder, SearchConfig
+from attention.score_functions import Additive
+from attention.scored import ScoredAttention
+from decoders.base import BOS, EOS, NEG_INF, PAD, UNK
+from decoders.config import SearchConfig
 from decoders.ctc import CTC
 from decoders.joint_ctc import CTCPosteriors, CTCPrefixState, JointCTCAttention
+from decoders.recurrent import RecurrentDecoder
 
 DIM, VOCAB = 6, 7
 WRITABLE = (PAD, UNK, 4, 5, 6)

@@ -7,13 +7,18 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from attention import AttentionConfig, FixedContext, coverage_loss
+from attention.config import AttentionConfig
+from attention.fixed_context import FixedContext
+from attention.losses import coverage_loss
 from attention.memory import Memory
-from decoders import BOS, EOS, PAD, UNK, PointerGenerator, RecurrentDecoder, SearchConfig, TransformerDecoder
+from decoders.base import BOS, EOS, PAD, UNK
 from decoders.build import build_decoder
-from decoders.config import RecurrentDecoderConfig, TransformerDecoderConfig
-from decoders.pointer_generator import copy_weights
-from tasks.common.text.tokenizer import Tokenizer, VocabularyConfig
+from decoders.config import RecurrentDecoderConfig, SearchConfig, TransformerDecoderConfig
+from decoders.pointer_generator import PointerGenerator, copy_weights
+from decoders.recurrent import RecurrentDecoder
+from decoders.transformer import TransformerDecoder
+from tasks.common.text.config import VocabularyConfig
+from tasks.common.text.tokenizer import Tokenizer
 
 VOCAB, DIM = 11, 4
 LENGTHS = [5, 2, 3]

@@ -9,19 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from attention import (
-    Attention,
-    FixedContext,
-    HierarchicalSoftmax,
-    LocalM,
-    LocationSensitive,
-    MonotonicGaussian,
-    MultiHeadAttention,
-    ScoredAttention,
-    build_score,
-)
+from attention.base import Attention
+from attention.fixed_context import FixedContext
+from attention.hierarchical import HierarchicalSoftmax
+from attention.locality import LocalM, MonotonicGaussian
 from attention.memory import Memory
-from decoders import BOS, RecurrentDecoder
+from attention.multihead import MultiHeadAttention
+from attention.score_functions import LocationSensitive, build_score
+from attention.scored import ScoredAttention
+from decoders.base import BOS
+from decoders.recurrent import RecurrentDecoder
 
 VOCAB, EMBEDDING, HIDDEN, MEMORY = 11, 6, 8, 4
 LENGTHS = [5, 2, 3]

@@ -6,8 +6,10 @@ from torch import nn
 from torch.testing import assert_close
 
 from attention.memory import Memory
-from decoders import BOS, S2VT, SearchConfig
+from decoders.base import BOS
+from decoders.config import SearchConfig
 from decoders.joint_ctc import JointCTCAttention
+from decoders.s2vt import S2VT
 
 VOCAB, EMBEDDING, HIDDEN, MEMORY = 11, 6, 8, 4
 LENGTHS = [5, 2, 3]

@@ -9,12 +9,17 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from attention import Additive, Attention, AttentionConfig, FixedContext, ScoredAttention
+from attention.base import Attention
+from attention.config import AttentionConfig
+from attention.fixed_context import FixedContext
 from attention.memory import Memory
-from decoders import BOS, EOS, Ensemble, RecurrentDecoder, SearchConfig
+from attention.score_functions import Additive
+from attention.scored import ScoredAttention
+from decoders.base import BOS, EOS
 from decoders.build import build_decoder
-from decoders.config import RecurrentDecoderConfig, TransformerDecoderConfig
-from decoders.ensemble import EnsembleMemory
+from decoders.config import RecurrentDecoderConfig, SearchConfig, TransformerDecoderConfig
+from decoders.ensemble import Ensemble, EnsembleMemory
+from decoders.recurrent import RecurrentDecoder
 from decoders.search import filter_top_k_top_p, sample
 
 VOCAB, WORDS = 7, (4, 5, 6)  # WORDS are all tokens that can be generated, besides EOS

@@ -6,12 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attention import NoContext, build_score
+from attention.fixed_context import NoContext
 from attention.memory import Memory
+from attention.score_functions import build_score
 from attention.scored import ScoredAttention
-from decoders import BOS, CTC, EOS, PAD, RecurrentDecoder
+from decoders.base import BOS, EOS, PAD
+from decoders.ctc import CTC
 from decoders.forced_alignment import align_attention
 from decoders.joint_ctc import JointCTCAttention
+from decoders.recurrent import RecurrentDecoder
 from decoders.transducer import Transducer
 from decoders.transducer_lattice import best_path
 

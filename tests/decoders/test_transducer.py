@@ -11,9 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from attention import LocationSensitive, NoContext, ScoredAttention, build_score
+from attention.fixed_context import NoContext
 from attention.memory import Memory
-from decoders import BOS, EOS, PAD, UNK, RecurrentDecoder, SearchConfig
+from attention.score_functions import LocationSensitive, build_score
+from attention.scored import ScoredAttention
+from decoders.base import BOS, EOS, PAD, UNK
+from decoders.config import SearchConfig
+from decoders.recurrent import RecurrentDecoder
 from decoders.transducer import Transducer
 
 DIM, HIDDEN, VOCAB = 5, 6, 7

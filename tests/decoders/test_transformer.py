@@ -8,19 +8,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from attention import (
-    AttentionConfig,
-    MultiHeadAttention,
-    ScaledDot,
-    ScoredAttention,
-    build_attention,
-    build_reinforce_loss,
-)
+from attention.build import build_attention, build_reinforce_loss
+from attention.config import AttentionConfig
 from attention.memory import Memory
+from attention.multihead import MultiHeadAttention
 from attention.positions import MAX_POSITIONS, Learned, Sinusoidal, apply_rotary
+from attention.score_functions import ScaledDot
+from attention.scored import ScoredAttention
 from attention.self_attention import SelfAttention
-from decoders import SearchConfig, TransformerDecoder
-from decoders.transformer import DecoderLayer
+from decoders.config import SearchConfig
+from decoders.transformer import DecoderLayer, TransformerDecoder
 from encoders.transformer import TransformerEncoder, TransformerEncoderLayer
 
 VOCAB, EMBEDDING, DIM, MEMORY = 11, 6, 8, 4

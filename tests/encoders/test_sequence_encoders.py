@@ -8,9 +8,13 @@ import torch
 from torch.nn import functional
 from torch.testing import assert_close
 
-from attention.positions import MAX_POSITIONS, PositionName
-from encoders import AttentivePooling, ConvS2SEncoder, MeanPooling, SequenceEncoder, build_sequence_encoder
+from attention.config import PositionName
+from attention.positions import MAX_POSITIONS
+from encoders.base import SequenceEncoder
+from encoders.build import build_sequence_encoder
 from encoders.config import ConvS2SEncoderConfig, RecurrentEncoderConfig, TransformerEncoderConfig
+from encoders.convolutional import ConvS2SEncoder
+from encoders.pooling import AttentivePooling, MeanPooling
 
 NUM_FEATURES, DIM = 4, 6
 LENGTHS = [5, 2, 3]

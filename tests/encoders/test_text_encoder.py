@@ -6,8 +6,9 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.testing import assert_close
 
-from encoders import RecurrentEncoder, SourceBatch, TextEncoder, TokenEmbedding
-from encoders.recurrent import CELLS, reverse_padded
+from encoders.base import SourceBatch
+from encoders.recurrent import CELLS, RecurrentEncoder, reverse_padded
+from encoders.text import TextEncoder, TokenEmbedding
 
 VOCAB_SIZE, EMBEDDING_DIM, HIDDEN_DIM = 13, 5, 4
 LENGTHS = [6, 3, 1, 4]

@@ -19,7 +19,7 @@ from decoders.config import (
     TransformerDecoderConfig,
 )
 from encoders.config import ConvS2SEncoderConfig, TransformerEncoderConfig
-from tasks.common.data.batching import BatchConfig
+from tasks.common.data.config import BatchConfig
 from tasks.common.inference.predictor import Predictor
 from tasks.common.model import Seq2Seq
 from tasks.common.task import Task
@@ -73,7 +73,7 @@ def ready(save_text_pairs: Callable[..., None], tmp_path_factory: pytest.TempPat
             config = tasks.package(name).PRESETS["tiny"]()
             if name == "translation":  # a few pairs are made sooner than all of them
                 config = replace(config, data=str(pairs))
-            task = tasks.package(name).Task(config)
+            task = tasks.task_class(name)(config)
             examples = task.load("train").select(range(EXAMPLES))
             task.fit(examples)
             made[name] = task, examples, config

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 import tasks
-from attention.config import AttentionConfig
-from attention.score_functions import ScoreName
+from attention.config import AttentionConfig, ScoreName
 from decoders.config import CTCDecoderConfig, RecurrentDecoderConfig, SearchConfig, TransformerDecoderConfig
 from encoders.config import ConvS2SEncoderConfig, RecurrentEncoderConfig, TransformerEncoderConfig
 from tasks.common.data.batching import Batch
@@ -54,7 +53,7 @@ def ready() -> Any:
     def make(name: str) -> tuple[Task, Batch]:
         if name not in made:
             config = tasks.package(name).PRESETS["tiny"]()
-            task = tasks.package(name).Task(config)
+            task = tasks.task_class(name)(config)
             examples = task.load("train").select(range(EXAMPLES))
             task.fit(examples)
             made[name] = task, task.collate(examples, list(range(EXAMPLES)))

@@ -11,8 +11,6 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from tasks.common.analysis import plots
-
 
 @dataclass(frozen=True)
 class View(ABC):
@@ -41,6 +39,8 @@ class TextView(View):
     source: Sequence[str]
 
     def plot(self, tokens: Sequence[str], path: Path) -> None:
+        from tasks.common.analysis import plots  # matplotlib takes its time
+
         plots.plot_alignment(self.weights, tokens, self.source, path)
 
 
@@ -54,6 +54,8 @@ class SoundView(View):
     duration_s: float
 
     def plot(self, tokens: Sequence[str], path: Path) -> None:
+        from tasks.common.analysis import plots  # matplotlib takes its time
+
         plots.plot_audio_attention(self.features, self.weights, tokens, self.duration_s, path)
 
 
@@ -66,6 +68,8 @@ class ImageView(View):
     image: Image.Image
 
     def plot(self, tokens: Sequence[str], path: Path) -> None:
+        from tasks.common.analysis import plots  # matplotlib takes its time
+
         plots.plot_image_attention(self.image, self.weights, tokens, path)
 
 
@@ -83,6 +87,8 @@ class VideoView(View):
     duration_s: float | None
 
     def plot(self, tokens: Sequence[str], path: Path) -> None:
+        from tasks.common.analysis import plots  # matplotlib takes its time
+
         if self.weights.shape[2:] == (1, 1):
             plots.plot_frame_attention(self.frames, self.weights[..., 0, 0], tokens, path, self.duration_s)
         else:

@@ -18,10 +18,11 @@ import tyro
 from tasks.common.cli.flags import as_flag, unused_flags
 from tasks.common.cli.kinds import choose_kinds, settings_of_other_kinds, show_all_kinds
 from tasks.common.cli.messages import with_flags
-from tasks.common.device import HELP as DEVICE_HELP
 from tasks.common.errors import UsageError
 from tasks.common.hub.runs import find_run
 from tasks.common.program import program
+
+DEVICE_HELP = "--device cpu, cuda, cuda:1 or mps goes with every command (default: the GPU, if there is one)."
 
 
 class HelpText(io.StringIO):

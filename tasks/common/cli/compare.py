@@ -1,42 +1,29 @@
 """The command ``compare``: variants with the same data, budget and seeds in one table."""
 
 import dataclasses
-import itertools
 import statistics
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
-
-import tyro
+from typing import Any
 
 import tasks
 from tasks.common.analysis.measurements import SAMPLE_SIZE, activation_bytes, measure_alignments
 from tasks.common.analysis.plots import plot_by_length, plot_curves
-from tasks.common.cli.flags import setting_types, typed_settings
-from tasks.common.cli.preset_choice import Preset, choose_preset
+from tasks.common.cli.compare_options import CompareOptions, parse_compare, parse_seed
+from tasks.common.cli.preset_choice import Preset
 from tasks.common.cli.train import train_if_needed
 from tasks.common.cli.variants import (
-    VariantParser,
-    refuse_without_effect,
-    setting_path,
-    split_values,
     to_csv,
     to_markdown,
 )
 from tasks.common.config import ModelConfig
 from tasks.common.console import console
-from tasks.common.data.splits import SPLITS
-from tasks.common.errors import UsageError, unknown_name
 from tasks.common.files import load_json_lines, save_atomically
 from tasks.common.inference import evaluation
 from tasks.common.inference.loading import load_parts
 from tasks.common.inference.predictor import Predictor
 from tasks.common.model import count_parameters
-from tasks.common.program import program
 from tasks.common.task import Task
 from tasks.common.task_group import as_group, part_folder
-
-C = TypeVar("C", bound=ModelConfig)
 
 COLUMNS = (  # title, key of the report, format
     ("perplexity", "perplexity", "{:.2f}"),
@@ -52,25 +39,8 @@ COLUMNS = (  # title, key of the report, format
 )
 
 
-@dataclass(frozen=True)
-class CompareOptions(Generic[C]):
-    """Train, evaluate and compare variants of a preset. Finished runs are reused, and stopped ones resumed."""
-
-    config: Annotated[C, tyro.conf.arg(name="")]
-    vary: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """SETTING=VALUE,VALUE,... once or more; a group means its first setting: attention=dot,none."""
-    seeds: str = "1"
-    """One run for each of these: 1,2,3."""
-    split: str = "validation"
-    """Split for the table. Choose by validation; use test once, at the end."""
-    run: str | None = None
-    """Folder for the runs and the table (default: runs/compare-TASK-PRESET)."""
-
-
-def compare(task: str, arguments: list[str]) -> None:
+def compare(task: str, preset: Preset, options: CompareOptions, variants: dict[str, ModelConfig]) -> None:
     """Run ``run.py TASK compare [PRESET] --vary SETTING=VALUE,VALUE``."""
-    preset = choose_preset(task, arguments)
-    options, variants = parse_compare(task, preset)
     fitted = preset.fit(task, options.config)
     if fitted is not preset:
         options, variants = parse_compare(task, fitted)
@@ -85,7 +55,7 @@ def compare(task: str, arguments: list[str]) -> None:
             )
             for seed, base in zip(seeds, baselines, strict=True)
         ]
-    for name, part in as_group(tasks.package(task).Task(options.config)).parts.items():
+    for name, part in as_group(tasks.task_class(task)(options.config)).parts.items():
         if name:
             print(f"{name}:")
         report_variants(part, {variant: [run[name] for run in own] for variant, own in runs.items()}, folder / name)
@@ -104,33 +74,6 @@ def report_variants(task: Task, reports: dict[str, list[dict[str, Any]]], folder
     plot_curves(curves, f"validation {task.selection_metric.name}", folder / "curves.png")
     print(to_markdown(rows), end="")
     console.print(f"{folder}: compare.md, compare.csv, by_length.png, curves.png")
-
-
-def parse_compare(task: str, preset: Preset) -> tuple[CompareOptions, dict[str, ModelConfig]]:
-    """Parse the flags.
-
-    Returns:
-        The options, and the configuration of each variant.
-    """
-    flags, config = preset.flags, preset.config
-    options_class = CompareOptions[type(config)]
-    parser = VariantParser(options_class, flags, f"{program()} {task} compare {preset.name}", CompareOptions(config))
-    options, _ = parser.parse()
-    if not options.vary:
-        raise UsageError("--vary is missing: name a setting and its values, as in --vary attention=dot,general")
-    if options.split not in SPLITS:
-        raise unknown_name("split", options.split, SPLITS)
-    variants = list(itertools.product(*map(split_values, options.vary)))
-    varied = [setting_path(part, config) for part in variants[0]]
-    if "train.seed" in [*varied, *typed_settings(flags, setting_types(type(config)))]:
-        raise UsageError("train.seed differs from run to run here: name the seeds with --seeds 1,2,3")
-    parsed = [parser.parse(variant) for variant in variants]
-    refuse_without_effect([errors for _, errors in parsed])
-    configs: dict[str, ModelConfig] = {}
-    for variant, (each, _) in zip(variants, parsed, strict=True):
-        if each.config not in configs.values():  # a setting of another kind makes no difference
-            configs[" ".join(variant)] = each.config
-    return options, configs
 
 
 def run_variant(
@@ -191,9 +134,3 @@ def make_table(reports: dict[str, list[dict[str, Any]]], metric: str, second: st
             row[title] = form.format(statistics.fmean(values)) if values else ""
         rows.append(row)
     return [{title: row[title] for title in row if any(other[title] for other in rows)} for row in rows]
-
-
-def parse_seed(seed: str) -> int:
-    if not seed.isdecimal():
-        raise UsageError(f"--seeds: {seed!r} is not an integer; allowed are integers, separated by commas")
-    return int(seed)

@@ -1,7 +1,6 @@
 """The command ``demo``: all four modalities of the toy world, with one table of metrics and a gallery of plots."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +8,16 @@ from rich.console import Console
 from rich.table import Table
 
 import tasks
-from tasks.common.cli.arguments import parse
+from tasks.common.cli.demo_options import DemoOptions
 from tasks.common.cli.demo_scene import Example, plot_examples, read_along
 from tasks.common.cli.side_by_side import run_side_by_side
 from tasks.common.cli.train import train_if_needed
 from tasks.common.cli.variants import to_markdown
 from tasks.common.console import console
-from tasks.common.errors import unknown_name
 from tasks.common.files import load_json_lines, save_atomically
 from tasks.common.inference import evaluation
 from tasks.common.inference.loading import load_parts, load_runs
 from tasks.common.inference.predictor import Predictor
-from tasks.common.program import program
 from tasks.common.task_group import part_folder
 from tasks.toy_world.scenes import describe, sample_scenes
 
@@ -31,23 +28,8 @@ SUFFIXES = {b"\x89PNG": ".png", b"fLaC": ".flac"}  # of files, by their first by
 NUM_EXAMPLES = 3  # of each task in the gallery; their scenes are the same in all tasks
 
 
-@dataclass(frozen=True)
-class DemoOptions:
-    """Train and evaluate four tasks on the toy world: text, audio, image and video to text. Nothing is downloaded."""
-
-    preset: str = "demo"
-    """demo (minutes) or tiny (seconds, to test the installation)."""
-    run: str = "runs/demo"
-    """Folder for the runs, demo.md and the gallery."""
-    joint: bool = False
-    """Train one model with a decoder for all four tasks instead of four models."""
-
-
-def demo(flags: list[str]) -> None:
+def demo(options: DemoOptions) -> None:
     """Run ``run.py demo``."""
-    options = parse(DemoOptions, flags, f"{program()} demo", DemoOptions())
-    if options.preset not in ("demo", "tiny"):
-        raise unknown_name("preset", options.preset, ("demo", "tiny"))
     folder = Path(options.run)
     if options.preset == "demo":
         models = (

@@ -15,7 +15,7 @@ from torch import Tensor
 from decoders.base import EOS
 from tasks.common.analysis.plots import AudioPanel, ImagePanel, TextPanel, VideoPanel, plot_scene
 from tasks.common.analysis.subwords import merge_subwords
-from tasks.common.data.cache import unpack_array
+from tasks.common.data.arrays import unpack_array
 from tasks.toy_world.grammar import COLORS
 from tasks.toy_world.videos import FRAME_RATE_HZ
 

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from tasks.common.console import console
 from tasks.common.data.addresses import URL_SCHEMES
 from tasks.common.files import new_path, save_atomically
-from tasks.common.inference.formats import SUBTITLES, SUFFIXES, Formatter
+from tasks.common.inference.config import SUBTITLES
+from tasks.common.inference.formats import SUFFIXES, Formatter
 from tasks.common.inference.prediction import Prediction
 
 MAX_NAME = 40  # characters of an input's name in a warning, and in the name of a file if it is no file itself

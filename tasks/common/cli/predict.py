@@ -6,98 +6,29 @@ from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Any
 
 import torch
-import tyro
 
-import tasks
-from decoders.config import SearchConfig
-from tasks.common.cli.arguments import parse, parse_run_argument
 from tasks.common.cli.models import load_predictors
 from tasks.common.cli.outputs import Output, short_name, words_of_name
+from tasks.common.cli.predict_options import PredictOptions
 from tasks.common.console import Advance, console, stage
 from tasks.common.data.inputs import ParsedInput
 from tasks.common.errors import UsageError
 from tasks.common.files import new_path
-from tasks.common.inference.formats import SUBTITLES, FormatName, Formatter
+from tasks.common.inference.config import SUBTITLES
+from tasks.common.inference.formats import Formatter
 from tasks.common.inference.input_kinds import count_arguments, parse_arguments
-from tasks.common.inference.loading import load_config
 from tasks.common.inference.prediction import NOTHING, Prediction
 from tasks.common.inference.trained_model import PartInput, TrainedModel
-from tasks.common.program import program
 from tasks.common.task import Task
 
 MAX_LISTED = 4  # inputs that a warning names
 
-S = TypeVar("S", bound=SearchConfig)
 
-
-@dataclass(frozen=True)
-class PredictOptions(Generic[S]):
-    """Generate a sentence for each input, one line each on standard output."""
-
-    search: Annotated[S, tyro.conf.arg(name="")]
-    inputs: tyro.conf.Positional[tuple[str, ...]] = ()
-    """The inputs: texts, files or folders, addresses, or - for standard input."""
-    task: str | None = None
-    """The task of a joint run that reads the inputs, where their kind leaves it open."""
-    plot_dir: str | None = None
-    """Folder for plots of the alignment."""
-    format: FormatName = "text"
-    """text: one line for each input, or for each of the n best hypotheses, which then begins with the number of the
-    input, 1.2 for the second segment of a recording that is split, and the rank, separated by tabs; json: one object
-    for each input, with its segments and hypotheses, in a line; jsonl: one object in a line for each hypothesis of each
-    segment; tsv: begin and end of each segment in milliseconds and its text, after the name of the input; srt and vtt:
-    subtitles of one recording, or with --output-dir of many."""
-    output_dir: str | None = None
-    """Folder for a file with the output for each input, named after the input; existing files are kept. A tsv file is
-    that of whisper, a json file one indented object."""
-    words: bool = False
-    """Give the words with their times, of inputs in which they are spoken: text has a line for each word, with the
-    number of the input, begin and end in seconds, and the word; tsv a line for each word instead of each segment."""
-    scores: bool = False
-    """Print the number of the input, the rank and the score in front of each hypothesis, separated by tabs."""
-    ensemble: tuple[str, ...] = ()
-    """Further runs that form an ensemble with this one."""
-    rerank: str | None = None
-    """A run of the opposite direction, whose likelihood of the source takes part in ranking the hypotheses (maximum
-    mutual information, Li et al. 2016)."""
-    rerank_weight: float = 0.5
-    """Weight of that run in the ranking."""
-    seed: int = 1
-    """Seed of the samples, with --sample."""
-
-    def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect given the others, each with the reason."""
-        unused = {} if self.rerank else {"rerank_weight": "--rerank is not set"}
-        if not self.search.sample:
-            unused["seed"] = "--sample is not set"
-        if self.format != "text":
-            unused["scores"] = f"--format is {self.format}"
-        elif self.words:
-            unused |= dict.fromkeys(("scores", "n_best"), "--words is set")
-        if self.format in (*SUBTITLES, "tsv"):
-            unused["n_best"] = f"--format is {self.format}"
-        if self.format in SUBTITLES:
-            unused["words"] = f"--format is {self.format}, whose cues begin and end with words in any case"
-        return unused
-
-    @property
-    def formatter(self) -> Formatter:
-        is_file = self.output_dir is not None
-        return Formatter(self.format, self.words, self.scores, ranks=self.search.n_best > 1, is_file=is_file)
-
-
-def predict(task: str, arguments: list[str]) -> None:
+def predict(task: str, run: Path, options: PredictOptions) -> None:
     """Run ``run.py TASK predict RUN INPUT ... [--flags]``. Exits with 1 if some inputs can't be used, with 2 if all."""
-    search_class = type(tasks.package(task).Config().search)
-    options_class = PredictOptions[search_class]
-    run, flags = parse_run_argument("predict", arguments, options_class, PredictOptions(search_class()))
-    default = PredictOptions(load_config(task, run).search)
-    options = parse(options_class, flags, f"{program()} {task} predict RUN", default)
-    if not options.inputs:
-        raise UsageError("there are no inputs: name texts, files, or - for standard input after the run")
     model = TrainedModel.from_run(
         run,
         load_predictors(task, run, options.rerank, options.rerank_weight, options.ensemble, only=options.task),
@@ -178,7 +109,7 @@ def write_predictions(
     Returns:
         How many inputs could be used, and the number of all.
     """
-    output = Output(options.formatter, options.output_dir)
+    output = Output(make_formatter(options), options.output_dir)
     consequence = "; its line stays empty" if output.has_empty_lines else ""
     searches: dict[str, Any] = dict.fromkeys(model.predictors, options.search)
     parts = {name: PartStatistics() for name in model.predictors}
@@ -237,3 +168,8 @@ def plot_segments(prediction: Prediction, folder: Path) -> None:
         path = new_path(folder, words_of_name(prediction.name) + (f"-{segment + 1}" if count > 1 else ""), ".png")
         if prediction.plot(path, segment):
             console.print(f"plot: {path}")
+
+
+def make_formatter(options: PredictOptions) -> Formatter:
+    is_file = options.output_dir is not None
+    return Formatter(options.format, options.words, options.scores, ranks=options.search.n_best > 1, is_file=is_file)

@@ -47,7 +47,7 @@ class Preset:
         """
         if "num_examples" not in inspect.signature(self.build).parameters:
             return self
-        return dataclasses.replace(self, num_examples=len(tasks.package(task).Task(config).load("train")))
+        return dataclasses.replace(self, num_examples=len(tasks.task_class(task)(config).load("train")))
 
 
 def choose_preset(task: str, arguments: list[str]) -> Preset:

@@ -1,39 +1,14 @@
 """The command ``serve``."""
 
-from dataclasses import dataclass
-
-import tyro
-
-from tasks.common.cli.arguments import parse
-from tasks.common.errors import UsageError
+from tasks.common.cli.serve_options import ServeOptions
 from tasks.common.inference.trained_model import load_model
-from tasks.common.program import program
 from tasks.common.web.app import MEGABYTE, build_app
 from tasks.common.web.server import open_socket, serve_app
 from tasks.common.web.tabs import tabs_of_run
 
 
-@dataclass(frozen=True)
-class ServeOptions:
-    """Serve a web page on which trained runs are tried: a tab for each, for each task of a joint run."""
-
-    runs: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Run folders, or runs of the hub."""
-    host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 lets every machine of the network use the page."""
-    port: int = 7860
-    """Port to listen on (0: any that is free)."""
-    max_mb: float = 50.0
-    """Largest file that is accepted, in megabytes."""
-
-
-def serve(arguments: list[str]) -> None:
+def serve(options: ServeOptions) -> None:
     """Run ``run.py serve RUN [RUN ...]``."""
-    options = parse(ServeOptions, arguments, f"{program()} serve", ServeOptions())
-    if not options.runs:
-        raise UsageError(f"serve needs one run or more: {program()} serve RUN [RUN ...]")
-    if options.max_mb <= 0:
-        raise UsageError(f"--max-mb is {options.max_mb:g}; allowed is more than 0")
     with open_socket(options.host, options.port) as listening:  # before the models are loaded, which takes longer
         tabs = [tab for run in options.runs for tab in tabs_of_run(run, load_model(run))]
         serve_app(build_app(tabs, round(options.max_mb * MEGABYTE), options.host), listening)

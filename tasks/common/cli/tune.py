@@ -1,66 +1,38 @@
 """The command ``tune``: search for the best settings; the results of trials guide the next ones (Akiba et al. 2019)."""
 
-import contextlib
-import itertools
-import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
-
-import tyro
+from typing import TYPE_CHECKING, Any
 
 import tasks
 from tasks.common.cli.messages import with_flags
-from tasks.common.cli.preset_choice import Preset, choose_preset
+from tasks.common.cli.preset_choice import Preset
 from tasks.common.cli.search_space import SearchDimension
 from tasks.common.cli.train import start_training
-from tasks.common.cli.variants import VariantParser, as_flags, refuse_without_effect, to_csv, to_markdown
+from tasks.common.cli.tune_options import parse_tune
+from tasks.common.cli.variants import VariantParser, as_flags, to_csv, to_markdown
 from tasks.common.config import ModelConfig
 from tasks.common.console import console
 from tasks.common.errors import UsageError
 from tasks.common.files import load_json_lines, save_atomically
-from tasks.common.program import program
 from tasks.common.task_group import as_group
 
 if TYPE_CHECKING:
     import optuna
 
-C = TypeVar("C", bound=ModelConfig)
 
-MAX_CHECKED_VARIANTS = 64  # of a space whose flags are checked for an effect before the search
 MAX_FAILED_TRIALS = 10  # without a single trial that could be trained
 
 
-@dataclass(frozen=True)
-class TuneOptions(Generic[C]):
-    """Search for the settings with the best validation score. Finished trials are kept; machines can share a search."""
-
-    config: Annotated[C, tyro.conf.arg(name="")]
-    space: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """SETTING=LOW..HIGH or SETTING=VALUE,VALUE,... once or more: train.lr=1e-4..1e-2, decoder.hidden_dim=128,256."""
-    trials: int = 20
-    """Number of finished trials that the search should have, earlier ones included."""
-    storage: str | None = None
-    """File or database address where the search is stored, shared by several machines (default: a file in the folder
-    of the runs)."""
-    sampler_seed: int = 1
-    """Seed of the trials; machines that share a search need different ones."""
-    run: str | None = None
-    """Folder for the runs and the table (default: runs/tune-TASK-PRESET)."""
-
-
-def tune(task: str, arguments: list[str]) -> None:
+def tune(task: str, preset: Preset, parser: VariantParser, dimensions: list[SearchDimension]) -> None:
     """Run ``run.py TASK tune [PRESET] --space SETTING=LOW..HIGH``."""
     optuna = import_optuna()
-    preset = choose_preset(task, arguments)
-    parser, dimensions = parse_tune(task, preset)
     fitted = preset.fit(task, parser.parse()[0].config)
     if fitted is not preset:
         parser, dimensions = parse_tune(task, fitted)
     options, _ = parser.parse()
     folder = Path(options.run or f"runs/tune-{task}-{preset.name}")
     folder.mkdir(parents=True, exist_ok=True)
-    metric = as_group(tasks.package(task).Task(options.config)).selection_metric
+    metric = as_group(tasks.task_class(task)(options.config)).selection_metric
     study = optuna.create_study(
         study_name=f"{task} {preset.name}",
         storage=open_storage(options.storage or str(folder / "tune.journal")),
@@ -80,7 +52,7 @@ def tune(task: str, arguments: list[str]) -> None:
             console.print(f"trial {trial.number}: {' '.join(variant)}")
             start_training(task, variant_config, run, resume=False)
         except UsageError as error:  # sizes that do not go together; the next trial may be better
-            message = with_flags(str(error), type(options.config), arguments)
+            message = with_flags(str(error), type(options.config), preset.flags)
             console.print(f"trial {trial.number}: {message}")
             raise optuna.TrialPruned from error
         return best_score(run, metric.name, metric.higher_is_better)
@@ -95,30 +67,6 @@ def tune(task: str, arguments: list[str]) -> None:
         )
         study.optimize(objective, n_trials=1)
     save_results(study, folder, metric.name, options.config)
-
-
-def parse_tune(task: str, preset: Preset) -> tuple[VariantParser, list[SearchDimension]]:
-    """Parse the flags, and refuse those that have no effect in any trial; a large space is not checked.
-
-    Returns:
-        The parser of the trials, and the dimensions of the space.
-    """
-    flags, config = preset.flags, preset.config
-    options_class = TuneOptions[type(config)]
-    parser = VariantParser(options_class, flags, f"{program()} {task} tune {preset.name}", TuneOptions(config))
-    options, _ = parser.parse()
-    if not options.space:
-        raise UsageError("--space is missing: name a setting and its values, as in --space train.lr=1e-4..1e-2")
-    dimensions = [SearchDimension.parse(text) for text in options.space]
-    examples = [each.examples() for each in dimensions]
-    as_flags(tuple(values[0] for values in examples), config)  # refuses unknown settings before the first trial
-    errors = []
-    if math.prod(map(len, examples)) <= MAX_CHECKED_VARIANTS:
-        for variant in itertools.product(*examples):
-            with contextlib.suppress(UsageError):  # sizes that do not go together
-                errors.append(parser.parse(variant)[1])
-    refuse_without_effect(errors)
-    return parser, dimensions
 
 
 def import_optuna() -> Any:

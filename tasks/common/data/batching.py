@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import datasets
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from attention.validation import at_least, check_settings
 from decoders.base import PAD
 from encoders.base import SourceBatch
+from tasks.common.data.config import BatchConfig
+
+if TYPE_CHECKING:
+    import datasets
 
 
 @dataclass(frozen=True)
@@ -41,29 +43,6 @@ class Batch:
     def num_target_tokens(self) -> int:
         """The number of tokens to predict, EOS included, padding excluded."""
         return int((self.tokens[:, 1:] != PAD).sum())
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchConfig:
-    """Sizes of batches. Sources are measured in the units that the encoder reads: tokens, frames, images."""
-
-    max_target_size: int = 4096
-    """Maximum size of a batch's targets with padding: their number times the longest."""
-    max_source_size: int = 4096
-    """Maximum size of a batch's sources with padding."""
-    max_sources: int = 128
-    """Maximum number of sources in a batch."""
-    targets_per_source: int = 0
-    """Number of targets sampled for a source in each training batch, where it has several (0: all of them)."""
-
-    max_target_length: int = 256
-    """Training skips longer targets."""
-    max_source_length: int = 256
-    """Training skips longer sources."""
-
-    def __post_init__(self):
-        sizes = ("max_target_size", "max_source_size", "max_sources", "max_target_length", "max_source_length")
-        check_settings("batch", self, at_least(1, self, *sizes) | at_least(0, self, "targets_per_source"))
 
 
 class BatchSampler:
@@ -157,7 +136,7 @@ class BatchSampler:
 class Collator(Protocol):
     """Makes a batch of some rows of a dataset, as every task does."""
 
-    def collate(self, examples: datasets.Dataset, rows: list[int], training: bool = False) -> Batch: ...
+    def collate(self, examples: "datasets.Dataset", rows: list[int], training: bool = False) -> Batch: ...
 
 
 @dataclass(frozen=True)
@@ -185,7 +164,7 @@ class BatchDataset(Dataset[Batch]):
     def __init__(
         self,
         parts: Mapping[str, Collator],
-        examples: Mapping[str, datasets.Dataset],
+        examples: Mapping[str, "datasets.Dataset"],
         batches: Sequence[PlannedBatch],
         *,
         seed: int,

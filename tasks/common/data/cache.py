@@ -2,29 +2,25 @@
 
 import glob
 import hashlib
-import io
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 import xxhash
-from datasets import Dataset
-from jaxtyping import Float
-from torch.nn.utils.rnn import pad_sequence
 
-from encoders.base import SourceBatch
 from tasks.common.console import Advance, stage
 from tasks.common.cores import count_cores
 from tasks.common.data.folders import visible_files
 from tasks.common.files import save_atomically
 from tasks.common.forks import end_forks_with_parent
 from tasks.common.user_cache import user_cache
+
+if TYPE_CHECKING:
+    import datasets
 
 ROWS_PER_PROCESS = 400  # with fewer rows another process is not worth starting
 POLL_S = 0.2  # between two looks at the progress of other processes
@@ -98,20 +94,22 @@ def is_whole(file: Path) -> bool:
     recorded = checksum_file(file)
     if recorded.is_file():
         return recorded.read_text(encoding="utf-8", errors="replace") == checksum(file)
+    import datasets
+
     with file.open("rb") as opened:
         opened.seek(max(0, file.stat().st_size - len(END_OF_STREAM)))
         if opened.read() != END_OF_STREAM:
             return False
     try:
-        Dataset.from_file(str(file)).data.table.validate(full=True)
+        datasets.Dataset.from_file(str(file)).data.table.validate(full=True)
     except Exception:  # Arrow and datasets have no more specific type for it
         return False
     return True
 
 
 def map_cached(
-    table: Dataset, function: Callable, name: str, title: str, num_proc: int | None = None, **options: Any
-) -> Dataset:
+    table: "datasets.Dataset", function: Callable, name: str, title: str, num_proc: int | None = None, **options: Any
+) -> "datasets.Dataset":
     """Map a function over a table with a progress bar, in several processes; the result is cached under ``name``.
 
     Args:
@@ -175,7 +173,9 @@ class CountRows:
         return result
 
 
-def map_files(table: Dataset, function: Callable, files: Iterable[Path], kind: str, salt: bytes) -> Dataset:
+def map_files(
+    table: "datasets.Dataset", function: Callable, files: Iterable[Path], kind: str, salt: bytes
+) -> "datasets.Dataset":
     """Map a function over batches of a table made from files; the result is cached until one of the files changes.
 
     Args:
@@ -202,24 +202,3 @@ def num_processes(num_rows: int) -> int | None:
     """Return the number of processes worth starting for so many rows, as ``Dataset.map`` takes it: None for one."""
     count = min(count_cores(), num_rows // ROWS_PER_PROCESS)
     return count if count > 1 else None
-
-
-def pack_array(matrix: Float[np.ndarray, "length features"]) -> bytes:
-    """Pack a matrix into bytes for a table's column, in the .npy format: in half precision, if its range suffices."""
-    file = io.BytesIO()
-    with np.errstate(over="ignore"):
-        half = matrix.astype(np.float16)
-    np.save(file, half if np.isfinite(half).all() else matrix, allow_pickle=False)
-    return file.getvalue()
-
-
-def unpack_array(content: bytes) -> Float[np.ndarray, "length features"]:
-    """Unpack a matrix that ``pack_array`` packed, in single precision."""
-    return np.load(io.BytesIO(content), allow_pickle=False).astype(np.float32)
-
-
-def pad_arrays(matrices: Sequence[Float[np.ndarray, "_ features"]]) -> SourceBatch:
-    """Pad matrices of several lengths into one batch."""
-    values = pad_sequence([torch.from_numpy(matrix) for matrix in matrices], batch_first=True)
-    lengths = torch.tensor([len(matrix) for matrix in matrices])
-    return SourceBatch(values, torch.arange(values.size(1)) < lengths[:, None])

@@ -4,9 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from datasets import Dataset, Image, List, Value, Video
+from typing import TYPE_CHECKING, Any
 
 from tasks.common.data.division import divide_table
 from tasks.common.data.grouping import file_groups
@@ -19,11 +17,15 @@ from tasks.common.data.tables import FoundTable
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.text.normalization import TextNormalization, normalize_text
 
+if TYPE_CHECKING:
+    import datasets
+
+
 MAX_REASON = 200  # characters of a reason, which may hold any of a file's values
 CAPTION_COLUMNS = ("captions", "caption", "text", "sentences")  # the usual names
 
 
-def read_captioned_folder(data: str, split: str, column: str, suffixes: tuple[str, ...]) -> Dataset | None:
+def read_captioned_folder(data: str, split: str, column: str, suffixes: tuple[str, ...]) -> "datasets.Dataset | None":
     """Read a split's own folder; see ``read_captioned_files``.
 
     Returns:
@@ -36,7 +38,7 @@ def read_captioned_folder(data: str, split: str, column: str, suffixes: tuple[st
     return None
 
 
-def read_unsplit_folder(data: str, split: str, column: str, suffixes: tuple[str, ...]) -> Dataset | None:
+def read_unsplit_folder(data: str, split: str, column: str, suffixes: tuple[str, ...]) -> "datasets.Dataset | None":
     """Read a split of a folder without splits, see ``read_captioned_files``; None if it is no such folder."""
     for folder in unsplit_folders(Path(data)):
         table = read_captioned_files(folder, column, suffixes)
@@ -45,7 +47,7 @@ def read_unsplit_folder(data: str, split: str, column: str, suffixes: tuple[str,
     return None
 
 
-def read_captioned_files(folder: Path, column: str, suffixes: tuple[str, ...]) -> Dataset | None:
+def read_captioned_files(folder: Path, column: str, suffixes: tuple[str, ...]) -> "datasets.Dataset | None":
     """Read a folder with a table of its files, such as metadata.jsonl, or with plain texts.
 
     Args:
@@ -65,7 +67,7 @@ def read_captioned_files(folder: Path, column: str, suffixes: tuple[str, ...]) -
     return None if found is None else group_captions(map(file_source, found[0]), found[1])
 
 
-def captions_of(table: Dataset, column: str, where: str) -> list[Any]:
+def captions_of(table: "datasets.Dataset", column: str, where: str) -> list[Any]:
     """Return the captions of each row: from ``column``, a usual column, or several columns like caption_0, caption_1.
 
     Raises:
@@ -85,12 +87,12 @@ def captions_of(table: Dataset, column: str, where: str) -> list[Any]:
 def read_captioned_table(
     table: FoundTable,
     split: str,
-    feature: type[Image] | type[Video],
+    feature: "type[datasets.Image] | type[datasets.Video]",
     kind: str,
     column: str,
     data: str,
     suffixes: tuple[str, ...],
-) -> Dataset:
+) -> "datasets.Dataset":
     """Read a split of a table of media and captions; a table without splits is divided by its files.
 
     Args:
@@ -115,12 +117,14 @@ def read_captioned_table(
     return divide_table(captioned, file_groups(captioned["source"], folder_of(data)), split, data)
 
 
-def group_captions(files: Iterable[Mapping[str, Any]], captions: Sequence[Any]) -> Dataset:
+def group_captions(files: Iterable[Mapping[str, Any]], captions: Sequence[Any]) -> "datasets.Dataset":
     """Make a table of files and the captions of each, see ``merge_captions``."""
-    return merge_captions(Dataset.from_dict({"source": list(files)}), captions)
+    import datasets
+
+    return merge_captions(datasets.Dataset.from_dict({"source": list(files)}), captions)
 
 
-def merge_captions(media: Dataset, captions: Sequence[Any]) -> Dataset:
+def merge_captions(media: "datasets.Dataset", captions: Sequence[Any]) -> "datasets.Dataset":
     """Merge the rows of the same file.
 
     Args:
@@ -130,6 +134,8 @@ def merge_captions(media: Dataset, captions: Sequence[Any]) -> Dataset:
     Returns:
         A row for each file: the columns source, captions and row, the number of its first row.
     """
+    import datasets
+
     first_rows: dict[str, int] = {}
     merged: list[list[str]] = []
     for row, (file, given) in enumerate(zip(media["source"], captions, strict=True)):
@@ -140,7 +146,7 @@ def merge_captions(media: Dataset, captions: Sequence[Any]) -> Dataset:
         merged[first_rows.setdefault(key, row)] += [
             text if isinstance(text, str) else "" if text is None else str(text) for text in texts
         ]
-    table = media.add_column("captions", merged, feature=List(Value("string")))
+    table = media.add_column("captions", merged, feature=datasets.List(datasets.Value("string")))
     return number_rows(table).select(list(first_rows.values()))
 
 
@@ -161,7 +167,9 @@ def expecting_captions(file: Path, form: str) -> Iterator[None]:
         raise UsageError(f"{file} is not a caption file of {form} form ({reason})") from error
 
 
-def add_targets(table: Dataset, text_normalization: TextNormalization, *, all_captions: bool) -> Dataset:
+def add_targets(
+    table: "datasets.Dataset", text_normalization: TextNormalization, *, all_captions: bool
+) -> "datasets.Dataset":
     """Replace the column captions by references, all captions unchanged, and target, the normalized ones to train on.
 
     Args:

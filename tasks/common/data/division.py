@@ -3,12 +3,14 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-
-import datasets
+from typing import TYPE_CHECKING
 
 from tasks.common.console import warn_once
 from tasks.common.data.splits import SPLITS
 from tasks.common.errors import UsageError
+
+if TYPE_CHECKING:
+    import datasets
 
 HELD_OUT = {"test": 0.1, "validation": 0.1}  # shares of the rows, in the order in which they are filled
 
@@ -45,7 +47,7 @@ def divide(groups: Sequence[str], split: str, data: str, shares: Mapping[str, fl
     return rows_of[split]
 
 
-def divide_table(table: datasets.Dataset, groups: Sequence[str], split: str, data: str) -> datasets.Dataset:
+def divide_table(table: "datasets.Dataset", groups: Sequence[str], split: str, data: str) -> "datasets.Dataset":
     """Select the rows of a split of a table that has none; see ``divide``."""
     return table.select(divide(groups, split, data))
 

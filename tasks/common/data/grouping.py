@@ -4,12 +4,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import datasets
+from typing import TYPE_CHECKING, Any
 
 from tasks.common.data.division import HELD_OUT
 from tasks.common.data.media_files import media_key
+
+if TYPE_CHECKING:
+    import datasets
 
 
 def normalize_key(text: object) -> str:
@@ -90,7 +91,7 @@ def speaker_groups(files: Sequence[Mapping[str, Any]], place: Path) -> list[str]
     return speakers if len({*speakers}) > len(HELD_OUT) else file_groups(files, place)
 
 
-def row_groups(table: datasets.Dataset) -> list[str]:
+def row_groups(table: "datasets.Dataset") -> list[str]:
     """Group equal rows of a table, whose texts and media are hashed one by one and not decoded."""
     batches: Any = table.with_format("arrow").iter(batch_size=100)
     rows = (row for batch in batches for row in batch.to_pylist())

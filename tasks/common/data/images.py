@@ -2,7 +2,6 @@
 
 import io
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
-from attention.validation import check_settings
+from tasks.common.captioning_config import ImageAugmentConfig
 from tasks.common.data.limits import MAX_IMAGE_TEXT_BYTES, MAX_MEGAPIXELS
 from tasks.common.data.media_files import MediaError
 
@@ -19,22 +18,6 @@ Image.MAX_IMAGE_PIXELS = None  # ``open_image`` has a limit of its own, with an 
 # By Pillow's own limit of 1 MB, many a workflow breaks its image.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = MAX_IMAGE_TEXT_BYTES
 MIN_SIDE = 8  # pixels
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageAugmentConfig:
-    """Random changes of training images."""
-
-    crop: float = 0.0
-    """Crop up to this share of the width and of the height, sampled each time."""
-    flip: bool = False
-    """Mirror half of the images; use it only where no caption distinguishes left and right."""
-    color: float = 0.0
-    """Change brightness and contrast by up to this share."""
-
-    def __post_init__(self):
-        allowed = {name: (0 <= getattr(self, name) <= 0.5, "0 to 0.5") for name in ("crop", "color")}
-        check_settings("augment", self, allowed)
 
 
 def open_image(source: str | bytes, side: int | None = None) -> Image.Image:

@@ -4,10 +4,9 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from datasets import Value
 from jaxtyping import Float
 
 from tasks.common.data import cache
@@ -15,16 +14,25 @@ from tasks.common.data.folders import is_utf8
 from tasks.common.data.npy import read_npy
 from tasks.common.errors import OneLineError
 
+if TYPE_CHECKING:
+    import datasets
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mpg", ".mov", ".m4v", ".gif")
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac")
 FEATURE_SUFFIX = ".npy"  # features of any of them
 MEDIA_SUFFIXES = {*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, *AUDIO_SUFFIXES, FEATURE_SUFFIX}
-FILE_FEATURES = {"path": Value("string"), "bytes": Value("binary")}
 
 
 class MediaError(OneLineError):
     """An unusable media file. The message says what is wrong, to be printed after the file's name."""
+
+
+def file_features() -> "dict[str, datasets.Value]":
+    """Return the types of the source of a row: see ``file_source``."""
+    import datasets
+
+    return {"path": datasets.Value("string"), "bytes": datasets.Value("binary")}
 
 
 def file_source(path: str | Path) -> dict[str, Any]:

@@ -4,8 +4,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-from datasets import Dataset
+from typing import TYPE_CHECKING
 
 from tasks.common.data.folders import read_text, read_text_lines, visible_files, visible_paths
 from tasks.common.data.media_files import MEDIA_SUFFIXES
@@ -14,6 +13,9 @@ from tasks.common.data.media_tables import FILE_COLUMNS, file_column, usual_name
 from tasks.common.data.table_files import read_csv, read_file, read_header
 from tasks.common.errors import UsageError
 
+if TYPE_CHECKING:
+    import datasets
+
 LISTINGS = re.compile(
     r"(captions?|transcripts?|transcriptions?|results|metadata|labels|.*\.token)\.(txt|csv|tsv|jsonl)"
 )
@@ -21,7 +23,7 @@ METADATA = "metadata"  # a table of this name must have a column of files
 SEPARATORS = ("\t", "|", ",", ";", " ")  # between name and text
 
 
-def read_listed_table(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], Dataset] | None:
+def read_listed_table(folder: Path, suffixes: tuple[str, ...]) -> "tuple[list[Path], datasets.Dataset] | None":
     """Read a table of the media files of a folder: metadata.jsonl, or a listing whose header names a column of files.
 
     Args:
@@ -55,15 +57,17 @@ def read_listed_table(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Pat
     return None
 
 
-def read_named_columns(file: Path) -> Dataset | None:
+def read_named_columns(file: Path) -> "datasets.Dataset | None":
     """Read a listing as a table; None if its first line is no header, as in LJSpeech's metadata.csv."""
+    import datasets
+
     if file.suffix.lower() == ".jsonl":
         return read_file(file)
     header = read_header(file)
     is_table = usual_name(header, FILE_COLUMNS) or (
         file.name.lower() == f"{METADATA}.csv" and "|" not in "".join(header)
     )
-    return Dataset.from_dict(read_csv(file)) if is_table else None
+    return datasets.Dataset.from_dict(read_csv(file)) if is_table else None
 
 
 def listings(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:

@@ -4,14 +4,15 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
-
-from datasets import Dataset, Features, Value, concatenate_datasets
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tasks.common.data import cache
-from tasks.common.data.media_files import FILE_FEATURES, media_key
+from tasks.common.data.media_files import file_features, media_key
 from tasks.common.data.row_reports import report_invalid_rows, report_notes, row_numbers
 from tasks.common.errors import UsageError
+
+if TYPE_CHECKING:
+    import datasets
 
 VERSION = 3  # of the checks whose results are cached; increase it when they change
 
@@ -48,7 +49,7 @@ class MediaProbe(Protocol):
         ...
 
 
-def probe_media(table: Dataset, where: str, probe: MediaProbe, skip_invalid: bool) -> Dataset:
+def probe_media(table: "datasets.Dataset", where: str, probe: MediaProbe, skip_invalid: bool) -> "datasets.Dataset":
     """Check all files, in several processes; the results are cached.
 
     Args:
@@ -63,10 +64,12 @@ def probe_media(table: Dataset, where: str, probe: MediaProbe, skip_invalid: boo
     Raises:
         UsageError: rows are invalid and may not be skipped, or none is valid.
     """
+    import datasets
+
     keys = [media_key(file) for file in table["source"]]
     key = hashlib.sha256(f"{VERSION} {probe.cache_key()} {keys}".encode()).hexdigest()[:24]
-    columns = {name: Value("string") for name in ("problem", "note")}
-    columns |= {name: Value("int32") for name in ("length", "feature_dim")}
+    columns = {name: datasets.Value("string") for name in ("problem", "note")}
+    columns |= {name: datasets.Value("int32") for name in ("length", "feature_dim")}
     results = cache.map_cached(
         table.select_columns(["source"]),
         ProbeRow(probe),
@@ -74,7 +77,7 @@ def probe_media(table: Dataset, where: str, probe: MediaProbe, skip_invalid: boo
         "checking media files",
         cache.num_processes(len(table)),
         remove_columns=["source"],
-        features=Features(columns | ({"source": FILE_FEATURES} if probe.keeps else {})),
+        features=datasets.Features(columns | ({"source": file_features()} if probe.keeps else {})),
         writer_batch_size=100,
     )
     dims = zip(results["feature_dim"], results["problem"], strict=True)
@@ -101,7 +104,7 @@ def probe_media(table: Dataset, where: str, probe: MediaProbe, skip_invalid: boo
     report_notes(notes, len(table), where)
     if probe.keeps:
         table = table.remove_columns("source")
-    table = concatenate_datasets([table, results.remove_columns(["problem", "note"])], axis=1)
+    table = datasets.concatenate_datasets([table, results.remove_columns(["problem", "note"])], axis=1)
     return table.select(valid) if problems else table
 
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-from datasets import Audio, Dataset, Image, Video
+from typing import TYPE_CHECKING
 
 from tasks.common.console import warn_once
 from tasks.common.data.media_files import file_source
 from tasks.common.data.media_names import MediaNames
 from tasks.common.errors import UsageError
+
+if TYPE_CHECKING:
+    import datasets
 
 MAX_PROBED = 100  # rows by whose names of files a column is recognized
 FILE_COLUMNS = ("file_name", "filename", "file", "path", "image", "audio", "video")  # the usual names
@@ -20,7 +22,7 @@ def usual_name(names: Iterable[str], usual: Sequence[str]) -> str | None:
     return next((by_lower[name] for name in usual if name in by_lower), None)
 
 
-def file_column(table: Dataset, names: MediaNames) -> str | None:
+def file_column(table: "datasets.Dataset", names: MediaNames) -> str | None:
     """Choose the column with the names of files: one with a usual name, or else the one that names most files.
 
     The second choice is told. Most of the first values of the column must be names of files that exist.
@@ -46,8 +48,12 @@ def file_column(table: Dataset, names: MediaNames) -> str | None:
 
 
 def media_column(
-    table: Dataset, feature: type[Image] | type[Video] | type[Audio], kind: str, data: str, suffixes: tuple[str, ...]
-) -> Dataset:
+    table: "datasets.Dataset",
+    feature: "type[datasets.Image] | type[datasets.Video] | type[datasets.Audio]",
+    kind: str,
+    data: str,
+    suffixes: tuple[str, ...],
+) -> "datasets.Dataset":
     """Choose the column of media of a table: one of the type ``feature``, or else one of names, see ``file_column``.
 
     Args:
@@ -63,6 +69,8 @@ def media_column(
     Raises:
         UsageError: there is no such column.
     """
+    import datasets
+
     name = next((name for name, each in table.features.items() if isinstance(each, feature)), None)
     if name is not None:
         return table.select_columns([name]).cast_column(name, feature(decode=False)).rename_column(name, "source")
@@ -73,7 +81,7 @@ def media_column(
             f"--data {data} has no column of {kind}, and none with the names of files in {names.folder}; it has "
             f"{', '.join(table.column_names)}"
         )
-    return Dataset.from_dict({"source": [file_source(names.locate(str(file))) for file in table[name]]})
+    return datasets.Dataset.from_dict({"source": [file_source(names.locate(str(file))) for file in table[name]]})
 
 
 def folder_of(data: str) -> Path:

@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from datasets import Dataset, concatenate_datasets
+from typing import TYPE_CHECKING
 
 from tasks.common.data.division import divide
 from tasks.common.data.folders import visible_paths
@@ -19,7 +18,10 @@ from tasks.common.data.splits import SPLITS, has_splits
 from tasks.common.data.table_files import ROWS_PER_CHUNK, TABLES
 from tasks.common.data.tables import find_table, local_columns
 from tasks.common.errors import MissingSplitError, UsageError, unknown_name
-from tasks.common.text.tokenizer import strip_newlines
+from tasks.common.text.normalization import strip_newlines
+
+if TYPE_CHECKING:
+    import datasets
 
 SOURCE_NAMES = {"source", "src", "input", "question", "prompt", "document", "article", "text", "body", "original"}
 TARGET_NAMES = {"target", "tgt", "output", "answer", "response", "reply", "summary", "highlights", "headline", "title"}
@@ -53,7 +55,7 @@ class FoundPairs:
 
 def load_pairs(
     data: str, split: str, source: str, target: str, skip_invalid: bool, clean: Callable[[str], str] = strip_newlines
-) -> Dataset:
+) -> "datasets.Dataset":
     """Load the pairs of a split.
 
     Args:
@@ -205,7 +207,7 @@ def decode_lines(file: Iterable[bytes]) -> Iterator[str]:
             yield text.removesuffix(b"\n").decode("utf-8", errors="replace")
 
 
-def get_column(table: Dataset, name: str, data: str) -> list:
+def get_column(table: "datasets.Dataset", name: str, data: str) -> list:
     """Return a column by its name, also from inside the ``translation`` column of the hub's parallel corpora."""
     if name in table.column_names:
         return table[name][:]
@@ -240,7 +242,7 @@ def check_pairs(
     target: str,
     skip_invalid: bool,
     clean: Callable[[str], str] = strip_newlines,
-) -> Dataset:
+) -> "datasets.Dataset":
     """Clean and check pairs.
 
     Args:
@@ -258,8 +260,10 @@ def check_pairs(
     Raises:
         UsageError: rows are invalid and may not be skipped, or none is valid.
     """
+    import datasets
+
     problems: dict[int, str] = {}
-    tables: list[Dataset] = []
+    tables: list[datasets.Dataset] = []
     valid = []
     for row in rows:
         left, right = pairs.sources[row], pairs.targets[row]
@@ -274,11 +278,11 @@ def check_pairs(
         else:
             valid.append({"source": left, "target": references[0], "references": references})
         if len(valid) == ROWS_PER_CHUNK:
-            tables.append(Dataset.from_list(valid))
+            tables.append(datasets.Dataset.from_list(valid))
             valid = []
     if valid:
-        tables.append(Dataset.from_list(valid))
+        tables.append(datasets.Dataset.from_list(valid))
     report_invalid_rows(problems, len(rows), where, skip_invalid)
     if not tables:
         raise UsageError(f"{where}: no valid row is left")
-    return concatenate_datasets(tables)
+    return datasets.concatenate_datasets(tables)

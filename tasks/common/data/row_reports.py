@@ -1,21 +1,23 @@
 """Reports on the rows of a data set before training: all invalid ones at once, and notes on valid ones."""
 
 from collections.abc import Mapping, Sequence
-
-from datasets import Dataset
+from typing import TYPE_CHECKING
 
 from tasks.common.console import warn_once
 from tasks.common.errors import UsageError
 
+if TYPE_CHECKING:
+    import datasets
+
 MAX_LISTED = 8  # rows that a message names
 
 
-def number_rows(table: Dataset) -> Dataset:
+def number_rows(table: "datasets.Dataset") -> "datasets.Dataset":
     """Add the column row, by which ``row_numbers`` knows the rows when some have been selected."""
     return table.add_column("row", list(range(len(table))))
 
 
-def row_numbers(table: Dataset) -> Sequence[int]:
+def row_numbers(table: "datasets.Dataset") -> Sequence[int]:
     """Return the numbers of rows in the user's data: the column row of a table that is a part of them."""
     return table["row"] if "row" in table.column_names else range(len(table))
 

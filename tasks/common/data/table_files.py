@@ -9,12 +9,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import datasets
-import pyarrow
-import pyarrow.ipc
-import pyarrow.parquet
+from typing import TYPE_CHECKING, Any
 
 from tasks.common.console import warn_once
 from tasks.common.data import cache
@@ -22,6 +17,9 @@ from tasks.common.data.folders import divide_lines, read_text
 from tasks.common.data.headers import KnownColumns, has_sentences, number_columns
 from tasks.common.errors import UsageError
 from tasks.common.files import save_atomically
+
+if TYPE_CHECKING:
+    import datasets
 
 TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 DELIMITERS = (",", ";", "\t")  # of .csv: some spreadsheets write another than a comma
@@ -31,12 +29,14 @@ ROWS_PER_CHUNK = 20_000  # that become Arrow at a time, which for a moment takes
 LINE_END, LINE_FEED = re.compile("\r\n|\r|\n"), re.compile("\n")
 
 
-def read_file(file: Path, known: KnownColumns | None = None) -> datasets.Dataset:
+def read_file(file: Path, known: KnownColumns | None = None) -> "datasets.Dataset":
     """Read all rows of one table: .jsonl, .json, .csv, .tsv or .parquet. ``known``: see ``read_csv``.
 
     Raises:
         UsageError: it is no such table, or is broken or empty.
     """
+    import pyarrow
+
     match file.suffix.lower():
         case ".csv" | ".tsv":
             table = columns_to_table(read_csv(file, known), file)
@@ -54,8 +54,12 @@ def read_file(file: Path, known: KnownColumns | None = None) -> datasets.Dataset
     return table
 
 
-def read_parquet(file: Path) -> datasets.Dataset:
+def read_parquet(file: Path) -> "datasets.Dataset":
     """Read a table through an uncompressed copy in the cache, which is never in memory as a whole."""
+    import datasets
+    import pyarrow.ipc
+    import pyarrow.parquet
+
     key = hashlib.sha256(cache.file_key(file).encode()).hexdigest()[:24]
     copy = Path(cache.cached_file(f"parquet-{key}"))
     if not copy.is_file():
@@ -183,8 +187,11 @@ def check_names(names: Iterable[str], file: Path) -> None:
             raise UsageError(f"{file}: the name of the column {name} has a NUL character: remove it")
 
 
-def columns_to_table(columns: dict[str, list[Any]], file: Path) -> datasets.Dataset:
+def columns_to_table(columns: dict[str, list[Any]], file: Path) -> "datasets.Dataset":
     """Make a table of columns. Raises UsageError if the values of a column are of several types."""
+    import datasets
+    import pyarrow
+
     types = []
     for name, values in columns.items():
         try:

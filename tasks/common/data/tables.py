@@ -6,9 +6,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets.config
 import huggingface_hub
 
 from encoders.pretrained.downloads import HubName, hub_advice, hub_fault, is_missing_path
@@ -22,10 +21,10 @@ from tasks.common.data.splits import SPLITS, has_splits, split_named
 from tasks.common.data.table_files import TABLES, first_line, read_file
 from tasks.common.errors import UsageError
 
-CONVERTED = "refs/convert/parquet"  # the branch with the hub's own conversion of a dataset to Parquet
+if TYPE_CHECKING:
+    import datasets
 
-datasets.disable_progress_bars()
-datasets.logging.set_verbosity_error()
+CONVERTED = "refs/convert/parquet"  # the branch with the hub's own conversion of a dataset to Parquet
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class FoundTable:
         is_whole: Whether they are all rows.
     """
 
-    rows: datasets.Dataset
+    rows: "datasets.Dataset"
     is_whole: bool
 
 
@@ -50,11 +49,11 @@ class SplitTables:
         has_splits: Whether the data have splits; without them the table of training has all rows.
     """
 
-    tables: Mapping[str, datasets.Dataset | Path]
+    tables: "Mapping[str, datasets.Dataset | Path]"
     has_splits: bool
 
     @classmethod
-    def of(cls, available: Mapping[str, datasets.Dataset]) -> "SplitTables":
+    def of(cls, available: Mapping[str, "datasets.Dataset"]) -> "SplitTables":
         """Recognize the splits of a dataset by their names; with training alone it has none."""
         found = {split: [available[name] for name in names if name in available] for split, names in SPLITS.items()}
         tables = {split: several[0] for split, several in found.items() if several}
@@ -68,7 +67,7 @@ class SplitTables:
         return FoundTable(read_file(table, known) if isinstance(table, Path) else table, not self.has_splits)
 
 
-def read_table(path: str, split: str) -> datasets.Dataset | None:
+def read_table(path: str, split: str) -> "datasets.Dataset | None":
     """Read the rows of a split, unchanged; a table without splits is divided, and equal rows stay in one split.
 
     See ``find_table`` for the arguments. Where more than equal rows belong together, find the table, choose its
@@ -127,6 +126,8 @@ def parse_name(path: str) -> HubName:
 
 def find_local_tables(place: Path) -> SplitTables:
     """Find the tables of a file, or of a folder of tables or of ``save_to_disk``: see ``find_table``."""
+    import datasets
+
     if place.is_file():
         split = split_named(place)
         tables = {"train": place} if split is None else named_tables(place.parent) | {split: place}
@@ -173,6 +174,8 @@ def is_saved(folder: Path) -> bool:
 
 def load_saved(folder: Path) -> Any:
     """Load the Dataset or DatasetDict that ``save_to_disk`` wrote. Raises UsageError if it is broken."""
+    import datasets
+
     try:
         return datasets.load_from_disk(str(folder))
     except Exception as error:  # Arrow, JSON and the file system each raise their own
@@ -190,6 +193,8 @@ def load_hub(path: str, name: HubName, **options: Any) -> Any:
 
     ``name`` is what ``path`` says.
     """
+    import datasets.config
+
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each attempt; the last one is enough
     logging.getLogger("datasets").setLevel(logging.CRITICAL)  # it would repeat the error below
     fault = None

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from string import Template
-from typing import Literal
 
 import numpy as np
 
 from tasks.common.errors import UsageError
 from tasks.common.export import runtime
+from tasks.common.export.config import Quantization
 from tasks.common.export.convert import quantize
 from tasks.common.export.model import export_model
 from tasks.common.extras import EXTRAS
@@ -22,7 +22,6 @@ from tasks.common.task import Task
 
 RUNTIME = Path(runtime.__file__).parent
 SEARCH_SETTINGS = ("beam", "length_penalty", "coverage_penalty", "no_repeat_ngram", "min_length", "max_length")
-Quantization = Literal["none", "int8"]
 WEIGHTS: dict[Quantization, str] = {
     "none": "32-bit floating-point numbers",
     "int8": "8-bit integers; activations are quantized as they are computed",

@@ -18,8 +18,9 @@ from tasks.common.errors import UsageError, causes
 from tasks.common.files import load_json, to_json
 from tasks.common.hub.card import find_reports, make_card, make_example, without_folder
 from tasks.common.hub.runs import MODEL_FILES, OTHER_FILES
-from tasks.common.inference.loading import load_parts, task_of
+from tasks.common.inference.loading import load_parts
 from tasks.common.inference.trained_model import TrainedModel
+from tasks.common.run_config import task_of
 from tasks.common.task_group import part_folder
 
 PLOT = "plots/attention.png"

@@ -2,19 +2,19 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import datasets
 import torch
 
 from tasks.common.errors import UsageError
+from tasks.common.inference.config import Normalization
 from tasks.common.metrics.base import Metric
 from tasks.common.metrics.bert_score import BertScore
 from tasks.common.metrics.clip_score import ClipScore
 from tasks.common.metrics.whisper_normalization import has_error_rates, normalized_error_rates, whisper_normalizer
 from tasks.common.task import Task
 
-Normalization = Literal["none", "whisper", "whisper_basic"]
 S = TypeVar("S")
 
 

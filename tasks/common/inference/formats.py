@@ -1,16 +1,15 @@
 """Predictions as text, JSON, tables of times, and subtitles."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from tasks.common.files import to_json
+from tasks.common.inference.config import FormatName
 from tasks.common.inference.prediction import Prediction
 from tasks.common.inference.subtitles import Cue, format_subtitles, make_cues
 from tasks.common.inference.word_times import Span, Word, spread_words
 from tasks.common.text.words import display_words
 
-FormatName = Literal["text", "json", "jsonl", "tsv", "srt", "vtt"]
-SUBTITLES = ("srt", "vtt")
 SUFFIXES = {"text": ".txt", "json": ".json", "jsonl": ".jsonl", "tsv": ".tsv", "srt": ".srt", "vtt": ".vtt"}
 
 

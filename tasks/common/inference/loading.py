@@ -6,50 +6,18 @@ from typing import Any
 
 import tasks
 from decoders.config import supports_mps
-from tasks.common.config import ModelConfig, config_from_dict
+from tasks.common.config import ModelConfig
 from tasks.common.device import find_device
-from tasks.common.errors import UsageError, unknown_name
+from tasks.common.errors import UsageError
 from tasks.common.files import load_json
-from tasks.common.hub.runs import RUNS, find_run, run_name
+from tasks.common.hub.runs import find_run, run_name
 from tasks.common.inference.model_size import sized_like
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.reranking import Reranker, is_reverse_of
 from tasks.common.model import Model
-from tasks.common.program import program
+from tasks.common.run_config import load_config
 from tasks.common.task_group import ALONE, TaskGroup, as_group
 from tasks.common.training.checkpoints import load_weights, read_weights
-
-
-def load_config(task: str, run: Path) -> ModelConfig:
-    """Load the configuration of a run.
-
-    Raises:
-        UsageError: if the folder is not a run, or a run of another task.
-    """
-    if not run.is_dir():
-        runs = [str(folder.parent) for folder in Path(RUNS).glob("*/config.json")]
-        if runs:
-            raise unknown_name("run", str(run), runs)
-        raise UsageError(f"there is no run in {run}: train one first, with {program()} {task} train")
-    if task_of(run) != task:
-        raise UsageError(
-            f"{run_name(run)} is a run of {task_of(run)!r}, not of {task!r}: name that task, or another run"
-        )
-    saved = load_json(run / "config.json")["config"]
-    return config_from_dict(tasks.package(task).Config.class_for(saved), saved, run / "config.json")
-
-
-def task_of(run: Path) -> str:
-    """Return the task of a run. Raises UsageError if the folder is not one of a run, or of an unknown task."""
-    saved = load_json(run / "config.json")
-    if not (isinstance(saved, dict) and isinstance(saved.get("config"), dict)):
-        raise UsageError(f"{run / 'config.json'} is not the configuration of a run; restore it or train again")
-    if saved.get("task") not in [*tasks.TASKS]:  # it names a package to import
-        raise UsageError(
-            f"{run_name(run)} is a run of {saved.get('task')!r}, which is no task here; allowed are "
-            f"{', '.join(tasks.TASKS)}"
-        )
-    return saved["task"]
 
 
 def load_runs(task: str, runs: list[Path], **changes: Any) -> Predictor:
@@ -112,7 +80,7 @@ def build_member(task: str, config: ModelConfig, state: Any, run: Path) -> tuple
     Raises:
         UsageError: if they do not go together.
     """
-    member = as_group(tasks.package(task).Task(config))
+    member = as_group(tasks.task_class(task)(config))
     try:
         member.load_state_dict(state)
     except UsageError as error:

@@ -1,8 +1,9 @@
 """The size of the model that a run folder describes, held against its weights before anything is allocated."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.nn.modules.module import (
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
+from torch.overrides import TorchFunctionMode
 
 from tasks.common.errors import UsageError
 from tasks.common.training.checkpoints import count_weights
@@ -19,6 +21,16 @@ from tasks.common.training.checkpoints import count_weights
 UNUSED_SHARE = 4
 SLACK = 1 << 24  # numbers that weights do not hold, such as position encodings
 MODULE_SIZE = 1 << 10  # numbers for which a module itself takes as much memory
+
+
+class NoInitialValues(TorchFunctionMode):
+    """Leaves out the initialization of tensors on ``meta``, for which torch would import its compiler, in seconds."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        return kwargs["tensor"] if getattr(func, "__module__", None) == nn.init.__name__ else func(*args, **kwargs)
 
 
 @contextmanager
@@ -54,7 +66,7 @@ def sized_like(weights: Path) -> Iterator[None]:
         register_module_module_registration_hook(add_module),
     )
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), NoInitialValues():
             yield
     finally:
         for hook in hooks:

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import torch
-from accelerate.utils import gather_object
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -27,6 +25,9 @@ from tasks.common.task import Task
 from tasks.common.text.tokenizer import add_bos_eos, pad_ids
 from tasks.common.training.precision import autocast, check_precision
 from tasks.common.training.precompute import precompute_if_frozen
+
+if TYPE_CHECKING:
+    import datasets
 
 Lengths = Sequence[tuple[int, int]]  # of the source and the target of each example: see Task.example_lengths
 
@@ -54,7 +55,7 @@ class Predictor:
         """Return whether words have times in sources with a duration: as transcripts that have alignments."""
         return self.task.is_transcription and self.models[0].decoder.has_alignment
 
-    def precompute_if_frozen(self, examples: datasets.Dataset) -> datasets.Dataset:
+    def precompute_if_frozen(self, examples: "datasets.Dataset") -> "datasets.Dataset":
         """Replace the sources by the outputs of a single model's frozen encoder, from the cache if they are there."""
         return precompute_if_frozen(self.task, self.models[0], examples) if len(self.models) == 1 else examples
 
@@ -178,7 +179,7 @@ def length_normalized(hypothesis: Hypothesis, length_penalty: float) -> Hypothes
 
 def generate_texts(
     predictor: Predictor,
-    examples: datasets.Dataset,
+    examples: "datasets.Dataset",
     lengths: Lengths,
     config: SearchConfig,
     rank: int = 0,
@@ -192,5 +193,7 @@ def generate_texts(
     ranked = predictor.generate_all(examples.select(rows)["source"], source_lengths, config)
     texts = list(zip(rows, [predictor.task.detokenize(best.tokens) for best, *_ in ranked], strict=True))
     if world_size > 1:
+        from accelerate.utils import gather_object  # Accelerate takes its time
+
         texts = gather_object(texts)
     return [text for _, text in sorted(texts)]

@@ -1,8 +1,10 @@
 """Additions of a task to its evaluation report."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import datasets
+if TYPE_CHECKING:
+    import datasets
 
 
 class ReportExtras:
@@ -17,7 +19,7 @@ class ReportExtras:
     perplexity: bool = False
     frame_duration_s: float | None = None
 
-    def baselines(self, examples: datasets.Dataset) -> dict[str, list[str]]:
+    def baselines(self, examples: "datasets.Dataset") -> dict[str, list[str]]:
         """Return the outputs of rules without a model, by the name of the rule: what a model has to beat."""
         return {}
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from datasets import Dataset
 
 from decoders.base import PAD, Hypothesis
 from tasks.common.data.batching import BatchSampler
@@ -54,6 +53,8 @@ class Reranker:
     @torch.inference_mode()
     def reverse_log_probs(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Compute log p(source | hypothesis) / |source| of each pair of a hypothesis and a source."""
+        import datasets
+
         decoder = self.model.decoder
         if not decoder.is_label_synchronous:
             raise UsageError(
@@ -61,7 +62,7 @@ class Reranker:
                 "token by token): decoder.kind recurrent, transformer or s2vt"
             )
         hypotheses, sources = zip(*pairs, strict=True)
-        examples = Dataset.from_dict({"source": hypotheses, "target": sources})
+        examples = datasets.Dataset.from_dict({"source": hypotheses, "target": sources})
         device = next(self.model.parameters()).device
         means = [0.0] * len(pairs)
         for rows in BatchSampler(self.task.example_lengths(examples), self.task.config.batch, seed=0).by_length():

@@ -15,9 +15,10 @@ from tasks.common.errors import UsageError, unknown_name
 from tasks.common.hub.runs import find_run
 from tasks.common.inference.domain import Domain, Familiarity, measure_with
 from tasks.common.inference.input_kinds import find_part, unreadable
-from tasks.common.inference.loading import load_parts, task_of
+from tasks.common.inference.loading import load_parts
 from tasks.common.inference.prediction import Prediction
 from tasks.common.inference.predictor import Predictor
+from tasks.common.run_config import task_of
 from tasks.common.task_group import part_folder
 
 PartInput = tuple[str, ParsedInput]  # an input, and the name of the part that reads it

@@ -30,3 +30,8 @@ def replace_non_word(character: str) -> str:
     if category.startswith("M"):  # vowel signs of Hindi or Tamil, and diacritics that NFKC does not join to a letter
         return character
     return "" if category == "Cf" else " "  # format characters, soft hyphens for instance, appear inside words
+
+
+def strip_newlines(text: str) -> str:
+    """Replace line breaks by spaces, since files hold one sentence per line."""
+    return re.sub(r"[\r\n]+", " ", text).strip()

@@ -4,9 +4,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import tokenizers
 import torch
@@ -17,9 +16,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from decoders.base import BOS, EOS, PAD, UNK
 from tasks.common.errors import UsageError
+from tasks.common.text.config import BYTES, SPECIAL, VocabularyConfig
 
-SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]  # PAD, UNK, BOS, EOS
-BYTES = [f"<0x{byte:02X}>" for byte in range(256)]  # tokens that spell unseen characters
 SPACE = "▁"
 ESCAPE = "\ue000"  # of private use; with a digit after it, it stands for itself or for the mark of spaces in a text
 ESCAPES = {ESCAPE: f"{ESCAPE}0", SPACE: f"{ESCAPE}1"}
@@ -31,42 +29,6 @@ LEARNED = {"model", "added_tokens"}  # the parts of a saved tokenizer that train
 SENTENCE_ENDS = ".!?。！？।؟"
 # Scripts without spaces between words: in a word vocabulary each of their characters is a word.
 UNSPACED = Regex(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]")
-
-
-@dataclass(frozen=True, kw_only=True)
-class VocabularyConfig:
-    """The kind and size of the vocabularies."""
-
-    kind: Literal["bpe", "byte", "unigram", "word", "character"] = "bpe"
-    """Subwords by merging pairs (Sennrich et al. 2016), the same with bytes (Radford et al. 2019), which keeps all
-    spaces and line breaks, subwords by a unigram model (Kudo 2018), words, or characters."""
-    size: int = 8000
-    """Maximum number of entries."""
-    min_frequency: int = 2
-    """Minimum frequency of an entry in the training data (bpe, byte: of a merge)."""
-    shared: bool = True
-    """Share one vocabulary between source and target."""
-    lowercase: bool = False
-    """Lower-case all text."""
-    dropout: float = 0.0
-    """BPE-dropout (Provilkov et al. 2020): the share of merges skipped at random in training; only with bpe."""
-
-    def __post_init__(self):
-        minimum = len(SPECIAL) + (len(BYTES) if self.kind in ("bpe", "byte", "unigram") else 0)
-        if self.size <= minimum:
-            raise ValueError(
-                f"vocabulary.size is {self.size}; a {self.kind} vocabulary needs more than {minimum} entries"
-            )
-        if self.min_frequency < 0:
-            raise ValueError(f"vocabulary.min_frequency is {self.min_frequency}; allowed is 0 or more")
-        if not 0.0 <= self.dropout < 1.0 or (self.dropout and self.kind != "bpe"):
-            raise ValueError(
-                f"vocabulary.dropout is {self.dropout} with {self.kind}; allowed is 0 to below 1, only with bpe"
-            )
-
-    def unused_settings(self) -> dict[str, str]:
-        """List the settings that have no effect given the others, each with the reason."""
-        return {"min_frequency": "vocabulary.kind is unigram"} if self.kind == "unigram" else {}
 
 
 class Tokenizer:
@@ -244,11 +206,6 @@ def sentence_end_ids(spellings: Sequence[str]) -> list[int]:
     """Return the ids of punctuation that ends a sentence, in the scripts that have it, in a vocabulary."""
     ends = {*SENTENCE_ENDS, *(SPACE + end for end in SENTENCE_ENDS)}
     return [number for number, spelling in enumerate(spellings) if spelling in ends]
-
-
-def strip_newlines(text: str) -> str:
-    """Replace line breaks by spaces, since files hold one sentence per line."""
-    return re.sub(r"[\r\n]+", " ", text).strip()
 
 
 def pad_ids(sentences: Sequence[Sequence[int]]) -> Int[Tensor, "batch length"]:

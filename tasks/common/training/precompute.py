@@ -3,11 +3,10 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from datasets import Dataset, Features, Value, concatenate_datasets
 
 from encoders.base import Frontend
 from encoders.pretrained.base import PretrainedFrontend
@@ -16,10 +15,13 @@ from tasks.common.model import Seq2Seq
 from tasks.common.task import Task
 from tasks.common.training.optimization import pretrained_modules
 
+if TYPE_CHECKING:
+    import datasets
+
 BATCH_SIZE = 32  # sources encoded together
 
 
-def precompute_if_frozen(task: Task, model: Seq2Seq, examples: Dataset) -> Dataset:
+def precompute_if_frozen(task: Task, model: Seq2Seq, examples: "datasets.Dataset") -> "datasets.Dataset":
     """Replace the sources by the outputs of the model's frontend if it is pretrained and not fine-tuned.
 
     Only an encoder of one source has a frontend that says everything about it.
@@ -30,7 +32,7 @@ def precompute_if_frozen(task: Task, model: Seq2Seq, examples: Dataset) -> Datas
     return precompute(task, frontend, examples)
 
 
-def precompute(task: Task, frontend: Frontend, examples: Dataset) -> Dataset:
+def precompute(task: Task, frontend: Frontend, examples: "datasets.Dataset") -> "datasets.Dataset":
     """Replace the sources by a frontend's outputs.
 
     The cache key depends on the frontend's weights and on all sources, so a change of either is noticed.
@@ -38,6 +40,8 @@ def precompute(task: Task, frontend: Frontend, examples: Dataset) -> Dataset:
     Returns:
         The examples; the column source holds packed states, and the column length their number.
     """
+    import datasets
+
     frontend.eval()
     device = next(frontend.parameters()).device
     key = hashlib.sha256(fingerprint(frontend).encode())
@@ -64,11 +68,11 @@ def precompute(task: Task, frontend: Frontend, examples: Dataset) -> Dataset:
         batched=True,
         batch_size=BATCH_SIZE,
         remove_columns=examples.column_names,
-        features=Features({"source": Value("binary"), "length": Value("int32")}),
+        features=datasets.Features({"source": datasets.Value("binary"), "length": datasets.Value("int32")}),
     )
     if (order[1:] < order[:-1]).any():  # selecting would copy everything to disk once more
         encoded = encoded.select(np.argsort(order))
-    return concatenate_datasets([encoded, examples.select_columns(others)], axis=1)
+    return datasets.concatenate_datasets([encoded, examples.select_columns(others)], axis=1)
 
 
 def fingerprint(frontend: Frontend) -> str:

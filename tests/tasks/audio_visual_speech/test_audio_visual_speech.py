@@ -16,14 +16,13 @@ from transformers import ResNetConfig, ResNetModel, ViTImageProcessor
 from encoders.config import RecurrentEncoderConfig
 from tasks import load as load_run
 from tasks import run
-from tasks.audio_visual_speech import Task
 from tasks.audio_visual_speech.presets import grid
+from tasks.audio_visual_speech.task import AudioVisualSpeech as Task
 from tasks.common.errors import UsageError
 from tasks.common.inference.prediction import Prediction
 from tasks.common.training.trainer import Trainer
-from tasks.speech_recognition.task import SpeechEncoderConfig
-from tasks.video_to_text.frames import FrameConfig
-from tasks.video_to_text.task import VideoEncoderConfig
+from tasks.speech_recognition.config import SpeechEncoderConfig
+from tasks.video_to_text.config import FrameConfig, VideoEncoderConfig
 
 RATE = 16_000
 FROM_SCRATCH = ["--lips.encoder.size", "16", "--lips.encoder.channels", "8"]

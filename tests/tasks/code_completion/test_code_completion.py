@@ -9,14 +9,16 @@ import pytest
 from decoders.base import Hypothesis
 from decoders.config import SearchConfig
 from tasks import run
-from tasks.code_completion import Config, Task
+from tasks.code_completion import Config
 from tasks.code_completion.data import MAX_EVAL_EXAMPLES, load_code
 from tasks.code_completion.examples import make_examples, token_columns
 from tasks.code_completion.metrics import edit_similarity_stats, exact_match_stats, f1_percent, identifier_stats
+from tasks.code_completion.task import CodeCompletion as Task
 from tasks.code_completion.validity import parses
 from tasks.common.errors import UsageError
 from tasks.common.inference.predictor import Predictor
-from tasks.common.text.tokenizer import Tokenizer, VocabularyConfig
+from tasks.common.text.config import VocabularyConfig
+from tasks.common.text.tokenizer import Tokenizer
 
 PROJECT = Path(__file__).parents[3] / "tasks"
 CODE = (PROJECT / "common" / "training" / "trainer.py").read_text()

@@ -16,7 +16,7 @@ from decoders.config import (
     TransformerDecoderConfig,
 )
 from tasks.common.config import Config, report_settings_of_raw_data
-from tasks.common.data.batching import BatchConfig
+from tasks.common.data.config import BatchConfig
 
 ONLY_LABEL_SYNCHRONOUS = {"sample": True, "no_repeat_ngram": 2, "min_length": 2, "length_penalty": 0.7}
 

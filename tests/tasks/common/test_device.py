@@ -4,7 +4,6 @@ import os
 
 import pytest
 import torch
-from accelerate import PartialState
 
 from decoders.config import (
     CTCDecoderConfig,
@@ -53,8 +52,7 @@ def test_several_processes_have_a_device_each(monkeypatch):
 @pytest.fixture
 def _apple(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    PartialState()  # all instances share their attributes
-    monkeypatch.setitem(PartialState._shared_state, "device", torch.device("mps"))
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("mps"))
 
 
 @pytest.mark.usefixtures("_apple")

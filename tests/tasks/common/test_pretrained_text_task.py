@@ -20,10 +20,11 @@ import tasks
 from decoders.base import UNK
 from tasks import run
 from tasks.common.errors import UsageError
-from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.text.config import VocabularyConfig
 from tasks.common.training.precompute import precompute
 from tasks.toy_world.scenes import text_pairs
-from tasks.translation import PRESETS, Config, Task
+from tasks.translation import PRESETS, Config
+from tasks.translation.task import Translation as Task
 
 ROOT = Path(__file__).parents[3]
 DIM, NUM_POSITIONS = 16, 100
@@ -203,13 +204,13 @@ def test_states_need_a_pretrained_encoder(capsys, tmp_path, monkeypatch):
 )
 def test_a_run_of_every_text_task_is_restored_from_its_folder_alone(task, flags, bert, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    load = tasks.package(task).Task.load
+    load = tasks.task_class(task).load
 
     def load_few(self, split):
         examples = load(self, split)
         return examples.select(range(min(40, len(examples))))
 
-    monkeypatch.setattr(tasks.package(task).Task, "load", load_few)
+    monkeypatch.setattr(tasks.task_class(task), "load", load_few)
     path = shutil.copytree(bert, tmp_path / "bert")
     train = [task, "train", "tiny", "--run", "run", "--encoder.pretrained", str(path), "--train.epochs", "2"]
     train += ["--batch.max-sources", "20"]

@@ -10,10 +10,10 @@ import pytest
 import tasks
 from tasks import run
 from tasks.common import small
-from tasks.common.cli.compare import parse_compare
+from tasks.common.cli.compare_options import parse_compare
 from tasks.common.cli.preset_choice import Preset, choose_preset
-from tasks.common.cli.train import parse_train
-from tasks.common.cli.tune import parse_tune
+from tasks.common.cli.train_options import parse_train
+from tasks.common.cli.tune_options import parse_tune
 from tasks.toy_world.scenes import text_pairs
 
 

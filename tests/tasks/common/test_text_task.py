@@ -9,11 +9,12 @@ import pytest
 
 from encoders.config import RecurrentEncoderConfig, TransformerEncoderConfig
 from tasks.common.config import config_from_dict
-from tasks.common.data.batching import BatchConfig
+from tasks.common.data.config import BatchConfig
 from tasks.common.data.text_inputs import exists
-from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.text.config import VocabularyConfig
 from tasks.common.text_config import TextEncoderConfig, TextTaskConfig
-from tasks.translation import Config, Task
+from tasks.translation import Config
+from tasks.translation.task import Translation as Task
 
 SENTENCES = ["ein Hund", "zwei kleine Hunde"]
 

@@ -14,11 +14,12 @@ from tasks.common.inference.loading import load_runs
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.reranking import is_reverse_of
 from tasks.common.metrics.base import SelectionMetric
-from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.text.config import VocabularyConfig
 from tasks.common.text_config import TextEncoderConfig
-from tasks.dialogue import Config, Task
+from tasks.dialogue import Config
 from tasks.dialogue.chat import generate_replies
 from tasks.dialogue.data import load_exchanges, read_chatterbot, read_conversations
+from tasks.dialogue.task import Dialogue as Task
 
 TALK = ["Hi there", "Hello", "How are you?", "Fine"]
 OTHER = ["Hi there", "Good day"]

@@ -21,13 +21,14 @@ from torch.testing import assert_close
 from attention.memory import Memory
 from encoders.config import RecurrentEncoderConfig
 from tasks import run
-from tasks.common.data.batching import BatchConfig
-from tasks.common.data.images import ImageAugmentConfig, image_problem, load_pixels, open_image
+from tasks.common.captioning_config import ImageAugmentConfig
+from tasks.common.data.config import BatchConfig
+from tasks.common.data.images import image_problem, load_pixels, open_image
 from tasks.common.data.media_files import MediaError
 from tasks.common.errors import UsageError
 from tasks.common.training.trainer import Trainer
-from tasks.image_captioning import Task
 from tasks.image_captioning.presets import tiny
+from tasks.image_captioning.task import ImageCaptioning as Task
 
 CAPTIONS = [["A red one.", "one in red"], ["A blue one.", "it's blue"], ["Green!", "all green"]]
 COLORS = ["red", "blue", "green"]

@@ -18,11 +18,12 @@ from safetensors.torch import load_file
 
 from encoders.base import Encoder, SourceBatch
 from tasks import run
-from tasks.common.data.batching import BatchConfig, BatchSampler
+from tasks.common.data.batching import BatchSampler
+from tasks.common.data.config import BatchConfig
 from tasks.common.data.mixing import BatchMixer
 from tasks.common.errors import UsageError
 from tasks.common.inference.input_kinds import find_part, kinds_of_input
-from tasks.common.inference.loading import load_config
+from tasks.common.run_config import load_config
 from tasks.common.training import processes, validation
 from tasks.common.training.trainer import Trainer
 from tasks.joint import PRESETS
@@ -31,7 +32,7 @@ from tasks.joint.overlap import sentences_of, without_sentences
 from tasks.joint.presets import compose
 from tasks.joint.task import JointTask, check_language, references_of
 from tasks.translation import PRESETS as TRANSLATION_PRESETS
-from tasks.translation import Task
+from tasks.translation.task import Translation as Task
 
 ROOT = Path(__file__).parents[3]
 SMALL = ["--image-captioning.num-scenes", "48", "--train.epochs", "1"]

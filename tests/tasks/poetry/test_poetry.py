@@ -13,11 +13,13 @@ from decoders.search import mask_invalid
 from tasks import run
 from tasks.common.errors import UsageError
 from tasks.common.metrics.base import SelectionMetric
-from tasks.common.text.tokenizer import Tokenizer, VocabularyConfig
-from tasks.poetry import Config, Task
-from tasks.poetry.data import PromptKind, load_verse
+from tasks.common.text.config import VocabularyConfig
+from tasks.common.text.tokenizer import Tokenizer
+from tasks.poetry import Config
+from tasks.poetry.config import PoetrySearchConfig, PromptKind
+from tasks.poetry.data import load_verse
 from tasks.poetry.metrics import count_rhymes, form_stats, tone_stats
-from tasks.poetry.task import PoetrySearchConfig
+from tasks.poetry.task import Poetry as Task
 from tasks.poetry.verse import (
     LEVEL,
     OBLIQUE,
@@ -273,7 +275,7 @@ def test_it_trains_evaluates_and_predicts(folder, tmp_path, capsys):
 
 def test_other_tasks_have_no_form(capsys, tmp_path):
     from tasks.translation import PRESETS
-    from tasks.translation import Task as Translation
+    from tasks.translation.task import Translation
 
     assert Translation(PRESETS["tiny"]()).constrain is None
     with pytest.raises(TypeError, match="form"):

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.speech_recognition.config import FeatureConfig, SpeechAugmentConfig
 from tasks.speech_recognition.features import (
     FRAMES_PER_SECOND,
     SAMPLE_RATE_HZ,
-    FeatureConfig,
     FeatureNormalizer,
     LogMel,
-    SpeechAugmentConfig,
     append_deltas,
     augment_frames,
     change_speed,

@@ -24,11 +24,11 @@ from tasks import run
 from tasks.common.errors import UsageError
 from tasks.common.inference.prediction import Prediction
 from tasks.common.inference.trained_model import FIRST_CHUNK
-from tasks.speech_recognition import Task, extraction
+from tasks.speech_recognition import extraction
 from tasks.speech_recognition import task as speech_task
-from tasks.speech_recognition.features import FeatureConfig
+from tasks.speech_recognition.config import FeatureConfig, SpeechEncoderConfig
 from tasks.speech_recognition.presets import tiny
-from tasks.speech_recognition.task import SpeechEncoderConfig
+from tasks.speech_recognition.task import SpeechRecognition as Task
 from tasks.toy_world.speech import SPEAKERS, synthesize
 
 RATE = 16_000

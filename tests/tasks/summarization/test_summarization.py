@@ -7,8 +7,9 @@ import pytest
 from tasks import run
 from tasks.common.errors import UsageError
 from tasks.common.text.words import split_words
-from tasks.summarization import PRESETS, Config, Task
+from tasks.summarization import PRESETS, Config
 from tasks.summarization.docstrings import load_docstrings, parse_docstrings
+from tasks.summarization.task import Summarization as Task
 
 CODE = '''
 """Short module line.

@@ -14,7 +14,8 @@ from tasks.toy_world.datasets import (
     toy_transcribed_speech,
 )
 from tasks.toy_world.scenes import describe, sample_scenes
-from tasks.video_to_text.frames import FrameConfig, read_frames
+from tasks.video_to_text.config import FrameConfig
+from tasks.video_to_text.frames import read_frames
 
 
 @pytest.mark.parametrize("split, size", [("train", 41), ("validation", 3), ("test", 3)])

@@ -18,7 +18,8 @@ from tasks.toy_world.videos import (
     toy_clips,
     write_video,
 )
-from tasks.video_to_text.frames import FrameConfig, read_frames
+from tasks.video_to_text.config import FrameConfig
+from tasks.video_to_text.frames import read_frames
 
 
 def test_every_move_is_as_described_and_stays_inside():

@@ -3,7 +3,8 @@
 import pytest
 
 from tasks.common.inference.reranking import is_reverse_of
-from tasks.translation import PRESETS, Config, Task
+from tasks.translation import PRESETS, Config
+from tasks.translation.task import Translation as Task
 
 
 def test_two_directions_of_the_same_languages_are_the_reverse_of_each_other():

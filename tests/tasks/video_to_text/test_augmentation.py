@@ -3,7 +3,8 @@
 import torch
 from torch.testing import assert_close
 
-from tasks.video_to_text.augmentation import VideoAugmentConfig, augment_frames
+from tasks.video_to_text.augmentation import augment_frames
+from tasks.video_to_text.config import VideoAugmentConfig
 
 
 def test_augmentation_changes_all_frames_in_the_same_way_and_leaves_at_least_one():

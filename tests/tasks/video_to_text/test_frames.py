@@ -12,7 +12,8 @@ from PIL import Image
 
 from tasks.common.data.media_files import MediaError
 from tasks.video_to_text import frames as frames_module
-from tasks.video_to_text.frames import FrameConfig, pack_frames, read_frames
+from tasks.video_to_text.config import FrameConfig
+from tasks.video_to_text.frames import pack_frames, read_frames
 
 ALL = FrameConfig(num_frames=0)
 SIZE = 48, 64  # height and width
@@ -95,8 +96,8 @@ def test_frames_are_selected_by_number_by_rate_or_all(tmp_path):
 def test_the_selected_frame_is_the_one_that_is_shown_at_the_moment():
     """The last frame is shown for as long as the mean of the others: 13.1 s in all."""
     timestamps = np.array([0.0, 1.0, 2.0, 10.0, 10.5])
-    assert FrameConfig(num_frames=4).select(timestamps).tolist() == [1, 2, 4]
-    assert FrameConfig(num_frames=1).select(timestamps).tolist() == [2]
+    assert select_frames(timestamps, FrameConfig(num_frames=4)).tolist() == [1, 2, 4]
+    assert select_frames(timestamps, FrameConfig(num_frames=1)).tolist() == [2]
 
 
 def test_a_varying_frame_rate_is_sampled_in_time(tmp_path):

@@ -21,10 +21,9 @@ from tasks.common.inference.prediction import Prediction
 from tasks.common.training.attention_monitor import DiagonalityMonitor, FocusMonitor
 from tasks.common.training.precompute import precompute
 from tasks.toy_world.videos import write_video
-from tasks.video_to_text import Task
-from tasks.video_to_text.frames import FrameConfig
+from tasks.video_to_text.config import FrameConfig, VideoEncoderConfig
 from tasks.video_to_text.presets import PRESETS, tiny
-from tasks.video_to_text.task import VideoEncoderConfig
+from tasks.video_to_text.task import VideoToText as Task
 
 CAPTIONS = [["A red one.", "one in red"], ["A blue one.", "it's blue"], ["Green!", "all green"]]
 COLORS = [(200, 0, 0), (0, 0, 200), (0, 200, 0)]

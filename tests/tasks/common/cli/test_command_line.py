@@ -19,21 +19,20 @@ from matplotlib.image import imread
 
 from decoders.config import SearchConfig, TransformerDecoderConfig
 from tasks import run
-from tasks.common.cli import side_by_side
-from tasks.common.cli import train as train_module
+from tasks.common.cli import side_by_side, train_options
 from tasks.common.cli.arguments import parse
-from tasks.common.cli.compare import parse_compare
+from tasks.common.cli.compare_options import parse_compare
 from tasks.common.cli.demo import TOY_TASKS
 from tasks.common.cli.predict import describe_unfamiliar
 from tasks.common.cli.preset_choice import choose_preset
-from tasks.common.cli.train import parse_train
-from tasks.common.cli.tune import parse_tune
+from tasks.common.cli.train_options import parse_train
+from tasks.common.cli.tune_options import parse_tune
 from tasks.common.data.inputs import InputSegment, ParsedInput
 from tasks.common.errors import UsageError
 from tasks.common.inference import evaluation
 from tasks.common.task import Task
 from tasks.common.text_task import TextTask
-from tasks.dialogue.chat import ChatOptions
+from tasks.dialogue.chat_options import ChatOptions
 from tasks.image_captioning import PRESETS as IMAGE_PRESETS
 from tasks.speech_recognition import PRESETS as SPEECH_PRESETS
 from tasks.toy_world import scenes
@@ -605,7 +604,7 @@ def test_a_run_is_initialized_from_another_with_its_configuration(train, capsys)
 def test_a_run_with_a_pretrained_encoder_can_be_fine_tuned(monkeypatch):
     pretrained = dataclasses.replace(IMAGE_PRESETS["tiny"](), data="folder")
     pretrained = dataclasses.replace(pretrained, encoder=dataclasses.replace(pretrained.encoder, pretrained="some"))
-    monkeypatch.setattr(train_module, "load_config", lambda task, folder: pretrained)
+    monkeypatch.setattr(train_options, "load_config", lambda task, folder: pretrained)
     flags = ["--init-from", "first", "--train.encoder-lr", "3e-5"]
     options, folder = parse_train("image_captioning", choose_preset("image_captioning", flags))
     assert (options.config.train.encoder_lr, options.config.encoder.pretrained) == (3e-5, "some")
@@ -613,7 +612,7 @@ def test_a_run_with_a_pretrained_encoder_can_be_fine_tuned(monkeypatch):
 
 
 def test_features_are_those_of_the_run_that_initializes_another(monkeypatch):
-    monkeypatch.setattr(train_module, "load_config", lambda task, folder: SPEECH_PRESETS["tiny"]())
+    monkeypatch.setattr(train_options, "load_config", lambda task, folder: SPEECH_PRESETS["tiny"]())
     for flag in ("--features.normalization=global", "--features.num-mels=40"):
         with pytest.raises(UsageError, match=f"{flag.partition('=')[0]}: with --init-from"):
             parse_train("speech_recognition", choose_preset("speech_recognition", ["--init-from", "first", flag]))

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tasks import run
-from tasks.common.cli import train as train_module
-from tasks.common.cli.compare import parse_compare
+from tasks.common.cli import train_options
+from tasks.common.cli.compare_options import parse_compare
 from tasks.common.cli.preset_choice import choose_preset
-from tasks.common.cli.train import parse_train
-from tasks.common.cli.tune import parse_tune
+from tasks.common.cli.train_options import parse_train
+from tasks.common.cli.tune_options import parse_tune
 
 ROOT = Path(__file__).parents[4]
 DOCUMENTS = [
@@ -42,7 +42,7 @@ def test_commands_are_found_in_lines_and_in_text():
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_documented_commands_can_be_parsed(document, monkeypatch, tmp_path):
     configs = {}  # of the runs of earlier commands in the document, for --init-from
-    monkeypatch.setattr(train_module, "load_config", lambda task, folder: configs[str(folder)])
+    monkeypatch.setattr(train_options, "load_config", lambda task, folder: configs[str(folder)])
     text = (ROOT / document).read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     for task, command, *arguments in documented_commands(text):

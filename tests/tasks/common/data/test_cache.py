@@ -9,6 +9,7 @@ import pytest
 from datasets import Dataset
 
 from tasks.common.data import cache
+from tasks.common.data.arrays import pack_array, unpack_array
 
 
 def double(row):
@@ -87,9 +88,9 @@ def test_a_bit_that_has_changed_in_the_cache_is_noticed(damaged, num_proc, cache
 @pytest.mark.parametrize(("largest", "size"), [(60_000.0, 2), (70_000.0, 4)])
 def test_arrays_beyond_half_precision_are_packed_in_single_precision(largest, size):
     matrix = np.array([[0.5, -largest], [1.0, 2.0]], dtype=np.float32)
-    packed = cache.pack_array(matrix)
-    assert len(packed) == len(cache.pack_array(matrix[:0])) + size * matrix.size
-    assert np.allclose(cache.unpack_array(packed), matrix, rtol=1e-3)
+    packed = pack_array(matrix)
+    assert len(packed) == len(pack_array(matrix[:0])) + size * matrix.size
+    assert np.allclose(unpack_array(packed), matrix, rtol=1e-3)
 
 
 def test_files_of_killed_maps_are_removed_when_nobody_can_be_writing_them(cache_folder):

@@ -30,8 +30,9 @@ from tasks.speech_recognition import sound
 from tasks.speech_recognition.extraction import read_feature_file
 from tasks.speech_recognition.sound import read_sound
 from tasks.video_to_text import frames
+from tasks.video_to_text.config import FrameConfig
 from tasks.video_to_text.data import find_video, read_captioned_videos
-from tasks.video_to_text.frames import FrameConfig, read_frames, video_duration
+from tasks.video_to_text.frames import read_frames, video_duration
 
 HUGE = 10**12
 

@@ -13,6 +13,7 @@ import datasets
 import pytest
 import torch
 
+import tasks
 from tasks import audio_visual_speech, image_captioning, run, speech_recognition, translation, video_to_text
 from tasks.common.errors import UsageError
 from tasks.common.files import load_json, save_json
@@ -23,24 +24,24 @@ from tasks.common.task import Task
 CPU = torch.device("cpu")
 
 
-def load(*tasks: Task, **flags: str | None) -> AddedMetrics:
+def load(*scored: Task, **flags: str | None) -> AddedMetrics:
     settings = {"bert_score": None, "clip_score": None, "normalization": "none"} | flags
-    return AddedMetrics.load(tasks, CPU, **settings)  # type: ignore[arg-type]
+    return AddedMetrics.load(scored, CPU, **settings)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def images() -> Task:
-    return image_captioning.Task(dataclasses.replace(image_captioning.PRESETS["tiny"](), num_scenes=48))
+    return tasks.task_class("image_captioning")(dataclasses.replace(image_captioning.PRESETS["tiny"](), num_scenes=48))
 
 
 @pytest.fixture
 def texts() -> Task:
-    return translation.Task(translation.PRESETS["tiny"]())
+    return tasks.task_class("translation")(translation.PRESETS["tiny"]())
 
 
 @pytest.fixture
 def sounds() -> Task:
-    return speech_recognition.Task(speech_recognition.PRESETS["tiny"]())
+    return tasks.task_class("speech_recognition")(speech_recognition.PRESETS["tiny"]())
 
 
 def test_images_are_scored_with_clip_and_all_texts_with_bert(
@@ -83,8 +84,8 @@ def test_the_model_card_has_the_scores_with_the_runs_own_normalization(sounds: T
     [speech_recognition.PRESETS["tiny"], audio_visual_speech.PRESETS["grid"], video_to_text.PRESETS["grid"]],
 )
 def test_all_tasks_with_word_error_rates_can_be_normalized(config: Callable[[], Any]):
-    package = sys.modules[type(config()).__module__.rpartition(".")[0]]
-    load(package.Task(config()), normalization="whisper_basic")
+    task = type(config()).__module__.split(".")[1]
+    load(tasks.task_class(task)(config()), normalization="whisper_basic")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import pytest
 
 from tasks.common.inference.by_length import LengthAxis, score_by_length
 from tasks.common.metrics.base import Metric, mean_percent
-from tasks.translation import PRESETS, Task
+from tasks.translation import PRESETS
+from tasks.translation.task import Translation as Task
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import pytest
 from decoders.config import CTCDecoderConfig
 from tasks.common.inference.domain import Domain, Familiarity, greedy_search, measure, measure_hypotheses
 from tasks.common.inference.predictor import Predictor
-from tasks.translation import PRESETS, Task
+from tasks.translation import PRESETS
+from tasks.translation.task import Translation as Task
 
 
 def make_domain(num_sources: int) -> Domain:

@@ -20,8 +20,9 @@ from tasks.common.errors import UsageError
 from tasks.common.files import lock_run
 from tasks.common.hub.runs import find_run
 from tasks.common.inference.loading import load_parts
+from tasks.common.text.config import VocabularyConfig
 from tasks.common.text.foreign_tokenizer import check_tokenizer
-from tasks.common.text.tokenizer import Tokenizer, VocabularyConfig
+from tasks.common.text.tokenizer import Tokenizer
 from tasks.common.training.checkpoints import BestCheckpoints, load_training
 
 HUGE = 1_000_000_000

@@ -7,7 +7,8 @@ import pytest
 from decoders.config import SearchConfig
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.report_name import name_data, name_settings
-from tasks.translation import PRESETS, Task
+from tasks.translation import PRESETS
+from tasks.translation.task import Translation as Task
 
 OWN = SearchConfig(beam=5, max_length=50)
 

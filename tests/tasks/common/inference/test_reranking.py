@@ -8,14 +8,14 @@ import torch
 from torch.testing import assert_close
 
 from attention.memory import Memory
-from decoders import BOS, EOS, PAD
-from decoders.base import Hypothesis
+from decoders.base import BOS, EOS, PAD, Hypothesis
 from decoders.config import SearchConfig
 from tasks.common.inference.evaluation import compute_perplexity
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.reranking import Reranker, is_reverse_of
 from tasks.toy_world import scenes
-from tasks.translation import PRESETS, Task
+from tasks.translation import PRESETS
+from tasks.translation.task import Translation as Task
 
 SENTENCES = ["eine rote Sieben", "hier ist eine kleine Vier."]
 

@@ -3,7 +3,8 @@
 import pytest
 
 from tasks.common.inference.word_times import Word, group_tokens, spread_words, time_words
-from tasks.common.text.tokenizer import Tokenizer, VocabularyConfig
+from tasks.common.text.config import VocabularyConfig
+from tasks.common.text.tokenizer import Tokenizer
 
 TEXTS = ["bin blue at f two now", "set white by o nine please", "你好 world, ok"] * 3
 

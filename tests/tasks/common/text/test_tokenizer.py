@@ -14,9 +14,11 @@ from matplotlib.ft2font import FT2Font
 from decoders.base import BOS, EOS, PAD, UNK
 from encoders.config import RecurrentEncoderConfig
 from tasks.common.errors import UsageError
-from tasks.common.text.tokenizer import SPECIAL, Tokenizer, VocabularyConfig, add_bos_eos, pad_ids
+from tasks.common.text.config import SPECIAL, VocabularyConfig
+from tasks.common.text.tokenizer import Tokenizer, add_bos_eos, pad_ids
 from tasks.common.text_config import TextEncoderConfig
-from tasks.translation import Config, Task
+from tasks.translation import Config
+from tasks.translation.task import Translation as Task
 
 GERMAN = "Die großen Straßen sind über Nacht schön weiß geworden."
 FRENCH = "« Où est-ce qu'il a garé l'œuvre, ce garçon ? » demande Zoë."

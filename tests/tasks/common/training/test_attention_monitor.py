@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tasks.common.training.attention_monitor import DiagonalityMonitor, FocusMonitor
-from tasks.image_captioning import Task
 from tasks.image_captioning.presets import tiny
+from tasks.image_captioning.task import ImageCaptioning as Task
 
 
 def tiny_task(**decoder) -> Task:

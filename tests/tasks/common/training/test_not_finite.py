@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from decoders.config import SearchConfig
-from tasks.common.data.batching import BatchConfig
+from tasks.common.data.config import BatchConfig
 from tasks.common.errors import UsageError
 from tasks.common.training.checkpoints import read_weights
 from tasks.common.training.config import TrainConfig
 from tasks.common.training.trainer import Trainer
-from tasks.translation import PRESETS, Task
+from tasks.translation import PRESETS
+from tasks.translation.task import Translation as Task
 
 NUM_STEPS = 4  # an epoch of 40 rows
 

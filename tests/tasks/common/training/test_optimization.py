@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from attention import ScoredAttention, build_score
-from decoders import RecurrentDecoder
-from encoders import RecurrentEncoder, TextEncoder, TokenEmbedding
+from attention.score_functions import build_score
+from attention.scored import ScoredAttention
+from decoders.recurrent import RecurrentDecoder
+from encoders.recurrent import RecurrentEncoder
+from encoders.text import TextEncoder, TokenEmbedding
 from tasks.common.model import Seq2Seq
 from tasks.common.training.config import TrainConfig
 from tasks.common.training.initialization import init_weights

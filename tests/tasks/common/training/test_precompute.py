@@ -11,14 +11,14 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
 from encoders.pretrained.base import PretrainedFrontend
 from tasks import run
-from tasks.common.data import cache
+from tasks.common.data.arrays import unpack_array
 from tasks.common.inference.predictor import Predictor
 from tasks.common.training.config import TrainConfig
 from tasks.common.training.initialization import init_weights
 from tasks.common.training.optimization import build_optimizer, pretrained_modules, set_learning_rates
 from tasks.common.training.precompute import fingerprint, precompute
-from tasks.speech_recognition import Task
 from tasks.speech_recognition.presets import tiny
+from tasks.speech_recognition.task import SpeechRecognition as Task
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_a_change_of_the_encoder_or_of_the_data_is_noticed(task):
     with torch.no_grad():
         task.backbone.backbone.layer_norm.bias += 1
     after = precompute(task, task.backbone, examples)["source"][0]
-    assert_close(cache.unpack_array(after), cache.unpack_array(before) + 1, rtol=1e-2, atol=1e-2)
+    assert_close(unpack_array(after), unpack_array(before) + 1, rtol=1e-2, atol=1e-2)
 
 
 def test_the_model_gives_the_same_for_raw_and_for_precomputed_sources(task):

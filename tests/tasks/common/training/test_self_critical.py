@@ -20,7 +20,8 @@ from tasks import run
 from tasks.common.data.batching import Batch
 from tasks.common.errors import UsageError
 from tasks.common.model import Seq2Seq
-from tasks.common.text.tokenizer import Tokenizer, VocabularyConfig
+from tasks.common.text.config import VocabularyConfig
+from tasks.common.text.tokenizer import Tokenizer
 from tasks.common.training.config import TrainConfig
 from tasks.common.training.self_critical import SelfCritical
 

@@ -13,7 +13,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from decoders.config import SearchConfig
-from tasks.common.data.batching import BatchConfig
+from tasks.common.data.config import BatchConfig
 from tasks.common.task import Task
 from tasks.common.task_group import TaskGroup
 from tasks.common.training import tracking
@@ -24,7 +24,7 @@ from tasks.image_captioning import PRESETS as IMAGE_PRESETS
 from tasks.joint.config import join
 from tasks.joint.task import JointTask
 from tasks.translation import PRESETS
-from tasks.translation import Task as Translation
+from tasks.translation.task import Translation
 
 
 @pytest.fixture(scope="module")

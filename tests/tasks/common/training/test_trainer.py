@@ -18,7 +18,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from tasks.common.data.batching import BatchConfig
+from tasks.common.data.config import BatchConfig
 from tasks.common.errors import UsageError
 from tasks.common.inference.domain import Domain
 from tasks.common.training import validation
@@ -27,7 +27,8 @@ from tasks.common.training.batches import StepBatches
 from tasks.common.training.checkpoints import BestCheckpoints, save_weights
 from tasks.common.training.config import TrainConfig
 from tasks.common.training.trainer import Trainer
-from tasks.translation import PRESETS, Task
+from tasks.translation import PRESETS
+from tasks.translation.task import Translation as Task
 
 ROOT = Path(__file__).parents[4]
 NO_SIGNALS = "on Windows, a process is ended without a signal to which it could react"

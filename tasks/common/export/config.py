@@ -1,0 +1,5 @@
+"""Settings of exported runs."""
+
+from typing import Literal
+
+Quantization = Literal["none", "int8"]
