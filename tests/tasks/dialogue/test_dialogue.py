@@ -161,7 +161,8 @@ def runs(tmp_path_factory) -> tuple[str, str]:
     data = save_table(folder, [TALK, OTHER] * 4)
     folders = str(folder / "run"), str(folder / "backward")
     for run_folder, direction in zip(folders, ([], ["--backward"]), strict=True):
-        flags = ["--train.epochs", "60", "--vocabulary.size", "320", "--context-turns", "2", *direction]
+        flags = ["--train.epochs", "15", "--batch.max-sources", "1", "--vocabulary.size", "320", "--context-turns", "2"]
+        flags += direction
         run.main(["dialogue", "train", "tiny", "--data", data, "--run", run_folder, *flags])
     return folders
 
