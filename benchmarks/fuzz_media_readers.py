@@ -9,12 +9,14 @@ from fuzz_files import arrays, images, sounds, videos
 from fuzz_inputs import changed_files
 from fuzz_reader import Reader, answer, check, is_same
 
-from tasks.common.data.cache import pack_array, unpack_array
+from tasks.common.data.arrays import pack_array, unpack_array
 from tasks.common.data.images import image_problem, load_pixels
 from tasks.common.data.media_files import MediaError, read_feature_array
+from tasks.speech_recognition.config import FeatureConfig
 from tasks.speech_recognition.extraction import read_feature_file, read_speech
-from tasks.speech_recognition.features import FeatureConfig, LogMel
-from tasks.video_to_text.frames import FrameConfig, read_frames, unpack_frames, video_duration
+from tasks.speech_recognition.features import LogMel
+from tasks.video_to_text.config import FrameConfig
+from tasks.video_to_text.frames import read_frames, unpack_frames, video_duration
 
 SIDE = 16  # pixels
 

@@ -20,10 +20,10 @@ from decoders.config import (
 )
 from encoders.config import ConvS2SEncoderConfig, TransformerEncoderConfig
 from tasks.common.config import ModelConfig
-from tasks.common.data.cache import pack_array
+from tasks.common.data.arrays import pack_array
 from tasks.common.files import save_json
 from tasks.common.task_group import ALONE, as_group
-from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.text.config import VocabularyConfig
 from tasks.common.training.checkpoints import save_training, save_weights, weights_of
 
 SENTENCES = {
@@ -81,7 +81,7 @@ def configs_of(task: str) -> Iterator[ModelConfig]:
 def save_run(task: str, config: ModelConfig, folder: Path) -> Path:
     """Save a run with random weights, and the state of a training that has taken one step; return its folder."""
     torch.manual_seed(1)
-    group = as_group(tasks.package(task).Task(config))
+    group = as_group(tasks.task_class(task)(config))
     group.fit({ALONE: examples_of(task)})
     model = group.build_model()
     with torch.no_grad():

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from tasks.code_completion.data import load_code
 from tasks.common.data.parallel_text import known_columns, load_pairs, text_problem
 from tasks.common.data.table_files import read_file
-from tasks.common.text.tokenizer import strip_newlines
+from tasks.common.text.normalization import strip_newlines
 from tasks.dialogue.data import load_exchanges
 from tasks.image_captioning.data import read_captioned_images
 from tasks.poetry.data import load_verse
