@@ -1,8 +1,9 @@
-"""Time training and decoding of JoeyNMT 2.3's recurrent sequence-to-sequence model on the CPU.
+"""Time training and decoding of JoeyNMT 2.3's recurrent sequence-to-sequence model.
 
 throughput.py runs this script as a subprocess, possibly with another interpreter, so it imports nothing from this
-project. Training is JoeyNMT's own ``TrainManager.train_and_validate``, and decoding its own ``search``; only the clock
-is added. Standard output is one line, a JSON object; JoeyNMT's log and all errors are printed to standard error.
+project but peak_memory.py. Training is JoeyNMT's own ``TrainManager.train_and_validate``, and decoding its own
+``search``; only the clock and the meter of memory are added. Standard output is one line, a JSON object; JoeyNMT's log
+and all errors are printed to standard error.
 """
 
 import argparse
@@ -25,7 +26,7 @@ NUM_SPECIAL_TOKENS = 4  # <unk>, <pad>, <s> and </s>, which JoeyNMT adds to the 
 CONFIG_TEMPLATE = string.Template("""
 name: peer
 model_dir: "$folder"
-use_cuda: false
+use_cuda: $use_cuda
 data:
   {dataset_type: plain, train: "$folder/train", test: "$folder/test",
    src: {lang: src, level: word, voc_limit: $max_source_words},
@@ -48,9 +49,10 @@ model:
 
 def build_parser():
     """Build the parser of the command line."""
-    parser = argparse.ArgumentParser(description="Time training and decoding of JoeyNMT 2.3 on the CPU.")
+    parser = argparse.ArgumentParser(description="Time training and decoding of JoeyNMT 2.3.")
     parser.add_argument("--source", type=Path, required=True, help="source sentences, one per line")
     parser.add_argument("--target", type=Path, required=True, help="their translations, one per line")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=2, help="number of torch threads")
     parser.add_argument("--batch-size", type=int, default=80, help="sentences per training batch")
     parser.add_argument("--steps", type=int, default=60, help="timed training steps")
@@ -82,6 +84,7 @@ def save_inputs(folder, pairs, options):
     """Save JoeyNMT's data files and its configuration in ``folder``, and return the path of the configuration."""
     values = vars(options) | {
         "folder": folder,
+        "use_cuda": str(options.device == "cuda").lower(),
         "max_source_words": options.source_vocab_size - NUM_SPECIAL_TOKENS,
         "max_target_words": options.target_vocab_size - NUM_SPECIAL_TOKENS,
         "updates": options.warmup + options.steps + 1,
@@ -100,14 +103,16 @@ def time_training(trainer, train_data, spare_data, options):
     run for this.
 
     Returns:
-        The target tokens (without padding), seconds and losses of the timed steps, and the loss of the first step.
+        The sentences, target tokens (without padding), seconds and losses of the timed steps, and the loss of the
+        first step.
     """
-    starts, tokens, losses = [], [], []
+    starts, sentences, tokens, losses = [], [], [], []
     train_step = trainer._train_step
 
     def timed_step(batch):
-        starts.append(time.perf_counter())
+        starts.append(read_clock(options))
         result = train_step(batch)
+        sentences.append(batch.nseqs)
         tokens.append(batch.ntokens)
         losses.append(result[0])
         return result
@@ -117,7 +122,16 @@ def time_training(trainer, train_data, spare_data, options):
     trainer.train_and_validate(train_data=train_data, valid_data=spare_data)
     seconds = [after - before for before, after in itertools.pairwise(starts)]
     timed = slice(options.warmup, options.warmup + options.steps)
-    return tokens[timed], seconds[timed], losses[timed], losses[0]
+    return sentences[timed], tokens[timed], seconds[timed], losses[timed], losses[0]
+
+
+def read_clock(options):
+    """Return the time in seconds, once the device has done all that it was given."""
+    import torch
+
+    if options.device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def time_decoding(model, data, options):
@@ -140,11 +154,11 @@ def time_decoding(model, data, options):
     batches = data.make_iter(options.decode_batch_size, pad_index=model.pad_index, eos_index=model.eos_index)
     translate(next(iter(batches)), 1)
     outputs = []
-    start = time.perf_counter()
+    start = read_clock(options)
     for batch in batches:
         outputs.extend(translate(batch, options.length))
     words = model.trg_vocab.arrays_to_sentences(arrays=outputs, cut_at_eos=True)
-    elapsed = time.perf_counter() - start
+    elapsed = read_clock(options) - start
     if len(words) != len(data) or any(len(sentence) != options.length for sentence in words):
         raise SystemExit(f"joeynmt_peer: not all outputs have {options.length} words")
     return len(words) / elapsed
@@ -158,6 +172,7 @@ def run_benchmark(options, pairs):
     from joeynmt.helpers import set_seed
     from joeynmt.prediction import prepare
     from joeynmt.training import TrainManager
+    from peak_memory import PeakMemory
 
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as name:
@@ -166,8 +181,10 @@ def run_benchmark(options, pairs):
         model, train_data, _, test_data = prepare(arguments, rank=0, mode="train")
         settings = {"autocast": arguments.autocast, "train_args": arguments.train, "dev_args": arguments.test}
         trainer = TrainManager(0, model, arguments.model_dir, arguments.device, seed=arguments.seed, **settings)
-        tokens, seconds, losses, first_loss = time_training(trainer, train_data, test_data, options)
-        sentences_per_second = time_decoding(model, test_data, options)
+        with PeakMemory(arguments.device) as training:
+            sentences, tokens, seconds, losses, first_loss = time_training(trainer, train_data, test_data, options)
+        with PeakMemory(arguments.device) as decoding:
+            sentences_per_second = time_decoding(model, test_data, options)
     rates = [count / duration for count, duration in zip(tokens, seconds, strict=True)]
     parts = Counter()
     for name, parameter in model.named_parameters():
@@ -179,9 +196,13 @@ def run_benchmark(options, pairs):
         "parameters": parts.total(),
         "parameters_by_part": parts,
         "vocabularies": [len(model.src_vocab), len(model.trg_vocab)],
+        "train_examples_per_second": round(sum(sentences) / sum(seconds), 2),
         "train_tokens_per_second": round(sum(tokens) / sum(seconds), 1),
         "train_tokens_per_second_median_step": round(statistics.median(rates), 1),
+        "train_peak_bytes": training.num_bytes,
         "decode_sentences_per_second": round(sentences_per_second, 2),
+        "decode_tokens_per_second": round(sentences_per_second * options.length, 2),
+        "decode_peak_bytes": decoding.num_bytes,
         "loss_first": round(first_loss, 4),
         "loss_last": round(losses[-1], 4),
     }

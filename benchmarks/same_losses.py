@@ -31,7 +31,8 @@ class Recorder(Trainer):
         self.losses: list[float] = []
 
     def check_finite(self, name: str, value: float, step: StepBatches) -> None:
-        self.losses.append(value)
+        if name == "loss":
+            self.losses.append(value)
 
     def should_stop(self) -> bool:
         return len(self.losses) >= NUM_STEPS

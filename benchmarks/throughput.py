@@ -1,227 +1,248 @@
-"""Measure the speed of training and decoding, and compare it with the hardware's limit and with another toolkit.
+"""Measure the speed of training and decoding in four modalities, beside the hardware's limit and other toolkits.
 
-    python benchmarks/throughput.py --data MULTI30K_FOLDER [--peer joeynmt --peer-python PYTHON_WITH_JOEYNMT]
+    python benchmarks/throughput.py [--joeynmt PYTHON] [--speechbrain PYTHON] [--json FILE]
 
-Two of our configurations are measured on the same files, English to German:
-
-like-for-like   words as tokens, at most 7,859 in each language; a BiLSTM of 256 units and an LSTM of 512, additive
-                attention, input feeding, no tied embeddings: JoeyNMT's default recurrent model, in batches of 80
-                sentences
-preset          the preset multi30k
-
-The limit is the speed that the matrix products of a batch without padding, with sentences of mean length, would allow
-at the rate at which this machine multiplies two large matrices in the same minute. The rounds alternate between the
-configurations, since other programs may disturb the measurement, and medians are printed.
+Nothing else is needed: the data are synthetic, unless --data names a folder with Multi30k. Every model, ours or a
+peer's, is measured in a process of its own (measure.py, joeynmt_peer.py), once in each round, so that whatever else the
+machine does affects all of them; medians over the rounds are printed, with the least and the greatest value. What is
+the same for all of them, and what is not, is in benchmarks/README.md.
 """
 
 import argparse
-import contextlib
-import dataclasses
-import io
 import json
+import os
+import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from candidates import MODALITIES
+from first_output import prediction_command, save_model, seconds_to_first_line
+from peers import PEERS
 
-from attention.config import AttentionConfig
-from decoders.base import EOS
-from decoders.config import RecurrentDecoderConfig, SearchConfig
-from encoders.base import SourceBatch
-from encoders.config import RecurrentEncoderConfig
-from tasks.common.data.batching import Batch
-from tasks.common.data.config import BatchConfig
-from tasks.common.inference.predictor import Predictor
-from tasks.common.model import count_parameters
-from tasks.common.text.config import VocabularyConfig
-from tasks.common.text_config import TextEncoderConfig
-from tasks.common.training.batches import StepBatches
-from tasks.common.training.trainer import Trainer
-from tasks.translation import PRESETS, Config
-from tasks.translation.task import Translation as Task
+from tasks.common.console import console
+from tasks.common.device import available_devices
 
-NUM_WARMUP_STEPS = 3
-BATCH_SIZE = 80
+HERE = Path(__file__).parent
+JOEYNMT, SPEECHBRAIN = "joeynmt", "speechbrain"  # the peers that have to be installed by the user
+OUR_COUNTERPART = {
+    JOEYNMT: "lstm_input_feeding",
+    **{name: builder.model for peers in PEERS.values() for name, builder in peers.items()},
+}
+
+Report = dict[str, float]
+Reports = dict[str, list[Report]]  # of each candidate, one for each round
 
 
-def build_configs(data: str) -> dict[str, Config]:
-    """Return the configurations to measure by name; ``data`` is the folder of Multi30k."""
-    preset = dataclasses.replace(PRESETS["multi30k"](), data=data)
-    like_for_like = dataclasses.replace(
-        preset,
-        vocabulary=VocabularyConfig(kind="word", size=7859, min_frequency=1, shared=False, lowercase=True),
-        encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=256, dropout=0.3), embedding_dim=256),
-        attention=AttentionConfig(score="additive", hidden_dim=512),
-        decoder=RecurrentDecoderConfig(
-            hidden_dim=512, embedding_dim=256, input_feeding=True, tie_embeddings=False, dropout=0.3
-        ),
-        batch=BatchConfig(max_sources=BATCH_SIZE),
-    )
-    return {"like-for-like": like_for_like, "preset": preset}
+def megabytes(number: float) -> float:
+    return number / 1e6
 
 
-def measure_peak_flops() -> float:
-    """Return the floating-point operations per second of a large float32 product: the median of ten."""
-    left, right = torch.randn(2048, 2048), torch.randn(2048, 2048)
-    seconds = []
-    for _ in range(12):
-        start = time.perf_counter()
-        torch.mm(left, right)
-        seconds.append(time.perf_counter() - start)
-    return 2 * 2048**3 / statistics.median(seconds[2:])
+def as_is(number: float) -> float:
+    return number
 
 
-class TimedTrainer(Trainer):
-    """A trainer that stops after a number of steps, and neither evaluates nor saves.
-
-    Attributes:
-        clock: The time at the end of each step, in seconds, with the target tokens of all steps so far.
-    """
-
-    def __init__(self, task: Task, folder: Path):
-        super().__init__(task, folder, resume=False)
-        self.num_steps = 0
-        self.clock: list[tuple[float, int]] = []
-
-    def run_steps(self, num_steps: int) -> list[tuple[float, int]]:
-        """Take the next steps of the training loop, and return their clock."""
-        self.num_steps, self.clock = num_steps, []
-        with contextlib.redirect_stderr(io.StringIO()):  # its progress
-            self.run()
-        return self.clock
-
-    def check_finite(self, name: str, value: float, step: StepBatches) -> None:  # the end of a step
-        super().check_finite(name, value, step)
-        self.clock.append((time.perf_counter(), self.progress.num_tokens))
-
-    def should_stop(self) -> bool:
-        return len(self.clock) >= self.num_steps
-
-    def evaluate(self) -> None: ...
-
-    def save(self) -> None: ...
-
-    def finish(self) -> None: ...
+COLUMNS: dict[str, tuple[str, Callable[[float], float], int]] = {  # the key, its conversion, its decimals
+    "train_examples_per_second": ("training, examples/s", as_is, 1),
+    "train_tokens_per_second": ("target tokens/s", as_is, 0),
+    "share_of_products_limit": ("share of products' limit", as_is, 2),
+    "share_of_recurrent_limit": ("of that with torch's layers", as_is, 2),
+    "train_peak_bytes": ("peak MB", megabytes, 0),
+    "decode_sentences_per_second": ("decoding, sentences/s", as_is, 1),
+    "decode_tokens_per_second": ("tokens/s", as_is, 0),
+    "decode_peak_bytes": ("peak MB", megabytes, 0),
+    "first_output_s": ("first output, s", as_is, 1),
+}
+COMPARED = ("train_tokens_per_second", "decode_sentences_per_second", "train_peak_bytes", "first_output_s")
 
 
-class Candidate:
-    """One of our configurations, prepared once and measured in several rounds.
+class Bench:
+    """A modality with its data in a folder, and the commands that measure its candidates."""
 
-    Attributes:
-        flops: Floating-point operations per target token in training.
-    """
+    def __init__(self, modality: str, folder: Path, options: argparse.Namespace):
+        """Write synthetic data into the folder, unless the options name data."""
+        self.modality, self.folder, self.options = modality, folder, options
+        self.data = options.data if modality == "text" and options.data else folder / "data"
+        if self.data != options.data:
+            self.data.mkdir(parents=True)
+            spec = MODALITIES[modality]
+            spec.save_data(self.data, spec.num_examples, spec.num_words)
+        self.runs: dict[str, list[str]] = {}  # the command of the first output of each candidate that has one
 
-    def __init__(self, config: Config, folder: Path):
-        self.task = Task(config)
-        self.trainer = TimedTrainer(self.task, folder)
-        self.flops = self.count_flops()
+    def candidates(self) -> list[str]:
+        """List our models and the peers that are installed."""
+        installed = {JOEYNMT: self.options.joeynmt, SPEECHBRAIN: self.options.speechbrain}
+        peers = [*PEERS[self.modality], *([JOEYNMT] if self.modality == "text" else [])]
+        return [*MODALITIES[self.modality].configs, *(name for name in peers if installed.get(name, True))]
 
-    def count_flops(self) -> float:
-        """Count the operations of the forward and backward pass per target token, in a batch of mean lengths."""
-        mean_lengths = self.trainer.batches.samplers[""].lengths.float().mean(dim=0).tolist()
-        source_length, target_length = (max(1, round(length)) for length in mean_lengths)
-        source = torch.randint(EOS + 1, len(self.task.source_tokenizer), (BATCH_SIZE, source_length))
-        tokens = torch.randint(EOS + 1, len(self.task.tokenizer), (BATCH_SIZE, target_length + 1))
-        batch = Batch(SourceBatch(source, torch.ones_like(source, dtype=torch.bool)), tokens, [])
-        # The products inside oneDNN's fused LSTM are not counted; without oneDNN the same ones are.
-        with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
-            self.trainer.model(batch).total.backward()
-        self.trainer.optimizer.zero_grad()
-        return counter.get_total_flops() / batch.num_target_tokens
+    def prepare_first_output(self) -> None:
+        """Save a model of each candidate, for the time to the first sentence."""
+        for name in self.candidates():
+            folder = self.folder / "runs" / name
+            if name not in (JOEYNMT, SPEECHBRAIN) and save_model(self.modality, name, self.data, folder):
+                self.runs[name] = prediction_command(self.modality, name, self.data, folder, self.options.device)
 
-    def measure_training(self, num_steps: int) -> float:
-        """Return the target tokens per second, without padding, over ``num_steps`` steps of the training loop."""
-        clock = self.trainer.run_steps(NUM_WARMUP_STEPS + num_steps)
-        (start, tokens_before), (end, tokens_after) = clock[NUM_WARMUP_STEPS - 1], clock[-1]
-        return (tokens_after - tokens_before) / (end - start)
+    def measure(self, name: str) -> Report:
+        """Measure a candidate once, in a process of its own."""
+        report = run_json(self.joeynmt_command() if name == JOEYNMT else self.command(name), self.options.threads)
+        if name in self.runs:
+            report["first_output_s"] = seconds_to_first_line(self.runs[name], self.options.threads)
+        return report
 
-    def measure_decoding(self, num_sentences: int, output_length: int) -> float:
-        """Return the sentences per second with beam 5; every output has the same length.
+    def command(self, name: str) -> list[str]:
+        options = self.options
+        python = options.speechbrain if name == SPEECHBRAIN else sys.executable
+        flags = {"--data": self.data, "--device": options.device, "--precision": options.precision}
+        flags |= {"--threads": options.threads, "--warmup": options.warmup, "--steps": options.steps}
+        return [
+            python,
+            str(HERE / "measure.py"),
+            self.modality,
+            name,
+            *flatten(flags),
+            "--sources",
+            str(options.sources),
+        ]
 
-        Otherwise an untrained model's lengths, and with them the amount of work, would be arbitrary.
-        """
-        self.trainer.model.eval()
-        sources = self.trainer.batches.examples[""].select(range(num_sentences))["source"]
-        search = SearchConfig(beam=5, min_length=output_length, max_length=output_length)
-        start = time.perf_counter()
-        lengths = self.task.source_lengths(sources)
-        Predictor(self.task, [self.trainer.model]).generate_all(sources, lengths, search)
-        return num_sentences / (time.perf_counter() - start)
+    def joeynmt_command(self) -> list[str]:
+        options, size = self.options, MODALITIES["text"].configs[OUR_COUNTERPART[JOEYNMT]].vocabulary.size
+        flags = {"--source": self.data / "train.en", "--target": self.data / "train.de", "--device": options.device}
+        flags |= {"--source-vocab-size": size, "--target-vocab-size": size, "--threads": options.threads}
+        flags |= {"--warmup": options.warmup, "--steps": options.steps, "--sentences": options.sources}
+        length = MODALITIES["text"].output_length
+        return [options.joeynmt, str(HERE / "joeynmt_peer.py"), *flatten(flags), "--length", str(length)]
 
 
-def measure_peer(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure the other toolkit on the same files, with vocabularies of the same sizes, in a process of its own."""
-    data = Path(options.data)
-    arguments: dict[str, object] = {
-        "--source": data / "train.en",
-        "--target": data / "train.de",
-        "--threads": torch.get_num_threads(),
-        "--steps": options.steps,
-        "--sentences": options.sentences,
-        "--length": options.length,
-    }
-    script = Path(__file__).with_name(f"{options.peer}_peer.py")
-    command = [options.peer_python, str(script), *(str(part) for pair in arguments.items() for part in pair)]
-    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+def flatten(flags: Mapping[str, object]) -> list[str]:
+    return [str(part) for pair in flags.items() for part in pair]
+
+
+def run_json(command: list[str], threads: int) -> Report:
+    """Run a command and return the JSON object that it prints; end the program if it fails."""
+    finished = subprocess.run(command, capture_output=True, text=True, env=child_environment(threads))
     if finished.returncode:
-        sys.exit(finished.returncode)
+        sys.exit(f"{' '.join(command)} failed:\n{finished.stderr[-3000:]}")
     return json.loads(finished.stdout)
 
 
-def measure_round(candidates: dict[str, Candidate], options: argparse.Namespace) -> dict[str, float]:
-    """Measure every configuration and, if there is one, the peer once."""
-    measured: dict[str, float] = {}
-    for name, candidate in candidates.items():
-        peak_before = measure_peak_flops()
-        tokens_per_second = candidate.measure_training(options.steps)
-        limit = (peak_before + measure_peak_flops()) / 2 / candidate.flops
-        measured[f"{name}: training tokens/s"] = tokens_per_second
-        measured[f"{name}: share of the limit"] = tokens_per_second / limit
-        measured[f"{name}: decoded sentences/s"] = candidate.measure_decoding(options.sentences, options.length)
-    if options.peer:
-        report = measure_peer(options)
-        measured[f"{options.peer}: training tokens/s"] = report["train_tokens_per_second"]
-        measured[f"{options.peer}: decoded sentences/s"] = report["decode_sentences_per_second"]
-        for name in candidates:
-            for quantity in ("training tokens/s", "decoded sentences/s"):
-                ratio = measured[f"{name}: {quantity}"] / measured[f"{options.peer}: {quantity}"]
-                measured[f"{name} / {options.peer}: {quantity}"] = ratio
-    return measured
+def child_environment(threads: int) -> dict[str, str]:
+    """Return the variables of the environment in which a candidate finds this project, and its number of threads."""
+    path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+
+
+def describe_environment(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the figures depend on besides the code."""
+    is_gpu = options.device.startswith("cuda")
+    return {
+        "device": torch.cuda.get_device_name(options.device) if is_gpu else cpu_name(),
+        "threads": options.threads,
+        "cores": os.cpu_count(),
+        "precision": options.precision,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "load_average": os.getloadavg(),
+        "time": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+
+
+def cpu_name() -> str:
+    """Return the name of the processor, where the system tells it."""
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def summarize(rounds: list[Report]) -> dict[str, tuple[float, float, float]]:
+    """Return the median, the least and the greatest value of each quantity."""
+    columns = {key: [report[key] for report in rounds] for key in COLUMNS if key in rounds[0]}
+    return {key: (statistics.median(values), min(values), max(values)) for key, values in columns.items()}
+
+
+def ratios_to_peer(ours: list[Report], peer: list[Report]) -> dict[str, tuple[float, float, float]]:
+    """Return the same of the ratios of our quantities to a peer's in the same round."""
+    pairs = list(zip(ours, peer, strict=True))
+    keys = [key for key in COMPARED if key in ours[0] and key in peer[0]]
+    ratios = {key: [own[key] / other[key] for own, other in pairs] for key in keys}
+    return {key: (statistics.median(values), min(values), max(values)) for key, values in ratios.items()}
+
+
+def to_table(results: Mapping[str, Reports]) -> str:
+    """Return all results as one table in Markdown; a row in italics has the ratios of a row of ours to a peer's."""
+    titles = ["", "parameters", *(title for title, _, _ in COLUMNS.values())]
+    rows = [titles, ["---"] * len(titles)]
+    for modality, reports in results.items():
+        for name, rounds in reports.items():
+            summary = summarize(rounds)
+            cells = [
+                to_cell(summary[key], convert, decimals) if key in summary else "–"
+                for key, (_, convert, decimals) in COLUMNS.items()
+            ]
+            rows.append([f"{modality}: {name}", f"{rounds[0]['parameters']:,.0f}", *cells])
+        for name, rounds in reports.items():
+            ours = OUR_COUNTERPART.get(name)
+            if ours is not None and ours in reports:
+                ratios = ratios_to_peer(reports[ours], rounds)
+                cells = [to_cell(ratios[key], as_is, 2) if key in ratios else "" for key in COLUMNS]
+                sizes = reports[ours][0]["parameters"] / rounds[0]["parameters"]
+                rows.append([f"*{ours} / {name}*", f"{sizes:.2f}", *cells])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def to_cell(values: tuple[float, float, float], convert: Callable[[float], float], decimals: int) -> str:
+    """Return "median (least–greatest)"."""
+    median, least, greatest = (f"{convert(value):,.{decimals}f}" for value in values)
+    return f"{median} ({least}–{greatest})"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    devices = [name for name in available_devices() if name != "mps"]
+    parser.add_argument("--modalities", nargs="+", choices=list(MODALITIES), default=list(MODALITIES))
+    parser.add_argument("--data", type=Path, help="folder with Multi30k: train.en, train.de, val.en, val.de")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=devices)
+    parser.add_argument("--precision", default="no", choices=["no", "bf16"], help="of all but JoeyNMT")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--warmup", type=int, default=2, help="training steps before the clock starts")
+    parser.add_argument("--steps", type=int, default=8, help="timed training steps in a round")
+    parser.add_argument("--sources", type=int, default=64, help="sources decoded in a round")
+    parser.add_argument("--joeynmt", metavar="PYTHON", help="Python interpreter with JoeyNMT: measure it as well")
+    parser.add_argument("--speechbrain", metavar="PYTHON", help="the same for SpeechBrain, with this project")
+    parser.add_argument("--json", type=Path, help="file for every figure of every round")
+    return parser
 
 
 def main() -> None:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="folder with train.en, train.de, val.en, val.de")
-    parser.add_argument("--steps", type=int, default=30, help="training steps in a round")
-    parser.add_argument("--sentences", type=int, default=240, help="sentences decoded in a round")
-    parser.add_argument("--length", type=int, default=12, help="tokens of each decoded sentence")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--peer", choices=["joeynmt"])
-    parser.add_argument("--peer-python", default=sys.executable, help="Python interpreter with the peer installed")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    rounds: list[dict[str, float]] = []
+    options = build_parser().parse_args()
+    results: dict[str, Reports] = {}
+    environment = describe_environment(options)
     with tempfile.TemporaryDirectory() as folder:
-        configs = build_configs(options.data)
-        candidates = {name: Candidate(config, Path(folder) / name) for name, config in configs.items()}
-        for _ in range(options.rounds):
-            rounds.append(measure_round(candidates, options))
-            print(json.dumps(rounds[-1]), file=sys.stderr)
-    print(f"{options.threads} threads, torch {torch.__version__}, medians of {options.rounds} rounds (each round)")
-    for name, candidate in candidates.items():
-        num_parameters = count_parameters(candidate.trainer.model)
-        print(f"{name}: {num_parameters:,} parameters, {candidate.flops / 1e6:.1f} million operations per target token")
-    for quantity in rounds[0]:
-        values = [measured[quantity] for measured in rounds]
-        print(f"{quantity:45} {statistics.median(values):10.2f}   ({', '.join(f'{value:.2f}' for value in values)})")
+        os.environ["XDG_CACHE_HOME"] = str(Path(folder) / "cache")  # features of synthetic data are nobody's
+        for modality in options.modalities:
+            bench = Bench(modality, Path(folder) / modality, options)
+            bench.prepare_first_output()
+            reports = results[modality] = {name: [] for name in bench.candidates()}
+            for number in range(options.rounds):
+                for name, rounds in reports.items():
+                    rounds.append(bench.measure(name))
+                    console.print(f"{modality}, round {number + 1}, {name}: {json.dumps(rounds[-1])}")
+    environment["load_average_at_end"] = os.getloadavg()
+    if options.json:
+        content = {"environment": environment, "options": vars(options), "results": results}
+        options.json.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
+    print(", ".join(f"{name} {value}" for name, value in environment.items()))
+    print(f"medians of {options.rounds} rounds (least–greatest)\n")
+    print(to_table(results))
 
 
 if __name__ == "__main__":
