@@ -7,6 +7,7 @@ import torch
 from peers import BEAM, Peer
 from speechbrain.decoders import S2SRNNBeamSearcher
 from speechbrain.lobes.models.CRDNN import CRDNN
+from speechbrain.nnet.linear import Linear
 from speechbrain.nnet.RNN import LSTM, AttentionalRNNDecoder
 from synthetic_data import NUM_MELS
 from torch import Tensor, nn
@@ -16,7 +17,8 @@ from decoders.base import BOS, EOS, PAD
 from encoders.base import SourceBatch
 from tasks.common.data.batching import Batch
 
-STATE_DIM = 512
+RECURRENT_DIM = 256  # of each direction
+STATE_DIM = 256
 EMBEDDING_DIM = 128
 DECODER_DIM = 320
 ATTENTION_DIM = 256
@@ -39,7 +41,7 @@ class SpeechBrainPeer(Peer):
             using_2d_pooling=True,
             rnn_class=LSTM,
             rnn_layers=3,
-            rnn_neurons=STATE_DIM // 2,
+            rnn_neurons=RECURRENT_DIM,
             dnn_blocks=1,
             dnn_neurons=STATE_DIM,
         )
@@ -57,7 +59,7 @@ class SpeechBrainPeer(Peer):
             scaling=1.0,
             dropout=dropout,
         )
-        self.output = nn.Linear(DECODER_DIM, vocab_size)
+        self.output = Linear(n_neurons=vocab_size, input_size=DECODER_DIM)
 
     def loss(self, batch: Batch) -> Tensor:
         states, lengths = self.encode(batch.source)
@@ -70,7 +72,9 @@ class SpeechBrainPeer(Peer):
     @torch.inference_mode()
     def generate(self, source: SourceBatch, length: int) -> list[list[int]]:
         states, lengths = self.encode(source)
-        ratio = (length + 0.5) / states.size(1)  # lengths are limited by their ratio to that of the longest source
+        # Lengths are limited by their ratio to that of the longest source. The last token is taken for the end, and is
+        # left out.
+        ratio = (length + 1.5) / states.size(1)
         searcher = S2SRNNBeamSearcher(
             embedding=self.embedding,
             decoder=self.decoder,
@@ -82,7 +86,7 @@ class SpeechBrainPeer(Peer):
             beam_size=BEAM,
             using_eos_threshold=False,
         )
-        return [[int(token) for token in tokens[:length]] for tokens in searcher(states, lengths)[0]]
+        return [[int(token) for token in tokens] for tokens in searcher(states, lengths)[0]]
 
     def encode(self, source: SourceBatch) -> tuple[Tensor, Tensor]:
         """Return the states, and the share of them that are not padding."""
