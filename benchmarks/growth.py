@@ -31,6 +31,7 @@ from encoders.build import build_sequence_encoder
 from encoders.config import RecurrentEncoderConfig
 from encoders.text import TextEncoder, TokenEmbedding
 from tasks.common.analysis.plots.figure import save_figure
+from tasks.common.console import console
 from tasks.common.data.batching import Batch
 from tasks.common.model import Seq2Seq
 
@@ -192,19 +193,18 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", choices=list(CURVES), default=list(CURVES))
     parser.add_argument("--trials", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     parser.add_argument("--plot", type=Path, help="PNG file for the curves")
     parser.add_argument("--json", type=Path, help="file for all figures")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(1)
     device = torch.device(options.device)
-    curves = {
-        size: {
-            name: measure_curve(each, size, CURVES[size], options.trials, device) for name, each in ATTENTIONS.items()
-        }
-        for size in options.sizes
-    }
+    curves: dict[str, dict[str, Curve]] = {size: {} for size in options.sizes}
+    for size, by_attention in curves.items():
+        for name, attention in ATTENTIONS.items():
+            by_attention[name] = measure_curve(attention, size, CURVES[size], options.trials, device)
+            console.print(f"{size}, {name}: {by_attention[name]}")
     print(
         f"{options.threads} threads, {options.device}, torch {torch.__version__}, medians of {options.trials} trials\n"
     )

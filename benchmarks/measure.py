@@ -71,7 +71,7 @@ class OurCandidate(Candidate):
     """One of our models, trained by our loop and decoded by our predictor."""
 
     def __init__(self, modality: str, name: str, data: Path, precision: str, folder: Path):
-        self.trainer = build_trainer(modality, name, data, folder, precision)
+        self.trainer, self.precision = build_trainer(modality, name, data, folder, precision), precision
         self.batches, self.device = self.trainer.batches, self.trainer.device
         self.task, self.examples = self.batches.group.parts[ALONE], self.batches.examples[ALONE]
         self.model = self.trainer.model.part(ALONE)
@@ -83,7 +83,7 @@ class OurCandidate(Candidate):
         return self.trainer.run_steps(num_warmup_steps, num_steps)
 
     def decode(self, sources: Sequence[Any], length: int) -> list[list[int]]:
-        search = SearchConfig(beam=BEAM, min_length=length, max_length=length)
+        search = SearchConfig(beam=BEAM, min_length=length, max_length=length, precision=cast(Any, self.precision))
         predictor = Predictor(self.task, [self.trainer.model.part(ALONE).eval()])
         lengths = self.task.source_lengths(sources)
         return [best.tokens for best, *_ in predictor.generate_all(sources, lengths, search)]
@@ -132,7 +132,9 @@ class PeerCandidate(Candidate):
         lengths = [(number, 1) for number in self.task.source_lengths(sources)]
         for rows in BatchSampler(lengths, self.task.config.batch, seed=0).by_length():
             source = self.task.batch_sources([sources[row] for row in rows], training=False).to(self.device)
-            for row, tokens in zip(rows, self.peer.generate(source, length), strict=True):
+            with autocast(self.precision, self.device):
+                generated = self.peer.generate(source, length)
+            for row, tokens in zip(rows, generated, strict=True):
                 results[row] = tokens
         return results
 
@@ -195,7 +197,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("modality", choices=list(MODALITIES))
     parser.add_argument("candidate", help="one of our models of the modality, or a peer's name")
     parser.add_argument("--data", type=Path, required=True, help="folder of training data")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--precision", default="no", choices=["no", "bf16"])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--warmup", type=int, default=3, help="training steps before the clock starts")

@@ -31,8 +31,7 @@ class Recorder(Trainer):
         self.losses: list[float] = []
 
     def check_finite(self, name: str, value: float, step: StepBatches) -> None:
-        if name == "loss":
-            self.losses.append(value)
+        self.losses.append(value)
 
     def should_stop(self) -> bool:
         return len(self.losses) >= NUM_STEPS

@@ -27,7 +27,6 @@ from first_output import prediction_command, save_model, seconds_to_first_line
 from peers import PEERS
 
 from tasks.common.console import console
-from tasks.common.device import available_devices
 
 HERE = Path(__file__).parent
 JOEYNMT, SPEECHBRAIN = "joeynmt", "speechbrain"  # the peers that have to be installed by the user
@@ -139,7 +138,7 @@ def child_environment(threads: int) -> dict[str, str]:
 
 def describe_environment(options: argparse.Namespace) -> dict[str, Any]:
     """Return what the figures depend on besides the code."""
-    is_gpu = options.device.startswith("cuda")
+    is_gpu = options.device == "cuda"
     return {
         "device": torch.cuda.get_device_name(options.device) if is_gpu else cpu_name(),
         "threads": options.threads,
@@ -205,10 +204,9 @@ def to_cell(values: tuple[float, float, float], convert: Callable[[float], float
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    devices = [name for name in available_devices() if name != "mps"]
     parser.add_argument("--modalities", nargs="+", choices=list(MODALITIES), default=list(MODALITIES))
     parser.add_argument("--data", type=Path, help="folder with Multi30k: train.en, train.de, val.en, val.de")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=devices)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     parser.add_argument("--precision", default="no", choices=["no", "bf16"], help="of all but JoeyNMT")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=3)
