@@ -20,6 +20,7 @@ import torch
 from candidates import read_clock
 from live_bytes import measure_peak_bytes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, NullLocator
 from torch import nn
 
 from attention.config import AttentionConfig
@@ -179,7 +180,12 @@ def plot(curves: dict[str, dict[str, Curve]], path: Path) -> None:
             axes[1, column].loglog(curve.values, num_bytes, label=f"{name}, exponent {memory:.2f}", **style)
         axes[1, column].set_xlabel(UNITS[size])
         axes[0, column].set_title("a search" if size == "beam" else "a step of training", fontsize=10)
+        values = next(iter(by_attention.values())).values
         for row in (0, 1):
+            axes[row, column].set_xticks(values, [f"{value:,}" for value in values], fontsize=7, rotation=30)
+            axes[row, column].xaxis.set_minor_locator(NullLocator())
+            axes[row, column].yaxis.set_major_formatter("{x:g}")
+            axes[row, column].yaxis.set_minor_formatter(NullFormatter())
             axes[row, column].grid(alpha=0.3)
             axes[row, column].legend(fontsize=8)
     axes[0, 0].set_ylabel("milliseconds")
