@@ -22,22 +22,20 @@ from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig, TransformerDecoderConfig
 from encoders.config import NoSequenceEncoderConfig, RecurrentEncoderConfig, TransformerEncoderConfig
 from tasks.common.config import Config
-from tasks.common.data.batching import BatchConfig
+from tasks.common.data.config import BatchConfig
 from tasks.common.files import save_json
 from tasks.common.task import Task
 from tasks.common.task_group import ALONE, as_group
-from tasks.common.text.tokenizer import VocabularyConfig
+from tasks.common.text.config import VocabularyConfig
 from tasks.common.text_config import TextEncoderConfig
 from tasks.common.training.batches import StepBatches, TrainingBatches
 from tasks.common.training.config import TrainConfig
 from tasks.common.training.processes import Processes
 from tasks.common.training.trainer import Trainer
-from tasks.image_captioning.task import ImageConfig, ImageEncoderConfig
-from tasks.speech_recognition.features import SpeechAugmentConfig
-from tasks.speech_recognition.task import SpeechConfig, SpeechEncoderConfig
-from tasks.translation.task import TranslationConfig
-from tasks.video_to_text.frames import FrameConfig
-from tasks.video_to_text.task import VideoConfig, VideoEncoderConfig
+from tasks.image_captioning.config import ImageConfig, ImageEncoderConfig
+from tasks.speech_recognition.config import SpeechAugmentConfig, SpeechConfig, SpeechEncoderConfig
+from tasks.translation.config import TranslationConfig
+from tasks.video_to_text.config import FrameConfig, VideoConfig, VideoEncoderConfig
 
 DROPOUT = 0.3  # JoeyNMT's in joeynmt_peer.py; the same everywhere
 TRAIN = TrainConfig(lr=1e-3, schedule="constant", label_smoothing=0.0, average_checkpoints=0)
@@ -237,7 +235,7 @@ def build_task(modality: str, name: str, data: Path, precision: str = "no") -> T
     """Build the task of a model, with the data of a folder; ``precision``: see ``train.precision``."""
     config = MODALITIES[modality].configs[name]
     config = replace(config, data=str(data), train=replace(config.train, precision=precision))
-    return tasks.package(MODALITIES[modality].task).Task(config)
+    return tasks.task_class(MODALITIES[modality].task)(config)
 
 
 def build_trainer(modality: str, name: str, data: Path, folder: Path, precision: str = "no") -> TimedTrainer:
