@@ -123,6 +123,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=1_000_000)
     parser.add_argument("--updates", type=int, default=200, help="updates before the training is killed, and after it")
     options = parser.parse_args()
+    options.folder = options.folder.resolve()
     data = options.folder / "pairs"
     if not data.exists():
         data.mkdir(parents=True)
@@ -130,6 +131,7 @@ def main() -> None:
     run = options.folder / "run"
     size = ["--encoder.hidden-dim", "64", "--encoder.embedding-dim", "64", "--decoder.hidden-dim", "128"]
     size += ["--decoder.embedding-dim", "64", "--vocabulary.size", "8000"]
+    size += ["--batch.max-sources", "32", "--batch.max-source-size", "1200", "--batch.max-target-size", "1200"]
     evaluations = ["--train.eval-steps", "1000000", "--train.save-steps", str(options.updates)]
     common = ["--run", str(run), "--train.num-workers", "0"]
     first = ["iwslt14", "--data", str(data), *size, *evaluations, *common]

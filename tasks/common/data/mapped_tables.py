@@ -87,9 +87,11 @@ def lock_cached(name: str) -> Iterator[None]:
     """Let other processes, such as those of the same training, wait until this one has made a file of the cache."""
     file = cache.cache_dir() / f"{name}.lock"
     with FileLock(file):
-        yield
-        with contextlib.suppress(OSError):  # Windows removes none that others wait for
-            file.unlink()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # Windows removes none that others wait for
+                file.unlink()
 
 
 def table_key(table: "datasets.Dataset") -> str:

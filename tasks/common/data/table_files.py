@@ -1,4 +1,4 @@
-"""One table in a file: CSV, JSON lines, JSON or Parquet.
+"""One table in a file: CSV, JSON lines, JSON, Parquet, or a tar of media with texts.
 
 Text is read without guesses: every column of a CSV is text, also "null", "007" and "2020-01-01".
 """
@@ -16,12 +16,13 @@ from tasks.common.data import cache
 from tasks.common.data.folders import divide_lines, read_text
 from tasks.common.data.headers import KnownColumns, has_sentences, number_columns
 from tasks.common.data.mapped_tables import map_table
+from tasks.common.data.tar_tables import read_tar
 from tasks.common.errors import UsageError
 
 if TYPE_CHECKING:
     import datasets
 
-TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".tar")
 DELIMITERS = (",", ";", "\t")  # of .csv: some spreadsheets write another than a comma
 MAX_SHOWN = 60  # characters of a first line in a note
 MAX_FIELD_SIZE = 2**31 - 1
@@ -30,7 +31,7 @@ LINE_END, LINE_FEED = re.compile("\r\n|\r|\n"), re.compile("\n")
 
 
 def read_file(file: Path, known: KnownColumns | None = None) -> "datasets.Dataset":
-    """Read all rows of one table: .jsonl, .json, .csv, .tsv or .parquet. ``known``: see ``read_csv``.
+    """Read all rows of one table: .jsonl, .json, .csv, .tsv, .parquet or .tar. ``known``: see ``read_csv``.
 
     Raises:
         UsageError: it is no such table, or is broken or empty.
@@ -47,6 +48,8 @@ def read_file(file: Path, known: KnownColumns | None = None) -> "datasets.Datase
                 table = read_parquet(file)
             except (pyarrow.ArrowException, OSError, ValueError) as error:
                 raise UsageError(f"{file} is not a readable Parquet file ({first_line(error)})") from error
+        case ".tar":
+            table = read_tar(file)
         case _:
             raise UsageError(f"{file} is no table; allowed are {', '.join(TABLES)}, or a folder")
     if not len(table):
