@@ -48,7 +48,7 @@ class Batch:
 
 
 class RowBatches(Sequence[list[int]]):
-    """Batches of rows, kept as two arrays: millions of rows are no Python objects.
+    """Batches of rows, kept as two arrays, since objects for millions of rows would take several times as much.
 
     Attributes:
         rows: The rows of all batches.

@@ -36,10 +36,8 @@ def read_in_ranges(column: Sequence[Any]) -> Iterator[Any]:
 
 def list_lengths(table: "datasets.Dataset", name: str) -> Int[np.ndarray, " rows"]:
     """Return the length of each list of a column."""
-    import pyarrow.compute
-
     batches: Any = table.select_columns([name]).with_format("arrow").iter(batch_size=ROWS_PER_BATCH)
-    lengths = [pyarrow.compute.list_value_length(rows[name]).to_numpy() for rows in batches]
+    lengths = [rows[name].combine_chunks().value_lengths().to_numpy() for rows in batches]
     return np.concatenate(lengths) if lengths else np.empty(0, np.int32)
 
 

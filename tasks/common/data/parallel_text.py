@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,21 @@ DOCUMENTS, NOTICES = (".md", ".pdf", ".html", ".zip", ".gz", ".py"), {"README", 
 
 
 @dataclass(frozen=True)
+class InnerColumn(Sequence[Any]):
+    """The texts of a language in a column of dictionaries, which are read when they are asked for."""
+
+    column: "datasets.Column"
+    language: str
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+    def __getitem__(self, rows: Any) -> list[Any]:
+        """Return the texts of several rows: a slice, or a list of their numbers."""
+        return [pair and pair[self.language] for pair in self.column[rows]]
+
+
+@dataclass(frozen=True)
 class FoundPairs:
     """The pairs that data have for a split, unchanged and unchecked.
 
@@ -67,8 +82,8 @@ class FoundPairs:
         key: A text that changes with the data.
     """
 
-    sources: "TextLines | datasets.Column"
-    targets: "TextLines | datasets.Column"
+    sources: "TextLines | datasets.Column | InnerColumn"
+    targets: "TextLines | datasets.Column | InnerColumn"
     is_whole: bool
     name: str
     key: str
@@ -234,14 +249,15 @@ def decode_lines(file: Iterable[bytes]) -> Iterator[str]:
             yield text.removesuffix(b"\n").decode("utf-8", errors="replace")
 
 
-def get_column(table: "datasets.Dataset", name: str, data: str) -> "datasets.Column":
+def get_column(table: "datasets.Dataset", name: str, data: str) -> "datasets.Column | InnerColumn":
     """Return a column by its name, also from inside the ``translation`` column of the hub's parallel corpora."""
+    columns: Any = table  # whose types do not tell a column from its values
     if name in table.column_names:
-        return table[name]
+        return columns[name]
     inner = table.features["translation"] if "translation" in table.column_names else {}
     languages = getattr(inner, "languages", None) or (list(inner) if isinstance(inner, dict) else [])
     if name in languages:
-        return table.select_columns(["translation"]).flatten()[f"translation.{name}"]
+        return InnerColumn(columns["translation"], name)
     raise unknown_name("column", name, [*table.column_names, *languages], f"--source and --target name those of {data}")
 
 

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     import pyarrow
 
 VERSION = 1  # of the cached indices; increase it when their form changes
-MEDIA = {  # the column of each kind of media: its type, and the endings of its files
-    "image": (Image(decode=False), IMAGE_SUFFIXES),
-    "audio": (Audio(decode=False), AUDIO_SUFFIXES),
-    "video": (Video(decode=False), VIDEO_SUFFIXES),
+MEDIA = {  # the column of each kind of media: the name of its feature in datasets, and the endings of its files
+    "image": ("Image", IMAGE_SUFFIXES),
+    "audio": ("Audio", AUDIO_SUFFIXES),
+    "video": ("Video", VIDEO_SUFFIXES),
 }
 TEXTS = {".txt": "text", ".json": "json"}  # the columns of the texts in the index
-INDEX = pyarrow.schema({name: pyarrow.string() for name in ("key", *MEDIA, *TEXTS.values())})
+INDEX = ("key", *MEDIA, *TEXTS.values())  # the columns of the cached index, all of text
 
 
 def read_tar(file: Path) -> "datasets.Dataset":
@@ -43,9 +43,12 @@ def read_tar(file: Path) -> "datasets.Dataset":
         UsageError: it is broken, compressed, or a text in it can't be read.
     """
     import datasets
+    import pyarrow
 
     key = hashlib.sha256(f"{VERSION} {cache.file_key(file)}".encode()).hexdigest()[:24]
-    index = map_table(f"tar-{key}", INDEX, lambda: index_tar(file))[:]
+    index = map_table(
+        f"tar-{key}", pyarrow.schema({name: pyarrow.string() for name in INDEX}), lambda: index_tar(file)
+    )[:]
     columns: dict[str, list[Any]] = {}
     features: dict[str, Any] = {}
     for name in MEDIA:
@@ -59,11 +62,11 @@ def read_tar(file: Path) -> "datasets.Dataset":
     for name in dict.fromkeys(name for own in fields for name in own if name not in columns):
         values = [own.get(name) for own in fields]
         has_lists = any(isinstance(value, list) for value in values)
-        features[name] = List(datasets.Value("string")) if has_lists else datasets.Value("string")
+        features[name] = datasets.List(datasets.Value("string")) if has_lists else datasets.Value("string")
         columns[name] = [[value] if has_lists and isinstance(value, str) else value for value in values]
-    table = datasets.Dataset.from_dict(columns, features=Features(features))
+    table = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
     for name in MEDIA.keys() & columns.keys():
-        table = table.cast_column(name, MEDIA[name][0])
+        table = table.cast_column(name, getattr(datasets, MEDIA[name][0])(decode=False))
     return table
 
 
@@ -90,8 +93,8 @@ def index_tar(file: Path) -> "Iterator[pyarrow.RecordBatch]":
         raise UsageError(
             f"{file} is not a readable tar file without compression ({error}); unpack it with gzip -d or make it again"
         ) from error
-    columns = [list(rows), *([row.get(name) for row in rows.values()] for name in INDEX.names[1:])]
-    yield pyarrow.record_batch(columns, INDEX)
+    columns = [list(rows), *([row.get(name) for row in rows.values()] for name in INDEX[1:])]
+    yield pyarrow.record_batch(columns, [*INDEX])
 
 
 def read_text_member(opened: tarfile.TarFile, member: tarfile.TarInfo, file: Path) -> str:

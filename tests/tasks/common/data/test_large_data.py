@@ -2,11 +2,15 @@
 
 import dataclasses
 import io
+import itertools
 import json
 import tarfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 import soundfile
 from datasets import Dataset
@@ -87,6 +91,19 @@ def test_one_process_makes_a_table_and_what_it_has_not_finished_is_made_again():
         map_table("unfinished", PAIR_COLUMNS, fail)
     assert not [*cache.cache_dir().glob("*unfinished*")]
     assert len(map_table("unfinished", PAIR_COLUMNS, lambda: ())) == 0
+
+
+def test_of_several_that_need_a_table_one_makes_it_and_the_others_wait():
+    num_made = itertools.count()
+
+    def make():
+        next(num_made)
+        time.sleep(0.1)
+        yield pyarrow.record_batch([["a"], ["b"], [["b"]]], PAIR_COLUMNS)
+
+    with ThreadPoolExecutor(3) as pool:
+        tables = [*pool.map(lambda _: map_table("needed", PAIR_COLUMNS, make), range(3))]
+    assert next(num_made) == 1 and [table["source"][:] for table in tables] == [["a"]] * 3
 
 
 def test_the_hash_of_rows_depends_on_their_content_and_order_alone():
