@@ -14,7 +14,7 @@ from tasks.common.data import cache
 from tasks.common.data.folders import is_hidden
 from tasks.common.data.limits import MAX_TAR_TEXT_BYTES
 from tasks.common.data.mapped_tables import map_table
-from tasks.common.data.media_files import AUDIO_SUFFIXES, FILE_FEATURES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from tasks.common.data.media_files import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, file_features
 from tasks.common.data.tar_members import TarMember
 from tasks.common.errors import UsageError
 
@@ -53,7 +53,7 @@ def read_tar(file: Path) -> "datasets.Dataset":
     features: dict[str, Any] = {}
     for name in MEDIA:
         if any(index[name]):
-            features[name] = FILE_FEATURES
+            features[name] = file_features()
             paths = zip(index[name], index["key"], strict=True)
             columns[name] = [{"path": path or str(file / key), "bytes": None} for path, key in paths]
     fields = [parse_fields(text, key, file) for text, key in zip(index["json"], index["key"], strict=True)]

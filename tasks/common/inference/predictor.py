@@ -30,7 +30,6 @@ from tasks.common.training.precompute import precompute_if_frozen
 if TYPE_CHECKING:
     import datasets
 
-Lengths = Sequence[tuple[int, int]]  # of the source and the target of each example: see Task.example_lengths
 Lengths = Int[np.ndarray, "examples 2"]  # of the source and the target of each example: see Task.example_lengths
 
 

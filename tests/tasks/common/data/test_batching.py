@@ -7,7 +7,8 @@ import torch
 from datasets import Dataset
 
 from encoders.base import SourceBatch
-from tasks.common.data.batching import Batch, BatchConfig, BatchDataset, BatchSampler
+from tasks.common.data.batching import Batch, BatchDataset, BatchSampler
+from tasks.common.data.config import BatchConfig
 
 SIZES = BatchConfig(max_target_size=600, max_source_size=600, max_sources=32)
 

@@ -28,7 +28,8 @@ from tasks.common.training.batches import TrainingBatches, make_sampler
 from tasks.common.training.processes import Processes
 from tasks.image_captioning.data import read_captioned_images
 from tasks.speech_recognition.data import read_transcribed_speech
-from tasks.translation import PRESETS, Task
+from tasks.translation import PRESETS
+from tasks.translation.task import Translation as Task
 
 
 @pytest.fixture
