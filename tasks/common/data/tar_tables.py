@@ -29,7 +29,14 @@ MEDIA = {  # the column of each kind of media: the name of its feature in datase
     "video": ("Video", VIDEO_SUFFIXES),
 }
 TEXTS = {".txt": "text", ".json": "json"}  # the columns of the texts in the index
-INDEX = ("key", *MEDIA, *TEXTS.values())  # the columns of the cached index, all of text
+INDEX = ("key", *MEDIA, *TEXTS.values())  # the columns of the cached index
+
+
+def index_schema() -> "pyarrow.Schema":
+    """Return the columns of the cached index: all are texts."""
+    import pyarrow
+
+    return pyarrow.schema({name: pyarrow.string() for name in INDEX})
 
 
 def read_tar(file: Path) -> "datasets.Dataset":
@@ -43,12 +50,9 @@ def read_tar(file: Path) -> "datasets.Dataset":
         UsageError: it is broken, compressed, or a text in it can't be read.
     """
     import datasets
-    import pyarrow
 
     key = hashlib.sha256(f"{VERSION} {cache.file_key(file)}".encode()).hexdigest()[:24]
-    index = map_table(
-        f"tar-{key}", pyarrow.schema({name: pyarrow.string() for name in INDEX}), lambda: index_tar(file)
-    )[:]
+    index = map_table(f"tar-{key}", index_schema(), lambda: index_tar(file))[:]
     columns: dict[str, list[Any]] = {}
     features: dict[str, Any] = {}
     for name in MEDIA:
@@ -94,7 +98,7 @@ def index_tar(file: Path) -> "Iterator[pyarrow.RecordBatch]":
             f"{file} is not a readable tar file without compression ({error}); unpack it with gzip -d or make it again"
         ) from error
     columns = [list(rows), *([row.get(name) for row in rows.values()] for name in INDEX[1:])]
-    yield pyarrow.record_batch(columns, [*INDEX])
+    yield pyarrow.record_batch(columns, index_schema())
 
 
 def read_text_member(opened: tarfile.TarFile, member: tarfile.TarInfo, file: Path) -> str:

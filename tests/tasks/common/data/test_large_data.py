@@ -19,7 +19,7 @@ from PIL import Image
 from tasks.common.data import cache, mapped_tables, parallel_text, token_table
 from tasks.common.data.mapped_tables import hash_rows, map_table
 from tasks.common.data.media_files import file_content, media_key
-from tasks.common.data.parallel_text import PAIR_COLUMNS, load_pairs
+from tasks.common.data.parallel_text import load_pairs, pair_columns
 from tasks.common.data.table_files import read_file
 from tasks.common.data.text_lines import TextLines
 from tasks.common.errors import UsageError
@@ -89,9 +89,9 @@ def test_one_process_makes_a_table_and_what_it_has_not_finished_is_made_again():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        map_table("unfinished", PAIR_COLUMNS, fail)
+        map_table("unfinished", pair_columns(), fail)
     assert not [*cache.cache_dir().glob("*unfinished*")]
-    assert len(map_table("unfinished", PAIR_COLUMNS, lambda: ())) == 0
+    assert len(map_table("unfinished", pair_columns(), lambda: ())) == 0
 
 
 def test_of_several_that_need_a_table_one_makes_it_and_the_others_wait():
@@ -100,10 +100,10 @@ def test_of_several_that_need_a_table_one_makes_it_and_the_others_wait():
     def make():
         next(num_made)
         time.sleep(0.1)
-        yield pyarrow.record_batch([["a"], ["b"], [["b"]]], PAIR_COLUMNS)
+        yield pyarrow.record_batch([["a"], ["b"], [["b"]]], pair_columns())
 
     with ThreadPoolExecutor(3) as pool:
-        tables = [*pool.map(lambda _: map_table("needed", PAIR_COLUMNS, make), range(3))]
+        tables = [*pool.map(lambda _: map_table("needed", pair_columns(), make), range(3))]
     assert next(num_made) == 1 and [table["source"][:] for table in tables] == [["a"]] * 3
 
 
