@@ -1,13 +1,14 @@
 """The contract between a task and the generic code that trains, searches, evaluates and predicts."""
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor, nn
 
@@ -20,6 +21,7 @@ from tasks.common.config import Config
 from tasks.common.data.arrays import pack_array, pad_arrays, unpack_array
 from tasks.common.data.batching import Batch
 from tasks.common.data.inputs import BuiltinInput, ParsedInput
+from tasks.common.data.mapped_tables import list_lengths, read_in_ranges, read_numbers, row_ranges
 from tasks.common.errors import UsageError
 from tasks.common.export.inputs import ExportedInput
 from tasks.common.inference.report import ReportExtras
@@ -31,6 +33,7 @@ from tasks.common.training.attention_monitor import AttentionMonitor
 
 if TYPE_CHECKING:
     import datasets
+MAX_VOCABULARY_EXAMPLES = 1_000_000  # more change few entries, and learning takes time and memory
 
 C = TypeVar("C", bound=Config)
 
@@ -141,8 +144,16 @@ class Task(ABC, Generic[C]):
         return [BuiltinInput(source, texts[0]) for source, texts in pairs]
 
     def vocabulary_texts(self, examples: "datasets.Dataset") -> Iterable[str]:
-        """Return the texts that the tokenizer of the targets is learned from: by default all targets."""
-        return [sentence for target in examples["target"] for sentence in as_list(target)]
+        """Return the texts that the tokenizer of the targets is learned from: by default all targets of a sample."""
+        targets = read_in_ranges(vocabulary_sample(examples)["target"])
+        return (sentence for target in targets for sentence in as_list(target))
+
+    def tokenize(self, examples: "datasets.Dataset") -> "datasets.Dataset":
+        """Return examples whose texts are token ids, as ``collate`` takes them too, where these can be made once.
+
+        Other columns than those that batches are made of are left out. By default the examples are returned unchanged.
+        """
+        return examples
 
     def exported_input(self) -> ExportedInput:
         """Describe the inputs for a model that is exported. Raises UsageError if it can't be."""
@@ -222,20 +233,33 @@ class Task(ABC, Generic[C]):
         """Return a source as ``load`` has made it, where it may be precomputed and a task has a use for the raw one."""
         return source
 
-    def example_lengths(self, examples: "datasets.Dataset") -> list[tuple[int, int]]:
+    def example_lengths(self, examples: "datasets.Dataset") -> Int[np.ndarray, "examples 2"]:
         """Measure each source and its (longest) target; targets in tokens, including the end of the sentence."""
-        targets = [as_list(target) for target in examples["target"]]
-        token_ids = iter(self.tokenizer.encode([sentence for sentences in targets for sentence in sentences]))
-        target_lengths = [max(len(next(token_ids)) + 1 for _ in sentences) for sentences in targets]
-        has_length = "length" in examples.column_names
-        source_lengths = examples["length"] if has_length else self.source_lengths(examples["source"])
-        return list(zip(source_lengths, target_lengths, strict=True))
+        names = examples.column_names
+        if "target_length" in names:
+            target_lengths = read_numbers(examples, "target_length")
+        else:
+            target_lengths = np.fromiter(self.longest_targets(examples), dtype=np.int64)
+        if "length" in names:
+            return np.stack([read_numbers(examples, "length"), target_lengths], axis=1)
+        return np.stack([np.array(self.source_lengths(examples["source"]), dtype=np.int64), target_lengths], axis=1)
 
-    def num_targets(self, examples: "datasets.Dataset", training: bool = False) -> list[int]:
+    def longest_targets(self, examples: "datasets.Dataset") -> Iterator[int]:
+        """Yield the number of tokens of the longest target of each example, including the end of the sentence."""
+        column = examples["target"]
+        for rows in row_ranges(len(examples)):
+            targets = [as_list(target) for target in column[rows]]
+            token_ids = iter(self.tokenizer.encode([sentence for sentences in targets for sentence in sentences]))
+            yield from (max(len(next(token_ids)) + 1 for _ in sentences) for sentences in targets)
+
+    def num_targets(self, examples: "datasets.Dataset", training: bool = False) -> Int[np.ndarray, " examples"]:
         """Count the targets that a batch holds of each source; ``training`` allows the sampling of targets."""
-        counts = [len(as_list(target)) for target in examples["target"]]
-        sampled = self.config.batch.targets_per_source
-        return [min(count, sampled) for count in counts] if training and sampled else counts
+        import datasets
+
+        if examples.features["target"] == datasets.Value("string"):
+            return np.ones(len(examples), np.int32)
+        counts, sampled = list_lengths(examples, "target"), self.config.batch.targets_per_source
+        return np.minimum(counts, sampled) if training and sampled else counts
 
     def collate(self, examples: "datasets.Dataset", rows: list[int], training: bool = False) -> Batch:
         """Pad some rows to one batch; ``training`` allows augmentation and the sampling of targets."""
@@ -245,7 +269,9 @@ class Task(ABC, Generic[C]):
         count = self.config.batch.targets_per_source
         if training and count:
             targets = [[given[pick] for pick in torch.randperm(len(given))[:count].tolist()] for given in targets]
-        token_ids = self.tokenizer.encode([sentence for sentences in targets for sentence in sentences], dropout)
+        sentences = [sentence for sentences in targets for sentence in sentences]
+        is_text = isinstance(sentences[0], str)
+        token_ids: Any = self.tokenizer.encode(sentences, dropout) if is_text else sentences
         source_index = torch.tensor([index for index, sentences in enumerate(targets) for _ in sentences])
         return Batch(
             self.batch_sources(columns["source"], training),
@@ -288,5 +314,11 @@ class Task(ABC, Generic[C]):
         return None
 
 
-def as_list(target: str | list[str]) -> list[str]:
+def vocabulary_sample(examples: "datasets.Dataset") -> "datasets.Dataset":
+    """Return the examples that vocabularies are learned from: of more than MAX_VOCABULARY_EXAMPLES every n-th."""
+    step = math.ceil(len(examples) / MAX_VOCABULARY_EXAMPLES)
+    return examples.select(range(0, len(examples), step)) if step > 1 else examples
+
+
+def as_list(target: str | list[Any]) -> list[Any]:
     return [target] if isinstance(target, str) else target

@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -19,13 +20,15 @@ from encoders.pretrained.text import PretrainedText, load_text_model, text_model
 from encoders.text import TextEncoder, TokenEmbedding
 from tasks.common.analysis.views import TextView, View
 from tasks.common.data.inputs import InputSegment, ParsedInput
+from tasks.common.data.mapped_tables import read_in_ranges, row_ranges
 from tasks.common.data.parallel_text import text_problem
 from tasks.common.data.text_inputs import TextFileError, exists, read_texts, text_of_value
+from tasks.common.data.token_table import has_texts, tokenize_pairs
 from tasks.common.errors import UsageError
 from tasks.common.export.inputs import ExportedInput, example_mask
 from tasks.common.files import to_json
 from tasks.common.inference.report import ReportExtras
-from tasks.common.task import Task
+from tasks.common.task import Task, vocabulary_sample
 from tasks.common.text.foreign_tokenizer import check_tokenizer
 from tasks.common.text.tokenizer import Tokenizer, pad_ids, sentence_end_ids
 from tasks.common.text_config import TextTaskConfig
@@ -36,6 +39,12 @@ if TYPE_CHECKING:
 TEXTS_PER_CHUNK = 4096
 EXPORTED_LENGTH = 64  # tokens of the example with which a model is exported
 MIN_COMMON = 0.5  # of the target's vocabulary that a decoder must be able to copy from a pretrained encoder
+
+
+def collate_ids(token_ids: Sequence[Sequence[int]]) -> SourceBatch:
+    """Pad the token ids of sources, without EOS, to one batch."""
+    values = pad_ids([[*ids, EOS] for ids in token_ids])
+    return SourceBatch(values, values != PAD)
 
 
 C = TypeVar("C", bound=TextTaskConfig)
@@ -82,14 +91,18 @@ class TextTask(Task[C]):
         return backbone
 
     def vocabulary_texts(self, examples: "datasets.Dataset") -> Iterable[str]:
-        sources = examples["source"] if self.config.shares_vocabulary else []
-        return [*sources, *super().vocabulary_texts(examples)]
+        targets = super().vocabulary_texts(examples)
+        return chain(self.source_texts(examples), targets) if self.config.shares_vocabulary else targets
+
+    def source_texts(self, examples: "datasets.Dataset") -> Iterator[str]:
+        """Return the sources that a vocabulary is learned from."""
+        return read_in_ranges(vocabulary_sample(examples)["source"])
 
     def fit_sources(self, examples: "datasets.Dataset") -> None:
         if self.config.shares_vocabulary:
             self.source_tokenizer = self.tokenizer
         elif self.backbone is None:
-            self.source_tokenizer = Tokenizer.train(examples["source"], self.config.vocabulary)
+            self.source_tokenizer = Tokenizer.train(self.source_texts(examples), self.config.vocabulary)
 
     def source_state_dict(self) -> dict[str, Any]:
         if self.backbone is not None:
@@ -158,8 +171,8 @@ class TextTask(Task[C]):
         count = self.config.encoder.max_source_tokens
         kept = slice(-count, None) if self.truncation_side == "left" else slice(count or None)
         token_ids: list[list[int]] = []
-        for start in range(0, len(sources), TEXTS_PER_CHUNK):  # so that few long documents are in memory untruncated
-            texts = sources[start : start + TEXTS_PER_CHUNK]
+        for rows in row_ranges(len(sources)):  # so that few long documents are in memory untruncated
+            texts = sources[rows]
             if self.backbone is not None:  # its tokenizer truncates
                 token_ids += self.backbone.preprocessor.encode(texts)
             else:
@@ -168,7 +181,8 @@ class TextTask(Task[C]):
 
     def source_lengths(self, sources: Sequence[str]) -> list[int]:
         """Count the tokens of each source. Raises UsageError if some are too long for a pretrained encoder."""
-        lengths = [len(ids) for ids in self.source_token_ids(sources)]
+        ranges = row_ranges(len(sources))
+        lengths = [len(ids) for rows in ranges for ids in self.source_token_ids(sources[rows])]
         if self.backbone is None:
             return [length + 1 for length in lengths]
         limit = self.backbone.preprocessor.max_pieces
@@ -182,6 +196,28 @@ class TextTask(Task[C]):
             )
         return lengths
 
+    def tokenize(self, examples: "datasets.Dataset") -> "datasets.Dataset":
+        """See ``Task.tokenize``. With BPE-dropout, whose ids differ from batch to batch, only lengths are made once."""
+        import datasets
+
+        if self.backbone is not None or not has_texts(examples):
+            return examples
+        config, tokenizers = self.config, (self.source_tokenizer, self.tokenizer)
+        tokens = tokenize_pairs(
+            examples,
+            {"source": self.source_token_ids, "target": self.tokenizer.encode},
+            vocab_size=max(map(len, tokenizers)),
+            settings=lambda: [
+                config.encoder.max_source_tokens,
+                self.truncation_side,
+                *(tokenizer.state_dict() for tokenizer in tokenizers),
+            ],
+        )
+        if not config.vocabulary.dropout:
+            return tokens
+        lengths = tokens.select_columns(["length", "target_length"])
+        return datasets.concatenate_datasets([examples.select_columns(["source", "target"]), lengths], axis=1)
+
     def collate_sources(self, sources: Sequence[str], training: bool) -> SourceBatch:
         if self.backbone is not None:
             pieces = self.backbone.preprocessor.encode_states(sources)
@@ -189,10 +225,11 @@ class TextTask(Task[C]):
             values = pad_sequence(pieces, batch_first=True)
             return SourceBatch(values, torch.arange(values.size(1)) < lengths[:, None])
         dropout = self.config.vocabulary.dropout if training else 0.0
-        values = pad_ids([[*ids, EOS] for ids in self.source_token_ids(sources, dropout)])
-        return SourceBatch(values, values != PAD)
+        return collate_ids(self.source_token_ids(sources, dropout))
 
     def batch_sources(self, sources: Sequence[Any], training: bool) -> SourceBatch:
+        if isinstance(sources[0], list):
+            return collate_ids(sources)
         batch = super().batch_sources(sources, training)
         if not batch.precomputed or self.backbone is None:
             return batch

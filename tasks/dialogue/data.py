@@ -110,7 +110,7 @@ def read_conversations(
     folder = Path(data)
     if (folder / "movie_lines.txt").is_file():
         movies, conversations = read_cornell(folder)
-        return {number: conversations[number] for number in divide(movies, split, data)}
+        return {number: conversations[number] for number in divide(movies, split, data).tolist()}
     for name in SPLITS[split]:
         for file in (folder / f"{name}.txt", folder / f"dialogues_{name}.txt", folder / name / f"dialogues_{name}.txt"):
             if file.is_file():
@@ -136,7 +136,7 @@ def read_conversations(
     if not found.is_whole:
         return dict(enumerate(conversations))
     first_turns = text_groups(next(iter(turns), "") for turns in conversations)
-    return {number: conversations[number] for number in divide(first_turns, split, data)}
+    return {number: conversations[number] for number in divide(first_turns, split, data).tolist()}
 
 
 def read_chatterbot(language: str) -> list[Conversation]:

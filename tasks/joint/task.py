@@ -3,16 +3,18 @@
 import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tasks
 from encoders.base import Encoder
 from tasks.common.console import console
+from tasks.common.data.mapped_tables import read_in_ranges
 from tasks.common.errors import MissingSplitError, UsageError
 from tasks.common.metrics.base import SelectionMetric
 from tasks.common.model import JointModel, Model, build_decoder_for
-from tasks.common.task import Task, as_list
+from tasks.common.task import Task, as_list, vocabulary_sample
 from tasks.common.task_group import TaskGroup, naming_part
 from tasks.common.text.tokenizer import Tokenizer
 from tasks.common.text.words import split_words
@@ -71,9 +73,9 @@ class JointTask(TaskGroup[JointConfig]):
             )
         return loaded
 
-    def fit(self, examples: Mapping[str, "datasets.Dataset"]) -> None:
-        check_language({name: own["target"] for name, own in examples.items()})
-        texts = [text for name, part in self.parts.items() for text in part.vocabulary_texts(examples[name])]
+    def fit(self, examples: "Mapping[str, datasets.Dataset]") -> None:
+        check_language({name: vocabulary_sample(own)["target"] for name, own in examples.items()})
+        texts = chain.from_iterable(part.vocabulary_texts(examples[name]) for name, part in self.parts.items())
         self.share(Tokenizer.train(texts, self.config.vocabulary))
         for name, part in self.parts.items():
             if name in self.trained_encoders:
@@ -128,7 +130,7 @@ def references_of(task: Task) -> set[str]:
 def check_language(targets: Mapping[str, Sequence[list[str] | str]]) -> None:
     """Raise UsageError if the targets of a task have hardly a word in common with those of the others."""
     counts = {
-        name: Counter(word for target in own for text in as_list(target) for word in split_words(text))
+        name: Counter(word for target in read_in_ranges(own) for text in as_list(target) for word in split_words(text))
         for name, own in targets.items()
     }
     for name, own in counts.items():

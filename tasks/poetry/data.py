@@ -71,7 +71,7 @@ def read_poems(data: str | None, split: str) -> dict[int, Poem]:
         return dict(enumerate(poems))
     firsts = (poem["lines"][:1] if isinstance(poem["lines"], list) else [] for poem in poems)
     groups = text_groups("".join(split_lines(str(first))) for first in firsts)
-    return {number: poems[number] for number in divide(groups, split, data or "idioms")}
+    return {number: poems[number] for number in divide(groups, split, data or "idioms").tolist()}
 
 
 def find_poems(data: str | None, split: str) -> tuple[list[Poem], bool]:

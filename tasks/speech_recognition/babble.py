@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from tasks.common.data.media_files import MediaError
+from tasks.common.data.media_files import MediaError, file_content
 from tasks.speech_recognition.features import SAMPLE_RATE_HZ
 from tasks.speech_recognition.sound import peak_of, read_sound, sound_problem
 
@@ -54,7 +54,7 @@ class Babble:
         """Read a recording, scaled to an energy of 1, from a random place on; nothing if it can't be used."""
         file = self.recordings[row]
         try:
-            samples = read_sound(file["bytes"] or file["path"], SAMPLE_RATE_HZ)
+            samples = read_sound(file_content(file), SAMPLE_RATE_HZ)
         except MediaError:  # reported with its own row
             return []
         if sound_problem(len(samples), peak_of(samples), SAMPLE_RATE_HZ):

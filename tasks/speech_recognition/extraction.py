@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 
 from tasks.common.data.arrays import pack_array
-from tasks.common.data.cache import file_key, map_cached, num_processes
+from tasks.common.data.cache import map_cached, num_processes
 from tasks.common.data.containers import Note, no_note
-from tasks.common.data.media_files import MediaError, load_array, to_finite_floats
+from tasks.common.data.media_files import MediaError, file_content, load_array, path_key, to_finite_floats
 from tasks.common.data.row_reports import report_invalid_rows, report_notes, row_numbers
 from tasks.common.errors import UsageError
 from tasks.speech_recognition.babble import Babble
@@ -147,7 +147,7 @@ def audio_fingerprint(table: "datasets.Dataset") -> str:
         if audio["bytes"] is not None:
             state.update(hashlib.sha256(audio["bytes"]).digest())
         else:
-            state.update(file_key(Path(audio["path"])).encode())
+            state.update(path_key(audio["path"]).encode())
     return state.hexdigest()
 
 
@@ -164,7 +164,7 @@ class ExtractRow:
         audio = row["audio"]
         try:
             notes: list[str] = []
-            variants = self.load_variants(audio["bytes"] or audio["path"], index, notes.append)
+            variants = self.load_variants(file_content(audio), index, notes.append)
         except ValueError as error:  # MediaError, or a preprocessor's for sound that is too long
             return {"source": [], "length": 0, "feature_dim": 0, "problem": str(error), "note": ""}
         return {

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.common.data import cache
-from tasks.common.data.division import assign_splits
+from tasks.common.data.division import assign_names
 from tasks.common.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def load_docstrings(split: str, packages: Sequence[str] = ()) -> "datasets.Datas
 
 def rows_of_split(table: "datasets.Dataset", split: str) -> list[int]:
     """Return the rows of a split, without texts that also occur in test (for validation) or in both (for training)."""
-    split_by_package = assign_splits(Counter(table["package"]), SHARES)
+    split_by_package = assign_names(Counter(table["package"]), SHARES)
     texts: dict[str, set[str]] = {"test": set(), "validation": set(), "train": set()}
     rows: dict[str, list[int]] = {name: [] for name in texts}
     for row, (package, source) in enumerate(zip(table["package"], table["source"], strict=True)):

@@ -1,9 +1,11 @@
 """Batches: which rows share one, what one holds, and a dataset of batches for worker processes."""
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -45,6 +47,29 @@ class Batch:
         return int((self.tokens[:, 1:] != PAD).sum())
 
 
+class RowBatches(Sequence[list[int]]):
+    """Batches of rows, kept as two arrays, since objects for millions of rows would take several times as much.
+
+    Attributes:
+        rows: The rows of all batches.
+        bounds: Where each batch begins and ends in them.
+    """
+
+    def __init__(self, rows: Int[np.ndarray, " rows"], bounds: Int[np.ndarray, "batches 2"]):
+        self.rows, self.bounds = rows, bounds
+
+    def __len__(self) -> int:
+        return len(self.bounds)
+
+    def __getitem__(self, index: int) -> list[int]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        start, end = self.bounds[index].tolist()
+        return self.rows[start:end].tolist()
+
+    def permuted(self, order: Int[np.ndarray, " batches"]) -> "RowBatches":
+        """Return the batches in another order."""
+        return RowBatches(self.rows, self.bounds[order])
+
+
 class BatchSampler:
     """Group rows into batches, in an order that depends on the seed and the epoch alone, so a run can be resumed.
 
@@ -54,6 +79,7 @@ class BatchSampler:
     Attributes:
         rows: The rows that are used.
         num_skipped: The number of rows that are too long.
+        epoch: Returns the batches of the epoch with a number, in their order; the last epoch is kept.
     """
 
     BATCHES_PER_POOL = 256  # large enough to sort well, small enough to mix rows
@@ -61,11 +87,11 @@ class BatchSampler:
 
     def __init__(
         self,
-        lengths: Sequence[tuple[int, int]],
+        lengths: Sequence[tuple[int, int]] | Int[np.ndarray, "rows 2"],
         config: BatchConfig,
         seed: int,
         *,
-        num_targets: Sequence[int] | None = None,
+        num_targets: Sequence[int] | Int[np.ndarray, " rows"] | None = None,
         drop_too_long: bool = False,
     ):
         """Choose the rows to use.
@@ -77,59 +103,73 @@ class BatchSampler:
             num_targets: The number of targets of each row in a batch (None: one each).
             drop_too_long: Skip rows longer than max_source_length or max_target_length.
         """
-        self.lengths = torch.tensor(lengths, dtype=torch.long).view(-1, 2)
-        self.num_targets = torch.tensor([1] * len(lengths) if num_targets is None else num_targets)
+        self.lengths = torch.from_numpy(np.asarray(lengths, dtype=np.int64).reshape(-1, 2))
+        self.num_targets = None if num_targets is None else np.asarray(num_targets)
         limits = torch.tensor([config.max_source_length, config.max_target_length])
         is_used = (self.lengths <= limits).all(dim=1) | (not drop_too_long)
         self.rows = is_used.nonzero().squeeze(1)
         self.num_skipped = len(is_used) - len(self.rows)
         self.config = config
         self.seed = seed
+        self.epoch = functools.lru_cache(maxsize=1)(self.make_epoch)  # several ask for the same one
 
-    def epoch(self, number: int) -> list[list[int]]:
-        """Return the batches of an epoch in their order, each a list of rows."""
+    def make_epoch(self, number: int) -> RowBatches:
+        """Divide the rows into the batches of an epoch."""
         generator = torch.Generator().manual_seed(self.seed * 100_003 + number)
         shuffled = self.rows[torch.randperm(len(self.rows), generator=generator)]
         pools = shuffled.split(self.BATCHES_PER_POOL * self.config.max_sources)
         noise = None
         if len(pools) == 1:  # the corpus would have nearly the same batches in every epoch
             noise = 1 + self.LENGTH_NOISE * (2 * torch.rand(len(self.lengths), generator=generator) - 1)
-        batches = [batch for pool in pools for batch in self.make_batches(pool, noise)]
-        return [batches[index] for index in torch.randperm(len(batches), generator=generator)]
+        batches = self.make_batches(pools, noise)
+        return batches.permuted(torch.randperm(len(batches), generator=generator).numpy())
 
-    def by_length(self) -> list[list[int]]:
+    def by_length(self) -> RowBatches:
         """Return batches of all rows sorted by length, for evaluation, where the order does not matter."""
-        return list(self.make_batches(self.rows))
+        return self.make_batches([self.rows])
 
     def make_batches(
-        self, rows: Int[Tensor, " rows"], noise: Float[Tensor, " all_rows"] | None = None
-    ) -> Iterator[list[int]]:
-        """Sort rows by length and divide them into batches, each as large as the configuration allows.
+        self, pools: Sequence[Int[Tensor, " rows"]], noise: Float[Tensor, " all_rows"] | None = None
+    ) -> RowBatches:
+        """Sort the rows of each pool by length and divide them into batches, as large as the configuration allows.
 
         Args:
-            rows: The rows.
+            pools: The rows of each pool.
             noise: Factors of the lengths of all rows, for sorting alone.
         """
-        if len(rows) == 0:
-            return
-        source, target = self.lengths[rows].T
-        if noise is not None:
-            source, target = ((lengths * noise[rows]).round().long() for lengths in (source, target))
-        order = (source * (target.max() + 1) + target).argsort(stable=True)
-        lengths, counts = self.lengths[rows].tolist(), self.num_targets[rows].tolist()
-        batch: list[int] = []
-        longest, num_targets = (0, 0), 0
-        for index in order.tolist():
-            longest = max(longest[0], lengths[index][0]), max(longest[1], lengths[index][1])
-            size, num_targets = len(batch) + 1, num_targets + counts[index]
-            is_too_large = size * longest[0] > self.config.max_source_size
-            is_too_large |= num_targets * longest[1] > self.config.max_target_size
-            if batch and (is_too_large or size > self.config.max_sources):
-                yield batch
-                batch, longest, num_targets = [], tuple(lengths[index]), counts[index]
-            batch.append(int(rows[index]))
-        if batch:
-            yield batch
+        ordered, bounds, first = [], [], 0
+        for pool in filter(len, pools):
+            source, target = self.lengths[pool].T
+            if noise is not None:
+                source, target = ((lengths * noise[pool]).round().long() for lengths in (source, target))
+            rows = pool[(source * (target.max() + 1) + target).argsort(stable=True)].numpy()
+            starts = np.fromiter(self.batch_starts(rows), dtype=np.int64)
+            bounds.append(first + np.stack([starts, np.append(starts[1:], len(rows))], axis=1))
+            ordered.append(rows)
+            first += len(rows)
+        if not ordered:
+            return RowBatches(np.empty(0, np.int64), np.empty((0, 2), np.int64))
+        return RowBatches(np.concatenate(ordered), np.concatenate(bounds))
+
+    def batch_starts(self, rows: Int[np.ndarray, " rows"]) -> Iterator[int]:
+        """Yield where each batch begins in rows: a batch ends before the row that would make it too large."""
+        config = self.config
+        lengths = self.lengths.numpy()[rows]
+        counts = None if self.num_targets is None else self.num_targets[rows]
+        sizes = np.arange(1, config.max_sources + 2)
+        start = 0
+        while start < len(rows):
+            yield start
+            window = slice(start, start + len(sizes))
+            longest = np.maximum.accumulate(lengths[window])
+            size = sizes[: len(longest)]
+            num_targets = size if counts is None else counts[window].cumsum()
+            is_too_large = size * longest[:, 0] > config.max_source_size
+            is_too_large |= num_targets * longest[:, 1] > config.max_target_size
+            is_too_large |= size > config.max_sources
+            is_too_large[0] = False  # a row that is larger than a batch is a batch alone
+            end = int(is_too_large.argmax())
+            start += end or len(size)
 
 
 @runtime_checkable
@@ -137,21 +177,6 @@ class Collator(Protocol):
     """Makes a batch of some rows of a dataset, as every task does."""
 
     def collate(self, examples: "datasets.Dataset", rows: list[int], training: bool = False) -> Batch: ...
-
-
-@dataclass(frozen=True)
-class PlannedBatch:
-    """A batch to be made.
-
-    Attributes:
-        part: The name of the dataset that its rows are of.
-        rows: The rows.
-        position: Its place in the epoch, over all processes.
-    """
-
-    part: str
-    rows: list[int]
-    position: int
 
 
 class BatchDataset(Dataset[Batch]):
@@ -164,20 +189,31 @@ class BatchDataset(Dataset[Batch]):
     def __init__(
         self,
         parts: Mapping[str, Collator],
-        examples: Mapping[str, "datasets.Dataset"],
-        batches: Sequence[PlannedBatch],
+        examples: "Mapping[str, datasets.Dataset]",
+        batches: Sequence[tuple[str, list[int]]],
+        positions: Sequence[int],
         *,
         seed: int,
         epoch: int,
     ):
-        """Keep the batches, and the tasks and examples of each part."""
-        self.parts, self.examples, self.batches = parts, examples, batches
+        """Keep the tasks and examples of each part.
+
+        Args:
+            parts: The tasks by the names of the parts.
+            examples: Their examples.
+            batches: The batches of the epoch: the part of each, and its rows.
+            positions: The places in the epoch of those that are made.
+            seed: The run's seed.
+            epoch: The number of the epoch.
+        """
+        self.parts, self.examples, self.batches, self.positions = parts, examples, batches, positions
         self.seed = seed * 100_003 + epoch
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return len(self.positions)
 
     def __getitem__(self, index: int) -> Batch:
-        batch = self.batches[index]
-        torch.manual_seed(self.seed * 1_000_003 + batch.position)
-        return self.parts[batch.part].collate(self.examples[batch.part], batch.rows, training=True)
+        position = self.positions[index]
+        part, rows = self.batches[position]
+        torch.manual_seed(self.seed * 1_000_003 + position)
+        return self.parts[part].collate(self.examples[part], rows, training=True)

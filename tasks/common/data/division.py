@@ -1,9 +1,11 @@
 """The division of data without splits: whole groups of rows, in the order of their hashes, until a share is full."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Int8, Int64, UInt64
 
 from tasks.common.console import warn_once
 from tasks.common.data.splits import SPLITS
@@ -15,11 +17,14 @@ if TYPE_CHECKING:
 HELD_OUT = {"test": 0.1, "validation": 0.1}  # shares of the rows, in the order in which they are filled
 
 
-def divide(groups: Sequence[str], split: str, data: str, shares: Mapping[str, float] = HELD_OUT) -> list[int]:
+def divide(
+    groups: Sequence[str] | UInt64[np.ndarray, " rows"], split: str, data: str, shares: Mapping[str, float] = HELD_OUT
+) -> Int64[np.ndarray, " split_rows"]:
     """Choose the rows of a split where the data do not have it, and tell how they were divided.
 
     Args:
-        groups: The group of each row, see ``grouping.py``. Rows of the same group are in one split.
+        groups: The group of each row, see ``grouping.py``: its name, or the key of that. Rows of the same group are in
+            one split.
         split: train, validation or test.
         data: The name of the data in messages.
         shares: The shares of all rows that are held out of training.
@@ -30,7 +35,8 @@ def divide(groups: Sequence[str], split: str, data: str, shares: Mapping[str, fl
     Raises:
         UsageError: there are fewer groups than splits.
     """
-    counts = Counter(groups)
+    keys = groups if isinstance(groups, np.ndarray) else np.fromiter(map(group_key, groups), dtype=np.uint64)
+    _, group_ids, counts = np.unique(keys, return_inverse=True, return_counts=True)  # in the order of their keys
     num_splits = len(shares) + 1
     if len(counts) < num_splits:
         rows = "rows" if len(counts) == len(groups) else f"groups of rows that belong together, in {len(groups)} rows,"
@@ -38,13 +44,17 @@ def divide(groups: Sequence[str], split: str, data: str, shares: Mapping[str, fl
             f"--data {data}: {len(counts)} {rows} can't be divided into {num_splits} splits; add more, or put "
             "them into tables or folders that are named train, validation and test"
         )
-    split_of = assign_splits(counts, shares)
-    rows_of: dict[str, list[int]] = {name: [] for name in SPLITS if name == "train" or name in shares}
-    for row, group in enumerate(groups):
-        rows_of[split_of.get(group, "train")].append(row)
-    parts = ", ".join(f"{len(rows)} for {name}" for name, rows in rows_of.items())
+    split_of = assign_splits(counts, [*shares.values()])[group_ids]
+    names = ["train", *shares]
+    sizes = dict(zip(names, np.bincount(split_of, minlength=num_splits).tolist(), strict=True))
+    parts = ", ".join(f"{sizes[name]} for {name}" for name in SPLITS if name in sizes)
     warn_once(f"{data}: {len(groups)} rows, divided by a hash: {parts}")
-    return rows_of[split]
+    return np.flatnonzero(split_of == names.index(split))
+
+
+def group_key(name: str) -> int:
+    """Return the key of a group, the first 64 bits of a hash of its name."""
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "replace")).digest()[:8])
 
 
 def divide_table(table: "datasets.Dataset", groups: Sequence[str], split: str, data: str) -> "datasets.Dataset":
@@ -52,32 +62,44 @@ def divide_table(table: "datasets.Dataset", groups: Sequence[str], split: str, d
     return table.select(divide(groups, split, data))
 
 
-def assign_splits(counts: Mapping[str, int], shares: Mapping[str, float]) -> dict[str, str]:
+def assign_splits(counts: Int64[np.ndarray, " groups"], shares: Sequence[float]) -> Int8[np.ndarray, " groups"]:
     """Choose the groups that are held out of training.
 
-    Groups are taken in the order of their hashes, as long as they fit into a split's share of all rows; where none
+    Groups are taken in the order of their keys, as long as they fit into a split's share of all rows; where none
     fits, the smallest one is taken, unless it is the last. So the division depends on nothing but the groups, and a
     group too large for a held-out split is for training.
 
     Args:
-        counts: The number of rows of each group.
+        counts: The number of rows of each group, in the order of their keys.
         shares: The share of all rows of each split but training.
+
+    Returns:
+        The split of each group: 0 for training, 1 for that of the first share, and so on.
+    """
+    split_of = np.zeros(len(counts), np.int8)
+    for split, share in enumerate(shares, 1):
+        room = share * int(counts.sum())
+        for group in np.flatnonzero(split_of == 0):
+            if counts[group] <= room:
+                split_of[group] = split
+                room -= counts[group]
+            if room < 1:
+                break
+        left = np.flatnonzero(split_of == 0)
+        if split not in split_of and len(left) > 1:
+            split_of[left[counts[left].argmin()]] = split
+    return split_of
+
+
+def assign_names(counts: Mapping[str, int], shares: Mapping[str, float]) -> dict[str, str]:
+    """Choose the groups that are held out of training by their names; see ``assign_splits``.
 
     Returns:
         The split of each group that is not for training.
     """
-    order = sorted(counts, key=lambda group: hashlib.sha256(group.encode("utf-8", "replace")).digest())
-    split_of: dict[str, str] = {}
-    for split, share in shares.items():
-        room = share * sum(counts.values())
-        for group in order:
-            if group not in split_of and counts[group] <= room:
-                split_of[group] = split
-                room -= counts[group]
-        left = [group for group in order if group not in split_of]
-        if split not in split_of.values() and len(left) > 1:
-            split_of[min(left, key=counts.__getitem__)] = split
-    return split_of
+    names = sorted(counts, key=group_key)
+    splits = assign_splits(np.array([counts[name] for name in names]), [*shares.values()])
+    return {name: [*shares][split - 1] for name, split in zip(names, splits.tolist(), strict=True) if split}
 
 
 def split_by_hash(name: str) -> str:

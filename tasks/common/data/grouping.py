@@ -1,12 +1,16 @@
 """Groups of rows that must not be in two splits: the same text, pairs that share one, the same file or speaker."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.common.data.division import HELD_OUT
+import numpy as np
+from jaxtyping import UInt64
+
+from tasks.common.data.division import HELD_OUT, group_key
+from tasks.common.data.mapped_tables import read_in_ranges
 from tasks.common.data.media_files import media_key
 
 if TYPE_CHECKING:
@@ -23,43 +27,66 @@ def text_groups(texts: Iterable[object]) -> list[str]:
     return [normalize_key(text) for text in texts]
 
 
-def pair_groups(sources: Sequence[object], targets: Sequence[object]) -> list[str]:
+def pair_groups(sources: Sequence[object], targets: Sequence[object]) -> UInt64[np.ndarray, " pairs"]:
     """Group pairs that share a source or a target, also through other pairs.
 
     So no source of a held-out split is one of training, whatever the direction, and models of both directions, as
     reranking needs them, have the same splits. Where targets recur so often that most pairs would be one group, as
     labels do, pairs are grouped by their sources alone.
 
+    The texts are read twice, and what is in memory is numbers: the keys of all texts, and the texts of groups of
+    several pairs.
+
     Args:
         sources: The source of each pair.
         targets: Its target, or a list of references.
+
+    Returns:
+        The key of the group of each pair: see ``group_key``. Groups are named after their first text of either side, so
+        that the direction does not matter.
     """
-    by_source = text_groups(sources)
-    leader: dict[tuple[int, str], tuple[int, str]] = {}  # of the texts of each side: a forest, whose roots are groups
 
-    def find(text: tuple[int, str]) -> tuple[int, str]:
-        while leader.setdefault(text, text) != text:
-            leader[text] = text = leader[leader[text]]
-        return text
+    from scipy.sparse import coo_array  # takes a while to import
+    from scipy.sparse.csgraph import connected_components
 
-    for source, target in zip(by_source, targets, strict=True):
-        references = text_groups(target if isinstance(target, list) else [target])
-        for reference in references if source else ():
-            if reference:
-                leader[find((1, reference))] = find((0, source))
-    roots = [find((0, source)) for source in by_source]
-    names: dict[tuple[int, str], str] = {}  # the first text of either side, so that the direction does not matter
-    for text in leader:
-        root = find(text)
-        names[root] = min(names.get(root, text[1]), text[1])
-    groups = [names[root] for root in roots]
-    return groups if can_fill_splits(groups) else by_source
+    def normalized() -> Iterator[list[str]]:
+        for source, target in zip(read_in_ranges(sources), read_in_ranges(targets), strict=True):
+            yield text_groups([source, *(target if isinstance(target, list) else [target])])
+
+    # A graph of all texts, in which the source of a pair is linked with its references.
+    by_source, linked, references = array("Q"), array("q"), array("Q")
+    for row, (source, *others) in enumerate(normalized()):
+        by_source.append(group_key(source))
+        for other in others if source else ():
+            if other:
+                linked.append(row)
+                references.append(group_key(other))
+    source_keys = np.frombuffer(by_source, np.uint64)
+    source_ids, target_ids = (np.unique(keys, return_inverse=True)[1] for keys in (source_keys, references))
+    ends = source_ids[np.frombuffer(linked, np.int64)], target_ids + len(source_ids)
+    size = len(source_ids) + len(target_ids)
+    graph = coo_array((np.ones(len(linked), np.int8), ends), shape=(size, size))
+    groups = connected_components(graph, directed=False)[1][source_ids]
+
+    names: dict[int, str] = {}
+    num_pairs = np.bincount(groups)
+    keys = np.empty(len(groups), np.uint64)
+    for row, (group, (source, *others)) in enumerate(zip(groups.tolist(), normalized(), strict=True)):
+        name = min([source, *filter(None, others)]) if source else source
+        if num_pairs[group] == 1:
+            keys[row] = group_key(name)
+        else:
+            names[group] = min(names.get(group, name), name)
+    for row in np.flatnonzero(num_pairs[groups] > 1).tolist():
+        keys[row] = group_key(names[int(groups[row])])
+    return keys if can_fill_splits(keys) else source_keys
 
 
-def can_fill_splits(groups: Sequence[str]) -> bool:
+def can_fill_splits(keys: UInt64[np.ndarray, " rows"]) -> bool:
     """Tell whether the groups that are small enough for a held-out split fill all of those."""
-    rooms = [max(1, share * len(groups)) for share in HELD_OUT.values()]
-    return sum(count for count in Counter(groups).values() if count <= min(rooms)) >= sum(rooms)
+    rooms = [max(1, share * len(keys)) for share in HELD_OUT.values()]
+    counts = np.unique(keys, return_counts=True)[1]
+    return bool(counts[counts <= min(rooms)].sum() >= sum(rooms))
 
 
 def file_groups(files: Iterable[Mapping[str, Any]], place: Path) -> list[str]:

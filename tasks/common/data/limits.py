@@ -22,6 +22,8 @@ MIN_SAMPLE_RATE_HZ = 1000  # each sample of a lower rate would become many
 MAX_SAMPLE_RATE_HZ = 1_000_000  # the filter that resamples is the longer the higher the rate
 MAX_IMAGE_TEXT_BYTES = 64 * MEGABYTE  # of texts and color profiles in an image
 
+MAX_TAR_TEXT_BYTES = MEGABYTE  # of a text in a tar file of media
+
 # What is fetched from the web
 MAX_FETCHED_BYTES = 1000 * MEGABYTE
 MAX_FETCH_S = 600

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from tasks.common.data import cache
 from tasks.common.data.folders import is_utf8
 from tasks.common.data.npy import read_npy
+from tasks.common.data.tar_members import TarMember
 from tasks.common.errors import OneLineError
 
 if TYPE_CHECKING:
@@ -47,15 +48,24 @@ def file_source(path: str | Path) -> dict[str, Any]:
 
 
 def file_content(file: Mapping[str, Any]) -> str | bytes:
-    """Return the content of a row's file, or its path where the table does not hold the content."""
-    return file["path"] if file["bytes"] is None else file["bytes"]
+    """Return the content of a row's file where it is in the table or in a tar file, and otherwise its path."""
+    if file["bytes"] is not None:
+        return file["bytes"]
+    member = TarMember.parse(file["path"])
+    return file["path"] if member is None else member.read()
 
 
 def media_key(file: Mapping[str, Any]) -> str:
     """Return a text that changes with the file's path, size or modification time, or with the content in the table."""
     if file["bytes"] is not None:
         return hashlib.sha256(file["bytes"]).hexdigest()
-    return cache.file_key(Path(file["path"]))
+    return path_key(file["path"])
+
+
+def path_key(path: str) -> str:
+    """Return a text that changes with a file's path, size or modification time; in a tar file with those of that."""
+    member = TarMember.parse(path)
+    return cache.file_key(Path(path)) if member is None else f"{cache.file_key(member.tar)} {path!a}"
 
 
 def load_array(path: str) -> np.ndarray:

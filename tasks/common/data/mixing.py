@@ -1,13 +1,27 @@
 """The batches of several datasets in one epoch."""
 
-import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
-from tasks.common.data.batching import BatchSampler
+from tasks.common.data.batching import BatchSampler, RowBatches
 
 PartBatch = tuple[str, list[int]]  # the name of a dataset, and the rows of a batch
+BatchPlace = tuple[str, RowBatches, int]  # the name of a dataset, batches of it, and the number of one of them
+
+
+class MixedBatches(Sequence[PartBatch]):
+    """Batches of several datasets, each taken from its arrays when it is asked for."""
+
+    def __init__(self, places: list[BatchPlace]):
+        self.places = places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> PartBatch:  # pyright: ignore[reportIncompatibleMethodOverride]
+        name, batches, number = self.places[index]
+        return name, batches[number]
 
 
 class BatchMixer:
@@ -31,22 +45,25 @@ class BatchMixer:
         self.samplers, self.shares, self.seed, self.step_size = samplers, shares, seed, step_size
         self.sizes = {name: len(sampler.epoch(0)) for name, sampler in samplers.items()}
 
-    def epoch(self, number: int) -> list[PartBatch]:
+    def epoch(self, number: int) -> MixedBatches:
         """Return the batches of an epoch in their order."""
         if len(self.samplers) == 1:
-            return [(name, rows) for name, sampler in self.samplers.items() for rows in sampler.epoch(number)]
-        steps: list[list[PartBatch]] = []
+            ((name, sampler),) = self.samplers.items()
+            batches = sampler.epoch(number)
+            return MixedBatches([(name, batches, place) for place in range(len(batches))])
+        steps: list[list[BatchPlace]] = []
         for name in self.samplers:
             num_steps = max(1, round(sum(self.sizes.values()) * self.shares[name] / self.step_size))
             batches = self.successive(name, number * num_steps * self.step_size)
-            steps += [[(name, next(batches)) for _ in range(self.step_size)] for _ in range(num_steps)]
+            steps += [[next(batches) for _ in range(self.step_size)] for _ in range(num_steps)]
         generator = torch.Generator().manual_seed(self.seed * 100_003 + number)
-        return [batch for step in torch.randperm(len(steps), generator=generator).tolist() for batch in steps[step]]
+        order = torch.randperm(len(steps), generator=generator).tolist()
+        return MixedBatches([place for step in order for place in steps[step]])
 
-    def successive(self, name: str, start: int) -> Iterator[list[int]]:
+    def successive(self, name: str, start: int) -> Iterator[BatchPlace]:
         """Yield the batches of a dataset, epoch after epoch of its own, from the batch with the number ``start``."""
-        epoch = functools.lru_cache(maxsize=1)(self.samplers[name].epoch)
         while True:
             own, place = divmod(start, self.sizes[name])
-            yield epoch(own)[place % len(epoch(own))]  # some epochs have a batch more or less
+            batches = self.samplers[name].epoch(own)
+            yield name, batches, place % len(batches)  # some epochs have a batch more or less
             start += 1

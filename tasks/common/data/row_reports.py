@@ -22,7 +22,9 @@ def row_numbers(table: "datasets.Dataset") -> Sequence[int]:
     return table["row"] if "row" in table.column_names else range(len(table))
 
 
-def report_invalid_rows(problems: Mapping[int, str], total: int, where: str, skip: bool) -> None:
+def report_invalid_rows(
+    problems: Mapping[int, str], total: int, where: str, skip: bool, num_invalid: int | None = None
+) -> None:
     """Report all invalid rows at once.
 
     Args:
@@ -30,13 +32,15 @@ def report_invalid_rows(problems: Mapping[int, str], total: int, where: str, ski
         total: The number of all rows.
         where: The name of the data in the message.
         skip: Whether invalid rows are allowed and will be skipped.
+        num_invalid: The number of invalid rows, where ``problems`` has the first of them alone.
 
     Raises:
         UsageError: there are invalid rows, and they may not be skipped.
     """
     if not problems:
         return
-    listing = f"{where}: {len(problems)} of {total} rows are invalid: {list_rows(problems)}"
+    count = len(problems) if num_invalid is None else num_invalid
+    listing = f"{where}: {count} of {total} rows are invalid: {list_rows(problems, count)}"
     if not skip:
         raise UsageError(f"{listing}. Fix them or skip them with --skip-invalid")
     warn_once(f"{listing}. They are skipped.")
@@ -48,8 +52,9 @@ def report_notes(notes: Mapping[int, str], total: int, where: str) -> None:
         warn_once(f"{where}: {len(notes)} of {total} rows are used in part: {list_rows(notes)}")
 
 
-def list_rows(texts: Mapping[int, str]) -> str:
-    """List the first rows, by their numbers from 0, with what is to be said of each."""
+def list_rows(texts: Mapping[int, str], count: int | None = None) -> str:
+    """List the first rows, by their numbers from 0, with what is to be said of each; ``count`` is that of all rows."""
     listed = [f"row {row + 1} {text}" for row, text in sorted(texts.items())[:MAX_LISTED]]
-    more = f" and {len(texts) - len(listed)} more" if len(texts) > len(listed) else ""
+    count = len(texts) if count is None else count
+    more = f" and {count - len(listed)} more" if count > len(listed) else ""
     return f"{'; '.join(listed)}{more}"

@@ -1,4 +1,4 @@
-"""One table in a file: CSV, JSON lines, JSON or Parquet.
+"""One table in a file: CSV, JSON lines, JSON, Parquet, or a tar of media with texts.
 
 Text is read without guesses: every column of a CSV is text, also "null", "007" and "2020-01-01".
 """
@@ -7,7 +7,7 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,14 @@ from tasks.common.console import warn_once
 from tasks.common.data import cache
 from tasks.common.data.folders import divide_lines, read_text
 from tasks.common.data.headers import KnownColumns, has_sentences, number_columns
+from tasks.common.data.mapped_tables import map_table
+from tasks.common.data.tar_tables import read_tar
 from tasks.common.errors import UsageError
-from tasks.common.files import save_atomically
 
 if TYPE_CHECKING:
     import datasets
 
-TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+TABLES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".tar")
 DELIMITERS = (",", ";", "\t")  # of .csv: some spreadsheets write another than a comma
 MAX_SHOWN = 60  # characters of a first line in a note
 MAX_FIELD_SIZE = 2**31 - 1
@@ -30,7 +31,7 @@ LINE_END, LINE_FEED = re.compile("\r\n|\r|\n"), re.compile("\n")
 
 
 def read_file(file: Path, known: KnownColumns | None = None) -> "datasets.Dataset":
-    """Read all rows of one table: .jsonl, .json, .csv, .tsv or .parquet. ``known``: see ``read_csv``.
+    """Read all rows of one table: .jsonl, .json, .csv, .tsv, .parquet or .tar. ``known``: see ``read_csv``.
 
     Raises:
         UsageError: it is no such table, or is broken or empty.
@@ -47,6 +48,8 @@ def read_file(file: Path, known: KnownColumns | None = None) -> "datasets.Datase
                 table = read_parquet(file)
             except (pyarrow.ArrowException, OSError, ValueError) as error:
                 raise UsageError(f"{file} is not a readable Parquet file ({first_line(error)})") from error
+        case ".tar":
+            table = read_tar(file)
         case _:
             raise UsageError(f"{file} is no table; allowed are {', '.join(TABLES)}, or a folder")
     if not len(table):
@@ -54,25 +57,32 @@ def read_file(file: Path, known: KnownColumns | None = None) -> "datasets.Datase
     return table
 
 
+def read_files(files: Sequence[Path], known: KnownColumns | None = None) -> "datasets.Dataset":
+    """Read the rows of one table in several files, its shards. Raises UsageError if their columns differ."""
+    import datasets
+
+    tables = [read_file(file, known) for file in files]
+    for file, table in zip(files, tables, strict=True):
+        if table.features != tables[0].features:
+            raise UsageError(
+                f"{file} has other columns than {files[0].name}: {describe_columns(table)} instead of "
+                f"{describe_columns(tables[0])}; shards of a table must have the same"
+            )
+    return tables[0] if len(tables) == 1 else datasets.concatenate_datasets(tables)
+
+
+def describe_columns(table: "datasets.Dataset") -> str:
+    """Name the columns of a table with their types."""
+    return ", ".join(f"{name} ({getattr(each, 'dtype', type(each).__name__)})" for name, each in table.features.items())
+
+
 def read_parquet(file: Path) -> "datasets.Dataset":
     """Read a table through an uncompressed copy in the cache, which is never in memory as a whole."""
-    import datasets
-    import pyarrow.ipc
     import pyarrow.parquet
 
+    source = pyarrow.parquet.ParquetFile(file)
     key = hashlib.sha256(cache.file_key(file).encode()).hexdigest()[:24]
-    copy = Path(cache.cached_file(f"parquet-{key}"))
-    if not copy.is_file():
-        source = pyarrow.parquet.ParquetFile(file)
-
-        def write(path: Path) -> None:
-            with pyarrow.ipc.new_stream(str(path), source.schema_arrow) as stream:
-                for batch in source.iter_batches(batch_size=1000):
-                    stream.write_batch(batch)
-
-        save_atomically(copy, write)
-        cache.record_checksum(copy)
-    return datasets.Dataset.from_file(str(copy))
+    return map_table(f"parquet-{key}", source.schema_arrow, lambda: source.iter_batches(batch_size=1000))
 
 
 def read_csv(file: Path, known: KnownColumns | None = None) -> dict[str, list[str]]:

@@ -2,7 +2,9 @@
 
 import functools
 import hashlib
+import itertools
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +20,13 @@ from tasks.common.data.folders import visible_files, visible_paths
 from tasks.common.data.grouping import row_groups
 from tasks.common.data.headers import KnownColumns
 from tasks.common.data.splits import SPLITS, has_splits, split_named
-from tasks.common.data.table_files import TABLES, first_line, read_file
+from tasks.common.data.table_files import TABLES, first_line, read_file, read_files
 from tasks.common.errors import UsageError
 
 if TYPE_CHECKING:
     import datasets
+SHARD = re.compile(r"(?P<table>.*?)[-_.]?\d+([-_]of[-_]\d+)?")  # the stem of a part of a table, train-00000-of-00010
+CONVERTED = "refs/convert/parquet"  # the branch with the hub's own conversion of a dataset to Parquet
 
 CONVERTED = "refs/convert/parquet"  # the branch with the hub's own conversion of a dataset to Parquet
 
@@ -45,11 +49,11 @@ class SplitTables:
     """The tables of the splits that data have.
 
     Attributes:
-        tables: A table, or its file, by its split.
+        tables: A table, or its files, by its split.
         has_splits: Whether the data have splits; without them the table of training has all rows.
     """
 
-    tables: "Mapping[str, datasets.Dataset | Path]"
+    tables: "Mapping[str, datasets.Dataset | tuple[Path, ...]]"
     has_splits: bool
 
     @classmethod
@@ -64,7 +68,7 @@ class SplitTables:
         table = self.tables.get(split if self.has_splits else "train")
         if table is None:
             return None
-        return FoundTable(read_file(table, known) if isinstance(table, Path) else table, not self.has_splits)
+        return FoundTable(read_files(table, known) if isinstance(table, tuple) else table, not self.has_splits)
 
 
 def read_table(path: str, split: str) -> "datasets.Dataset | None":
@@ -83,10 +87,11 @@ def find_table(path: str, split: str, known: KnownColumns | None = None) -> Foun
     """Read the rows that data have for a split, unchanged and not yet divided.
 
     Args:
-        path: A table, a folder with ``train.jsonl`` (.csv, .tsv, .parquet) or with one table of another name, a folder
-            that ``save_to_disk`` wrote or that has the form of a hub repository, or a hub id with an optional
+        path: A table, a folder with ``train.jsonl`` (.csv, .tsv, .parquet, .tar) or with one table of another name, a
+            folder that ``save_to_disk`` wrote or that has the form of a hub repository, or a hub id with an optional
             configuration and revision: ``Helsinki-NLP/opus-100:de-en``, ``OWNER/NAME@refs/convert/parquet``. A table
-            that is named after a split is that split, and the tables beside it are the others.
+            that is named after a split is that split, and the tables beside it are the others. A table in a folder may
+            be in several files with numbers, its shards: ``train-00000-of-00010.parquet``.
         split: train, validation or test.
         known: What is known of the columns of a CSV, see ``read_csv``.
 
@@ -130,7 +135,7 @@ def find_local_tables(place: Path) -> SplitTables:
 
     if place.is_file():
         split = split_named(place)
-        tables = {"train": place} if split is None else named_tables(place.parent) | {split: place}
+        tables = {"train": (place,)} if split is None else named_tables(place.parent) | {split: (place,)}
         return SplitTables(tables, tables.keys() != {"train"})
     if not place.is_dir():
         return SplitTables({}, True)
@@ -140,15 +145,16 @@ def find_local_tables(place: Path) -> SplitTables:
     tables = named_tables(place)
     if has_splits(place):
         return SplitTables(tables, True)
-    others = [path for path in visible_paths(place) if path.suffix.lower() in TABLES and path.is_file()]
-    return SplitTables({"train": others[0]} if len(others) == 1 else tables, False)
+    files = table_files(place)
+    names = {(table_name(file), file.suffix.lower()) for file in files}
+    return SplitTables({"train": tuple(files)} if len(names) == 1 else tables, False)
 
 
 def local_columns(place: Path, known: KnownColumns) -> list[str]:
     """Return the names of the columns that data on this machine have for training. ``known``: see ``read_csv``."""
     table = find_local_tables(place).tables.get("train")
-    if isinstance(table, Path):
-        return columns_of(table, cache.file_key(table), known)
+    if isinstance(table, tuple):
+        return columns_of(table[0], cache.file_key(table[0]), known)
     return [] if table is None else table.column_names
 
 
@@ -158,13 +164,28 @@ def columns_of(file: Path, file_key: str, known: KnownColumns) -> list[str]:
     return read_file(file, known).column_names
 
 
-def named_tables(folder: Path) -> dict[str, Path]:
-    """Return the tables in a folder that are named after splits, as ``train.csv``, by their splits."""
-    named = {
-        split: [folder / f"{name}{suffix}" for name in names for suffix in TABLES] for split, names in SPLITS.items()
-    }
-    found = {split: next((file for file in files if file.is_file()), None) for split, files in named.items()}
-    return {split: file for split, file in found.items() if file is not None}
+def named_tables(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Return the files of the tables in a folder that are named after splits, as ``train.csv``, by their splits."""
+    files = table_files(folder)
+    found: dict[str, tuple[Path, ...]] = {}
+    for split, names in SPLITS.items():
+        for name, suffix in itertools.product(names, TABLES):
+            whole = folder / f"{name}{suffix}"
+            shards = [file for file in files if table_name(file) == name and file.suffix.lower() == suffix]
+            if split not in found and (whole in files or shards):
+                found[split] = (whole,) if whole in files else tuple(shards)
+    return found
+
+
+def table_files(folder: Path) -> list[Path]:
+    """List the files of tables in a folder."""
+    return [path for path in visible_paths(folder) if path.suffix.lower() in TABLES and path.is_file()]
+
+
+def table_name(file: Path) -> str:
+    """Return the name of the table that a file is, or is a shard of: without the shard's number."""
+    shard = SHARD.fullmatch(file.stem)
+    return file.stem if shard is None else shard["table"]
 
 
 def is_saved(folder: Path) -> bool:
@@ -193,6 +214,7 @@ def load_hub(path: str, name: HubName, **options: Any) -> Any:
 
     ``name`` is what ``path`` says.
     """
+    import datasets
     import datasets.config
 
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each attempt; the last one is enough

@@ -70,7 +70,7 @@ def evaluate(
         examples = task.load(split)
     metrics = added.extend(task.metrics_for(examples), task, examples)
     lengths = task.example_lengths(examples)
-    source_lengths = [source for source, _ in lengths]
+    source_lengths = lengths[:, 0].tolist()
     # A real-time factor is that of the whole model; otherwise the frozen part has been computed in training.
     encoded = examples if task.report.frame_duration_s else predictor.precompute_if_frozen(examples)
     encoded_lengths = lengths if encoded is examples else task.example_lengths(encoded)
@@ -172,5 +172,5 @@ def count_unfamiliar(predictor: Predictor, examples: datasets.Dataset, lengths: 
     domain = Domain.load(run)
     if domain is None:
         return None
-    measured = measure(predictor, examples["source"], [source for source, _ in lengths])
+    measured = measure(predictor, examples["source"], lengths[:, 0].tolist())
     return sum(domain.problem(each) is not None for each in measured)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -29,7 +30,7 @@ from tasks.common.training.precompute import precompute_if_frozen
 if TYPE_CHECKING:
     import datasets
 
-Lengths = Sequence[tuple[int, int]]  # of the source and the target of each example: see Task.example_lengths
+Lengths = Int[np.ndarray, "examples 2"]  # of the source and the target of each example: see Task.example_lengths
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ def generate_texts(
     for model in predictor.models:
         model.eval()
     rows = range(rank, len(examples), world_size)
-    source_lengths = [source for source, _ in lengths[rank::world_size]]
+    source_lengths = lengths[rank::world_size, 0].tolist()
     ranked = predictor.generate_all(examples.select(rows)["source"], source_lengths, config)
     texts = list(zip(rows, [predictor.task.detokenize(best.tokens) for best, *_ in ranked], strict=True))
     if world_size > 1:

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import chain
 from typing import Any, get_args, get_type_hints
 
 import tokenizers
@@ -24,6 +25,7 @@ ESCAPES = {ESCAPE: f"{ESCAPE}0", SPACE: f"{ESCAPE}1"}
 PRIVATE_USE = re.compile("[\ue000-\uf8ff\U000f0000-\U000ffffd\U00100000-\U0010fffd]")  # which no font has to contain
 PRIVATE_USE_MARK = "◇"
 MAX_WORD_LENGTH = 1000  # characters; longer words are cut, since training of BPE is quadratic in their length
+MAX_KNOWN_WORDS = 200_000  # whose ids a tokenizer remembers, in some 60 MB
 PUNCTUATION = Regex(f"(?!{SPACE})[\\p{{P}}\\p{{S}}]")
 LEARNED = {"model", "added_tokens"}  # the parts of a saved tokenizer that training fills
 SENTENCE_ENDS = ".!?。！？।؟"
@@ -48,6 +50,7 @@ class Tokenizer:
         self.tokenizer.encode_special_tokens = True
         self.is_bpe = isinstance(tokenizer.model, models.BPE)
         self.is_byte_level = isinstance(tokenizer.decoder, decoders.ByteLevel)
+        self.known_words: dict[str, list[int]] = {}
 
     def __len__(self) -> int:
         return self.tokenizer.get_vocab_size()
@@ -98,7 +101,26 @@ class Tokenizer:
         return restored
 
     def encode(self, texts: Sequence[str], dropout: float = 0.0) -> list[list[int]]:
-        """Return the token ids of each text, without BOS and EOS. ``dropout``: see VocabularyConfig."""
+        """Return the token ids of each text, without BOS and EOS. ``dropout``: see VocabularyConfig.
+
+        Texts are split at spaces before anything else, so a word has the same ids in each of them, and frequent words
+        are looked up: that takes a tenth of the time.
+        """
+        if dropout or self.is_byte_level:  # bytes are split otherwise
+            return self.encode_whole(texts, dropout)
+        if len(self.known_words) > MAX_KNOWN_WORDS:
+            self.known_words.clear()
+        split = [text.split(" ") for text in texts]
+        new = list({word for words in split for word in words}.difference(self.known_words))
+        self.known_words.update(zip(new, self.encode_whole(new), strict=True))
+        irregular = [place for place, words in enumerate(split) if "" in words]  # several spaces, or one at an end
+        token_ids = [list(chain.from_iterable(map(self.known_words.__getitem__, words))) for words in split]
+        for place, ids in zip(irregular, self.encode_whole([texts[place] for place in irregular]), strict=True):
+            token_ids[place] = ids
+        return token_ids
+
+    def encode_whole(self, texts: Sequence[str], dropout: float = 0.0) -> list[list[int]]:
+        """Return the token ids of each text; see ``encode``. All cores take part."""
         if self.is_bpe:
             self.tokenizer.model.dropout = dropout or None
         return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import datasets
 from torch.utils.data import DataLoader
 
-from tasks.common.data.batching import Batch, BatchDataset, BatchSampler, PlannedBatch
+from tasks.common.data.batching import Batch, BatchDataset, BatchSampler
 from tasks.common.data.mixing import BatchMixer
 from tasks.common.errors import UsageError
 from tasks.common.task import Task
@@ -48,7 +48,7 @@ class TrainingBatches:
     fewer.
 
     Attributes:
-        examples: The examples of each part.
+        examples: The examples of each part, tokenized where that can be done once.
         samplers: The sampler of their batches.
     """
 
@@ -58,13 +58,14 @@ class TrainingBatches:
         Raises:
             UsageError: if all those of a part are too long.
         """
-        self.group, self.examples, self.processes = group, examples, processes
+        self.group, self.processes = group, processes
+        self.examples = {name: part.tokenize(examples[name]) for name, part in group.parts.items()}
         self.config = group.config.train
         self.step_size = self.config.grad_accum_steps * processes.count
         self.samplers: dict[str, BatchSampler] = {}
         for name, part in group.parts.items():
             with naming_part(name):
-                self.samplers[name] = make_sampler(part, examples[name])
+                self.samplers[name] = make_sampler(part, self.examples[name])
         shares = group.shares({name: len(sampler.epoch(0)) for name, sampler in self.samplers.items()})
         mixer = BatchMixer(self.samplers, shares, seed=self.config.seed, step_size=self.step_size)
         self.epoch = functools.lru_cache(maxsize=1)(mixer.epoch)  # each evaluation asks for it again
@@ -93,14 +94,14 @@ class TrainingBatches:
             epoch: The number of the epoch, from 0.
             batches_done: The batches of its steps so far.
         """
-        planned = [PlannedBatch(part, rows, position) for position, (part, rows) in enumerate(self.epoch(epoch))]
-        left = planned[batches_done:]
+        batches = self.epoch(epoch)
+        left = range(batches_done, len(batches))
         steps = [left[start : start + self.step_size] for start in range(0, len(left), self.step_size)]
         shares = [step[self.processes.rank :: self.processes.count] for step in steps]
-        batches = [batch for step, share in zip(steps, shares, strict=True) for batch in share or step[:1]]
+        positions = [position for step, share in zip(steps, shares, strict=True) for position in share or step[:1]]
         loader = iter(
             DataLoader(
-                BatchDataset(self.group.parts, self.examples, batches, seed=self.config.seed, epoch=epoch),
+                BatchDataset(self.group.parts, self.examples, batches, positions, seed=self.config.seed, epoch=epoch),
                 batch_size=None,
                 num_workers=self.config.num_workers,
                 worker_init_fn=init_worker,
@@ -108,7 +109,8 @@ class TrainingBatches:
         )
         for step, share in zip(steps, shares, strict=True):
             loaded = [next(loader) for _ in share or step[:1]]
-            yield StepBatches(loaded, step[0].part, not share, num_batches=len(step), ends_epoch=step is steps[-1])
+            part, _ = batches[step[0]]
+            yield StepBatches(loaded, part, not share, num_batches=len(step), ends_epoch=step is steps[-1])
 
 
 def make_sampler(task: Task, examples: datasets.Dataset) -> BatchSampler:

@@ -58,7 +58,7 @@ def precompute(task: Task, frontend: Frontend, examples: "datasets.Dataset") -> 
         }
 
     # Sorted by length, so that little of a batch is padding; the order is restored afterwards.
-    order = np.argsort([source for source, _ in task.example_lengths(examples)], kind="stable")
+    order = np.argsort(task.example_lengths(examples)[:, 0], kind="stable")
     others = [name for name in examples.column_names if name not in ("source", "length")]
     encoded = cache.map_cached(
         examples.select(order),

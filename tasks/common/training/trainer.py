@@ -360,7 +360,7 @@ class Trainer:
         """Measure a model on the validation split of a part."""
         part = self.validation.parts[name]
         predictor = Predictor(part.task, [model.part(name)])
-        return Domain.measure(predictor, part.examples["source"], [source for source, _ in part.lengths])
+        return Domain.measure(predictor, part.examples["source"], part.lengths[:, 0].tolist())
 
     def average_checkpoints(self, model: Model) -> dict[str, Tensor] | None:
         """Return the average of the best checkpoints if it is better than any evaluation, else None.

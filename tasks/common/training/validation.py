@@ -1,5 +1,6 @@
 """Validation while training: the output of greedy search, the likelihood, and what attention does."""
 
+import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -159,7 +160,7 @@ class PartValidation:
         monitor = self.task.attention_monitor
         nll, tokens = 0.0, 0
         measured: dict[str, list[float]] = {name: [] for name in monitor.units} if monitor is not None else {}
-        for rows in self.batches[self.processes.rank :: self.processes.count]:
+        for rows in itertools.islice(self.batches, self.processes.rank, None, self.processes.count):
             batch = self.task.collate(self.examples, rows).to(self.processes.device)
             with autocast(self.task.config.train.precision, self.processes.device):
                 nll += float(model(batch).nll)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from datasets import Audio, Dataset, Image
 
-from tasks.common.data.division import assign_splits, divide
+from tasks.common.data.division import assign_names, divide
 from tasks.common.data.grouping import pair_groups, row_groups
 from tasks.common.data.parallel_text import load_pairs
 from tasks.common.data.splits import SPLITS, has_splits
@@ -80,7 +80,7 @@ def test_groups_of_any_size_fill_the_shares_of_rows_and_large_ones_are_for_train
 
 def test_a_split_consists_of_whole_groups_within_its_share():
     counts = {f"package{number}": number for number in range(1, 60)}
-    split_of = assign_splits(counts, {"test": 0.05, "validation": 0.05})
+    split_of = assign_names(counts, {"test": 0.05, "validation": 0.05})
     for split in ("test", "validation"):
         share = sum(counts[name] for name, own in split_of.items() if own == split) / sum(counts.values())
         assert 0.02 < share <= 0.05

@@ -12,12 +12,13 @@ from pathlib import Path
 import datasets
 import huggingface_hub
 import pytest
+from datasets import Dataset
 
 from encoders.pretrained.downloads import hub_fault
-from tasks.common.data import parallel_text, table_files
+from tasks.common.data import mapped_tables, table_files
 from tasks.common.data.headers import has_sentences
 from tasks.common.data.limits import MAX_CHARACTERS
-from tasks.common.data.parallel_text import FoundPairs, check_pairs, load_pairs, text_problem
+from tasks.common.data.parallel_text import FoundPairs, PairCheck, load_pairs, text_problem
 from tasks.common.data.table_files import csv_rows, read_json
 from tasks.common.data.text_inputs import read_texts
 from tasks.common.errors import UsageError
@@ -222,11 +223,12 @@ def peak_memory() -> Iterator[Callable[[], int]]:
 
 
 def test_pairs_are_checked_in_the_memory_of_a_chunk_and_keep_their_order(monkeypatch):
-    monkeypatch.setattr(parallel_text, "ROWS_PER_CHUNK", 300)
+    monkeypatch.setattr(mapped_tables, "ROWS_PER_BATCH", 300)
     texts = [str(number) for number in range(3000)]
-    pairs = FoundPairs(texts, texts[::-1], False, "pairs")
+    rows = Dataset.from_dict({"de": texts, "en": texts[::-1]})
+    pairs = FoundPairs(rows["de"], rows["en"], False, "pairs", "")
     with peak_memory() as peak:
-        table = check_pairs(pairs, range(len(texts)), "pairs", "de", "en", False)
+        table = PairCheck(pairs, range(len(texts)), "de", "en").valid_pairs("pairs", False)
         assert peak() < 600_000  # 1.3 million with all rows
     assert table["source"][:] == texts and table["target"][:] == texts[::-1]
     assert table["references"][:] == [[text] for text in reversed(texts)]

@@ -134,6 +134,17 @@ def test_the_special_tokens_are_the_first_four(kind):
     assert [tokenizer.tokenizer.token_to_id(token) for token in SPECIAL] == [PAD, UNK, BOS, EOS] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("max_known_words", [3, 100_000])
+@pytest.mark.parametrize("kind", [*KINDS, "byte"])
+def test_the_ids_of_a_text_are_those_of_its_words(kind, max_known_words, monkeypatch):
+    monkeypatch.setattr("tasks.common.text.tokenizer.MAX_KNOWN_WORDS", max_known_words)
+    texts = [*NASTY, *random_strings(300), "", " ", " a", "a ", "a  b", "▁a ▁", "x" * 2500 + " b", "ΟΔΟΣ ΣΑΣ"]
+    for lowercase in (False, True):
+        tokenizer = train(kind, [*CORPUS, *NASTY], lowercase=lowercase, min_frequency=1)
+        for start in range(0, len(texts), 50):
+            assert tokenizer.encode(texts[start : start + 50]) == tokenizer.encode_whole(texts[start : start + 50])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_tokenizer_restored_from_json_gives_the_same_ids(kind):
     tokenizer = train(kind)
