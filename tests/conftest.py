@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import tasks.common.data  # noqa: F401  # settings of datasets, before a test imports it
 from attention.memory import Memory
 from decoders.autoregressive import AutoregressiveDecoder
 from decoders.base import BOS, EOS, PAD, DecoderOutput, DecoderState

@@ -51,7 +51,9 @@ def fail_with(error: BaseException, monkeypatch) -> None:
     def command(task: str, arguments: list[str]) -> None:
         raise error
 
-    monkeypatch.setattr(run, "load", lambda name: SimpleNamespace(train=command))
+    monkeypatch.setattr(
+        run, "load", lambda name: SimpleNamespace(train=command, parse_command=lambda task, arguments: [arguments])
+    )
     run.main(["translation", "train"])
 
 
@@ -69,7 +71,7 @@ def test_a_full_output_is_told_when_its_last_part_is_written(monkeypatch, capsys
         def flush(self) -> None:
             raise FULL
 
-    monkeypatch.setattr(run, "load", lambda name: SimpleNamespace(train=lambda task, arguments: None))
+    monkeypatch.setattr(run, "load", lambda name: SimpleNamespace(train=lambda *_: None, parse_command=lambda *_: []))
     monkeypatch.setattr(sys, "stdout", Full())
     with pytest.raises(SystemExit) as exit:
         run.main(["translation", "train"])

@@ -9,7 +9,7 @@ import pytest
 
 from tasks import run
 from tasks.common.errors import UsageError
-from tasks.common.inference.domain import Domain, measure
+from tasks.common.inference.domain import QUANTILES, Domain, measure
 from tasks.common.inference.loading import load_runs
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.reranking import is_reverse_of
@@ -213,7 +213,8 @@ def test_chat_says_which_turns_are_far_from_the_training_data(runs, capsys, monk
     measured = measure(predictor, turns, predictor.task.source_lengths(turns))
     far, near = sorted(each.log_prob for each in measured)
     assert far < near
-    Domain(500, {"0.0": far, "0.01": (near + far) / 2, "0.5": near}, max_unknown=1.0).save(tmp_path / "run")
+    quantiles = dict(zip(map(str, QUANTILES), [far, *[(near + far) / 2] * 3, near], strict=True))
+    Domain(500, quantiles, max_unknown=1.0).save(tmp_path / "run")
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("\n\n".join(turns).encode())))
     capsys.readouterr()
     run.main(["dialogue", "chat", str(tmp_path / "run")])

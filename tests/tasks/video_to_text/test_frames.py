@@ -13,7 +13,7 @@ from PIL import Image
 from tasks.common.data.media_files import MediaError
 from tasks.video_to_text import frames as frames_module
 from tasks.video_to_text.config import FrameConfig
-from tasks.video_to_text.frames import pack_frames, read_frames
+from tasks.video_to_text.frames import pack_frames, read_frames, select_frames
 
 ALL = FrameConfig(num_frames=0)
 SIZE = 48, 64  # height and width

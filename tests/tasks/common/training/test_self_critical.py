@@ -17,6 +17,7 @@ from decoders.config import RecurrentDecoderConfig, S2VTDecoderConfig, SearchCon
 from decoders.ctc import CTC
 from encoders.base import Encoder, SourceBatch
 from tasks import run
+from tasks.common.cli.train_options import parse_command
 from tasks.common.data.batching import Batch
 from tasks.common.errors import UsageError
 from tasks.common.model import Seq2Seq
@@ -179,7 +180,5 @@ def test_a_second_phase_starts_from_a_run_and_can_be_resumed_without_it(tmp_path
 
 def test_a_missing_run_to_start_from_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    from tasks.common.cli.train import train
-
     with pytest.raises(UsageError, match="no run in nowhere"):
-        train("image_captioning", ["tiny", "--init-from", "nowhere"])
+        parse_command("image_captioning", ["tiny", "--init-from", "nowhere"])

@@ -375,8 +375,8 @@ def test_a_run_that_was_stopped_before_its_first_evaluation_can_end_there(
 ):
     stopped = Trainer(small_task(max_minutes=1000 / 60), tmp_path, resume=False)
     update = stopped.update_parameters
-    stopped.update_parameters = lambda: (
-        update() or (os.kill(os.getpid(), signal.SIGTERM) if stopped.progress.step == 59 else None)
+    stopped.update_parameters = lambda step: (
+        update(step) or (os.kill(os.getpid(), signal.SIGTERM) if stopped.progress.step == 59 else None)
     )
     with pytest.raises(SystemExit):
         stopped.run()
