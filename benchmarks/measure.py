@@ -73,7 +73,8 @@ class OurCandidate(Candidate):
     def __init__(self, modality: str, name: str, data: Path, precision: str, folder: Path):
         self.trainer, self.precision = build_trainer(modality, name, data, folder, precision), precision
         self.batches, self.device = self.trainer.batches, self.trainer.device
-        self.task, self.examples = self.batches.group.parts[ALONE], self.batches.examples[ALONE]
+        self.task = self.batches.group.parts[ALONE]
+        self.examples = self.task.load("train")  # as they are read, while batches are made of token ids
         self.model = self.trainer.model.part(ALONE)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:

@@ -98,7 +98,7 @@ def evaluate(task: Task, model: Seq2Seq, examples: Any, size: int, order: list[i
     """The best sentence for each example and the likelihood of them all, in batches of some size, in some order."""
     task.config = replace(task.config, batch=BatchConfig(max_sources=size, **UNLIMITED))
     ordered = examples.select(order)
-    lengths = [source for source, _ in task.example_lengths(ordered)]
+    lengths = task.example_lengths(ordered)[:, 0].tolist()
     search = replace(task.config.search, beam=2, max_length=4)
     found = Predictor(task, [model.eval()]).generate_all(ordered["source"], lengths, search)
     processes = Processes(supports_mps=False, uses_all_parameters=True)
