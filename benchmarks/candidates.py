@@ -43,7 +43,7 @@ TRAIN = TrainConfig(lr=1e-3, schedule="constant", label_smoothing=0.0, average_c
 
 @dataclass(frozen=True)
 class Modality:
-    """What is measured of a modality.
+    """The models of a modality that are measured, and their data.
 
     Attributes:
         task: The name of the task.
@@ -187,7 +187,7 @@ MODALITIES = {
 
 @dataclass(frozen=True)
 class Work:
-    """What was done in a number of seconds; target tokens include the ends of sentences, and no padding."""
+    """The work done in a number of seconds; target tokens include the ends of sentences, and no padding."""
 
     num_examples: int
     num_tokens: int

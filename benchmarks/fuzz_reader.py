@@ -1,4 +1,4 @@
-"""What is tried in fuzzing, and what counts as an answer."""
+"""The inputs tried in fuzzing, and the answers that hold."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -72,7 +72,7 @@ def config(folder: Path) -> Reader:
 
 
 def vocabulary(folder: Path) -> Reader:
-    """What a run has learned before training, and the statistics of its domain."""
+    """The vocabulary and statistics of a run before training, and those of its domain."""
     return run_files(folder, "vocabulary.json", "domain.json")
 
 

@@ -47,7 +47,7 @@ Rows = Iterator[tuple[str, str, str, bool]]  # what was done, the limit, what wa
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process and its children took.
+    """The memory, open files and time that a process and its children took.
 
     Attributes:
         code: Its exit code.
@@ -81,7 +81,7 @@ class Usage:
 
     @property
     def is_flat(self) -> bool:
-        """Whether the command succeeded, with no more memory or open files in the second half than in the first."""
+        """Tell whether the command succeeded, with no more memory or open files in the second half than in the first."""
         (memory, later_memory), (handles, later_handles) = peaks(self.bytes[self.work]), peaks(self.handles[self.work])
         return not self.code and later_memory <= MAX_GROWTH * memory and later_handles <= handles
 

@@ -33,7 +33,7 @@ class Peer(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class PeerBuilder:
-    """How a peer is built.
+    """The parts from which a peer is built.
 
     Attributes:
         model: The name of our model with which it is compared, and whose batches it gets.

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Survey:
-    """What is known of a recording that was read once.
+    """Length, loudness and peak of a recording that was read once.
 
     Attributes:
         num_samples: Its length.

@@ -25,7 +25,7 @@ class Output:
 
     @property
     def has_empty_lines(self) -> bool:
-        """Whether an input without a sentence is an empty line."""
+        """Tell whether an input without a sentence is an empty line."""
         return self.folder is None and self.format.name == "text" and not self.format.words
 
     def write(self, prediction: Prediction, number: int) -> bool:

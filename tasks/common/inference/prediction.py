@@ -55,7 +55,7 @@ class Prediction:
 
     @property
     def problem(self) -> str | None:
-        """Why the input can't be used; None if it can."""
+        """The reason why the input can't be used; None if it can."""
         return self.parsed.problem
 
     @property

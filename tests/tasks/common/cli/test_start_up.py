@@ -1,4 +1,4 @@
-"""What commands import: pages of help no torch, and a prediction none of the libraries that data and plots need."""
+"""The imports of commands: pages of help no torch, and a prediction none of the libraries that data and plots need."""
 
 import ast
 import dataclasses
