@@ -81,7 +81,7 @@ class Usage:
 
     @property
     def is_flat(self) -> bool:
-        """Tell whether the command succeeded, with no more memory or open files in the second half than in the first."""
+        """Tell whether the command succeeded, and memory and open files are flat in the second half of the work."""
         (memory, later_memory), (handles, later_handles) = peaks(self.bytes[self.work]), peaks(self.handles[self.work])
         return not self.code and later_memory <= MAX_GROWTH * memory and later_handles <= handles
 

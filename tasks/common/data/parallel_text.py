@@ -28,17 +28,19 @@ from tasks.common.data.table_files import TABLES
 from tasks.common.data.tables import find_table, local_columns
 from tasks.common.data.text_lines import TextLines
 from tasks.common.errors import MissingSplitError, UsageError, unknown_name
+from tasks.common.files import load_json, save_json
 from tasks.common.text.normalization import strip_newlines
 
 if TYPE_CHECKING:
     import datasets
     import pyarrow
-from tasks.common.files import load_json, save_json
 
 SOURCE_NAMES = {"source", "src", "input", "question", "prompt", "document", "article", "text", "body", "original"}
 TARGET_NAMES = {"target", "tgt", "output", "answer", "response", "reply", "summary", "highlights", "headline", "title"}
 TARGET_NAMES |= {"translation", "reference"}
+CHECK_VERSION = 1  # of the checked pairs that are cached; increase it when their checks or their form change
 NO_TEXT = {"id", "idx", "index", "no", "nr", "number", "split", "score", "license"}  # columns beside the texts
+DOCUMENTS, NOTICES = (".md", ".pdf", ".html", ".zip", ".gz", ".py"), {"README", "LICENSE", "LICENCE"}
 
 
 @functools.cache
@@ -49,10 +51,6 @@ def pair_columns() -> "pyarrow.Schema":
     return pyarrow.schema(
         {"source": pyarrow.string(), "target": pyarrow.string(), "references": pyarrow.list_(pyarrow.string())}
     )
-
-
-CHECK_VERSION = 1  # of the checked pairs that are cached; increase it when their checks or their form change
-DOCUMENTS, NOTICES = (".md", ".pdf", ".html", ".zip", ".gz", ".py"), {"README", "LICENSE", "LICENCE"}
 
 
 @dataclass(frozen=True)
