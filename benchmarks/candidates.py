@@ -30,7 +30,7 @@ from tasks.common.text.config import VocabularyConfig
 from tasks.common.text_config import TextEncoderConfig
 from tasks.common.training.batches import StepBatches, TrainingBatches
 from tasks.common.training.config import TrainConfig
-from tasks.common.training.processes import Processes
+from tasks.common.training.processes import TrainingProcesses
 from tasks.common.training.trainer import Trainer
 from tasks.image_captioning.config import ImageConfig, ImageEncoderConfig
 from tasks.speech_recognition.config import SpeechAugmentConfig, SpeechConfig, SpeechEncoderConfig
@@ -262,7 +262,7 @@ def load_batches(task: Task) -> tuple[datasets.Dataset, TrainingBatches]:
     """Fit a task to its training examples, and return these and the batches that a trainer would make of them."""
     examples = task.load("train")
     task.fit(examples)
-    processes = Processes(supports_mps=True, uses_all_parameters=True)
+    processes = TrainingProcesses(supports_mps=True, uses_all_parameters=True)
     return examples, TrainingBatches(as_group(task), {ALONE: examples}, processes)
 
 

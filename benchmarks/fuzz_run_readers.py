@@ -21,7 +21,7 @@ from tasks import load, run
 from tasks.common.console import console
 from tasks.common.inference.prediction import Prediction
 from tasks.common.inference.trained_model import TrainedModel
-from tasks.common.training.checkpoints import load_training
+from tasks.common.training.checkpoints import load_optimizer, read_training
 
 SAMPLE_RATE_HZ = 16_000
 MAX_DIFFERENCE, MAX_STATE_DIFFERENCE = 1e-4, 1e-5  # of scores, and of the encoder's states by their largest
@@ -83,11 +83,15 @@ def checkpoints(folder: Path) -> Reader:
     states = changed_files({"training.safetensors": path.read_bytes()})
     model = load(path.parents[1]).predictors[""].models[0]
 
+    def resume() -> None:
+        optimizer_states, _ = read_training(path)
+        load_optimizer(torch.optim.AdamW(model.parameters()), optimizer_states, path)
+
     def read(file: tuple[str, bytes]) -> None:
         if file[0] != "training.safetensors":
             return runs.read(file)
         path.write_bytes(file[1])
-        answer(load_training, path, torch.optim.AdamW(model.parameters()))
+        answer(resume)
 
     return Reader(st.one_of(runs.inputs, states), read)
 

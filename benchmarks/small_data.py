@@ -29,6 +29,7 @@ from tasks.common.inference.loading import load_runs
 from tasks.common.inference.predictor import generate_texts
 from tasks.common.metrics.base import Metric
 from tasks.common.metrics.bootstrap import Bootstrap
+from tasks.common.processes import Processes
 
 NUM_TEST = 200
 MAX_CONSTANTS = 200  # training sentences that are tried as the constant output
@@ -99,7 +100,7 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, str]:
     predictor = load_runs(case.task, [folder / "run"])
     task = predictor.task
     examples = predictor.precompute_if_frozen(task.load("test"))
-    hypotheses = generate_texts(predictor, examples, task.example_lengths(examples), task.config.search, 0, 1)
+    hypotheses = generate_texts(predictor, examples, task.example_lengths(examples), task.config.search, Processes())
     references = examples["references"]
     metric = task.metrics[0]
     training = [text for several in task.load("train")["references"] for text in several]

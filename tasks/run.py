@@ -21,12 +21,15 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from importlib import import_module
 from types import ModuleType
 from typing import NoReturn
 
 from tasks import TASKS
 from tasks.common.program import program
+
+GRACE_S = 5.0  # between the same error in several processes
 
 # The module of each command; that of its flags has the same name and _options at its end.
 PROGRAM_COMMANDS = {  # of no one task
@@ -35,6 +38,7 @@ PROGRAM_COMMANDS = {  # of no one task
     "push": "tasks.common.cli.push",
     "serve": "tasks.common.cli.serve",
 }
+SHARED_COMMANDS = ("train", "evaluate", "predict")  # whose work several processes share
 TASK_COMMANDS = {
     "train": "tasks.common.cli.train",
     "evaluate": "tasks.common.cli.evaluate",
@@ -60,6 +64,8 @@ def main(arguments: list[str] | None = None) -> None:
         if any(argument.partition("=")[0] == "--device" for argument in arguments):
             others: list[str] = load("tasks.common.device").take_device(arguments)
             arguments = others
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            join_processes(arguments)
         match arguments:
             case [command, *rest] if command in PROGRAM_COMMANDS:
                 run_command(PROGRAM_COMMANDS[command], rest)
@@ -83,8 +89,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(141)
     except Exception as error:
         if is_lost_process(error):
-            message = "another process of this training has ended; continue with --resume, with all processes"
-            fail(message, is_of_all=False)
+            advice = "continue with --resume" if "train" in arguments[1:2] else "run the command again"
+            fail(f"another process has ended; {advice}, with all processes", is_of_all=False)
         is_missing = isinstance(error, ModuleNotFoundError)
         message = missing_extra(error) if is_missing else describe_outside_error(error)
         if message is None:
@@ -92,10 +98,33 @@ def main(arguments: list[str] | None = None) -> None:
         fail(one_line(message))
 
 
+def join_processes(arguments: list[str]) -> None:
+    """Join the other processes of the command before anything can fail, so that they notice if this one ends.
+
+    Raises:
+        UsageError: for a command that can't share its work.
+    """
+    from tasks.common.errors import UsageError
+
+    is_of_no_task = bool(arguments) and arguments[0] in PROGRAM_COMMANDS
+    for command in arguments[:1] if is_of_no_task else arguments[1:2]:
+        if command not in SHARED_COMMANDS:
+            raise UsageError(
+                f"{command} does not share its work among processes, as {', '.join(SHARED_COMMANDS)} do: start it "
+                "without accelerate launch"
+            )
+    load("tasks.common.device").process_state()
+
+
 def fail(message: str, *, is_of_all: bool = True) -> NoReturn:
-    """Print an error and exit. One of several processes prints it if it is an error of all of them."""
-    if not is_of_all or os.environ.get("LOCAL_RANK", "0") == "0":
-        print(f"error: {message}", file=sys.stderr)
+    """Print an error and exit.
+
+    If it may be an error of all processes of a machine, the first one prints it. The others wait: if the first one has
+    ended, they are ended by the program that has started them; otherwise the error is their own.
+    """
+    if is_of_all and os.environ.get("LOCAL_RANK", "0") != "0":
+        time.sleep(GRACE_S)
+    print(f"error: {message}", file=sys.stderr)
     with contextlib.suppress(OSError):  # what was printed before; it may be what failed
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -152,7 +152,10 @@ def test_a_loaded_run_of_the_worked_task_generates_and_plots(trained: Path, tmp_
     predictor = load_runs(TASK, [trained])
     file = tmp_path / "day.csv"
     file.write_text("".join(f"{10 + hour},0.0\n" for hour in range(6)), encoding="utf-8")
-    day, missing = predictor.task.parse_inputs([str(file), str(tmp_path / "missing.csv")])
+    day, missing = (
+        predictor.task.parse_input(listed)
+        for listed in predictor.task.list_inputs([str(file), str(tmp_path / "missing.csv")])
+    )
     assert isinstance(day, ParsedInput) and day.problem is None
     assert not missing.segments and "cannot be read" in (missing.problem or "")
     (segment,) = day.segments

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-IS_MAIN_PROCESS = os.environ.get("RANK", "0") == "0"  # of several training processes, one writes to the console
+IS_MAIN_PROCESS = os.environ.get("RANK", "0") == "0"  # of several processes, one writes to the console
 
 # What is printed contains names of files, in which [b] and :smile: are no markup.
 console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False, quiet=not IS_MAIN_PROCESS)

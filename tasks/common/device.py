@@ -1,13 +1,20 @@
 """The device of a command: the one that --device names, or else the best one that its decoder can use."""
 
 import os
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
 
 from tasks.common.console import warn_once
 from tasks.common.errors import UsageError
 
 VARIABLE = "ACCELERATE_TORCH_DEVICE"  # Accelerate's own; processes that a command starts have it too
+# How long processes wait for another one, which may be learning a vocabulary or computing metrics for all of them.
+TIMEOUT = timedelta(hours=1)
 
 
 def take_device(arguments: list[str]) -> list[str]:
@@ -32,7 +39,7 @@ def use_device(name: str) -> None:
     names = available_devices()
     if name not in names:
         raise UsageError(f"--device {name}: there is no such device; this machine has {', '.join(names)}")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if is_one_of_several():
         raise UsageError("--device: each of several processes has a GPU of its own; choose them with accelerate launch")
     os.environ[VARIABLE] = name
 
@@ -44,12 +51,37 @@ def available_devices() -> list[str]:
     return ["cpu", *(["cuda"] if cuda else []), *cuda, *mps]
 
 
+def is_one_of_several() -> bool:
+    """Tell whether this process is one of several that ``accelerate launch`` has started for a command."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def process_state() -> "PartialState":
+    """Return the state of one of several processes, which joins the other ones when it is first asked for.
+
+    Raises:
+        UsageError: they can't reach one another, or have no GPU, and have not been told to use the CPU.
+    """
+    from accelerate import PartialState  # it takes its time
+    from accelerate.utils import parse_flag_from_env
+
+    try:
+        state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=TIMEOUT)
+    except RuntimeError as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UsageError(
+            f"the processes can't reach one another ({reason}): check --main_process_ip and --main_process_port, and "
+            "name the network with GLOO_SOCKET_IFNAME or NCCL_SOCKET_IFNAME"
+        ) from error
+    if state.num_processes == 1:
+        raise UsageError("several processes, but no GPU: set ACCELERATE_USE_CPU=true to use the CPU")
+    return state
+
+
 def default_device() -> torch.device:
     """Return the device of this process, as Accelerate chooses it, which takes its time and trains."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        from accelerate import PartialState
-
-        own = PartialState().device
+    if is_one_of_several():
+        own = process_state().device
         assert own is not None
         return own
     if VARIABLE in os.environ:

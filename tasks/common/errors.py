@@ -15,7 +15,7 @@ ADVICE = {  # by the number of an operating system's error
 # Packages that read and write files and the network, whose errors are about these, not about the code.
 OUTSIDE = {"av", "httpcore", "httpx", "huggingface_hub", "PIL", "pyarrow", "requests", "safetensors", "soundfile"}
 
-# What Gloo and NCCL say, without a type of its own, when another process of the training has ended.
+# What Gloo and NCCL say, without a type of its own, when another process of the command has ended.
 LOST_PROCESS = ("closed by peer", "reset by peer", "Broken pipe", "remote process exited")
 
 CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")  # what breaks lines, or changes what a terminal shows
@@ -70,7 +70,7 @@ def one_line(text: str) -> str:
 
 
 def is_lost_process(error: BaseException) -> bool:
-    """Tell whether an error says that another process of a data-parallel training has ended."""
+    """Tell whether an error says that another of several processes has ended."""
     shares = int(os.environ.get("WORLD_SIZE", "1")) > 1
     return shares and isinstance(error, RuntimeError) and any(text in str(error) for text in LOST_PROCESS)
 

@@ -31,7 +31,7 @@ TEMPORARY = re.compile(r"\..+\.\d+")  # the name of a file that is being written
 REPORTS = ("evaluation", "plots")
 
 
-def save_atomically(path: Path, content: Callable[[Path], object] | str) -> None:
+def save_atomically(path: Path, content: Callable[[Path], object] | str | bytes) -> None:
     """Write a temporary file, flush it to disk and rename it: a reader gets the old file or the new one.
 
     The name is flushed too, so that files written one after another survive a crash of the machine in this order.
@@ -47,6 +47,8 @@ def save_atomically(path: Path, content: Callable[[Path], object] | str) -> None
         mode = temporary.stat().st_mode
         if isinstance(content, str):
             temporary.write_text(content, encoding="utf-8", errors="surrogateescape")
+        elif isinstance(content, bytes):
+            temporary.write_bytes(content)
         else:
             content(temporary)
         with temporary.open("rb+") as file:  # Windows flushes only what is open for writing

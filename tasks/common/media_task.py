@@ -7,7 +7,14 @@ from typing import Any, TypeVar
 
 from tasks.common.config import Config
 from tasks.common.data.containers import Note
-from tasks.common.data.inputs import InputSegment, ParsedInput, list_files, parse_file_inputs, parse_input
+from tasks.common.data.inputs import (
+    InputSegment,
+    ListedInput,
+    ParsedInput,
+    list_file_inputs,
+    list_files,
+    parse_file_input,
+)
 from tasks.common.data.media_values import file_of_value
 from tasks.common.task import Task
 
@@ -36,12 +43,16 @@ class MediaTask(Task[C]):
         """Tell whether an argument of ``predict`` is one input, and not a folder of inputs."""
         return path.is_file()
 
-    def parse_inputs(self, arguments: Iterable[str]) -> Iterator[ParsedInput]:
-        return parse_file_inputs(arguments, self.parse_file, self.is_single_input)
+    def list_inputs(self, arguments: Iterable[str]) -> Iterator[ListedInput]:
+        return list_file_inputs(arguments, self.is_single_input)
+
+    def parse_input(self, listed: ListedInput) -> ParsedInput:
+        path = listed.name if listed.content is None else None
+        return parse_file_input(listed.name, {"path": path, "bytes": listed.content}, self.parse_file)
 
     def count_inputs(self, arguments: Iterable[str]) -> int | None:
         return sum(1 for _ in list_files(arguments, self.is_single_input))
 
     def parse_value(self, value: Any) -> ParsedInput:
         name, file = file_of_value(value)
-        return parse_input(name, file, self.parse_file)
+        return parse_file_input(name, file, self.parse_file)

@@ -20,7 +20,7 @@ from tasks.common.analysis.views import View
 from tasks.common.config import Config
 from tasks.common.data.arrays import pack_array, pad_arrays, unpack_array
 from tasks.common.data.batching import Batch
-from tasks.common.data.inputs import BuiltinInput, ParsedInput
+from tasks.common.data.inputs import BuiltinInput, ListedInput, ParsedInput
 from tasks.common.data.mapped_tables import list_lengths, read_in_ranges, read_numbers, row_ranges
 from tasks.common.errors import UsageError
 from tasks.common.export.inputs import ExportedInput
@@ -112,10 +112,11 @@ class Task(ABC, Generic[C]):
         """Pad raw sources to one batch; ``training`` allows augmentation."""
 
     @abstractmethod
-    def parse_inputs(self, arguments: Iterable[str]) -> Iterable[ParsedInput]:
-        """Read the inputs of ``predict`` from the command line.
+    def parse_input(self, listed: ListedInput) -> ParsedInput:
+        """Read an input of ``predict``.
 
-        Each is read when it is asked for, so that sentences of the first are generated before the last is opened.
+        It is called when the input is due, so that sentences of the first are generated before the last is opened, and
+        of several processes in the one that generates for it.
         """
 
     @abstractmethod
@@ -175,14 +176,21 @@ class Task(ABC, Generic[C]):
         self.tokenizer = Tokenizer.from_state_dict(state["target"])
         self.load_source_state_dict(state)
 
+    def list_inputs(self, arguments: Iterable[str]) -> Iterable[ListedInput]:
+        """List the inputs that arguments of ``predict`` name, without reading them; by default each is one input.
+
+        Of several processes one lists them for all; texts, and standard input, which it alone has, are listed with
+        their content.
+        """
+        return map(ListedInput, arguments)
+
     def count_inputs(self, arguments: Iterable[str]) -> int | None:
         """Count the inputs that arguments of ``predict`` name, without reading them; None if that is not possible."""
         return None
 
     def parse_value(self, value: Any) -> ParsedInput:
         """Read an input that is an object of the program; by default the name of a file."""
-        (parsed,) = self.parse_inputs([str(value)])
-        return parsed
+        return self.parse_input(ListedInput(str(value)))
 
     def plot_alignment(
         self, source: Any, tokens: list[str], weights: Float[Tensor, "target source"], path: Path

@@ -19,7 +19,7 @@ from encoders.build import build_sequence_encoder
 from encoders.pretrained.text import PretrainedText, load_text_model, text_model_from_config
 from encoders.text import TextEncoder, TokenEmbedding
 from tasks.common.analysis.views import TextView, View
-from tasks.common.data.inputs import InputSegment, ParsedInput
+from tasks.common.data.inputs import InputSegment, ListedInput, ParsedInput
 from tasks.common.data.mapped_tables import read_in_ranges, row_ranges
 from tasks.common.data.parallel_text import text_problem
 from tasks.common.data.text_inputs import TextFileError, exists, read_texts, text_of_value
@@ -278,14 +278,17 @@ class TextTask(Task[C]):
             texts={name: to_json(self.source_tokenizer.state_dict())},
         )
 
-    def parse_inputs(self, arguments: Iterable[str]) -> Iterator[ParsedInput]:
-        """Read the inputs of ``predict``: files, - for standard input, or the texts themselves."""
+    def list_inputs(self, arguments: Iterable[str]) -> Iterator[ListedInput]:
+        """Yield the inputs of ``predict``: those in files, - for standard input, or the texts themselves."""
         for argument in arguments:
             try:
                 for text in read_texts(argument, self.one_input_per_file):
-                    yield self.parse_text(self.parse_source(text))
+                    yield ListedInput(text, text)
             except TextFileError as error:
-                yield ParsedInput("standard input" if argument == "-" else argument, problem=str(error))
+                yield ListedInput("standard input" if argument == "-" else argument, problem=str(error))
+
+    def parse_input(self, listed: ListedInput) -> ParsedInput:
+        return self.parse_text(self.parse_source(str(listed.content)))
 
     def count_inputs(self, arguments: Iterable[str]) -> int | None:
         named = list(arguments)

@@ -23,7 +23,7 @@ from tasks.common.data.config import BatchConfig
 from tasks.common.inference.predictor import Predictor
 from tasks.common.model import Seq2Seq
 from tasks.common.task import Task
-from tasks.common.training.processes import Processes
+from tasks.common.training.processes import TrainingProcesses
 from tasks.common.training.validation import PartValidation
 
 EXAMPLES = 4
@@ -101,7 +101,7 @@ def evaluate(task: Task, model: Seq2Seq, examples: Any, size: int, order: list[i
     lengths = task.example_lengths(ordered)[:, 0].tolist()
     search = replace(task.config.search, beam=2, max_length=4)
     found = Predictor(task, [model.eval()]).generate_all(ordered["source"], lengths, search)
-    processes = Processes(supports_mps=False, uses_all_parameters=True)
+    processes = TrainingProcesses(supports_mps=False, uses_all_parameters=True)
     nll = PartValidation(task, ordered, task.metrics, processes).measure(model)["nll"]
     return [found[order.index(row)][0] for row in range(EXAMPLES)], nll
 

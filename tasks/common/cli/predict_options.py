@@ -50,7 +50,7 @@ class PredictOptions(Generic[S]):
     rerank_weight: float = 0.5
     """Weight of that run in the ranking."""
     seed: int = 1
-    """Seed of the samples, with --sample."""
+    """Seed of the samples, with --sample; they also depend on the number of processes."""
 
     def unused_settings(self) -> dict[str, str]:
         """List the settings that have no effect given the others, each with the reason."""

@@ -13,6 +13,7 @@ from tasks.common.cli.flags import as_flag, flag_value, setting_types, typed_set
 from tasks.common.cli.kinds import get_setting
 from tasks.common.cli.preset_choice import Preset, choose_preset
 from tasks.common.config import ModelConfig
+from tasks.common.console import IS_MAIN_PROCESS
 from tasks.common.data.folders import is_utf8
 from tasks.common.errors import UsageError
 from tasks.common.program import program
@@ -73,8 +74,9 @@ def parse_train(task: str, preset: Preset) -> tuple[TrainOptions, Path]:
         raise UsageError("--init-from starts a new run, and --resume continues one: leave one of them out")
     exists = (folder / "config.json").is_file()
     if resume and not exists:
+        advice = "" if IS_MAIN_PROCESS else ", or copy that file from the first machine"
         raise UsageError(
-            f"--resume: there is no run in {folder}, since it has no config.json; name its folder with --run"
+            f"--resume: there is no run in {folder}, since it has no config.json; name its folder with --run{advice}"
         )
     if resume:
         config = load_config(task, folder)

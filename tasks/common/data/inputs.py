@@ -32,6 +32,21 @@ class InputSegment:
 
 
 @dataclass(frozen=True)
+class ListedInput:
+    """An input to ``predict`` that is known, but has not been read yet; it can be sent to another process.
+
+    Attributes:
+        name: The input as the user named it: a file, an address, or a text itself.
+        content: A text, or the content of standard input; None for what is read by its name.
+        problem: Why it can't be read, to be read after its name; None if it may be.
+    """
+
+    name: str
+    content: str | bytes | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
 class ParsedInput:
     """An input to ``predict``.
 
@@ -63,25 +78,18 @@ class BuiltinInput:
     reference: str
 
 
-def parse_file_inputs(
-    arguments: Iterable[str], parse_file: ParseFile, is_single_input: Callable[[Path], bool] = Path.is_file
-) -> Iterator[ParsedInput]:
-    """Parse files one after another, each when it is asked for; a broken one keeps none of the others from being used.
+def list_file_inputs(
+    arguments: Iterable[str], is_single_input: Callable[[Path], bool] = Path.is_file
+) -> Iterator[ListedInput]:
+    """Yield the files that arguments of the command line name; standard input is read when it is asked for.
 
     Args:
-        arguments: The arguments of the command line. A folder means all inputs in it and in the folders inside, without
-            the texts beside them.
-        parse_file: Makes the segments of a file, the path or content, and notes what is to be said of it.
+        arguments: The arguments. A folder means all inputs in it and in the folders inside, without the texts beside
+            them.
         is_single_input: Tells whether a path, also that of a folder, is a single input.
-
-    Yields:
-        Each file, with what is to be said of it, or why it can't be used.
     """
     for name in list_files(arguments, is_single_input):
-        if name == "-":
-            yield parse_input("standard input", {"path": None, "bytes": read_standard_input()}, parse_file)
-        else:
-            yield parse_input(name, {"path": name, "bytes": None}, parse_file)
+        yield ListedInput("standard input", read_standard_input()) if name == "-" else ListedInput(name)
 
 
 def list_files(arguments: Iterable[str], is_single_input: Callable[[Path], bool]) -> Iterator[str]:
@@ -116,8 +124,14 @@ def is_media(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() not in TEXTS
 
 
-def parse_input(name: str, file: dict[str, Any], parse_file: ParseFile) -> ParsedInput:
-    """Parse a file, fetched first if it is a web address; see ``parse_file_inputs``."""
+def parse_file_input(name: str, file: dict[str, Any], parse_file: ParseFile) -> ParsedInput:
+    """Parse a file, fetched first if it is a web address; one that can't be used has a problem.
+
+    Args:
+        name: The input as the user named it.
+        file: Its ``path``, or its content as ``bytes``.
+        parse_file: Makes the segments of a file, and notes what is to be said of it.
+    """
     notes: list[str] = []
     try:
         if file["bytes"] is None and name.startswith(URL_SCHEMES):  # what has content is not looked for by its name

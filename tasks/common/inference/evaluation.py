@@ -30,6 +30,7 @@ from tasks.common.inference.predictor import Lengths, Predictor, generate_texts
 from tasks.common.inference.report_name import name_data, name_settings
 from tasks.common.inference.scorer_files import save_scorer_files
 from tasks.common.metrics.bootstrap import Bootstrap
+from tasks.common.processes import Processes
 
 
 def evaluate(
@@ -40,6 +41,7 @@ def evaluate(
     baseline: Path | None = None,
     data: str | None = None,
     added: AddedMetrics | None = None,
+    processes: Processes | None = None,
 ) -> dict[str, Any]:
     """Generate for a split and score it. NAME.json, .txt, .examples.csv and .png are saved in RUN/evaluation.
 
@@ -56,11 +58,13 @@ def evaluate(
         data: The data of the predictor's task, if they are not those of the run. Then the sources that are far from
             the run's training data are counted.
         added: Metrics to compute besides those of the task.
+        processes: The processes that share the work (None: this one alone). The main one scores the sentences and saves
+            the files.
 
     Returns:
         The report, as saved in NAME.json.
     """
-    task, added = predictor.task, added or AddedMetrics()
+    task, added, processes = predictor.task, added or AddedMetrics(), processes or Processes()
     folder, data_name = reports_folder(run) / "evaluation", name_data(split, data)
     name = data_name + name_settings(predictor, config) + added.suffix
     other_file = None
@@ -74,9 +78,14 @@ def evaluate(
     # A real-time factor is that of the whole model; otherwise the frozen part has been computed in training.
     encoded = examples if task.report.frame_duration_s else predictor.precompute_if_frozen(examples)
     encoded_lengths = lengths if encoded is examples else task.example_lengths(encoded)
+    processes.wait()
     started = time.monotonic()
-    hypotheses = generate_texts(predictor, encoded, encoded_lengths, config)
+    hypotheses = generate_texts(predictor, encoded, encoded_lengths, config, processes)
     seconds = time.monotonic() - started
+    perplexity = compute_perplexity(predictor, encoded, encoded_lengths, processes) if task.report.perplexity else None
+    unfamiliar = None if data is None else count_unfamiliar(predictor, encoded, encoded_lengths, run, processes)
+    if not processes.is_main:
+        return processes.from_main(dict)  # the report, once it is there
     references = [list(given) for given in examples["references"]]
     bootstrap = Bootstrap(len(examples))
     stats, intervals = [], {}
@@ -94,13 +103,14 @@ def evaluate(
         "split": split,
         "data": task.config.data,
         "models": len(predictor.models),
+        "processes": processes.count,
         "examples": len(examples),
         "metrics": {metric.name: metric.aggregate(own.sum(axis=0)) for metric, own in scored},
         "points": metrics[0].selection_metric.to_points(metrics[0].aggregate(stats[0].sum(axis=0))),
         "units": {metric.name: metric.unit for metric in metrics},
         "intervals": intervals,
         "signature": {metric.name: metric.signature(references) for metric in metrics},
-        "perplexity": compute_perplexity(predictor, encoded, encoded_lengths) if task.report.perplexity else None,
+        "perplexity": perplexity,
         "length_axis": length_axis.title,
         "by_length": score_by_length(*scored[0], length_axis),
         "baselines": {
@@ -112,7 +122,7 @@ def evaluate(
         "rerank_weight": predictor.reranker.weight if predictor.reranker is not None else None,
         "sentences_per_second": round(len(examples) / seconds, 1),
         "real_time_factor": seconds / duration_s if duration_s else None,
-        "out_of_domain": count_unfamiliar(predictor, encoded, encoded_lengths, run) if data is not None else None,
+        "out_of_domain": unfamiliar,
         "normalization": None if added.normalization == "none" else added.normalization,
         "hypotheses": f"{name}.txt",
         "selected": [
@@ -144,33 +154,39 @@ def evaluate(
     save_atomically(folder / f"{name}.examples.csv", make_examples_csv(sources, references, hypotheses, scores))
     plot_by_length(systems, length_axis.title, metrics[0].label, folder / f"{name}.png")
     save_json(folder / f"{name}.json", report)
-    return report
+    return processes.from_main(lambda: report)
 
 
 @torch.inference_mode()
-def compute_perplexity(predictor: Predictor, examples: datasets.Dataset, lengths: Lengths) -> float | None:
+def compute_perplexity(
+    predictor: Predictor, examples: datasets.Dataset, lengths: Lengths, processes: Processes
+) -> float | None:
     """Compute the perplexity of the (first) references per token, ends of sentences included.
 
     Only models with the same vocabulary can be compared by it. None for decoders that are not label-synchronous.
     """
+    if not all(model.decoder.is_label_synchronous for model in predictor.models):
+        return None
     total, tokens = 0.0, 0
-    with stage("computing perplexity", len(lengths)) as advance:
-        for rows in BatchSampler(lengths, predictor.task.config.batch, seed=0).by_length():
+    batches = processes.share(BatchSampler(lengths, predictor.task.config.batch, seed=0).by_length())
+    with stage("computing perplexity", sum(map(len, batches))) as advance:
+        for rows in batches:
             batch = predictor.task.collate(examples, rows).to(predictor.device)
             decoder, memory = predictor.encode(batch.source)
-            if not decoder.is_label_synchronous:
-                return None
             memory = memory if batch.source_index is None else memory.repeat(batch.source_index)
             total += float(decoder.log_likelihood(batch.tokens, memory).sum())
             tokens += batch.num_target_tokens
             advance(len(rows))
-    return math.exp(-total / tokens)
+    return math.exp(-processes.sum(total) / processes.sum(tokens))
 
 
-def count_unfamiliar(predictor: Predictor, examples: datasets.Dataset, lengths: Lengths, run: Path) -> int | None:
+def count_unfamiliar(
+    predictor: Predictor, examples: datasets.Dataset, lengths: Lengths, run: Path, processes: Processes
+) -> int | None:
     """Count the sources that are far from the training data of a run; None if it has no statistics of them."""
     domain = Domain.load(run)
     if domain is None:
         return None
-    measured = measure(predictor, examples["source"], lengths[:, 0].tolist())
-    return sum(domain.problem(each) is not None for each in measured)
+    rows = processes.share(range(len(examples)))
+    measured = measure(predictor, examples.select(rows)["source"], lengths[rows, 0].tolist())
+    return int(processes.sum(sum(domain.problem(each) is not None for each in measured)))

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tasks.common.data.addresses import URL_SCHEMES
 from tasks.common.data.folders import visible_paths
-from tasks.common.data.inputs import ParsedInput
+from tasks.common.data.inputs import ListedInput, ParsedInput
 from tasks.common.data.media_files import AUDIO_SUFFIXES, FEATURE_SUFFIX, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from tasks.common.task import Task
 
@@ -69,23 +69,28 @@ def find_part(value: Any, parts: Mapping[str, Task]) -> tuple[str | None, str]:
     return None, f"is {kind}, which no task of this run reads; allowed are {', '.join(known)}"
 
 
-def parse_arguments(arguments: Sequence[str], parts: Mapping[str, Task]) -> Iterator[tuple[str, ParsedInput]]:
-    """Parse the inputs of a command in their order, each when it is asked for.
+def list_arguments(arguments: Sequence[str], parts: Mapping[str, Task]) -> Iterator[tuple[str, ListedInput]]:
+    """List the inputs of a command in their order, each when it is asked for.
 
     Yields:
         The name of the part that reads the input, and the input. One that no part reads, or several do, has a
         problem; since it has no segments either, it is of no consequence that the first part is given for it.
     """
     for (name, problem), own in group_by_part(arguments, parts):
-        inputs = [unreadable(each, problem) for each in own] if name is None else parts[name].parse_inputs(own)
+        inputs = [unreadable(each, problem) for each in own] if name is None else parts[name].list_inputs(own)
         for each in inputs:
             yield name or next(iter(parts)), each
 
 
-def unreadable(value: Any, problem: str) -> ParsedInput:
+def parse_listed(task: Task, listed: ListedInput) -> ParsedInput:
+    """Read a listed input, unless it is known already that this is not possible."""
+    return task.parse_input(listed) if listed.problem is None else ParsedInput(listed.name, problem=listed.problem)
+
+
+def unreadable(value: Any, problem: str) -> ListedInput:
     """Return an input that no part reads."""
     name = str(value) if isinstance(value, (str, Path)) else f"an input ({type(value).__name__})"
-    return ParsedInput(name, problem=problem)
+    return ListedInput(name, problem=problem)
 
 
 def count_arguments(arguments: Sequence[str], parts: Mapping[str, Task]) -> int | None:

@@ -22,6 +22,7 @@ from tasks.common.errors import NotFiniteError, UsageError
 from tasks.common.inference.reranking import Reranker
 from tasks.common.inference.word_times import Span, Word, group_tokens, time_words
 from tasks.common.model import Seq2Seq
+from tasks.common.processes import Processes
 from tasks.common.task import Task
 from tasks.common.text.tokenizer import add_bos_eos, pad_ids
 from tasks.common.training.precision import autocast, check_precision
@@ -183,18 +184,14 @@ def generate_texts(
     examples: "datasets.Dataset",
     lengths: Lengths,
     config: SearchConfig,
-    rank: int = 0,
-    world_size: int = 1,
+    processes: Processes,
 ) -> list[str]:
-    """Generate the best sentence for each example, in order; ``world_size`` processes share the work."""
+    """Generate the best sentence for each example, in order; the processes share the work, and all get the result."""
     for model in predictor.models:
         model.eval()
-    rows = range(rank, len(examples), world_size)
-    source_lengths = lengths[rank::world_size, 0].tolist()
+    by_length = np.argsort(lengths[:, 0], kind="stable").tolist()
+    rows = processes.share(by_length)
+    source_lengths = lengths[rows, 0].tolist()
     ranked = predictor.generate_all(examples.select(rows)["source"], source_lengths, config)
-    texts = list(zip(rows, [predictor.task.detokenize(best.tokens) for best, *_ in ranked], strict=True))
-    if world_size > 1:
-        from accelerate.utils import gather_object  # Accelerate takes its time
-
-        texts = gather_object(texts)
-    return [text for _, text in sorted(texts)]
+    texts = processes.merge([predictor.task.detokenize(best.tokens) for best, *_ in ranked])
+    return [text for _, text in sorted(zip(by_length, texts, strict=True))]

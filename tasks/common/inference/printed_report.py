@@ -11,7 +11,8 @@ WIDTH_IN_FILES = 160  # characters of the table of examples where standard outpu
 
 def print_report(report: dict[str, Any]) -> None:
     """Print the scores with their units, intervals and signatures, and the selected examples."""
-    print(f"{report['split']}: {report['examples']} examples, beam {report['search']['beam']}")
+    processes = f", {report['processes']} processes" if report["processes"] > 1 else ""
+    print(f"{report['split']}: {report['examples']} examples, beam {report['search']['beam']}{processes}")
     for name, value in report["metrics"].items():
         low, high = report["intervals"][name]
         unit = report["units"][name]

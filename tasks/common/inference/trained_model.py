@@ -14,7 +14,7 @@ from tasks.common.data.inputs import ParsedInput
 from tasks.common.errors import UsageError, unknown_name
 from tasks.common.hub.runs import find_run
 from tasks.common.inference.domain import Domain, Familiarity, measure_with
-from tasks.common.inference.input_kinds import find_part, unreadable
+from tasks.common.inference.input_kinds import find_part, parse_listed, unreadable
 from tasks.common.inference.loading import load_parts
 from tasks.common.inference.prediction import Prediction
 from tasks.common.inference.predictor import Predictor
@@ -106,7 +106,8 @@ class TrainedModel:
         parts = {name: predictor.task for name, predictor in self.predictors.items() if task in (None, name)}
         part, problem = find_part(value, parts)
         if part is None:
-            return next(iter(parts)), unreadable(value, problem)
+            first = next(iter(parts))
+            return first, parse_listed(parts[first], unreadable(value, problem))
         return part, parts[part].parse_value(value)
 
     def search(self, part: str, changes: Mapping[str, Any]) -> SearchConfig:

@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader
 from tasks.common.data.batching import Batch, BatchDataset, BatchSampler
 from tasks.common.data.mixing import BatchMixer
 from tasks.common.errors import UsageError
+from tasks.common.processes import Processes
 from tasks.common.task import Task
 from tasks.common.task_group import TaskGroup, naming_part
-from tasks.common.training.processes import Processes
 from tasks.common.training.signals import init_worker
 
 
@@ -97,7 +97,7 @@ class TrainingBatches:
         batches = self.epoch(epoch)
         left = range(batches_done, len(batches))
         steps = [left[start : start + self.step_size] for start in range(0, len(left), self.step_size)]
-        shares = [step[self.processes.rank :: self.processes.count] for step in steps]
+        shares = [self.processes.share(step) for step in steps]
         positions = [position for step, share in zip(steps, shares, strict=True) for position in share or step[:1]]
         loader = iter(
             DataLoader(

@@ -17,6 +17,8 @@ from tasks.common.errors import UsageError
 from tasks.common.files import save_atomically
 from tasks.common.training.selection import Rank
 
+OptimizerStates = dict[int, dict[str, Tensor]]  # of each parameter, by its number
+
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
     """Return the model's tensors, each shared one once, under its first name."""
@@ -119,21 +121,33 @@ def load_trained_weights(path: Path, model: nn.Module) -> None:
     load_weights(model, own, path)
 
 
-def load_training(path: Path, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Load a file of ``save_training`` into the optimizer, and return the progress."""
+def read_training(path: Path) -> tuple[OptimizerStates, dict[str, Any]]:
+    """Read the state of the optimizer and the progress of a file of ``save_training``."""
     tensors = read_weights(path)
-    try:
+    with refusing_other_files(path):
         with safe_open(path, "pt") as file:
             progress = json.loads(file.metadata()["progress"])
-        states: dict[int, dict[str, Tensor]] = {}
+        states: OptimizerStates = {}
         for name, tensor in tensors.items():
             if name.startswith("optimizer."):
                 _, index, key = name.split(".")
                 states.setdefault(int(index), {})[key] = tensor
+        return states, progress
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, states: OptimizerStates, origin: Path) -> None:
+    """Load the states of the file ``origin`` into the optimizer."""
+    with refusing_other_files(origin):
         optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+@contextmanager
+def refusing_other_files(path: Path) -> Iterator[None]:
+    """Say in one line that a file of tensors is not the state of this training."""
+    try:
+        yield
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{path} is not the state of a training; restore it or train again") from error
-    return progress
 
 
 class BestCheckpoints:

@@ -37,7 +37,7 @@ from tasks.common.training.optimization import build_optimizer, set_learning_rat
 from tasks.common.training.plan import EpochPlan, is_multiple
 from tasks.common.training.precision import autocast, check_precision
 from tasks.common.training.precompute import precompute_if_frozen
-from tasks.common.training.processes import Processes
+from tasks.common.training.processes import TrainingProcesses
 from tasks.common.training.progress import Progress
 from tasks.common.training.schedules import teacher_forcing_probability
 from tasks.common.training.signals import StopSignal
@@ -75,7 +75,9 @@ class Trainer:
         self.group, self.folder = as_group(task), folder
         group = self.group
         self.config = group.config.train
-        self.processes = Processes(supports_mps(group.config.decoder), uses_all_parameters=len(group.parts) == 1)
+        self.processes = TrainingProcesses(
+            supports_mps(group.config.decoder), uses_all_parameters=len(group.parts) == 1
+        )
         self.device, self.is_main = self.processes.device, self.processes.is_main
         check_precision("train.precision", self.config.precision, self.device)
         num_cores = count_cores()
@@ -85,7 +87,7 @@ class Trainer:
             )
         import_tracker(self.config.track)
         self.state_file = checkpoints.state_file(folder)
-        if resume and not self.state_file.is_file():
+        if self.is_main and resume and not self.state_file.is_file():
             raise UsageError(
                 f"{self.state_file} is missing, so {folder} can't be resumed; start a new run with its weights: "
                 f"--init-from {folder}"
@@ -101,15 +103,15 @@ class Trainer:
             else:
                 group.load_state_dict(load_json(init_from / "vocabulary.json"))
             save_json(folder / "vocabulary.json", group.state_dict())
-        self.processes.wait()
-        group.load_state_dict(load_json(folder / "vocabulary.json"))
+        group.load_state_dict(self.processes.from_main(lambda: load_json(folder / "vocabulary.json")))
 
-        # Build the model.
+        # Build the model. The main process alone reads the run folder, which may be on one of several machines.
         torch.manual_seed(self.config.seed)
         self.model: Model = group.build_model()
         init_weights(self.model, self.config.init)
         if resume:
-            checkpoints.load_trained_weights(self.state_file, self.model)
+            if self.is_main:
+                checkpoints.load_trained_weights(self.state_file, self.model)
         elif init_from is not None:
             weights = init_from / "best.safetensors"
             checkpoints.load_weights(self.model, checkpoints.read_weights(weights), weights)
@@ -133,11 +135,13 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.config.precision == "fp16")
         self.progress = Progress()
         if resume:
-            self.progress = Progress(**checkpoints.load_training(self.state_file, self.optimizer))
+            states, progress = self.processes.from_main(lambda: checkpoints.read_training(self.state_file))
+            checkpoints.load_optimizer(self.optimizer, states, self.state_file)
+            self.progress = Progress(**progress)
             if self.processes.rank:  # the saved values are the sums over all processes
                 self.progress.loss, self.progress.nll = dict.fromkeys(self.progress.loss, 0.0), 0.0
             self.scaler.load_state_dict(self.progress.scaler)
-            if self.progress.best_rank:  # a broken file would be noticed only at the end
+            if self.is_main and self.progress.best_rank:  # a broken file would be noticed only at the end
                 checkpoints.read_weights(folder / "best.safetensors")
         # The criterion returns the training loss of a batch: for maximum likelihood the summed cross-entropy.
         self.criterion: nn.Module = self.processes.wrap(Criterion(group, self.model, examples))
@@ -224,9 +228,7 @@ class Trainer:
             The loss and the negative log-likelihood of this process's batches, summed over their tokens, and the
             number of tokens of all processes.
         """
-        torch.manual_seed(
-            (self.config.seed * 1_000_003 + self.progress.step) * self.processes.count + self.processes.rank
-        )
+        self.processes.seed(self.config.seed * 1_000_003 + self.progress.step)
         teacher_forcing = teacher_forcing_probability(self.config, self.progress.step)
         smoothing = self.config.label_smoothing
         tokens = int(self.processes.sum(step.num_tokens))
@@ -269,7 +271,7 @@ class Trainer:
         total = self.processes.sum(value)
         if not math.isfinite(total):
             own = [] if math.isfinite(value) else [row + 1 for batch in step.batches for row in batch.rows]
-            rows = sorted(set(self.processes.concatenate(own)))
+            rows = sorted({row for share in self.processes.gather_objects(own) for row in share})
             of_part = f" of {step.part}" if step.part else ""
             raise UsageError(
                 f"the {name} became {total} in step {self.progress.step + 1:,} on the training rows "
@@ -368,8 +370,7 @@ class Trainer:
         Args:
             model: The model to compute its score with, whose weights it replaces.
         """
-        self.processes.wait()  # until the main process has written the checkpoints
-        averaged = self.best_checkpoints.average()
+        averaged = self.processes.from_main(self.best_checkpoints.average)
         if averaged is None:
             return None
         checkpoints.load_weights(model, averaged, self.best_checkpoints.folder)

@@ -1,6 +1,5 @@
 """Validation while training: the output of greedy search, the likelihood, and what attention does."""
 
-import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from tasks.common.model import Model, Seq2Seq
 from tasks.common.task import Task
 from tasks.common.task_group import ALONE, TaskGroup
 from tasks.common.training.precision import autocast
-from tasks.common.training.processes import Processes
+from tasks.common.training.processes import TrainingProcesses
 from tasks.common.training.selection import Rank, is_above_chance, rank_evaluation
 
 NLL_UNIT = "nats/token"
@@ -37,7 +36,7 @@ class Validation:
         group: TaskGroup,
         examples: Mapping[str, datasets.Dataset],
         metrics: Mapping[str, Sequence[Metric]],
-        processes: Processes,
+        processes: TrainingProcesses,
     ):
         """Keep the examples and the metrics of each part."""
         self.selection = group.selection_metric
@@ -118,7 +117,7 @@ class PartValidation:
         selection: The score that selects a checkpoint.
     """
 
-    def __init__(self, task: Task, examples: datasets.Dataset, metrics: Sequence[Metric], processes: Processes):
+    def __init__(self, task: Task, examples: datasets.Dataset, metrics: Sequence[Metric], processes: TrainingProcesses):
         self.task, self.examples, self.processes = task, examples, processes
         self.lengths = task.example_lengths(examples)
         sampler = BatchSampler(self.lengths, task.config.batch, seed=0, num_targets=task.num_targets(examples))
@@ -143,8 +142,7 @@ class PartValidation:
         if not math.isfinite(measured["nll"]):
             raise NotFiniteError("the log-likelihood")
         greedy = SearchConfig(beam=1, max_length=self.task.config.search.max_length)
-        rank, count = self.processes.rank, self.processes.count
-        hypotheses = generate_texts(Predictor(self.task, [model]), self.examples, self.lengths, greedy, rank, count)
+        hypotheses = generate_texts(Predictor(self.task, [model]), self.examples, self.lengths, greedy, self.processes)
         references = self.examples["references"]
         scores, counts = {}, False
         for metric in self.metrics:
@@ -160,7 +158,7 @@ class PartValidation:
         monitor = self.task.attention_monitor
         nll, tokens = 0.0, 0
         measured: dict[str, list[float]] = {name: [] for name in monitor.units} if monitor is not None else {}
-        for rows in itertools.islice(self.batches, self.processes.rank, None, self.processes.count):
+        for rows in self.processes.share(self.batches):
             batch = self.task.collate(self.examples, rows).to(self.processes.device)
             with autocast(self.task.config.train.precision, self.processes.device):
                 nll += float(model(batch).nll)

@@ -49,6 +49,12 @@ def test_several_processes_have_a_device_each(monkeypatch):
         device.use_device("cuda:1")
 
 
+def test_several_processes_without_gpus_are_told_how_to_use_the_cpu(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="no GPU: set ACCELERATE_USE_CPU=true"):
+        device.process_state()
+
+
 @pytest.fixture
 def _apple(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)

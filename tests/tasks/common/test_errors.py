@@ -119,11 +119,31 @@ def test_a_process_that_has_lost_another_one_says_so(rank, monkeypatch, capsys):
     monkeypatch.setenv("LOCAL_RANK", rank)
     monkeypatch.setattr(run, "load", lose)
     with pytest.raises(RuntimeError):  # it is alone: another connection was closed
-        run.main(["demo"])
+        run.main(["translation", "train"])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for command, advice in (("train", "continue with --resume"), ("predict", "run the command again")):
+        with pytest.raises(SystemExit, match="2"):
+            run.main(["translation", command])
+        assert capsys.readouterr().err == f"error: another process has ended; {advice}, with all processes\n"
+
+
+@pytest.mark.parametrize("command", ["serve", "demo", "translation compare", "dialogue chat"])
+def test_commands_that_do_not_share_their_work_refuse_several_processes(command, monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(SystemExit, match="2"):
-        run.main(["demo"])
-    assert "error: another process of this training has ended" in capsys.readouterr().err
+        run.main([*command.split(), "runs/a"])
+    name = command.split()[-1]
+    assert capsys.readouterr().err.startswith(f"error: {name} does not share its work among processes, as train, ")
+
+
+def test_an_error_of_all_processes_is_printed_by_the_first_and_that_of_another_one_later(monkeypatch, capsys):
+    waited = []
+    monkeypatch.setattr(run.time, "sleep", waited.append)
+    for rank in "01":
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        with pytest.raises(SystemExit, match="2"):
+            run.fail("no space")
+    assert waited == [run.GRACE_S] and capsys.readouterr().err == 2 * "error: no space\n"
 
 
 def test_names_with_line_breaks_and_control_characters_leave_a_message_one_line(monkeypatch, capsys):

@@ -167,7 +167,8 @@ def test_a_source_longer_than_the_positions_is_reported_and_can_be_truncated(ber
 
 
 def test_an_input_longer_than_the_positions_leaves_the_others_usable(bert):
-    first, long = fitted(tiny(bert)).parse_inputs(["one two", LONG])
+    task = fitted(tiny(bert))
+    first, long = map(task.parse_input, task.list_inputs(["one two", LONG]))
     assert first.segments and not long.segments
     assert "has 122 tokens, and the pretrained encoder has 100 positions" in str(long.problem)
 

@@ -4,19 +4,26 @@ import dataclasses
 import io
 import json
 import os
+from collections.abc import Iterator
 
 import pytest
 
 from encoders.config import RecurrentEncoderConfig, TransformerEncoderConfig
 from tasks.common.config import config_from_dict
 from tasks.common.data.config import BatchConfig
+from tasks.common.data.inputs import ParsedInput
 from tasks.common.data.text_inputs import exists
+from tasks.common.inference.input_kinds import parse_listed
 from tasks.common.text.config import VocabularyConfig
 from tasks.common.text_config import TextEncoderConfig, TextTaskConfig
 from tasks.translation import Config
 from tasks.translation.task import Translation as Task
 
 SENTENCES = ["ein Hund", "zwei kleine Hunde"]
+
+
+def parse(task: Task, arguments: list[str]) -> Iterator[ParsedInput]:
+    return (parse_listed(task, listed) for listed in task.list_inputs(arguments))
 
 
 def make_task(max_source_tokens: int = 0) -> Task:
@@ -75,7 +82,7 @@ def test_a_file_is_one_input_or_one_for_each_line(one_input_per_file, monkeypatc
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
     expected = ["\n".join(SENTENCES)] if one_input_per_file else SENTENCES
     for argument in (str(file), "-"):
-        assert [segment.source for each in task.parse_inputs([argument]) for segment in each.segments] == expected
+        assert [segment.source for each in parse(task, [argument]) for segment in each.segments] == expected
 
 
 @pytest.mark.parametrize("one_input_per_file", [False, True])
@@ -85,7 +92,7 @@ def test_files_without_texts_are_named_and_the_others_used(one_input_per_file, m
     (tmp_path / "empty.txt").write_bytes(b"\xef\xbb\xbf")
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
     empty = str(tmp_path / "empty.txt")
-    first, no_text, closed, folder, last = task.parse_inputs(["x", empty, "-", str(tmp_path), " "])
+    first, no_text, closed, folder, last = parse(task, ["x", empty, "-", str(tmp_path), " "])
     assert first.problem is None and closed.name == "standard input"
     assert no_text.problem == closed.problem == "is empty: there is no input in it"
     assert folder.problem == "is a folder: name the files in it"
@@ -97,7 +104,7 @@ def test_files_of_texts_are_read_when_they_are_due_and_counted_without(monkeypat
     task = make_task()
     later = tmp_path / "later.txt"
     later.write_text("eins")
-    parsed = task.parse_inputs([SENTENCES[0], str(later)])
+    parsed = parse(task, [SENTENCES[0], str(later)])
     assert next(iter(parsed)).name == SENTENCES[0]
     later.write_text("zwei\ndrei")
     assert [each.name for each in parsed] == ["zwei", "drei"]
@@ -110,7 +117,7 @@ def test_files_of_texts_are_read_when_they_are_due_and_counted_without(monkeypat
 def test_unusable_inputs_have_no_segments_and_odd_ones_have_notes(capsys):
     task = make_task()
     texts = [SENTENCES[0], " ", "xyz", "ein " * 300, os.fsdecode(b"caf\xe9")]
-    first, empty, unknown, long, latin = task.parse_inputs(texts)
+    first, empty, unknown, long, latin = parse(task, texts)
     assert [len(each.segments) for each in (first, empty, unknown, long, latin)] == [1, 0, 1, 1, 0]
     assert empty.problem is None and empty.notes == ["is empty"]
     assert latin.problem == "is not valid UTF-8"

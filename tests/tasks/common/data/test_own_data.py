@@ -14,7 +14,7 @@ from tasks.common.data import cache
 from tasks.common.data.captioned_media import read_captioned_files
 from tasks.common.data.division import divide
 from tasks.common.data.folders import read_text, read_text_lines, visible_files
-from tasks.common.data.inputs import list_files, parse_file_inputs
+from tasks.common.data.inputs import list_files, parse_file_input
 from tasks.common.data.media_files import file_source
 from tasks.common.data.media_folders import read_listed_table, read_listing, read_texts
 from tasks.common.data.media_names import MediaNames
@@ -315,7 +315,8 @@ def test_hidden_and_system_files_are_left_out(tmp_path):
     assert visible_files(tmp_path) == visible_files(tmp_path, ".wav") == [tmp_path / "a.wav", tmp_path / "b" / "c.WAV"]
     assert list(list_files([str(tmp_path)], Path.is_file)) == [str(tmp_path / name) for name in ("a.wav", "b/c.WAV")]
     (tmp_path / "empty").mkdir()
-    (empty,) = parse_file_inputs([str(tmp_path / "empty")], lambda file, note: [])
+    name = str(tmp_path / "empty")
+    empty = parse_file_input(name, {"path": name, "bytes": None}, lambda file, note: [])
     assert empty.problem == "is a folder without files"
 
 

@@ -176,7 +176,7 @@ def test_a_process_stops_when_the_loss_of_another_one_is_not_finite(
     step = StepBatches([], "", False, num_batches=1, ends_epoch=False)
     trainer.check_finite("loss", 1.0, step)
     monkeypatch.setattr(trainer.processes, "gather", lambda own: [own, value])
-    monkeypatch.setattr(trainer.processes, "concatenate", lambda own: [*own, 7, 3])
+    monkeypatch.setattr(trainer.processes, "gather_objects", lambda own: [own, [7, 3]])
     with pytest.raises(UsageError, match=rf"the loss became {value} in step 1 on the training rows 3, 7; check"):
         trainer.check_finite("loss", 1.0, step)
 
