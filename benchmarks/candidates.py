@@ -16,6 +16,7 @@ from pathlib import Path
 import datasets
 import synthetic_data
 import torch
+from torch import Tensor
 
 import tasks
 from attention.config import AttentionConfig
@@ -208,11 +209,16 @@ class TimedTrainer(Trainer):
         with contextlib.redirect_stderr(io.StringIO()):  # its progress
             self.run()
         (start, _), *timed = self.steps[num_warmup_steps - 1 :]
-        return count_work([step for _, step in timed], timed[-1][0] - start)
+        return count_work([step for _, step in timed], read_clock(self.device) - start)
 
-    def update_parameters(self, step: StepBatches) -> None:  # the end of a step
-        super().update_parameters(step)
-        self.steps.append((read_clock(self.device), step))
+    def forward_backward(self, step: StepBatches) -> tuple[Tensor, int]:
+        self.current = step
+        return super().forward_backward(step)
+
+    def update_parameters(self, loss: Tensor) -> tuple[Tensor, Tensor]:  # the end of a step, which a GPU may still take
+        norm_and_scale = super().update_parameters(loss)
+        self.steps.append((time.perf_counter(), self.current))
+        return norm_and_scale
 
     def should_stop(self) -> bool:
         return len(self.steps) >= self.num_steps

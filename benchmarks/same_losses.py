@@ -17,7 +17,7 @@ import torch
 import tasks
 from tasks import run
 from tasks.common.task import Task
-from tasks.common.training.batches import StepBatches
+from tasks.common.training.taken_step import TakenStep
 from tasks.common.training.trainer import Trainer
 
 NUM_STEPS = 20
@@ -30,7 +30,7 @@ class Recorder(Trainer):
         super().__init__(task, folder, resume=False)
         self.losses: list[float] = []
 
-    def check_finite(self, name: str, value: float, step: StepBatches) -> None:
+    def check_finite(self, name: str, value: float, step: TakenStep) -> None:
         self.losses.append(value)
 
     def should_stop(self) -> bool:

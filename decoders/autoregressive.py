@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from attention.hard import ReinforceLoss
 from attention.losses import NO_ATTENTION_LOSSES, AttentionLossWeights
 from attention.memory import Memory
+from attention.real_positions import real_positions
 from attention.state import SampleInfo
 from decoders.base import PAD, Constraint, Decoder, DecoderOutput, DecoderState, Hypothesis, Loss
 from decoders.config import SearchConfig
@@ -73,17 +74,20 @@ class AutoregressiveDecoder(Decoder, Generic[S]):
         *,
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
+        num_tokens: int | None = None,
     ) -> Loss:
         """Return the cross-entropy of the real next tokens plus the weighted losses of the attention."""
         is_real = tokens[:, 1:] != PAD
+        real = real_positions(is_real, num_tokens)
         output, log_probs, smoothed = self.teacher_forced_log_probs(
-            tokens, memory, is_real, teacher_forcing, label_smoothing
+            tokens, memory, real, teacher_forcing, label_smoothing
         )
         loss = -smoothed.sum()
         if output.weights is not None:
             loss = loss + self.attention_losses(output.weights, is_real, memory.mask)
         if self.reinforce_loss is not None and output.sample is not None:
-            token_log_probs = log_probs.new_zeros(is_real.shape).masked_scatter(is_real, log_probs.detach())
+            token_log_probs = log_probs.new_zeros(is_real.numel()).index_copy(0, real, log_probs.detach())
+            token_log_probs = token_log_probs.view_as(is_real)
             affects_future = self.context_affects_future or teacher_forcing < 1.0
             loss = loss + self.reinforce_loss(token_log_probs, output.sample, is_real, affects_future=affects_future)
         return Loss(loss, -log_probs.detach().sum())
@@ -92,7 +96,7 @@ class AutoregressiveDecoder(Decoder, Generic[S]):
         self,
         tokens: Int[Tensor, "batch target"],
         memory: Memory,
-        is_real: Bool[Tensor, "batch target-1"],
+        real: Int[Tensor, " real"],
         teacher_forcing: float,
         label_smoothing: float,
     ) -> tuple[DecoderOutput, Float[Tensor, " real"], Float[Tensor, " real"]]:
@@ -103,14 +107,14 @@ class AutoregressiveDecoder(Decoder, Generic[S]):
         Args:
             tokens: Sentences between BOS and EOS, padded.
             memory: One row for each sentence.
-            is_real: The tokens after BOS that are not padding.
+            real: The tokens that are not padding, see ``real_positions``, counted from the one after BOS.
             teacher_forcing: See :meth:`unroll`.
             label_smoothing: See :meth:`Decoder.loss`.
         """
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
         output = self(inputs, memory) if teacher_forcing >= 1.0 else self.unroll(inputs, memory, teacher_forcing)
-        logits = self.logits(output.features[is_real]).float()  # (real, vocab)
-        return output, *token_log_probs(logits, targets[is_real], label_smoothing)
+        logits = self.logits(output.features.flatten(0, 1)[real]).float()  # (real, vocab)
+        return output, *token_log_probs(logits, targets.flatten()[real], label_smoothing)
 
     def search(
         self, memory: Memory, config: SearchConfig, constraint: Constraint | None = None
@@ -124,8 +128,9 @@ class AutoregressiveDecoder(Decoder, Generic[S]):
 
     def log_likelihood(self, tokens: Int[Tensor, "batch target"], memory: Memory) -> Float[Tensor, " batch"]:
         is_real = tokens[:, 1:] != PAD
-        _, _, log_probs = self.teacher_forced_log_probs(tokens, memory, is_real, 1.0, 0.0)
-        return log_probs.new_zeros(is_real.shape).masked_scatter(is_real, log_probs).sum(dim=1)
+        real = real_positions(is_real)
+        _, _, log_probs = self.teacher_forced_log_probs(tokens, memory, real, 1.0, 0.0)
+        return log_probs.new_zeros(is_real.numel()).index_copy(0, real, log_probs).view_as(is_real).sum(dim=1)
 
     def alignment(
         self, tokens: Int[Tensor, "batch target"], memory: Memory

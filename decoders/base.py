@@ -105,6 +105,7 @@ class Decoder(nn.Module, ABC):
         *,
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
+        num_tokens: int | None = None,
     ) -> Loss:
         """Return the training loss and the negative log-likelihood of the sentences.
 
@@ -115,6 +116,7 @@ class Decoder(nn.Module, ABC):
                 decoders, whose loss is not a sum over next tokens, have no use for it.
             teacher_forcing: Probability that a step reads the true previous token, see
                 ``AutoregressiveDecoder.unroll``. Frame-synchronous decoders sum over all alignments instead.
+            num_tokens: The number of real tokens after BOS, where it is known without asking the device.
         """
 
     @abstractmethod

@@ -33,7 +33,7 @@ class CTC(Decoder):
     def log_probs(self, memory: Memory) -> Float[Tensor, "batch source vocab"]:
         """Return each frame's log-probabilities in float32; those of BOS and EOS are -inf."""
         logits = self.output(self.dropout(memory.states)).float()
-        excluded = torch.tensor([BOS, EOS], device=logits.device)
+        excluded = torch.arange(BOS, EOS + 1, device=logits.device)
         return logits.index_fill(-1, excluded, NEG_INF).log_softmax(dim=-1)
 
     def loss(
@@ -43,6 +43,7 @@ class CTC(Decoder):
         *,
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
+        num_tokens: int | None = None,
     ) -> Loss:
         """Return -log p(sentence | memory), summed. A sentence too long for its frames contributes zero."""
         loss = ctc_losses(self.log_probs(memory), tokens, is_label(tokens), memory.mask).sum()
@@ -80,7 +81,6 @@ class CTC(Decoder):
         """
         labels, lengths = strip_bos_eos(tokens)
         weights = align_labels(self.log_probs(memory), memory.mask, labels, lengths).float()
-        weights = functional.pad(weights, (0, 0, 0, tokens.size(1) - 2 - labels.size(1)))
         return weights / weights.sum(dim=-1, keepdim=True).clamp(min=1.0)
 
     @torch.no_grad()

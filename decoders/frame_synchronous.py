@@ -18,11 +18,10 @@ def is_label(tokens: Int[Tensor, "*positions"]) -> Bool[Tensor, "*positions"]:
 
 def strip_bos_eos(
     tokens: Int[Tensor, "batch target"],
-) -> tuple[Int[Tensor, "batch longest"], Int[Tensor, " batch"]]:
-    """Return sentences without BOS and EOS, padded to the longest of them, and their lengths."""
+) -> tuple[Int[Tensor, "batch target-2"], Int[Tensor, " batch"]]:
+    """Return sentences without BOS and EOS, padded, and their lengths."""
     is_real = is_label(tokens)
-    lengths = is_real.sum(dim=1)
-    return torch.where(is_real, tokens, PAD)[:, 1 : 1 + int(lengths.max())], lengths
+    return torch.where(is_real, tokens, PAD)[:, 1:-1], is_real.sum(dim=1)
 
 
 def check_frame_synchronous(config: SearchConfig, constraint: Constraint | None) -> None:

@@ -112,7 +112,7 @@ class CTCPrefixState(DecoderState):
         end = self.posteriors.mask.sum(dim=1)[:, None, None]
         complete = torch.logaddexp(self.nonblank, self.blank).gather(2, end.expand(-1, self.last.size(1), -1))
         extended[..., EOS] = complete.squeeze(2)
-        extended[..., [PAD, BOS]] = LOG_ZERO
+        extended[..., PAD] = extended[..., BOS] = LOG_ZERO
         return extended.clamp(min=LOG_ZERO) - self.prefix_log_prob[..., None]
 
     def gains(self, tokens: Int[Tensor, "sentences beam"]) -> Float[Tensor, "sentences beam source"]:
@@ -175,10 +175,15 @@ class JointCTCAttention(AutoregressiveDecoder[JointCTCState]):
         *,
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
+        num_tokens: int | None = None,
     ) -> Loss:
         """Return (1 - weight) times the attention decoder's loss plus weight times CTC's."""
         attention = self.attention.loss(
-            tokens, memory, label_smoothing=label_smoothing, teacher_forcing=teacher_forcing
+            tokens,
+            memory,
+            label_smoothing=label_smoothing,
+            teacher_forcing=teacher_forcing,
+            num_tokens=num_tokens,
         )
         ctc = self.ctc.loss(tokens, memory)
         return Loss(

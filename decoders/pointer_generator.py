@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -101,23 +101,23 @@ class PointerGenerator(AutoregressiveDecoder[PointerGeneratorState]):
         self,
         tokens: Int[Tensor, "batch target"],
         memory: Memory,
-        is_real: Bool[Tensor, "batch target-1"],
+        real: Int[Tensor, " real"],
         teacher_forcing: float,
         label_smoothing: float,
     ) -> tuple[DecoderOutput, Float[Tensor, " real"], Float[Tensor, " real"]]:
-        targets = tokens[:, 1:][is_real][:, None]
+        targets = tokens[:, 1:].flatten()[real][:, None]
         if teacher_forcing < 1.0:  # scheduled sampling needs the whole distribution at every step, so use it
             output = self.unroll(tokens[:, :-1], memory, teacher_forcing)
-            mixed = output.features[is_real]
+            mixed = output.features.flatten(0, 1)[real]
             log_probs = mixed.gather(1, targets).squeeze(1)
             return output, log_probs, label_smoothed(log_probs, mixed, label_smoothing)
         output = self.generator(tokens[:, :-1], memory)
         assert output.weights is not None
-        features = output.features[is_real]
+        features = output.features.flatten(0, 1)[real]
         generated = self.generator.logits(features).float().log_softmax(dim=-1)  # (real, vocab)
         token_ids = source_token_ids(memory)
-        rows = is_real.nonzero()[:, 0]
-        weights = copy_weights(output.weights[is_real], token_ids[rows])  # (real, source)
+        rows = real // (tokens.size(1) - 1)
+        weights = copy_weights(output.weights.flatten(0, 1)[real], token_ids[rows])  # (real, source)
         gate = self.gate(features, weights)
         copied = (weights * (token_ids[rows] == targets)).sum(dim=-1, keepdim=True)
         log_probs = mix(gate, generated.gather(1, targets), copied).squeeze(1)

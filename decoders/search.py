@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from attention.memory import Memory
-from decoders.base import BOS, EOS, NEG_INF, PAD, UNK, Constraint, DecoderOutput, Hypothesis
+from decoders.base import BOS, EOS, NEG_INF, PAD, Constraint, DecoderOutput, Hypothesis
 from decoders.config import SearchConfig
 
 
@@ -174,7 +174,7 @@ def mask_invalid(
     """
     length = tokens.size(1)
     eos_log_probs = log_probs[:, EOS].clone()
-    log_probs[:, [PAD, UNK, BOS]] = NEG_INF
+    log_probs[:, :EOS] = NEG_INF  # PAD, UNK and BOS
     if length < config.min_length:
         log_probs[:, EOS] = NEG_INF
     size = config.no_repeat_ngram

@@ -55,7 +55,7 @@ class Transducer(Decoder):
         """
         output = self.predictor.output
         # Masked in the bias, not in the logits: over a whole lattice they are too large for another copy.
-        bias = output.bias.index_fill(0, torch.tensor([BOS, EOS], device=output.bias.device), NEG_INF)
+        bias = output.bias.index_fill(0, torch.arange(BOS, EOS + 1, device=output.bias.device), NEG_INF)
         logits = functional.linear((frames + features).tanh_(), output.weight, bias)
         return logits.float().log_softmax(dim=-1)
 
@@ -79,6 +79,7 @@ class Transducer(Decoder):
         *,
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
+        num_tokens: int | None = None,
     ) -> Loss:
         """Return -log p(sentence | memory), summed. Sentences may be empty or longer than their frames."""
         labels, lengths = strip_bos_eos(tokens)
@@ -94,8 +95,7 @@ class Transducer(Decoder):
         """
         labels, lengths = strip_bos_eos(tokens)
         _, posteriors = forward_backward(self.lattice(labels, memory), memory.mask.sum(dim=1), lengths)
-        weights = posteriors[:, :, :-1, LABEL].transpose(1, 2)  # (batch, longest, source)
-        return functional.pad(weights, (0, 0, 0, tokens.size(1) - 2 - labels.size(1)))
+        return posteriors[:, :, :-1, LABEL].transpose(1, 2)
 
     @torch.no_grad()
     def state_spans(

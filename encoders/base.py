@@ -1,7 +1,8 @@
 """The contract of encoders: a batch of inputs in, a :class:`attention.memory.Memory` out."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,6 +22,7 @@ class SourceBatch:
         precomputed: Whether the values are outputs of the encoder's frozen frontend, computed before and cached.
         others: Further inputs that belong to these, row by row, for encoders of several (encoders/multi_source.py).
         token_ids: The ids of the tokens at precomputed states of text, as ``Frontend.token_ids`` returns them.
+        lengths: The number of real positions of each row, where it is known without asking the device.
     """
 
     values: Tensor
@@ -28,15 +30,30 @@ class SourceBatch:
     precomputed: bool = False
     others: "tuple[SourceBatch, ...]" = ()
     token_ids: Int[Tensor, "batch source"] | None = None
+    lengths: tuple[int, ...] | None = None
 
     def __post_init__(self):
         check_mask(self.mask)
 
     def to(self, device: torch.device) -> "SourceBatch":
-        """Copy the batch to a device."""
-        values, mask = (tensor.to(device, non_blocking=True) for tensor in (self.values, self.mask))
-        token_ids = None if self.token_ids is None else self.token_ids.to(device, non_blocking=True)
-        return SourceBatch(values, mask, self.precomputed, tuple(other.to(device) for other in self.others), token_ids)
+        """Copy the batch to a device, and keep the lengths."""
+        lengths = tuple(self.mask.sum(dim=1).tolist()) if self.lengths is None else self.lengths
+        counted = replace(self, lengths=lengths, others=tuple(other.to(device) for other in self.others))
+        return counted.map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "SourceBatch":
+        """Move the batch to memory from which a GPU copies while the program goes on."""
+        return self.map(Tensor.pin_memory)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "SourceBatch":
+        """Apply a function that keeps the values to all tensors."""
+        return replace(
+            self,
+            values=function(self.values),
+            mask=function(self.mask),
+            others=tuple(other.map(function) for other in self.others),
+            token_ids=None if self.token_ids is None else function(self.token_ids),
+        )
 
 
 class Encoder(nn.Module, ABC):

@@ -38,6 +38,7 @@ class TextEncoder(Encoder):
 
     has_token_ids = True
     target_vocab_ids: Tensor | None
+    sentence_end_ids: Tensor
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class TextEncoder(Encoder):
         self.sequence_encoder = sequence_encoder
         self.reverse = reverse
         self.dropout = Dropout(dropout)
-        self.sentence_end_ids = tuple(sentence_end_ids)
+        self.register_buffer("sentence_end_ids", torch.tensor(sentence_end_ids, dtype=torch.long), persistent=False)
         self.register_buffer("target_vocab_ids", target_vocab_ids, persistent=False)
         self.dim = sequence_encoder.dim
 
@@ -93,10 +94,9 @@ class TextEncoder(Encoder):
         self, token_ids: Int[Tensor, "batch source"], mask: Bool[Tensor, "batch source"]
     ) -> Int[Tensor, "batch source"] | None:
         """Return the index of each token's sentence, counted from 0; None without ``sentence_end_ids``."""
-        if not self.sentence_end_ids:
+        if not len(self.sentence_end_ids):
             return None
-        ends = torch.tensor(self.sentence_end_ids, device=token_ids.device)
-        is_end = (token_ids[..., None] == ends).any(dim=-1)
+        is_end = (token_ids[..., None] == self.sentence_end_ids).any(dim=-1)
         is_last = torch.arange(token_ids.size(1), device=token_ids.device) == mask.sum(dim=1, keepdim=True) - 1
         # A repeated mark, and the token that ends the text, belong to the sentence before them.
         is_start = is_end[:, :-1] & ~is_end[:, 1:] & ~is_last[:, 1:]

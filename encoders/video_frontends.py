@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attention.real_positions import real_positions
 from encoders.base import Frontend, SourceBatch
 from encoders.image import SmallResNet, standardize
 
@@ -29,10 +30,11 @@ class FrameCNN(Frontend):
 
     def forward(self, source: SourceBatch) -> tuple[Float[Tensor, "batch frames dim"], Bool[Tensor, "batch frames"]]:
         """``source.values``: UInt8[Tensor, "batch frames 3 height width"]."""
-        images = source.values[source.mask]  # (real frames, 3, height, width)
+        real = real_positions(source.mask, None if source.lengths is None else sum(source.lengths))
+        images = source.values.flatten(0, 1)[real]  # (real frames, 3, height, width)
         regions, _ = self.frontend(SourceBatch(images, source.mask.new_ones(len(images), 1)))
         states = regions.flatten(1) if self.num_regions else regions.mean(dim=1)  # (real frames, dim)
-        return scatter_to_padded(states, source.mask), source.mask
+        return scatter_to_padded(states, real, source.mask), source.mask
 
 
 class TwoStream(Frontend):
@@ -65,25 +67,31 @@ class TwoStream(Frontend):
     def forward(self, source: SourceBatch) -> tuple[Float[Tensor, "batch windows dim"], Bool[Tensor, "batch windows"]]:
         """``source.values``: UInt8[Tensor, "batch frames 3 height width"]."""
         num_missing = -source.mask.size(1) % self.window_frames
-        real = functional.pad(source.mask, (0, num_missing)).unflatten(1, (-1, self.window_frames))
+        is_real = functional.pad(source.mask, (0, num_missing)).unflatten(1, (-1, self.window_frames))
         frames = functional.pad(source.values, (*[0] * 6, 0, num_missing)).unflatten(1, (-1, self.window_frames))
-        mask = real[:, :, 0]
-        real, frames = real[mask], frames[mask].float()  # (real windows, window), with (3, height, width) each
+        mask = is_real[:, :, 0]
+        num_windows = (
+            None if source.lengths is None else sum(-(-length // self.window_frames) for length in source.lengths)
+        )
+        real = real_positions(mask, num_windows)
+        # Of the real windows: (real, window), with (3, height, width) each.
+        is_real, frames = is_real.flatten(0, 1)[real], frames.flatten(0, 1)[real].float()
         brightness = frames.mean(dim=2)
-        changes = (brightness[:, 1:] - brightness[:, :-1]) / 255 * real[:, 1:, None, None]
+        changes = (brightness[:, 1:] - brightness[:, :-1]) / 255 * is_real[:, 1:, None, None]
         grids = [self.spatial.forward_features(standardize(frames[:, 0])), self.temporal.forward_features(changes)]
         states = torch.cat(grids, dim=1).flatten(2).transpose(1, 2)  # (real windows, regions, features)
-        return scatter_to_padded(states.flatten(1), mask), mask
+        return scatter_to_padded(states.flatten(1), real, mask), mask
 
     def output_lengths(self, num_frames: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         return (num_frames + self.window_frames - 1) // self.window_frames
 
 
 def scatter_to_padded(
-    states: Float[Tensor, "real dim"], mask: Bool[Tensor, "batch length"]
+    states: Float[Tensor, "real dim"], real: Int[Tensor, " real"], mask: Bool[Tensor, "batch length"]
 ) -> Float[Tensor, "batch length dim"]:
     """Put the states of the real positions into a padded batch, with zeros elsewhere."""
-    return states.new_zeros(*mask.shape, states.size(1)).masked_scatter(mask[..., None], states)
+    padded = states.new_zeros(mask.numel(), states.size(1)).index_put((real,), states)
+    return padded.unflatten(0, mask.shape)
 
 
 class Conv3dFrontend(Frontend):

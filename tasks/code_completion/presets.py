@@ -63,9 +63,7 @@ def codexglue() -> CodeCompletionConfig:
         batch=BatchConfig(
             max_sources=128, max_target_size=8000, max_source_size=50_000, max_source_length=401, max_target_length=100
         ),
-        train=TrainConfig(
-            epochs=5, lr=1e-3, schedule="cosine", warmup_steps=4000, average_checkpoints=0, num_workers=4
-        ),
+        train=TrainConfig(epochs=5, lr=1e-3, schedule="cosine", warmup_steps=4000, average_checkpoints=0),
         search=SearchConfig(max_length=100),
     )
 

@@ -48,7 +48,13 @@ class Seq2Seq(nn.Module):
     def forward(self, batch: Batch, *, label_smoothing: float = 0.0, teacher_forcing: float = 1.0) -> Loss:
         """Compute the loss of a batch, summed over its target tokens: see ``Decoder.loss``."""
         memory = self.encode(batch)
-        return self.decoder.loss(batch.tokens, memory, label_smoothing=label_smoothing, teacher_forcing=teacher_forcing)
+        return self.decoder.loss(
+            batch.tokens,
+            memory,
+            label_smoothing=label_smoothing,
+            teacher_forcing=teacher_forcing,
+            num_tokens=batch.num_target_tokens,
+        )
 
     def encode(self, batch: Batch) -> Memory:
         """Encode each source once, and return a memory with one row for each target sentence."""

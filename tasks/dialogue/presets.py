@@ -66,9 +66,7 @@ def daily_dialog() -> DialogueConfig:
         attention=AttentionConfig(score="general"),
         decoder=RecurrentDecoderConfig(hidden_dim=512, embedding_dim=256, dropout=0.3),
         batch=BatchConfig(max_sources=128, max_target_size=8000, max_source_size=16_000),
-        train=TrainConfig(
-            epochs=12, lr=1e-3, schedule="cosine", warmup_steps=1000, average_checkpoints=0, num_workers=2
-        ),
+        train=TrainConfig(epochs=12, lr=1e-3, schedule="cosine", warmup_steps=1000, average_checkpoints=0),
         search=SearchConfig(max_length=60, beam=10, no_repeat_ngram=3),
     )
 

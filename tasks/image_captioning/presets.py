@@ -77,9 +77,7 @@ def flickr30k() -> ImageConfig:
         flickr8k(),
         data="umaru97/flickr30k_train_val_test",
         vocabulary=VocabularyConfig(kind="word", size=10_000, min_frequency=4),
-        train=TrainConfig(
-            epochs=15, lr=1e-3, schedule="cosine", warmup_steps=1000, average_checkpoints=4, num_workers=4
-        ),
+        train=TrainConfig(epochs=15, lr=1e-3, schedule="cosine", warmup_steps=1000, average_checkpoints=4),
     )
 
 

@@ -147,9 +147,7 @@ def librispeech100() -> SpeechConfig:
         attention=AttentionConfig(score="location", hidden_dim=512),
         decoder=RecurrentDecoderConfig(hidden_dim=768, embedding_dim=256, dropout=0.2, ctc_weight=0.3),
         batch=BatchConfig(max_sources=64, max_source_size=60_000, max_target_length=400, max_source_length=1700),
-        train=TrainConfig(
-            epochs=40, lr=1e-3, schedule="cosine", warmup_steps=2000, average_checkpoints=5, num_workers=4
-        ),
+        train=TrainConfig(epochs=40, lr=1e-3, schedule="cosine", warmup_steps=2000, average_checkpoints=5),
         search=SearchConfig(beam=8, max_length=300),
     )
 

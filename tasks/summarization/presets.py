@@ -78,9 +78,7 @@ def cnn_dailymail() -> SummarizationConfig:
         batch=BatchConfig(
             max_sources=64, max_target_size=8000, max_source_size=32_000, max_source_length=401, max_target_length=120
         ),
-        train=TrainConfig(
-            epochs=10, lr=1e-3, schedule="cosine", warmup_steps=2000, average_checkpoints=4, num_workers=2
-        ),
+        train=TrainConfig(epochs=10, lr=1e-3, schedule="cosine", warmup_steps=2000, average_checkpoints=4),
         search=SearchConfig(max_length=120, min_length=35, beam=4, no_repeat_ngram=3),
     )
 
@@ -116,7 +114,7 @@ def gigaword() -> SummarizationConfig:
         ),
         decoder=RecurrentDecoderConfig(hidden_dim=512, embedding_dim=256, dropout=0.2, copy=True),
         batch=BatchConfig(max_sources=256, max_target_size=8000, max_source_size=16_000),
-        train=TrainConfig(epochs=3, lr=1e-3, schedule="cosine", warmup_steps=4000, eval_steps=5000, num_workers=2),
+        train=TrainConfig(epochs=3, lr=1e-3, schedule="cosine", warmup_steps=4000, eval_steps=5000),
         search=SearchConfig(max_length=40),
     )
 

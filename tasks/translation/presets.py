@@ -115,7 +115,7 @@ def opus100() -> TranslationConfig:
         vocabulary=VocabularyConfig(size=32_000),
         encoder=TextEncoderConfig(RecurrentEncoderConfig(hidden_dim=512, num_layers=2, dropout=0.1), embedding_dim=512),
         decoder=RecurrentDecoderConfig(hidden_dim=1024, embedding_dim=512, num_layers=2, dropout=0.1),
-        train=TrainConfig(epochs=5, schedule="cosine", warmup_steps=4000, eval_steps=5000, num_workers=2),
+        train=TrainConfig(epochs=5, schedule="cosine", warmup_steps=4000, eval_steps=5000),
     )
 
 

@@ -1,15 +1,15 @@
 """Batches: which rows share one, what one holds, and a dataset of batches for worker processes."""
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from decoders.base import PAD
 from encoders.base import SourceBatch
@@ -29,22 +29,33 @@ class Batch:
         rows: The rows of the dataset that the sources come from.
         source_index: The source that each target belongs to, where a source may have several targets (None: one
             target per source, in the same order).
+        num_tokens: ``num_target_tokens``, where it is known without asking the device.
     """
 
     source: SourceBatch
     tokens: Int[Tensor, "targets target"]
     rows: list[int]
     source_index: Int[Tensor, " targets"] | None = None
-
-    def to(self, device: torch.device) -> "Batch":
-        tokens = self.tokens.to(device, non_blocking=True)
-        source_index = None if self.source_index is None else self.source_index.to(device, non_blocking=True)
-        return Batch(self.source.to(device), tokens, self.rows, source_index)
+    num_tokens: int | None = None
 
     @property
     def num_target_tokens(self) -> int:
         """The number of tokens to predict, EOS included, padding excluded."""
-        return int((self.tokens[:, 1:] != PAD).sum())
+        return int((self.tokens[:, 1:] != PAD).sum()) if self.num_tokens is None else self.num_tokens
+
+    def to(self, device: torch.device) -> "Batch":
+        """Copy the batch to a device, and keep the number of its tokens."""
+        moved = self.map(lambda tensor: tensor.to(device, non_blocking=True), self.source.to(device))
+        return replace(moved, num_tokens=self.num_target_tokens)
+
+    def pin_memory(self) -> "Batch":
+        """Move the batch to memory from which a GPU copies while the program goes on; called by a DataLoader."""
+        return self.map(Tensor.pin_memory, self.source.pin_memory())
+
+    def map(self, function: Callable[[Tensor], Tensor], source: SourceBatch) -> "Batch":
+        """Apply a function that keeps the values to the tensors of the targets."""
+        source_index = None if self.source_index is None else function(self.source_index)
+        return replace(self, source=source, tokens=function(self.tokens), source_index=source_index)
 
 
 class RowBatches(Sequence[list[int]]):
@@ -179,8 +190,50 @@ class Collator(Protocol):
     def collate(self, examples: "datasets.Dataset", rows: list[int], training: bool = False) -> Batch: ...
 
 
+@dataclass(frozen=True)
+class PlannedBatch:
+    """A batch to be made.
+
+    Attributes:
+        part: The name of the dataset that its rows are of.
+        rows: The rows.
+        epoch: The number of the epoch.
+        position: Its place in the epoch, over all processes.
+    """
+
+    part: str
+    rows: list[int]
+    epoch: int
+    position: int
+
+
+class BatchPlan(Sampler[PlannedBatch]):
+    """The batches that a loader makes next: those at some positions of an epoch, each planned when it is due."""
+
+    def __init__(self):
+        self.change(0, (), ())
+
+    def change(self, epoch: int, batches: Sequence[tuple[str, list[int]]], positions: Sequence[int]) -> None:
+        """Plan others.
+
+        Args:
+            epoch: The number of the epoch.
+            batches: Its batches: the part of each, and its rows.
+            positions: The places in the epoch of those that are made.
+        """
+        self.epoch, self.batches, self.positions = epoch, batches, positions
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __iter__(self) -> Iterator[PlannedBatch]:
+        for position in self.positions:
+            part, rows = self.batches[position]
+            yield PlannedBatch(part, rows, self.epoch, position)
+
+
 class BatchDataset(Dataset[Batch]):
-    """A dataset whose items are whole batches, so that worker processes can prepare them.
+    """A dataset whose items are whole batches, so that worker processes can prepare them; its indices are their plans.
 
     The augmentation of a batch is seeded by the run's seed, the epoch and the position of the batch in the epoch: it
     is different in every epoch, and the same after a resume and for any number of processes.
@@ -190,30 +243,12 @@ class BatchDataset(Dataset[Batch]):
         self,
         parts: Mapping[str, Collator],
         examples: "Mapping[str, datasets.Dataset]",
-        batches: Sequence[tuple[str, list[int]]],
-        positions: Sequence[int],
         *,
         seed: int,
-        epoch: int,
     ):
-        """Keep the tasks and examples of each part.
+        """Keep the tasks and examples of each part, and the run's seed."""
+        self.parts, self.examples, self.seed = parts, examples, seed
 
-        Args:
-            parts: The tasks by the names of the parts.
-            examples: Their examples.
-            batches: The batches of the epoch: the part of each, and its rows.
-            positions: The places in the epoch of those that are made.
-            seed: The run's seed.
-            epoch: The number of the epoch.
-        """
-        self.parts, self.examples, self.batches, self.positions = parts, examples, batches, positions
-        self.seed = seed * 100_003 + epoch
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def __getitem__(self, index: int) -> Batch:
-        position = self.positions[index]
-        part, rows = self.batches[position]
-        torch.manual_seed(self.seed * 1_000_003 + position)
-        return self.parts[part].collate(self.examples[part], rows, training=True)
+    def __getitem__(self, batch: PlannedBatch) -> Batch:
+        torch.manual_seed((self.seed * 100_003 + batch.epoch) * 1_000_003 + batch.position)
+        return self.parts[batch.part].collate(self.examples[batch.part], batch.rows, training=True)

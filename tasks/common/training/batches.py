@@ -8,13 +8,17 @@ from dataclasses import dataclass
 import datasets
 from torch.utils.data import DataLoader
 
-from tasks.common.data.batching import Batch, BatchDataset, BatchSampler
+from tasks.common.cores import count_cores
+from tasks.common.data.batching import Batch, BatchDataset, BatchPlan, BatchSampler
 from tasks.common.data.mixing import BatchMixer
 from tasks.common.errors import UsageError
 from tasks.common.processes import Processes
 from tasks.common.task import Task
 from tasks.common.task_group import TaskGroup, naming_part
+from tasks.common.training.config import TrainConfig
 from tasks.common.training.signals import init_worker
+
+MAX_WORKERS = 4  # for a GPU by default: a common choice, which was not measured
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,17 @@ class TrainingBatches:
         shares = group.shares({name: len(sampler.epoch(0)) for name, sampler in self.samplers.items()})
         mixer = BatchMixer(self.samplers, shares, seed=self.config.seed, step_size=self.step_size)
         self.epoch = functools.lru_cache(maxsize=1)(mixer.epoch)  # each evaluation asks for it again
+        self.planned = BatchPlan()
+        num_workers = count_workers(self.config, processes)
+        self.loader = DataLoader(
+            BatchDataset(group.parts, self.examples, seed=self.config.seed),
+            batch_size=None,
+            sampler=self.planned,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            pin_memory=processes.device.type == "cuda",
+            worker_init_fn=init_worker,
+        )
 
     @property
     def num_examples(self) -> int:
@@ -99,18 +114,30 @@ class TrainingBatches:
         steps = [left[start : start + self.step_size] for start in range(0, len(left), self.step_size)]
         shares = [self.processes.share(step) for step in steps]
         positions = [position for step, share in zip(steps, shares, strict=True) for position in share or step[:1]]
-        loader = iter(
-            DataLoader(
-                BatchDataset(self.group.parts, self.examples, batches, positions, seed=self.config.seed, epoch=epoch),
-                batch_size=None,
-                num_workers=self.config.num_workers,
-                worker_init_fn=init_worker,
-            )
-        )
+        self.planned.change(epoch, batches, positions)
+        loader = iter(self.loader)
         for step, share in zip(steps, shares, strict=True):
             loaded = [next(loader) for _ in share or step[:1]]
             part, _ = batches[step[0]]
             yield StepBatches(loaded, part, not share, num_batches=len(step), ends_epoch=step is steps[-1])
+
+
+def count_workers(config: TrainConfig, processes: Processes) -> int:
+    """Return the number of worker processes of this process.
+
+    A GPU waits for Python alone, which should then prepare no batches; a CPU has its cores for the training.
+
+    Raises:
+        UsageError: for more than there are cores.
+    """
+    num_cores = count_cores()
+    if config.num_workers is None:
+        return min(MAX_WORKERS, max(0, num_cores // processes.count - 1)) if processes.device.type == "cuda" else 0
+    if config.num_workers > num_cores:
+        raise UsageError(
+            f"train.num_workers is {config.num_workers}; allowed is at most the number of cores, {num_cores}"
+        )
+    return config.num_workers
 
 
 def make_sampler(task: Task, examples: datasets.Dataset) -> BatchSampler:

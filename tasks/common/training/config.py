@@ -61,8 +61,8 @@ class TrainConfig:
     """Steps between saves of last/; every evaluation saves as well."""
     average_checkpoints: int = 4
     """Number of best checkpoints that are averaged at the end (0 or 1: none)."""
-    num_workers: int = 0
-    """Processes that prepare batches, at most the number of cores."""
+    num_workers: int | None = None
+    """Processes that prepare batches, at most the number of cores; by default none on a CPU, up to 4 for each GPU."""
     track: TrackerName = "none"
     """Experiment tracker for configuration, scores and plots of attention: tensorboard (in the run folder), wandb,
     trackio or mlflow. A resumed run goes on in the same tracked run."""
@@ -79,7 +79,9 @@ class TrainConfig:
         allowed |= at_least(0, self, "max_grad_norm", "warmup_steps", "plateau_patience")
         if self.early_stopping_patience is not None:
             allowed |= at_least(0, self, "early_stopping_patience")
-        allowed |= at_least(0, self, "eval_steps", "save_steps", "average_checkpoints", "num_workers")
+        if self.num_workers is not None:
+            allowed |= at_least(0, self, "num_workers")
+        allowed |= at_least(0, self, "eval_steps", "save_steps", "average_checkpoints")
         check_settings("train", self, allowed)
 
     @property

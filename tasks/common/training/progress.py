@@ -32,24 +32,31 @@ class Progress:
         """The target tokens of all processes since the last evaluation."""
         return sum(self.tokens.values())
 
-    def step_done(self, part: str, loss: float, nll: float, tokens: int, num_batches: int, *, ends_epoch: bool) -> None:
+    def step_done(self, part: str, tokens: int, num_batches: int, *, ends_epoch: bool) -> None:
         """Count a step.
 
         Args:
             part: The part whose batches it has trained on.
-            loss: The loss of this process, summed over its tokens.
-            nll: Their negative log-likelihood in nats, summed likewise.
             tokens: The target tokens of all processes.
             num_batches: The batches of all processes.
             ends_epoch: Whether it is the last step of its epoch.
         """
         self.step += 1
-        self.nll += nll
-        self.loss[part] = self.loss.get(part, 0.0) + loss
         self.tokens[part] = self.tokens.get(part, 0) + tokens
         self.epoch, self.batches_done = (
             (self.epoch + 1, 0) if ends_epoch else (self.epoch, self.batches_done + num_batches)
         )
+
+    def add_losses(self, part: str, loss: float, nll: float) -> None:
+        """Add up the losses of a step, which are known some time after it was counted.
+
+        Args:
+            part: The part whose batches it has trained on.
+            loss: The loss of this process, summed over its tokens.
+            nll: Their negative log-likelihood in nats, summed likewise.
+        """
+        self.loss[part] = self.loss.get(part, 0.0) + loss
+        self.nll += nll
 
     def evaluation_done(self, rank: Rank, plateau_patience: int) -> bool:
         """Count an evaluation.

@@ -11,6 +11,7 @@ import copy
 import math
 import signal
 import time
+from collections import deque
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from torch import Tensor, nn
 
 from decoders.config import supports_mps
 from tasks.common.console import console, stage
-from tasks.common.cores import count_cores
 from tasks.common.errors import NotFiniteError, UsageError
 from tasks.common.files import load_json, save_json
 from tasks.common.inference.domain import Domain
@@ -29,7 +29,7 @@ from tasks.common.task import Task
 from tasks.common.task_group import TaskGroup, as_group, part_folder
 from tasks.common.training import checkpoints
 from tasks.common.training.attention_plots import AttentionPlots
-from tasks.common.training.batches import StepBatches, TrainingBatches
+from tasks.common.training.batches import StepBatches, TrainingBatches, count_workers
 from tasks.common.training.criterion import Criterion
 from tasks.common.training.evaluation_log import EvaluationLog
 from tasks.common.training.initialization import init_weights
@@ -41,6 +41,7 @@ from tasks.common.training.processes import TrainingProcesses
 from tasks.common.training.progress import Progress
 from tasks.common.training.schedules import teacher_forcing_probability
 from tasks.common.training.signals import StopSignal
+from tasks.common.training.taken_step import HostCopy, TakenStep
 from tasks.common.training.time_plan import TimePlan
 from tasks.common.training.tracking import RunTracker, import_tracker
 from tasks.common.training.validation import Validation
@@ -80,11 +81,7 @@ class Trainer:
         )
         self.device, self.is_main = self.processes.device, self.processes.is_main
         check_precision("train.precision", self.config.precision, self.device)
-        num_cores = count_cores()
-        if self.config.num_workers > num_cores:
-            raise UsageError(
-                f"train.num_workers is {self.config.num_workers}; allowed is at most the number of cores, {num_cores}"
-            )
+        count_workers(self.config, self.processes)  # refused before anything is read
         import_tracker(self.config.track)
         self.state_file = checkpoints.state_file(folder)
         if self.is_main and resume and not self.state_file.is_file():
@@ -134,6 +131,7 @@ class Trainer:
         self.optimizer = build_optimizer(self.model, self.config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.config.precision == "fp16")
         self.progress = Progress()
+        self.unread: deque[TakenStep] = deque()  # the steps whose losses were not read yet
         if resume:
             states, progress = self.processes.from_main(lambda: checkpoints.read_training(self.state_file))
             checkpoints.load_optimizer(self.optimizer, states, self.state_file)
@@ -185,12 +183,14 @@ class Trainer:
                 with stage(f"epoch {progress.epoch + 1}", num_steps, announce=False) as advance:
                     for step in self.batches.load(progress.epoch, progress.batches_done):
                         self.set_learning_rates()
-                        loss, nll, tokens = self.forward_backward(step)
-                        self.check_finite("loss", loss, step)
-                        self.update_parameters(step)
+                        losses, tokens = self.forward_backward(step)
+                        norm, scale = self.update_parameters(losses[0])
+                        progress.step_done(step.part, tokens, step.num_batches, ends_epoch=step.ends_epoch)
+                        numbers = HostCopy(torch.stack([*losses, norm, scale]))
+                        self.unread.append(TakenStep(progress.step, step, numbers))
+                        self.read_losses(num_left=1)  # a GPU is still computing the last step
 
                         # All processes have the same time, and so the same plan, and stop at the same step.
-                        progress.step_done(step.part, loss, nll, tokens, step.num_batches, ends_epoch=step.ends_epoch)
                         progress.seconds = self.read_clock()
                         message = plan.step_done(progress)
                         if message:
@@ -221,12 +221,12 @@ class Trainer:
         step, num_lr_drops = self.progress.step, self.progress.num_lr_drops
         set_learning_rates(self.model, self.optimizer, self.config, step, self.plan.num_steps, num_lr_drops)
 
-    def forward_backward(self, step: StepBatches) -> tuple[float, float, int]:
+    def forward_backward(self, step: StepBatches) -> tuple[Tensor, int]:
         """Compute the gradients of the mean loss over all tokens of all processes' batches.
 
         Returns:
-            The loss and the negative log-likelihood of this process's batches, summed over their tokens, and the
-            number of tokens of all processes.
+            The loss and the negative log-likelihood of this process's batches, summed over their tokens, as one tensor;
+            and the number of tokens of all processes.
         """
         self.processes.seed(self.config.seed * 1_000_003 + self.progress.step)
         teacher_forcing = teacher_forcing_probability(self.config, self.progress.step)
@@ -245,36 +245,58 @@ class Trainer:
                 # Gradients are averaged over processes; multiplying by their number turns the average into the sum.
                 self.scaler.scale(total * (self.processes.count / tokens)).backward()
                 losses += torch.stack([total.detach(), loss.nll * (not step.is_dummy)])
-        loss, nll = losses.tolist()
-        return loss, nll, tokens
+        return losses, tokens
 
-    def update_parameters(self, step: StepBatches) -> None:
-        """Clip the gradients and take a step of the optimizer.
+    def update_parameters(self, loss: Tensor) -> tuple[Tensor, Tensor]:
+        """Clip the gradients and take a step of the optimizer, unless the loss or a gradient is not finite.
 
-        Where gradients overflow in float16, the scaler takes no step, and scales the next losses by half.
+        Where gradients overflow in float16, the scaler scales the next losses by half.
+
+        Returns:
+            The norm of the gradients before clipping, the same in all processes, and the scale of the next loss (1 in
+            another precision than float16).
         """
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.criterion.parameters(), self.config.max_grad_norm or math.inf)
-        if not (self.scaler.is_enabled() or norm.isfinite()):  # the same norm in all processes
-            self.check_finite("gradient", float(norm), step)
+        if not self.scaler.is_enabled():  # it does the same
+            # With this attribute of a fused optimizer, the device decides whether a step changes anything.
+            self.optimizer.found_inf = (~(loss + norm).isfinite()).float()  # pyright: ignore[reportAttributeAccessIssue]
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        if self.scaler.get_scale() < MIN_LOSS_SCALE:
-            raise UsageError(
-                f"the gradients overflow in {self.config.precision} in step {self.progress.step + 1:,}, although the "
-                f"loss is no longer scaled; {self.advice()}"
-            )
         self.optimizer.zero_grad()
+        return norm, self.scaler.scale(torch.ones_like(norm))
 
-    def check_finite(self, name: str, value: float, step: StepBatches) -> None:
+    def read_losses(self, num_left: int = 0) -> None:
+        """Count the losses of the steps whose numbers were not read yet.
+
+        Args:
+            num_left: The number of the latest steps to leave.
+
+        Raises:
+            UsageError: for a loss or a gradient that is not finite.
+        """
+        while len(self.unread) > num_left:
+            taken = self.unread.popleft()
+            loss, nll, norm, scale = taken.numbers.tolist()
+            self.check_finite("loss", loss, taken)
+            if not (self.scaler.is_enabled() or math.isfinite(norm)):
+                self.check_finite("gradient", norm, taken)
+            if scale < MIN_LOSS_SCALE:
+                raise UsageError(
+                    f"the gradients overflow in {self.config.precision} in step {taken.number:,}, although the loss is "
+                    f"no longer scaled; {self.advice()}"
+                )
+            self.progress.add_losses(taken.batches.part, loss, nll)
+
+    def check_finite(self, name: str, value: float, taken: TakenStep) -> None:
         """Raise UsageError in all processes if the value of one is not finite, naming the rows of its batches."""
-        total = self.processes.sum(value)
+        total, step = self.processes.sum(value), taken.batches
         if not math.isfinite(total):
             own = [] if math.isfinite(value) else [row + 1 for batch in step.batches for row in batch.rows]
             rows = sorted({row for share in self.processes.gather_objects(own) for row in share})
             of_part = f" of {step.part}" if step.part else ""
             raise UsageError(
-                f"the {name} became {total} in step {self.progress.step + 1:,} on the training rows "
+                f"the {name} became {total} in step {taken.number:,} on the training rows "
                 f"{', '.join(map(str, rows[:10]))}{' ...' if len(rows) > 10 else ''}{of_part}; check them, "
                 f"{self.advice()}"
             )
@@ -294,6 +316,7 @@ class Trainer:
 
     def evaluate(self) -> None:
         """Score the validation split, keep the weights if they are among the best, and log."""
+        self.read_losses()
         progress = self.progress
         trained_s = progress.seconds
         losses = {name: self.processes.sum(loss) for name, loss in progress.loss.items()}  # the same parts in all
@@ -388,6 +411,7 @@ class Trainer:
 
     def save(self) -> None:
         """Save all that a resumed run needs."""
+        self.read_losses()
         progress = self.progress
         # From now on the main process has the sums over all processes, as a resumed run.
         losses = {name: self.processes.sum(loss) for name, loss in progress.loss.items()}

@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from torch import Tensor
 
 from encoders.base import Encoder, SourceBatch
 from tasks import run
@@ -25,7 +26,6 @@ from tasks.common.errors import UsageError
 from tasks.common.inference.input_kinds import find_part, kinds_of_input
 from tasks.common.run_config import load_config
 from tasks.common.training import processes, validation
-from tasks.common.training.batches import StepBatches
 from tasks.common.training.trainer import Trainer
 from tasks.joint import PRESETS
 from tasks.joint.config import JointConfig, join
@@ -266,12 +266,12 @@ def test_a_stopped_joint_run_goes_on_as_if_it_had_not_been(joint_run: Path, data
     stopped, steps = tmp_path / "stopped", []
     update = Trainer.update_parameters
 
-    def interrupt(trainer: Trainer, step: StepBatches) -> None:
+    def interrupt(trainer: Trainer, loss: Tensor) -> tuple[Tensor, Tensor]:
         steps.append(trainer.progress.step)
         if len(steps) == 3:
             trainer.save()
             raise KeyboardInterrupt
-        update(trainer, step)
+        return update(trainer, loss)
 
     monkeypatch.setattr(Trainer, "update_parameters", interrupt)
     with pytest.raises(SystemExit):

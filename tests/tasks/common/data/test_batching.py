@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import pytest
 import torch
 from datasets import Dataset
+from torch import Tensor
+from torch.utils.data import _utils
 
 from encoders.base import SourceBatch
-from tasks.common.data.batching import Batch, BatchDataset, BatchSampler
+from tasks.common.data.batching import Batch, BatchDataset, BatchPlan, BatchSampler
 from tasks.common.data.config import BatchConfig
 
 SIZES = BatchConfig(max_target_size=600, max_source_size=600, max_sources=32)
@@ -72,8 +74,9 @@ def test_augmentation_differs_between_seeds_epochs_and_positions_and_can_be_repe
     batches = [("", rows) for rows in ([5, 6], [5, 6], [7])]
 
     def draws(seed: int, epoch: int, positions: range) -> list[list[float]]:
-        dataset = BatchDataset({"": Drawing()}, {"": Dataset.from_dict({})}, batches, positions, seed=seed, epoch=epoch)
-        return [dataset[index].source.values[0].tolist() for index in range(len(dataset))]
+        dataset, plan = BatchDataset({"": Drawing()}, {"": Dataset.from_dict({})}, seed=seed), BatchPlan()
+        plan.change(epoch, batches, positions)
+        return [dataset[planned].source.values[0].tolist() for planned in plan]
 
     every = range(len(batches))
     first = draws(1, 0, every)
@@ -130,3 +133,23 @@ def test_sizes_of_zero_are_refused(name):
 def test_a_negative_number_of_targets_is_refused():
     with pytest.raises(ValueError, match=r"^batch\.targets_per_source is -1; allowed is 0 or more$"):
         BatchConfig(targets_per_source=-1)
+
+
+def test_a_batch_is_pinned_as_a_whole_and_moved_with_its_numbers(monkeypatch: pytest.MonkeyPatch):
+    pinned: list[Tensor] = []
+
+    def pin(tensor: Tensor) -> Tensor:
+        pinned.append(tensor)
+        return tensor.clone()
+
+    monkeypatch.setattr(Tensor, "pin_memory", pin)  # there may be no GPU
+    mask = torch.tensor([[True, True], [True, False]])
+    source = SourceBatch(
+        torch.rand(2, 2), mask, others=(SourceBatch(torch.rand(2, 1), mask[:, :1]),), token_ids=mask.long()
+    )
+    batch = Batch(source, torch.tensor([[2, 5, 3], [2, 3, 0], [2, 7, 3]]), [4, 9], torch.tensor([0, 1, 1]))
+    moved = _utils.pin_memory.pin_memory(batch).to(torch.device("cpu"))  # as a DataLoader calls it
+    assert len(pinned) == 7
+    assert moved.num_tokens == moved.num_target_tokens == batch.num_target_tokens == 5
+    assert moved.source.lengths == (2, 1) and moved.source.others[0].lengths == (1, 1)
+    assert moved.rows == [4, 9] and torch.equal(moved.tokens, batch.tokens)

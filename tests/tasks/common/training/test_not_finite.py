@@ -13,6 +13,7 @@ from torch import Tensor
 from decoders.config import SearchConfig
 from tasks.common.data.config import BatchConfig
 from tasks.common.errors import UsageError
+from tasks.common.training.batches import StepBatches
 from tasks.common.training.checkpoints import read_weights
 from tasks.common.training.config import TrainConfig
 from tasks.common.training.trainer import Trainer
@@ -34,7 +35,7 @@ def make_trainer(data: str, tmp_path: Path) -> Callable[..., Trainer]:
     """Make a trainer that evaluates after each step of ten rows, in the same folder each time."""
 
     def make(resume: bool = False, **changes: object) -> Trainer:
-        train = TrainConfig(epochs=1, lr=1e-3, average_checkpoints=0, eval_steps=1, **changes)
+        train = TrainConfig(**{"epochs": 1, "lr": 1e-3, "average_checkpoints": 0, "eval_steps": 1} | changes)
         config = dataclasses.replace(
             PRESETS["tiny"](),
             data=data,
@@ -77,6 +78,36 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_it_harms_the_weights
     assert resumed.progress.step == 2
     resumed.run()
     assert resumed.progress.step == NUM_STEPS and resumed.progress.is_finished
+
+
+@pytest.mark.parametrize("spoiled", ["gradient", "loss"])
+def test_a_step_that_is_not_finite_changes_nothing_although_it_is_noticed_a_step_later(
+    spoiled: str, make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+):
+    trainer = make_trainer(eval_steps=100, save_steps=100)
+    compute, update = trainer.forward_backward, trainer.update_parameters
+    weights: list[list[Tensor]] = []
+
+    def spoil_loss(step: StepBatches) -> tuple[Tensor, int]:
+        losses, tokens = compute(step)
+        return (losses * math.inf if trainer.progress.step == 2 else losses), tokens
+
+    def record(loss: Tensor) -> tuple[Tensor, Tensor]:
+        norm_and_scale = update(loss)
+        weights.append([weight.detach().clone() for weight in trainer.model.parameters()])
+        return norm_and_scale
+
+    if spoiled == "gradient":
+        spoil_gradients(trainer, math.nan, range(2, 3))
+    else:
+        monkeypatch.setattr(trainer, "forward_backward", spoil_loss)
+    monkeypatch.setattr(trainer, "update_parameters", record)
+    with pytest.raises(UsageError, match=rf"the {spoiled} became (nan|inf) in step 3 on the training rows "):
+        trainer.run()
+    assert len(weights) == 4  # the next step was taken already
+    assert all(torch.equal(before, after) for before, after in zip(weights[1], weights[2], strict=True))
+    assert not all(torch.equal(before, after) for before, after in zip(weights[0], weights[1], strict=True))
+    assert make_trainer(resume=True, eval_steps=100, save_steps=100).progress.step == 0  # nothing was saved
 
 
 @pytest.mark.parametrize(("overflows", "scale"), [(range(1), 2.0), (range(1, 3), 1.0)])

@@ -18,7 +18,7 @@ def simulate(
     progress, evaluations = Progress(), []
     while not plan.is_over(progress):
         ends_epoch = progress.batches_done == batches_per_epoch - 1
-        progress.step_done("", 0.0, 0.0, 0, 1, ends_epoch=ends_epoch)
+        progress.step_done("", 0, 1, ends_epoch=ends_epoch)
         progress.seconds += step_s(progress.seconds)
         plan.step_done(progress)
         if plan.is_evaluation_due(progress) or plan.is_over(progress):

@@ -17,6 +17,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from torch import Tensor
 
 from tasks.common.data.config import BatchConfig
 from tasks.common.errors import UsageError
@@ -26,6 +27,7 @@ from tasks.common.training.attention_monitor import FocusMonitor
 from tasks.common.training.batches import StepBatches
 from tasks.common.training.checkpoints import BestCheckpoints, save_weights
 from tasks.common.training.config import TrainConfig
+from tasks.common.training.taken_step import HostCopy, TakenStep
 from tasks.common.training.trainer import Trainer
 from tasks.translation import PRESETS
 from tasks.translation.task import Translation as Task
@@ -173,7 +175,7 @@ def test_a_process_stops_when_the_loss_of_another_one_is_not_finite(
     value: float, small_task: Callable[..., Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     trainer = Trainer(small_task(), tmp_path, resume=False)
-    step = StepBatches([], "", False, num_batches=1, ends_epoch=False)
+    step = TakenStep(1, StepBatches([], "", False, num_batches=1, ends_epoch=False), HostCopy(torch.ones(4)))
     trainer.check_finite("loss", 1.0, step)
     monkeypatch.setattr(trainer.processes, "gather", lambda own: [own, value])
     monkeypatch.setattr(trainer.processes, "gather_objects", lambda own: [own, [7, 3]])
@@ -375,9 +377,13 @@ def test_a_run_that_was_stopped_before_its_first_evaluation_can_end_there(
 ):
     stopped = Trainer(small_task(max_minutes=1000 / 60), tmp_path, resume=False)
     update = stopped.update_parameters
-    stopped.update_parameters = lambda step: (
-        update(step) or (os.kill(os.getpid(), signal.SIGTERM) if stopped.progress.step == 59 else None)
-    )
+
+    def stop_at_60(loss: Tensor) -> tuple[Tensor, Tensor]:
+        if stopped.progress.step == 59:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return update(loss)
+
+    stopped.update_parameters = stop_at_60
     with pytest.raises(SystemExit):
         stopped.run()
     assert not (tmp_path / "best.safetensors").exists()
