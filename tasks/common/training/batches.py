@@ -12,10 +12,10 @@ from tasks.common.cores import count_cores
 from tasks.common.data.batching import Batch, BatchDataset, BatchPlan, BatchSampler
 from tasks.common.data.mixing import BatchMixer
 from tasks.common.errors import UsageError
-from tasks.common.processes import Processes
 from tasks.common.task import Task
 from tasks.common.task_group import TaskGroup, naming_part
 from tasks.common.training.config import TrainConfig
+from tasks.common.training.processes import TrainingProcesses
 from tasks.common.training.signals import init_worker
 
 MAX_WORKERS = 4  # for a GPU by default: a common choice, which was not measured
@@ -56,7 +56,7 @@ class TrainingBatches:
         samplers: The sampler of their batches.
     """
 
-    def __init__(self, group: TaskGroup, examples: Mapping[str, datasets.Dataset], processes: Processes):
+    def __init__(self, group: TaskGroup, examples: Mapping[str, datasets.Dataset], processes: TrainingProcesses):
         """Choose the examples to train on.
 
         Raises:
@@ -122,7 +122,7 @@ class TrainingBatches:
             yield StepBatches(loaded, part, not share, num_batches=len(step), ends_epoch=step is steps[-1])
 
 
-def count_workers(config: TrainConfig, processes: Processes) -> int:
+def count_workers(config: TrainConfig, processes: TrainingProcesses) -> int:
     """Return the number of worker processes of this process.
 
     A GPU waits for Python alone, which should then prepare no batches; a CPU has its cores for the training.

@@ -25,7 +25,7 @@ from tasks.common.data.text_lines import TextLines
 from tasks.common.errors import UsageError
 from tasks.common.task_group import SingleTask
 from tasks.common.training.batches import TrainingBatches, make_sampler
-from tasks.common.training.processes import Processes
+from tasks.common.training.processes import TrainingProcesses
 from tasks.image_captioning.data import read_captioned_images
 from tasks.speech_recognition.data import read_transcribed_speech
 from tasks.translation import PRESETS
@@ -125,7 +125,7 @@ def test_token_ids_are_made_once_and_batches_of_them_are_those_of_the_texts(maps
     examples = load_pairs(str(tmp_path), "train", "de", "en", False)
     task.fit(examples)
     texts = make_sampler(task, examples)
-    batches = TrainingBatches(SingleTask(task), {"": examples}, Processes(False, uses_all_parameters=True))
+    batches = TrainingBatches(SingleTask(task), {"": examples}, TrainingProcesses(False, uses_all_parameters=True))
     tokens = batches.examples[""]
     monkeypatch.setattr(task.tokenizer, "encode", lambda *_: pytest.fail("the ids are in the cache"))
     assert task.tokenize(examples).cache_files == tokens.cache_files != []
