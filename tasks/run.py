@@ -9,6 +9,7 @@
     python run.py TASK tune [PRESET] --space train.lr=1e-4..1e-2 [--space decoder.hidden_dim=128,256] [--trials 20]
     python run.py export RUN --to onnx [--quantize int8]    a run as ONNX graphs, with a script that needs no PyTorch
     python run.py push RUN OWNER/NAME [--private] [--license apache-2.0]    a run to the Hugging Face hub
+    python run.py lesson [NAME]                     an experiment of the tutorial (docs/tutorial), in three minutes
     python run.py serve RUN [RUN ...]               a web page on which runs are tried
     python run.py dialogue chat RUN                 a conversation on the terminal
     python run.py joint extract RUN --task NAME --run DIR    a task of a joint run as a run of its own
@@ -35,6 +36,7 @@ GRACE_S = 5.0  # between the same error in several processes
 PROGRAM_COMMANDS = {  # of no one task
     "demo": "tasks.common.cli.demo",
     "export": "tasks.common.cli.export",
+    "lesson": "lessons.lesson",
     "push": "tasks.common.cli.push",
     "serve": "tasks.common.cli.serve",
 }

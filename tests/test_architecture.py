@@ -1,4 +1,4 @@
-"""The import order of the packages: attention ← encoders ← decoders ← tasks.common ← tasks.NAME ← tasks.run."""
+"""The import order: attention ← encoders ← decoders ← tasks.common ← tasks.NAME ← lessons, tasks.run."""
 
 import ast
 import re
@@ -9,6 +9,7 @@ import pytest
 from tasks import run
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = ("attention", "encoders", "decoders", "tasks", "lessons")
 GENERIC = ("attention", "encoders", "decoders", "tasks.common")
 DEMO = ("tasks.common.cli.demo", "tasks.common.cli.demo_scene")  # they show one task of each modality
 TASK_WORDS = re.compile(
@@ -35,7 +36,9 @@ CACHE = {"tasks.common.data.cache", "tasks.common.errors"}  # the toy world keep
 def modules() -> list[Path]:
     """All source files, tests and benchmarks left out."""
     files = [
-        file for package in ("attention", "encoders", "decoders", "tasks") for file in (ROOT / package).rglob("*.py")
+        file
+        for package in ("attention", "encoders", "decoders", "tasks", "lessons")
+        for file in (ROOT / package).rglob("*.py")
     ]
     return sorted([ROOT / "run.py", *files])
 
@@ -71,6 +74,8 @@ def allowed(module: str) -> set[str]:
         return rooms | ({"tasks.toy_world"} if module in DEMO else set())
     if room == "tasks.toy_world":
         return {room}
+    if room == "lessons":  # they are made of everything
+        return {room, *map(room_of, map(name_of, modules()))} - {"run"}
     if room == "run":
         return {"tasks", "tasks.run"}
     if room == "tasks":
@@ -117,7 +122,7 @@ def test_lines_of_markdown_are_short():
     """At most 120 characters, apart from tables."""
     files = [
         *ROOT.glob("*.md"),
-        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs").glob("**/*.md"),
         *ROOT.glob("tasks/*/*.md"),
         *ROOT.glob("benchmarks/*.md"),
     ]

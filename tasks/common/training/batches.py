@@ -125,7 +125,7 @@ class TrainingBatches:
 def count_workers(config: TrainConfig, processes: TrainingProcesses) -> int:
     """Return the number of worker processes of this process.
 
-    A GPU waits for Python alone, which should then prepare no batches; a CPU has its cores for the training.
+    A GPU waits for this process alone, which should then prepare no batches; a CPU has its cores for the training.
 
     Raises:
         UsageError: for more than there are cores.

@@ -1,0 +1,84 @@
+"""The training loop of the lessons: what ``tasks.common.training.trainer`` does, in its shortest form."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from tasks.common.data.batching import Batch, BatchSampler
+from tasks.common.model import Seq2Seq
+from tasks.common.task import Task
+from tasks.common.training.initialization import init_weights
+
+if TYPE_CHECKING:
+    import datasets
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of training: the loss of its batch in nats per target token, and the norm of its gradients."""
+
+    loss: float
+    norm: float
+
+
+def build_model(task: Task[Any], seed: int = 1) -> Seq2Seq:
+    """Build the model of a task that has been fitted to its data, with Xavier's initial values."""
+    torch.manual_seed(seed)
+    model = task.build_model()
+    init_weights(model, "xavier")
+    return model
+
+
+def mean_loss(model: Seq2Seq, batch: Batch) -> torch.Tensor:
+    """Return the cross-entropy of a batch in nats per target token; padding counts nothing."""
+    return model(batch).total / batch.num_target_tokens
+
+
+def train(
+    task: Task[Any],
+    model: Seq2Seq,
+    examples: "datasets.Dataset",
+    *,
+    num_epochs: int,
+    lr: float = 4e-3,
+    max_grad_norm: float = 1.0,
+    loss_of: Callable[[Seq2Seq, Batch], torch.Tensor] = mean_loss,
+    seed: int = 1,
+) -> list[Step]:
+    """Train a model with Adam, at a learning rate that falls to zero in a straight line.
+
+    Args:
+        task: The task, fitted to the examples.
+        model: Its model.
+        examples: The examples to train on.
+        num_epochs: The number of times that each of them is used.
+        lr: The first learning rate.
+        max_grad_norm: The norm that gradients are clipped to.
+        loss_of: Computes the loss of a batch.
+        seed: The seed of the order of the batches, and of dropout.
+
+    Returns:
+        Its steps.
+    """
+    torch.manual_seed(seed)
+    tokens = task.tokenize(examples)
+    sampler = BatchSampler(task.example_lengths(tokens), task.config.batch, seed)
+    batches = [rows for epoch in range(num_epochs) for rows in sampler.epoch(epoch)]
+    optimizer = torch.optim.Adam(model.parameters(), lr)
+    scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, len(batches))
+    steps = []
+    model.train()
+    for rows in batches:
+        batch = task.collate(tokens, rows, training=True)
+        loss = loss_of(model, batch)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+        steps.append(Step(loss.item(), norm.item()))
+    model.eval()
+    return steps

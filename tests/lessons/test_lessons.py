@@ -1,0 +1,62 @@
+"""Each lesson runs at a tiny size: it returns a table and a figure, and the command saves both."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from lessons import LESSONS
+from lessons.lesson import lesson
+from lessons.lesson_options import LessonOptions, parse_command
+from lessons.toy_text import ToyLists, small_config, split_of
+from lessons.training import build_model, train
+from lessons.translating import score, words_right
+from tasks.common.cli import side_by_side
+
+SHARED = {"__init__", "lesson", "lesson_options", "toy_text", "training", "translating", "figures"}
+FILES = {file.stem for file in Path(str(import_module("lessons").__file__)).parent.glob("*.py")}
+
+
+def test_each_lesson_is_a_file_and_each_file_a_lesson():
+    assert set(LESSONS) == FILES - SHARED
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lesson_saves_its_table_and_its_figure(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(side_by_side, "count_cores", lambda: 1)  # no processes of its own
+    lesson(name, LessonOptions(run=str(tmp_path), tiny=True))
+    header, _, *rows = (tmp_path / f"{name}.md").read_text(encoding="utf-8").splitlines()
+    assert len(rows) > 1 and {row.count("|") for row in rows} == {header.count("|")}
+    assert (tmp_path / f"{name}.png").stat().st_size > 5_000
+    assert header.split("|")[1].strip() in capsys.readouterr().out
+
+
+def test_lessons_are_listed(capsys):
+    lesson(*parse_command([]))
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[: len(LESSONS)]] == list(LESSONS)
+
+
+def test_lists_of_splits_are_disjoint_and_translated_word_for_word():
+    task = ToyLists(small_config(), num_pairs=300, num_objects=range(1, 4))
+    splits = {split: set(task.load(split)["source"]) for split in ("train", "validation", "test")}
+    assert not splits["train"] & splits["test"] and not splits["train"] & splits["validation"]
+    assert split_of([(7, "red", "small")]) == split_of([(7, "red", "small")])
+    for source, target in zip(task.load("test")["source"], task.load("test")["target"], strict=True):
+        assert len(source.split()) == len(target.split()) and source.count(",") == target.count(",")
+
+
+def test_words_right():
+    assert words_right("a red seven", "a red seven") == 1
+    assert words_right("a red", "a red seven") == pytest.approx(2 / 3)
+    assert words_right("", "a red seven") == 0
+
+
+def test_a_model_learns_in_the_loop_of_the_lessons():
+    task = ToyLists(small_config(), num_pairs=400, num_objects=range(1, 3))
+    examples = task.load("train")
+    task.fit(examples)
+    model = build_model(task)
+    steps = train(task, model, examples, num_epochs=12)
+    assert steps[-1].loss < 0.5 * steps[0].loss
+    lengths, right = zip(*score(task, model, task.load("test")), strict=True)
+    assert set(lengths) <= set(range(3, 9)) and sum(right) / len(right) > 0.5
