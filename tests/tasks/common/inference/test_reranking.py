@@ -13,6 +13,7 @@ from decoders.config import SearchConfig
 from tasks.common.inference.evaluation import compute_perplexity
 from tasks.common.inference.predictor import Predictor
 from tasks.common.inference.reranking import Reranker, is_reverse_of
+from tasks.common.processes import Processes
 from tasks.toy_world import scenes
 from tasks.translation import PRESETS
 from tasks.translation.task import Translation as Task
@@ -47,7 +48,7 @@ def test_perplexity_is_of_all_tokens_with_their_ends():
     examples = scenes.text_pairs("validation", "de", "en", 9)
     losses = [predictor.models[0](task.collate(examples, [row])).nll.item() for row in range(9)]
     tokens = sum(task.collate(examples, [row]).num_target_tokens for row in range(9))
-    assert compute_perplexity(predictor, examples, task.example_lengths(examples)) == pytest.approx(
+    assert compute_perplexity(predictor, examples, task.example_lengths(examples), Processes()) == pytest.approx(
         math.exp(sum(losses) / tokens), rel=1e-4
     )
 

@@ -18,6 +18,7 @@ from tasks.common.task import Task
 from tasks.common.task_group import TaskGroup
 from tasks.common.training import tracking
 from tasks.common.training.config import TrainConfig
+from tasks.common.training.processes import TrainingProcesses
 from tasks.common.training.tracking import RunTracker, TrackedRun, TrackerKind
 from tasks.common.training.trainer import Trainer
 from tasks.image_captioning import PRESETS as IMAGE_PRESETS
@@ -228,7 +229,13 @@ def test_processes_that_are_not_the_main_one_track_nothing(
     make_task: Callable[..., Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     Trainer(make_task("none"), tmp_path, resume=False)  # the main one writes the vocabulary
-    monkeypatch.setattr("accelerate.Accelerator.is_main_process", False)
+
+    class OtherProcesses(TrainingProcesses):
+        def __init__(self, supports_mps: bool, *, uses_all_parameters: bool):
+            super().__init__(supports_mps, uses_all_parameters=uses_all_parameters)
+            self.is_main = False
+
+    monkeypatch.setattr("tasks.common.training.trainer.TrainingProcesses", OtherProcesses)
     trainer = Trainer(make_task("tensorboard"), tmp_path, resume=False)
     trainer.run()
     assert not (tmp_path / "tensorboard").exists() and not (tmp_path / "metrics.jsonl").read_text()
