@@ -27,6 +27,7 @@ from first_output import prediction_command, save_model, seconds_to_first_line
 from peers import PEERS
 
 from tasks.common.console import console
+from tasks.common.files import save_json
 
 HERE = Path(__file__).parent
 JOEYNMT, SPEECHBRAIN = "joeynmt", "speechbrain"  # the peers that have to be installed by the user
@@ -234,10 +235,16 @@ def main() -> None:
                 for name, rounds in reports.items():
                     rounds.append(bench.measure(name))
                     console.print(f"{modality}, round {number + 1}, {name}: {json.dumps(rounds[-1])}")
-    environment["load_average_at_end"] = os.getloadavg()
-    if options.json:
-        content = {"environment": environment, "options": vars(options), "results": results}
-        options.json.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
+                environment["load_average_at_end"] = os.getloadavg()
+                if options.json:  # a candidate that fails later loses nothing
+                    save_json(
+                        options.json,
+                        {
+                            "environment": environment,
+                            "options": {name: str(value) for name, value in vars(options).items()},
+                            "results": results,
+                        },
+                    )
     print(", ".join(f"{name} {value}" for name, value in environment.items()))
     print(f"medians of {options.rounds} rounds (least–greatest)\n")
     print(to_table(results))

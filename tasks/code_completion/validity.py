@@ -4,6 +4,9 @@ import ast
 import codeop
 import textwrap
 import warnings
+from functools import lru_cache
+
+MAX_CONTEXT_LINES = 200
 
 
 def parses(code: str) -> bool:
@@ -29,20 +32,27 @@ def is_valid_prefix(code: str) -> bool:
 
 
 def code_context(source: str, completion: str) -> str:
-    """Return the completed line after as many lines of its source as are the beginning of a program.
+    """Return the completed line after as many of the last lines of its source as are the beginning of a program.
 
-    A source may begin in the middle of a statement, so its first lines are left out until the rest is valid. All lines
-    are dedented together.
+    A line with less indentation than the whole context ends the context's block, and is checked alone.
     """
-    *lines, unfinished = source.split("\n")
-    line = unfinished + completion
-    for start in range(len(lines)):
-        context = "\n".join(lines[start:])
-        if is_valid_prefix(textwrap.dedent(context) + "\n"):
-            # A line with less indentation than the whole context ends the context's block, and is checked alone.
-            is_inside = indentation(line) >= indentation(context)
-            return textwrap.dedent(f"{context}\n{line}" if is_inside else line) + "\n"
-    return textwrap.dedent(line) + "\n"
+    context = valid_context(source)
+    line = source.rpartition("\n")[2] + completion
+    if context is None or indentation(line) < indentation(context):
+        return textwrap.dedent(line) + "\n"
+    return textwrap.dedent(f"{context}\n{line}") + "\n"
+
+
+@lru_cache(maxsize=1)  # the hypotheses of a source are checked one after the other
+def valid_context(source: str) -> str | None:
+    """Return the longest end of a source's lines that a program may begin with, without the unfinished last line.
+
+    A source may begin in the middle of a statement, so its first lines are left out until the rest is valid, at most
+    MAX_CONTEXT_LINES of them: each trial parses all of the rest. None if there is no valid line.
+    """
+    lines = source.split("\n")[:-1][-MAX_CONTEXT_LINES:]
+    contexts = ("\n".join(lines[start:]) for start in range(len(lines)))
+    return next((each for each in contexts if is_valid_prefix(textwrap.dedent(each) + "\n")), None)
 
 
 def indentation(code: str) -> int:

@@ -9,7 +9,7 @@ import pytest
 from decoders.base import Hypothesis
 from decoders.config import SearchConfig
 from tasks import run
-from tasks.code_completion import Config
+from tasks.code_completion import Config, validity
 from tasks.code_completion.data import MAX_EVAL_EXAMPLES, load_code
 from tasks.code_completion.examples import make_examples, token_columns
 from tasks.code_completion.metrics import edit_similarity_stats, exact_match_stats, f1_percent, identifier_stats
@@ -241,6 +241,15 @@ def test_it_trains_evaluates_and_predicts(tmp_path, capsys):
 )
 def test_lines_that_cannot_be_python_after_their_source_are_recognized(source, text, is_valid):
     assert Task(Config()).can_complete(source, text) == is_valid
+
+
+def test_a_long_source_is_checked_once_and_not_from_each_of_its_lines(monkeypatch):
+    parsed = []
+    monkeypatch.setattr(validity, "is_valid_prefix", lambda code: parsed.append(code) or False)
+    source = ")\n" * 5_000
+    for hypothesis in ("a", "b", "c"):
+        assert validity.code_context(source, hypothesis) == f"{hypothesis}\n"
+    assert len(parsed) == validity.MAX_CONTEXT_LINES
 
 
 def test_most_lines_of_real_code_are_valid():
