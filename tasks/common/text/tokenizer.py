@@ -92,12 +92,12 @@ class Tokenizer:
             UsageError: it was not made by ``train``. Replacements and patterns of a stranger could make any text as
                 long, or its reading as slow, as he likes.
         """
+        if not is_numbered(state):  # the library goes through all numbers up to the largest, which may be any
+            raise UsageError("its tokens are not numbered from 0 without gaps; restore it or train the run again")
         restored = cls(tokenizers.Tokenizer.from_str(json.dumps(state)))
         # As the library writes it now: it reads what its older versions wrote, which may lack settings that came later.
         if without_learned(restored.state_dict()) not in fixed_parts():
             raise UsageError("its tokenizer was not made by this program; restore it or train the run again")
-        if sorted(restored.tokenizer.get_vocab().values()) != list(range(len(restored))):
-            raise UsageError("its tokens are not numbered from 0 without gaps; restore it or train the run again")
         return restored
 
     def encode(self, texts: Sequence[str], dropout: float = 0.0) -> list[list[int]]:
@@ -187,6 +187,14 @@ def fixed_parts() -> list[dict[str, Any]]:
     kinds = get_args(get_type_hints(VocabularyConfig)["kind"])
     configs = (VocabularyConfig(kind=kind, lowercase=lowercase) for kind in kinds for lowercase in (False, True))
     return [without_learned(json.loads(build_untrained(config)[0].to_str())) for config in configs]
+
+
+def is_numbered(state: dict[str, Any]) -> bool:
+    """Tell whether the tokens of a saved tokenizer are numbered from 0 without gaps."""
+    vocabulary = state["model"]["vocab"]  # a dictionary of tokens, or with kind unigram their list
+    ids = {*vocabulary.values()} if isinstance(vocabulary, dict) else {*range(len(vocabulary))}
+    ids |= {token["id"] for token in state["added_tokens"]}
+    return ids == {*range(len(ids))}
 
 
 def without_learned(state: dict[str, Any]) -> dict[str, Any]:
