@@ -21,8 +21,10 @@ from fuzz_reader import Reader, answer, check, is_same
 from hypothesis import strategies as st
 
 from tasks.code_completion.data import load_code
-from tasks.common.data.parallel_text import known_columns, load_pairs, text_problem
+from tasks.common.data.pair_names import known_columns
+from tasks.common.data.parallel_text import load_pairs
 from tasks.common.data.table_files import read_file
+from tasks.common.data.text_problems import text_problem
 from tasks.common.text.normalization import strip_newlines
 from tasks.dialogue.data import load_exchanges
 from tasks.image_captioning.data import read_captioned_images

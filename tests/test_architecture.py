@@ -29,6 +29,8 @@ WORDS_ALLOWED = (  # files and packages for one modality, whose texts may say wh
     "tasks.common.program",
     "tasks.common.metrics",
 )
+# The hub's parallel corpora have a column of the name of a task.
+PARALLEL_TEXT = ("tasks.common.data.parallel_text", "tasks.common.data.pair_names")
 PARTS = {"tasks.audio_visual_speech": {"tasks.speech_recognition", "tasks.video_to_text"}}  # a task made of others
 CACHE = {"tasks.common.data.cache", "tasks.common.errors"}  # the toy world keeps what it renders on disk
 
@@ -104,7 +106,7 @@ def test_generic_code_names_no_task():
         module = name_of(file)
         if module.startswith(GENERIC) and module not in DEMO:
             strings = strings_of(file)
-            if module == "tasks.common.data.parallel_text":  # the hub's parallel corpora have a column of this name
+            if module in PARALLEL_TEXT:
                 strings.discard("translation")
             assert not strings & set(run.TASKS), module
 

@@ -17,8 +17,9 @@ from tasks.common.data import cache
 from tasks.common.data.division import HELD_OUT, divide, split_by_hash
 from tasks.common.data.folders import visible_files
 from tasks.common.data.grouping import content_groups, pair_groups
-from tasks.common.data.parallel_text import find_pairs, load_pairs, read_lines
+from tasks.common.data.parallel_text import find_pairs, load_pairs
 from tasks.common.data.splits import SPLITS
+from tasks.common.data.text_lines import read_lines
 from tasks.common.errors import UsageError
 
 if TYPE_CHECKING:

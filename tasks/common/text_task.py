@@ -21,8 +21,8 @@ from encoders.text import TextEncoder, TokenEmbedding
 from tasks.common.analysis.views import TextView, View
 from tasks.common.data.inputs import InputSegment, ListedInput, ParsedInput
 from tasks.common.data.mapped_tables import read_in_ranges, row_ranges
-from tasks.common.data.parallel_text import text_problem
 from tasks.common.data.text_inputs import TextFileError, exists, read_texts, text_of_value
+from tasks.common.data.text_problems import text_problem
 from tasks.common.data.token_table import has_texts, tokenize_pairs
 from tasks.common.errors import UsageError
 from tasks.common.export.inputs import ExportedInput, example_mask

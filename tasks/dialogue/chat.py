@@ -9,7 +9,7 @@ import torch
 from decoders.config import SearchConfig
 from tasks.common.cli.models import load_predictor
 from tasks.common.console import console
-from tasks.common.data.parallel_text import text_problem
+from tasks.common.data.text_problems import text_problem
 from tasks.common.errors import UsageError
 from tasks.common.hub.runs import run_name
 from tasks.common.inference.domain import Domain, measure_with

@@ -10,10 +10,11 @@ import yaml
 
 from tasks.common.data.division import divide, split_by_hash
 from tasks.common.data.grouping import text_groups
-from tasks.common.data.parallel_text import read_lines, text_problem
 from tasks.common.data.row_reports import report_invalid_rows
 from tasks.common.data.splits import SPLITS
 from tasks.common.data.tables import find_table
+from tasks.common.data.text_lines import read_lines
+from tasks.common.data.text_problems import text_problem
 from tasks.common.errors import MissingSplitError, UsageError, unknown_name
 from tasks.common.text.normalization import strip_newlines
 

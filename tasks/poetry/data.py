@@ -10,10 +10,10 @@ from pypinyin.phrases_dict import phrases_dict
 from tasks.common.data.division import divide
 from tasks.common.data.folders import visible_files
 from tasks.common.data.grouping import text_groups
-from tasks.common.data.parallel_text import text_problem
 from tasks.common.data.row_reports import report_invalid_rows
 from tasks.common.data.splits import has_splits
 from tasks.common.data.tables import find_table
+from tasks.common.data.text_problems import text_problem
 from tasks.common.errors import MissingSplitError, UsageError, unknown_name
 from tasks.common.text.normalization import strip_newlines
 from tasks.poetry.config import PromptKind

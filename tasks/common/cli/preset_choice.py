@@ -11,7 +11,7 @@ import tasks
 from tasks.common.cli.flags import flag_value
 from tasks.common.config import ModelConfig
 from tasks.common.console import console
-from tasks.common.data.parallel_text import guess_pair, pair_names
+from tasks.common.data.pair_names import guess_pair, pair_names
 from tasks.common.errors import unknown_name
 
 

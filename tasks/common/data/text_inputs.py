@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.common.console import console
-from tasks.common.data.parallel_text import decode_lines
+from tasks.common.data.text_lines import decode_lines
 from tasks.common.errors import OneLineError, UsageError
 from tasks.common.streams import read_standard_input
 

@@ -1,8 +1,9 @@
-"""The lines of a text file, which stay on disk."""
+"""The lines of a text file: of one in memory, or of one that stays on disk."""
 
 import codecs
+import io
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,3 +44,16 @@ class TextLines(Sequence[str]):
     def line(self, row: int) -> str:
         start, end = self.starts[row : row + 2].tolist()
         return self.content[start : end - 1].decode("utf-8", errors="replace")
+
+
+def read_lines(content: bytes) -> list[str]:
+    """Split UTF-8 text at line feeds alone. ``text_problem`` detects lines that are not UTF-8."""
+    return list(decode_lines(io.BytesIO(content)))
+
+
+def decode_lines(file: Iterable[bytes]) -> Iterator[str]:
+    """Yield the lines of an open file as ``read_lines`` returns them, one after another."""
+    for number, line in enumerate(file):
+        text = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
+        if text:  # a mark alone is no line
+            yield text.removesuffix(b"\n").decode("utf-8", errors="replace")

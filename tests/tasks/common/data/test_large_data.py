@@ -16,10 +16,11 @@ import soundfile
 from datasets import Dataset
 from PIL import Image
 
-from tasks.common.data import cache, mapped_tables, parallel_text, token_table
+from tasks.common.data import cache, mapped_tables, pair_check, text_lines, token_table
 from tasks.common.data.mapped_tables import hash_rows, map_table
 from tasks.common.data.media_files import file_content, media_key
-from tasks.common.data.parallel_text import load_pairs, pair_columns
+from tasks.common.data.pair_check import pair_columns
+from tasks.common.data.parallel_text import load_pairs
 from tasks.common.data.table_files import read_file
 from tasks.common.data.text_lines import TextLines
 from tasks.common.errors import UsageError
@@ -35,7 +36,7 @@ from tasks.translation.task import Translation as Task
 @pytest.fixture
 def maps_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Map tables of any size from the cache, a few rows at a time."""
-    for module in (parallel_text, token_table):
+    for module in (pair_check, token_table):
         monkeypatch.setattr(module, "MAX_ROWS_IN_MEMORY", 0)
     monkeypatch.setattr(mapped_tables, "ROWS_PER_BATCH", 7)
 
@@ -56,7 +57,7 @@ def save_pairs(folder: Path, num_pairs: int, **texts: str) -> None:
 def test_lines_of_a_file_are_divided_at_line_feeds_alone(content, tmp_path, monkeypatch):
     monkeypatch.setattr("tasks.common.data.text_lines.SCANNED_BYTES", 2)
     (tmp_path / "a.txt").write_text(content, encoding="utf-8", newline="")
-    expected = parallel_text.read_lines(content.encode())
+    expected = text_lines.read_lines(content.encode())
     lines = TextLines(tmp_path / "a.txt")
     assert list(lines) == expected == lines[:]
     assert lines[1:2] == expected[1:2] and lines[[*range(len(lines))][::-1]] == expected[::-1]
@@ -66,7 +67,7 @@ def test_many_pairs_are_mapped_from_the_cache_with_the_same_report_each_time(map
     save_pairs(tmp_path, 40, de_3="", en_5="", de_20="a\0b")
     with pytest.raises(UsageError, match=r"3 of 40 rows are invalid: row 4 \(de\) is empty; row 6 \(en\) is empty; r"):
         load_pairs(str(tmp_path), "train", "de", "en", False)
-    monkeypatch.setattr(parallel_text.PairCheck, "check", lambda _: pytest.fail("they are checked once"))
+    monkeypatch.setattr(pair_check.PairCheck, "check", lambda _: pytest.fail("they are checked once"))
     pairs = load_pairs(str(tmp_path), "train", "de", "en", True)
     assert "3 of 40 rows are invalid: row 4 (de) is empty" in capsys.readouterr().err
     assert pairs.cache_files and len(pairs) == 37

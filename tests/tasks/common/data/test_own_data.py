@@ -18,7 +18,8 @@ from tasks.common.data.inputs import list_files, parse_file_input
 from tasks.common.data.media_files import file_source
 from tasks.common.data.media_folders import read_listed_table, read_listing, read_texts
 from tasks.common.data.media_names import MediaNames
-from tasks.common.data.parallel_text import guess_pair, known_columns, load_pairs, pair_names
+from tasks.common.data.pair_names import guess_pair, known_columns, pair_names
+from tasks.common.data.parallel_text import load_pairs
 from tasks.common.data.splits import SPLITS, has_splits
 from tasks.common.data.table_files import read_file
 from tasks.common.data.tables import read_table

@@ -18,9 +18,11 @@ from encoders.pretrained.downloads import hub_fault
 from tasks.common.data import mapped_tables, table_files
 from tasks.common.data.headers import has_sentences
 from tasks.common.data.limits import MAX_CHARACTERS
-from tasks.common.data.parallel_text import FoundPairs, PairCheck, load_pairs, text_problem
+from tasks.common.data.pair_check import FoundPairs, PairCheck
+from tasks.common.data.parallel_text import load_pairs
 from tasks.common.data.table_files import csv_rows, read_json
 from tasks.common.data.text_inputs import read_texts
+from tasks.common.data.text_problems import text_problem
 from tasks.common.errors import UsageError
 
 ROWS = [{"de": "Hallo, Welt!", "en": "hello, world"}, {"de": "zwei Zähne", "en": "two teeth"}, {"de": "我", "en": "I"}]
