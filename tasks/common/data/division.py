@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import datasets
 
 HELD_OUT = {"test": 0.1, "validation": 0.1}  # shares of the rows, in the order in which they are filled
+MAX_HELD_OUT = 5000  # rows of each: more would take hours to evaluate, and belong to the training
 
 
 def divide(
@@ -27,7 +28,7 @@ def divide(
             one split.
         split: train, validation or test.
         data: The name of the data in messages.
-        shares: The shares of all rows that are held out of training.
+        shares: The shares of all rows that are held out of training, of which at most MAX_HELD_OUT are each.
 
     Returns:
         The numbers of the rows, increasing.
@@ -78,7 +79,7 @@ def assign_splits(counts: Int64[np.ndarray, " groups"], shares: Sequence[float])
     """
     split_of = np.zeros(len(counts), np.int8)
     for split, share in enumerate(shares, 1):
-        room = share * int(counts.sum())
+        room = held_out_room(share, int(counts.sum()))
         for group in np.flatnonzero(split_of == 0):
             if counts[group] <= room:
                 split_of[group] = split
@@ -89,6 +90,11 @@ def assign_splits(counts: Int64[np.ndarray, " groups"], shares: Sequence[float])
         if split not in split_of and len(left) > 1:
             split_of[left[counts[left].argmin()]] = split
     return split_of
+
+
+def held_out_room(share: float, num_rows: int) -> float:
+    """Return the number of rows that a held-out split of so many rows has room for."""
+    return min(share * num_rows, MAX_HELD_OUT)
 
 
 def assign_names(counts: Mapping[str, int], shares: Mapping[str, float]) -> dict[str, str]:

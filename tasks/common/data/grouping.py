@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import UInt64
 
-from tasks.common.data.division import HELD_OUT, group_key
+from tasks.common.data.division import HELD_OUT, group_key, held_out_room
 from tasks.common.data.mapped_tables import read_in_ranges
 from tasks.common.data.media_files import media_key
 
@@ -84,7 +84,7 @@ def pair_groups(sources: Sequence[object], targets: Sequence[object]) -> UInt64[
 
 def can_fill_splits(keys: UInt64[np.ndarray, " rows"]) -> bool:
     """Tell whether the groups that are small enough for a held-out split fill all of those."""
-    rooms = [max(1, share * len(keys)) for share in HELD_OUT.values()]
+    rooms = [max(1, held_out_room(share, len(keys))) for share in HELD_OUT.values()]
     counts = np.unique(keys, return_counts=True)[1]
     return bool(counts[counts <= min(rooms)].sum() >= sum(rooms))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from datasets import Audio, Dataset, Image
 
-from tasks.common.data.division import assign_names, divide
+from tasks.common.data.division import MAX_HELD_OUT, assign_names, divide
 from tasks.common.data.grouping import pair_groups, row_groups
 from tasks.common.data.parallel_text import load_pairs
 from tasks.common.data.splits import SPLITS, has_splits
@@ -76,6 +76,15 @@ def test_groups_of_any_size_fill_the_shares_of_rows_and_large_ones_are_for_train
     assert sum(map(len, rows.values())) == len(groups)
     assert all(len(groups) / 10 - 3 < len(rows[split]) <= len(groups) / 10 for split in ("validation", "test"))
     assert {*range(100)} <= {*rows["train"]}
+
+
+def test_few_of_many_rows_are_held_out():
+    rows = {split: divide(np.arange(60_000, dtype=np.uint64), split, "many rows") for split in SPLITS}
+    assert {split: len(numbers) for split, numbers in rows.items()} == {
+        "train": 60_000 - 2 * MAX_HELD_OUT,
+        "validation": MAX_HELD_OUT,
+        "test": MAX_HELD_OUT,
+    }
 
 
 def test_a_split_consists_of_whole_groups_within_its_share():
