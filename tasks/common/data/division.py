@@ -92,7 +92,7 @@ def assign_splits(counts: Int64[np.ndarray, " groups"], shares: Sequence[float])
     return split_of
 
 
-def held_out_room(share: float, num_rows: int) -> float:
+def held_out_room(share: float, num_rows: int) -> int | float:
     """Return the number of rows that a held-out split of so many rows has room for."""
     return min(share * num_rows, MAX_HELD_OUT)
 
