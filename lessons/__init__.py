@@ -7,5 +7,9 @@
 """
 
 LESSONS = {
+    "gradient_reach": "the gradient that reaches the n-th last word, in an LSTM, a GRU and an RNN",
+    "cells": "long sentences through a fixed context vector, with an LSTM, a GRU and an RNN",
     "bottleneck": "long sentences through a fixed context vector, and with attention",
+    "capacity": "what a fixed context vector of d numbers holds of a sentence of n words",
+    "reading_order": "what a fixed context vector holds of a sentence read forward, backward, and both ways",
 }

@@ -4,13 +4,20 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
+from encoders.base import SourceBatch
+from encoders.recurrent import RecurrentEncoder
+from encoders.text import TextEncoder, TokenEmbedding
 from lessons import LESSONS
+from lessons.gradient_reach import gradient_reach, set_forget_bias
 from lessons.lesson import lesson
 from lessons.lesson_options import LessonOptions, parse_command
+from lessons.reading_order import percent_by_place
 from lessons.toy_text import ToyLists, small_config, split_of
 from lessons.training import build_model, train
-from lessons.translating import score, words_right
+from lessons.translating import name_group, percent_by_length, score, words_right
 from tasks.common.cli import side_by_side
 
 SHARED = {"__init__", "lesson", "lesson_options", "toy_text", "training", "translating", "figures"}
@@ -60,3 +67,33 @@ def test_a_model_learns_in_the_loop_of_the_lessons():
     assert steps[-1].loss < 0.5 * steps[0].loss
     lengths, right = zip(*score(task, model, task.load("test")), strict=True)
     assert set(lengths) <= set(range(3, 9)) and sum(right) / len(right) > 0.5
+
+
+def test_scores_are_grouped_by_length():
+    assert percent_by_length([(5, 0.0), (3, 1.0), (4, 0.5)]) == {4: 75.0, 8: 0.0}
+    assert name_group(8) == "5-8"
+
+
+def test_objects_are_right_at_their_places():
+    hypotheses = ["a red seven, a blue two", "a red seven", "a blue two, a red seven, a blue two"]
+    assert percent_by_place(hypotheses, ["a red seven, a blue two"] * 3) == pytest.approx([200 / 3, 100 / 3])
+
+
+def test_the_gradient_of_a_network_that_halves_its_state_is_halved_at_each_step_back():
+    encoder = RecurrentEncoder(4, 4, cell="rnn", bidirectional=False)
+    for parameter in encoder.parameters():  # all states are zero, where the slope of tanh is one
+        nn.init.zeros_(parameter)
+    nn.init.eye_(encoder.layers[0][0].weight_ih_l0)
+    encoder.layers[0][0].weight_hh_l0.data.copy_(0.5 * torch.eye(4))
+    embedding = nn.Embedding(2, 4)
+    nn.init.zeros_(embedding.weight)
+    values = torch.tensor([[1, 1, 1, 1, 1, 0, 0]])
+    reach = gradient_reach(TextEncoder(TokenEmbedding(embedding), encoder), SourceBatch(values, values != 0))
+    assert reach == pytest.approx([1, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 0, 0])
+
+
+def test_forget_gates_can_be_closed():
+    cell = nn.LSTM(2, 3)
+    set_forget_bias(nn.Sequential(cell), 0.25)
+    changed = cell.bias_ih_l0 == 0.25
+    assert changed.tolist() == [False] * 3 + [True] * 3 + [False] * 6
