@@ -58,6 +58,13 @@ def test_words_right():
     assert words_right("", "a red seven") == 0
 
 
+def test_about_a_third_of_the_words_are_right_by_chance():
+    """As chapters 2 and 3 say: of a list with the same number of objects."""
+    texts = ToyLists(small_config(), num_pairs=2000, num_objects=range(8, 9)).load("train")["target"]
+    shares = [words_right(one, other) for one, other in zip(texts[::2], texts[1::2], strict=True)]
+    assert 0.3 < sum(shares) / len(shares) < 0.4
+
+
 def test_a_model_learns_in_the_loop_of_the_lessons():
     task = ToyLists(small_config(), num_pairs=400, num_objects=range(1, 3))
     examples = task.load("train")
