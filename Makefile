@@ -4,7 +4,7 @@ BIN := .venv/bin
 # The versions of every package that the tests passed with. `make test VERSIONS=` takes the newest ones instead.
 VERSIONS ?= --constraint constraints.txt
 
-.PHONY: demo test lint lock audit clean
+.PHONY: demo test docs lint lock audit clean
 
 demo: .venv/demo.stamp
 	$(BIN)/python run.py demo
@@ -12,6 +12,10 @@ demo: .venv/demo.stamp
 # Tests are small: one thread each, and as many processes as there are cores.
 test: .venv/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+
+# The documentation site, from index.html of the folder build/docs on. Warnings are errors.
+docs: .venv/docs.stamp
+	$(BIN)/python -m sphinx -W --keep-going --quiet --fresh-env --conf-dir docs/site . build/docs
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
@@ -22,7 +26,7 @@ lint: .venv/dev.stamp
 lock:
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install uv
-	$(BIN)/uv pip compile --universal --python-version 3.11 --upgrade --extra dev pyproject.toml \
+	$(BIN)/uv pip compile --universal --python-version 3.11 --upgrade --extra dev --extra docs pyproject.toml \
 		--no-annotate --custom-compile-command 'make lock' --output-file constraints.txt
 
 # Looks for known faults of these versions; SECURITY.md names those that stay.
@@ -41,5 +45,10 @@ audit:
 	$(BIN)/pip install $(VERSIONS) --editable '.[dev]'
 	touch $@
 
+.venv/docs.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install $(VERSIONS) --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf .venv
+	rm -rf .venv build

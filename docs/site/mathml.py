@@ -1,0 +1,34 @@
+"""Formulas as MathML, which browsers show themselves: no script, and nothing from another server."""
+
+from docutils import nodes
+from docutils.utils.math import MathError, wrap_math_code
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.writers.html5 import HTML5Translator
+
+LOGGER = logging.getLogger(__name__)
+
+
+def to_mathml(node: nodes.Node, *, as_block: bool) -> str:
+    """Convert a formula; a warning and its source where that is impossible."""
+    formula = node.astext()
+    try:
+        return tex2mathml(wrap_math_code(formula, as_block), as_block=as_block)
+    except MathError as error:
+        LOGGER.warning("formula %s: %s", formula, error, location=node)
+        return f"<code>{nodes.unescape(formula)}</code>"
+
+
+def visit_math(translator: HTML5Translator, node: nodes.math) -> None:
+    translator.body.append(to_mathml(node, as_block=False))
+    raise nodes.SkipNode
+
+
+def visit_math_block(translator: HTML5Translator, node: nodes.math_block) -> None:
+    translator.body.append(f'<div class="math">{to_mathml(node, as_block=True)}</div>\n')
+    raise nodes.SkipNode
+
+
+def setup(app: Sphinx) -> None:
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
