@@ -10,7 +10,7 @@ from lessons import LESSONS
 
 ROOT = Path(__file__).parents[1]
 TUTORIAL = ROOT / "docs" / "tutorial"
-PAGES = sorted(TUTORIAL.glob("*.md"))
+PAGES = sorted([*TUTORIAL.glob("*.md"), *TUTORIAL.glob("applications/*.md")])
 QUOTE = re.compile(r"^<!-- source: (\S+) -->\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TABLE = re.compile(r"^<!-- results: (\w+) -->\n((?:\|.*\n)+)", re.MULTILINE)
 FIGURE = re.compile(r"^!\[[^\]]+\]\((results/(\w+)\.png)\)\n\n(.*)$", re.MULTILINE)
@@ -51,7 +51,8 @@ def test_the_command_stands_under_each_figure(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_each_page_is_written_in_both_languages_with_the_same_measurements(page):
     stem = page.name.split(".")[0]
-    english, chinese = ((TUTORIAL / f"{stem}{suffix}").read_text(encoding="utf-8") for suffix in (".md", ".zh-CN.md"))
+    files = (page.with_name(f"{stem}{suffix}") for suffix in (".md", ".zh-CN.md"))
+    english, chinese = (file.read_text(encoding="utf-8") for file in files)
     for pattern in (TABLE, FIGURE):
         measured = [[match.group(1) for match in pattern.finditer(text)] for text in (english, chinese)]
         assert measured[0] == measured[1], f"{stem}: {pattern.pattern}"

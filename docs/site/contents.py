@@ -1,7 +1,6 @@
 """The pages of the site in the order of its navigation; nothing of Sphinx, so that a test can read it.
 
-A page of the navigation is a file without its suffix. The chapters of the tutorial and of its parts are those that are
-there.
+A page is a file without its suffix. The chapters of the tutorial, and its notebook, are those that are there.
 """
 
 from pathlib import Path
@@ -10,6 +9,10 @@ ROOT = Path(__file__).parents[2]
 TASKS = (
     *("translation", "speech_recognition", "image_captioning", "video_to_text", "audio_visual_speech", "joint"),
     *("summarization", "dialogue", "poetry", "code_completion"),
+)
+APPLICATIONS = (
+    *("translation", "dialogue", "poetry", "code-completion"),
+    *("summarization", "speech", "image-captions", "video"),
 )
 GUIDES = ("attention", "extending", "architecture", "design", "evaluation", "distributed", "log")
 API = ("attention", "encoders", "decoders", "tasks", "lessons")
@@ -23,19 +26,16 @@ TASK_MODULES = (  # of the package tasks: what is used from outside, and what a 
 )
 
 
-def chapters(folder: str, *, chinese: bool) -> list[str]:
-    """Return the pages of a folder in one of the two languages, without its README."""
-    files = (file for pattern in ("*.md", "*.ipynb") for file in (ROOT / folder).glob(pattern))
-    pages = {file.relative_to(ROOT).with_suffix("").as_posix() for file in files}
-    return sorted(page for page in pages if page.endswith(".zh-CN") == chinese and "README" not in page)
-
-
-def tutorial(*, chinese: bool) -> dict[str, dict[str, list[str]]]:
-    """Return the navigation of the tutorial: the chapters below its index, and the applications below theirs."""
-    suffix = ".zh-CN" if chinese else ""
+def tutorial(suffix: str) -> dict[str, dict[str, list[str]]]:
+    """Return the navigation of the tutorial in one language: the chapters, and the applications below theirs."""
+    folder = ROOT / "docs" / "tutorial"
+    chapters = sorted(file.stem for file in folder.glob("[0-9]*.md") if file.stem.endswith(".zh-CN") == bool(suffix))
+    notebooks = sorted(file.stem for file in folder.glob("*.ipynb"))
     return {
-        f"docs/tutorial/README{suffix}": {"": chapters("docs/tutorial", chinese=chinese)},
-        f"docs/tutorial/05-applications{suffix}": {"": chapters("docs/tutorial/applications", chinese=chinese)},
+        f"docs/tutorial/README{suffix}": {"": [f"docs/tutorial/{name}" for name in chapters + notebooks * (not suffix)]},
+        f"docs/tutorial/05-applications{suffix}": {
+            "": [f"docs/tutorial/applications/{name}{suffix}" for name in APPLICATIONS]
+        },
     }
 
 
@@ -50,8 +50,8 @@ CONTENTS: dict[str, dict[str, list[str]]] = {
         "API": [f"docs/api/{package}" for package in API],
         "Project": ["benchmarks/README", "CHANGELOG", "SECURITY"],
     },
-    **tutorial(chinese=False),
-    **tutorial(chinese=True),
+    **tutorial(""),
+    **tutorial(".zh-CN"),
 }
 
 
