@@ -3,7 +3,7 @@
 ====================  =======================================  =============================
 ``dot``               q . k                                    Luong et al. 2015
 ``scaled_dot``        q . k / sqrt(d)                          Vaswani et al. 2017
-``cosine``            t q . k / (|q| |k|), t learned           Graves et al. 2014
+``cosine``            t q . k / (‖q‖ ‖k‖), t learned           Graves et al. 2014
 ``general``           q W k (bilinear)                         Luong et al. 2015
 ``concat``            v . tanh(W [q; k])                       Luong et al. 2015
 ``additive``          v . tanh(W q + U k + b) (perceptron)     Bahdanau et al. 2015
@@ -59,7 +59,7 @@ class ScaledDot(Dot):
 
 
 class Cosine(Dot):
-    """t q . k / (|q| |k|). The learned t sharpens the softmax, which would be too flat over [-1, 1]."""
+    """t q . k / (‖q‖ ‖k‖). The learned t sharpens the softmax, which would be too flat over [-1, 1]."""
 
     def __init__(self, query_dim: int, memory_dim: int):
         super().__init__(query_dim, memory_dim)

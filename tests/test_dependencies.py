@@ -1,4 +1,4 @@
-"""The versions that `make demo`, `make test` and `make docs` install are allowed by pyproject.toml, and they are all there."""
+"""The versions that `make` installs are allowed by pyproject.toml, and they are all there."""
 
 import tomllib
 from pathlib import Path
@@ -26,7 +26,8 @@ def requirements_of(extra: str) -> list[Requirement]:
 
 
 @pytest.mark.parametrize(
-    "requirement", [*map(Requirement, PROJECT["dependencies"]), *requirements_of("dev"), *requirements_of("docs")],
+    "requirement",
+    [*map(Requirement, PROJECT["dependencies"]), *requirements_of("dev"), *requirements_of("docs")],
     ids=lambda each: each.name,
 )
 def test_the_locked_version_is_within_the_bounds(requirement: Requirement):

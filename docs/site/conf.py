@@ -19,7 +19,6 @@ html_title = project
 root_doc = contents.ROOT_PAGE
 include_patterns = [f"{page}.*" for page in contents.pages()]
 exclude_patterns = [".*", "build", "runs", "dist"]  # not even looked into
-source_suffix = {".md": "markdown", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
 extensions = [
     *("myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.linkcode"),
     *("mathml", "search_language", "source_view"),
@@ -34,7 +33,10 @@ autodoc_default_options = {"members": True, "member-order": "bysource", "show-in
 autodoc_class_signature = "separated"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+autodoc_inherit_docstrings = False  # what a contract says is said there
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_attr_annotations = False
 
 html_theme = "furo"
 templates_path = ["templates"]
@@ -50,7 +52,8 @@ def add_contents(app: Sphinx, page: str, source: list[str]) -> None:
     """Append to a page what is not for readers on GitHub: the pages below it, or the modules of a package."""
     for caption, group in contents.CONTENTS.get(page, {}).items():
         entries = "\n".join(f"/{entry}" for entry in group)
-        source[0] += f"\n\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{entries}\n```\n"
+        title = f":caption: {caption}\n" * bool(caption)
+        source[0] += f"\n\n```{{toctree}}\n:hidden:\n{title}\n{entries}\n```\n"
     folder, _, package = page.rpartition("/")
     if folder == "docs/api":
         source[0] += "".join(map(describe_module, contents.modules(package)))

@@ -31,8 +31,10 @@ def tutorial(suffix: str) -> dict[str, dict[str, list[str]]]:
     folder = ROOT / "docs" / "tutorial"
     chapters = sorted(file.stem for file in folder.glob("[0-9]*.md") if file.stem.endswith(".zh-CN") == bool(suffix))
     notebooks = sorted(file.stem for file in folder.glob("*.ipynb"))
+    if not suffix:
+        chapters += notebooks
     return {
-        f"docs/tutorial/README{suffix}": {"": [f"docs/tutorial/{name}" for name in chapters + notebooks * (not suffix)]},
+        f"docs/tutorial/README{suffix}": {"": [f"docs/tutorial/{name}" for name in chapters]},
         f"docs/tutorial/05-applications{suffix}": {
             "": [f"docs/tutorial/applications/{name}{suffix}" for name in APPLICATIONS]
         },

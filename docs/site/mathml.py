@@ -1,23 +1,27 @@
 """Formulas as MathML, which browsers show themselves: no script, and nothing from another server."""
 
+import html
+import re
+
 from docutils import nodes
-from docutils.utils.math import MathError, wrap_math_code
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
+ALIASES = {r"\dots": r"\ldots"}  # what docutils calls by another name
 LOGGER = logging.getLogger(__name__)
 
 
 def to_mathml(node: nodes.Node, *, as_block: bool) -> str:
     """Convert a formula; a warning and its source where that is impossible."""
-    formula = node.astext()
+    formula = re.sub(r"\\[a-zA-Z]+", lambda found: ALIASES.get(found[0], found[0]), node.astext())
     try:
-        return tex2mathml(wrap_math_code(formula, as_block), as_block=as_block)
+        return tex2mathml(formula, as_block=as_block)
     except MathError as error:
         LOGGER.warning("formula %s: %s", formula, error, location=node)
-        return f"<code>{nodes.unescape(formula)}</code>"
+        return f"<code>{html.escape(formula)}</code>"
 
 
 def visit_math(translator: HTML5Translator, node: nodes.math) -> None:

@@ -32,9 +32,9 @@ COMMAND = re.compile(r"run\.py ([a-z]\w*[^`#|>;\n]*)")
 def documented_commands(text: str) -> Iterator[list[str]]:
     """Find the arguments of the commands; those that are optional, in brackets, are given."""
     for line in re.sub(r"\\\n\s*", "", text).splitlines():
-        for found in COMMAND.findall("" if NOT_FOR_USE.search(line) else line):
-            words = shlex.split(found.replace("[", "").replace("]", ""))
-            if words[0] in run.PROGRAM_COMMANDS or (words[0] in run.TASKS and words[1:]):
+        for found in COMMAND.findall(line):
+            words = [] if NOT_FOR_USE.search(found) else shlex.split(found.replace("[", "").replace("]", ""))
+            if words and (words[0] in run.PROGRAM_COMMANDS or (words[0] in run.TASKS and words[1:])):
                 yield words
 
 
