@@ -10,13 +10,15 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
-ALIASES = {r"\dots": r"\ldots"}  # what docutils calls by another name
+DOTS = re.compile(r"\\dots\b")  # which docutils calls \ldots
+# docutils takes what follows the letter for a limit of the accent.
+ACCENT = re.compile(r"\\(?:bar|dot|hat|overline|tilde|vec|widehat|widetilde)(?:\s+\w|\s*\{\w\})(?=[_^])")
 LOGGER = logging.getLogger(__name__)
 
 
 def to_mathml(node: nodes.Node, *, as_block: bool) -> str:
     """Convert a formula; a warning and its source where that is impossible."""
-    formula = re.sub(r"\\[a-zA-Z]+", lambda found: ALIASES.get(found[0], found[0]), node.astext())
+    formula = ACCENT.sub(r"{\g<0>}", DOTS.sub(r"\\ldots", node.astext()))
     try:
         return tex2mathml(formula, as_block=as_block)
     except MathError as error:

@@ -1,7 +1,8 @@
 """The search of the site, for English and Chinese words.
 
-Chinese is written without spaces. Instead of a dictionary of words, each two neighboring characters are a term, in the
-index and in what is searched for: 注意力机制 is found where 注意, 意力, 力机 and 机制 occur.
+Chinese is written without spaces. The terms of the index are single characters and each two neighboring ones, which
+needs no dictionary. What is searched for is split into words by the browser, and each word into its pairs: 注意力机制
+is found where 注意, 意力 and 机制 occur.
 """
 
 import re
@@ -13,13 +14,17 @@ from sphinx.search.en import SearchEnglish
 HAN = "\u3400-\u9fff"
 RUNS = re.compile(rf"[{HAN}]+|[^\W{HAN}]+")
 SPLIT_QUERY = rf"""
+const chineseWords = new Intl.Segmenter("zh", {{ granularity: "word" }});
+
 function splitQuery(query) {{
   const runs = query.match(/[{HAN}]+|(?:(?![{HAN}])[\p{{L}}\p{{N}}_])+/gu) || [];
   return runs.flatMap((run) =>
-    /[{HAN}]/.test(run) && run.length > 1
-      ? Array.from({{ length: run.length - 1 }}, (_, place) => run.slice(place, place + 2))
-      : [run],
+    /[{HAN}]/.test(run) ? Array.from(chineseWords.segment(run)).flatMap((word) => characterPairs(word.segment)) : [run],
   );
+}}
+
+function characterPairs(word) {{
+  return word.length < 2 ? [word] : Array.from(word.slice(1), (second, place) => word[place] + second);
 }}
 """
 
@@ -27,8 +32,7 @@ function splitQuery(query) {{
 class EnglishAndChinese(SearchEnglish):
     """English words by their stems; Chinese characters alone and in pairs."""
 
-    lang = "english and chinese"
-    language_name = "English and Chinese"
+    lang = "english and chinese"  # its ``language_name`` is that of the stemmer, English
     js_splitter_code = SPLIT_QUERY
 
     def split(self, input: str) -> list[str]:
