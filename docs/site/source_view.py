@@ -6,6 +6,7 @@ On GitHub a link to a file shows the file; on the site it shows its page here.
 import inspect
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -46,13 +47,12 @@ def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
     module = sys.modules.get(info["module"])
     if module is None or module.__file__ is None:
         return None
-    page = page_of(Path(module.__file__).relative_to(ROOT).as_posix())
-    try:
-        found = reduce(getattr, info["fullname"].split("."), module)
-        anchor = f"#line-{max(inspect.getsourcelines(inspect.unwrap(found))[1], 1)}"
-    except (AttributeError, TypeError, OSError):  # a constant or a field
-        anchor = ""
-    return f"../../{page}.html{anchor}"
+    anchor = ""
+    with suppress(AttributeError, TypeError, OSError):  # a constant or a field
+        found = inspect.unwrap(reduce(getattr, info["fullname"].split("."), module))
+        if inspect.getsourcefile(found) == module.__file__:  # and not another name of something from elsewhere
+            anchor = f"#line-{max(inspect.getsourcelines(found)[1], 1)}"
+    return f"../../{page_of(Path(module.__file__).relative_to(ROOT).as_posix())}.html{anchor}"
 
 
 def collect_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
