@@ -7,6 +7,11 @@
 """
 
 LESSONS = {
+    "padding": "what the masks of padding are for: training without each of them",
+    "exposure_bias": "words after the first wrong one, with teacher forcing and scheduled sampling",
+    "initialization": "the sizes of activations and gradients, layer by layer, for five starts",
+    "clipping": "exploding gradients, with and without clipping",
+    "learning_rate": "learning rate and batch size: the loss after the same number of examples",
     "gradient_reach": "the gradient that reaches the n-th last word, in an LSTM, a GRU and an RNN",
     "cells": "long sentences through a fixed context vector, with an LSTM, a GRU and an RNN",
     "bottleneck": "long sentences through a fixed context vector, and with attention",

@@ -1,9 +1,11 @@
 """The command ``lesson``."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -47,6 +49,12 @@ def lesson(name: str | None, options: LessonOptions) -> None:
     save_figure(result.figure, folder / f"{name}.png")
     print_table(result.rows)
     console.print(f"{folder / name}.md and {folder / name}.png, after {time.monotonic() - started:.0f} s")
+
+
+def mean_and_range(results: Sequence[float], decimals: int = 1) -> str:
+    """Return a cell with the mean and the range of the results of several seeds."""
+    mean, low, high = (f"{value:.{decimals}f}" for value in (fmean(results), min(results), max(results)))
+    return f"{mean} ({low} to {high})"
 
 
 def list_lessons() -> None:

@@ -7,6 +7,7 @@ A text is a list of colored digits, in the words of the toy world's scenes, so t
 
 import hashlib
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,16 +25,17 @@ Object = tuple[int, str, str]  # a digit, its color and its size
 class ToyLists(Translation):
     """Translate lists of objects, of a random number of them each."""
 
-    def __init__(self, config: TranslationConfig, num_pairs: int, num_objects: range):
+    def __init__(self, config: TranslationConfig, num_pairs: int, num_objects: range, sizes: Sequence[str] = SIZES):
         """Choose the data.
 
         Args:
             config: The settings of the model, and the languages.
             num_pairs: The number of pairs to train on; there is a tenth of it for each of the other splits.
             num_objects: The numbers of objects in a list, of which each is as frequent as the others.
+            sizes: The sizes of the objects; one of medium size is named with a word less than others.
         """
         super().__init__(config)
-        self.num_pairs, self.num_objects = num_pairs, num_objects
+        self.num_pairs, self.num_objects, self.sizes = num_pairs, num_objects, sizes
 
     def load(self, split: str) -> "datasets.Dataset":
         import datasets
@@ -42,7 +44,7 @@ class ToyLists(Translation):
         count = self.num_pairs if split == "train" else self.num_pairs // 10
         sources, targets = [], []
         while len(sources) < count:
-            objects = sample_objects(generator, generator.choice(self.num_objects))
+            objects = sample_objects(generator, generator.choice(self.num_objects), self.sizes)
             if split_of(objects) == split:
                 sources.append(list_objects(objects, self.config.source))
                 targets.append(list_objects(objects, self.config.target))
@@ -51,9 +53,9 @@ class ToyLists(Translation):
         )
 
 
-def sample_objects(generator: random.Random, count: int) -> list[Object]:
+def sample_objects(generator: random.Random, count: int, sizes: Sequence[str]) -> list[Object]:
     """Sample the objects of a list."""
-    return [(generator.randrange(10), generator.choice(COLORS), generator.choice(SIZES)) for _ in range(count)]
+    return [(generator.randrange(10), generator.choice(COLORS), generator.choice(sizes)) for _ in range(count)]
 
 
 def split_of(objects: list[Object]) -> str:

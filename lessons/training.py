@@ -46,9 +46,11 @@ def train(
     lr: float = 4e-3,
     max_grad_norm: float = 1.0,
     loss_of: Callable[[Seq2Seq, Batch], torch.Tensor] = mean_loss,
+    optimizer: type[torch.optim.Optimizer] = torch.optim.Adam,
+    sampler: type[BatchSampler] = BatchSampler,
     seed: int = 1,
 ) -> list[Step]:
-    """Train a model with Adam, at a learning rate that falls to zero in a straight line.
+    """Train a model at a learning rate that falls to zero in a straight line.
 
     Args:
         task: The task, fitted to the examples.
@@ -58,6 +60,8 @@ def train(
         lr: The first learning rate.
         max_grad_norm: The norm that gradients are clipped to.
         loss_of: Computes the loss of a batch.
+        optimizer: Takes the steps; with the defaults of its class but for the learning rate.
+        sampler: Divides the examples into batches.
         seed: The seed of the order of the batches, and of dropout.
 
     Returns:
@@ -65,10 +69,10 @@ def train(
     """
     torch.manual_seed(seed)
     tokens = task.tokenize(examples)
-    sampler = BatchSampler(task.example_lengths(tokens), task.config.batch, seed)
-    batches = [rows for epoch in range(num_epochs) for rows in sampler.epoch(epoch)]
-    optimizer = torch.optim.Adam(model.parameters(), lr)
-    scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, len(batches))
+    epochs = sampler(task.example_lengths(tokens), task.config.batch, seed).epoch
+    batches = [rows for number in range(num_epochs) for rows in epochs(number)]
+    updates = optimizer(model.parameters(), lr=lr)  # pyright: ignore[reportCallIssue]
+    scheduler = torch.optim.lr_scheduler.LinearLR(updates, 1.0, 0.0, len(batches))
     steps = []
     model.train()
     for rows in batches:
@@ -76,9 +80,21 @@ def train(
         loss = loss_of(model, batch)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
-        optimizer.step()
+        updates.step()
         scheduler.step()
-        optimizer.zero_grad()
+        updates.zero_grad()
         steps.append(Step(loss.item(), norm.item()))
     model.eval()
     return steps
+
+
+@torch.no_grad()
+def validation_loss(task: Task[Any], model: Seq2Seq, examples: "datasets.Dataset") -> float:
+    """Return the cross-entropy of examples that were not trained on, in nats per target token."""
+    tokens = task.tokenize(examples)
+    total, count = 0.0, 0
+    for rows in BatchSampler(task.example_lengths(tokens), task.config.batch, seed=0).by_length():
+        batch = task.collate(tokens, rows)
+        total += model(batch).nll.item()
+        count += batch.num_target_tokens
+    return total / count

@@ -2,23 +2,33 @@
 
 from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 from torch import nn
 
+from decoders.autoregressive import AutoregressiveDecoder
+from decoders.base import EOS, PAD
 from encoders.base import SourceBatch
 from encoders.recurrent import RecurrentEncoder
 from encoders.text import TextEncoder, TokenEmbedding
 from lessons import LESSONS
+from lessons.exposure_bias import find_errors
+from lessons.figures import line_charts, smooth
 from lessons.gradient_reach import gradient_reach, set_forget_bias
+from lessons.initialization import build_stack, load_images, measure_layers
 from lessons.lesson import lesson
 from lessons.lesson_options import LessonOptions, parse_command
+from lessons.padding import UnmaskedLists, loss_with_padding
 from lessons.reading_order import percent_by_place
 from lessons.toy_text import ToyLists, small_config, split_of
-from lessons.training import build_model, train
-from lessons.translating import name_group, percent_by_length, score, words_right
+from lessons.training import build_model, mean_loss, train, validation_loss
+from lessons.translating import GREEDY, name_group, percent_by_length, score, words_right
 from tasks.common.cli import side_by_side
+from tasks.common.data.batching import Batch
+from tasks.common.inference.predictor import Predictor
+from tasks.common.model import Seq2Seq
 
 SHARED = {"__init__", "lesson", "lesson_options", "toy_text", "training", "translating", "figures"}
 FILES = {file.stem for file in Path(str(import_module("lessons").__file__)).parent.glob("*.py")}
@@ -31,6 +41,7 @@ def test_each_lesson_is_a_file_and_each_file_a_lesson():
 @pytest.mark.parametrize("name", LESSONS)
 def test_a_lesson_saves_its_table_and_its_figure(name, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(side_by_side, "count_cores", lambda: 1)  # no processes of its own
+    monkeypatch.setenv("COLUMNS", "500")  # of a terminal so wide that no title is divided
     lesson(name, LessonOptions(run=str(tmp_path), tiny=True))
     header, _, *rows = (tmp_path / f"{name}.md").read_text(encoding="utf-8").splitlines()
     assert len(rows) > 1 and {row.count("|") for row in rows} == {header.count("|")}
@@ -104,3 +115,66 @@ def test_forget_gates_can_be_closed():
     set_forget_bias(nn.Sequential(cell), 0.25)
     changed = cell.bias_ih_l0 == 0.25
     assert changed.tolist() == [False] * 3 + [True] * 3 + [False] * 6
+
+
+def test_texts_without_medium_objects_have_four_words_for_each():
+    task = ToyLists(small_config(), num_pairs=100, num_objects=range(2, 3), sizes=("small", "large"))
+    assert {len(text.split()) for text in task.load("test")["target"]} == {8}
+
+
+def untrained(lists: type[ToyLists] = ToyLists) -> tuple[ToyLists, Seq2Seq, Batch]:
+    """Build a model that has learned nothing, and a batch of texts of several lengths."""
+    task = lists(small_config(), num_pairs=100, num_objects=range(1, 4))
+    examples = task.load("train")
+    task.fit(examples)
+    return task, build_model(task).eval(), task.collate(task.load("test"), list(range(10)))
+
+
+def test_the_validation_loss_is_that_of_all_words():
+    task, model, batch = untrained()
+    assert validation_loss(task, model, task.load("test")) == pytest.approx(mean_loss(model, batch).item(), rel=1e-5)
+
+
+def test_smoothed_values_are_means_of_consecutive_ones():
+    assert smooth([1.0, 3.0, 5.0, 7.0, 9.0], num_points=3) == [(2, 2.0), (4, 6.0), (5, 9.0)]
+
+
+def test_charts_stand_in_a_grid():
+    curves = {"a": [(1, 2.0), (10, 3.0)]}
+    figure = line_charts([[("up", curves), ("down", curves)]] * 2, "x", log_x=True)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["up", "down"] * 2
+    assert [axes.get_xlabel() for axes in figure.axes] == ["", "", "x", "x"]
+    assert {axes.get_xscale() for axes in figure.axes} == {"log"}
+
+
+def test_without_the_masks_padding_counts():
+    _, model, batch = untrained(UnmaskedLists)
+    assert batch.source.mask.all() and (batch.source.values == PAD).any()
+    is_real = batch.tokens[:, 1:] != PAD
+    decoder = cast(AutoregressiveDecoder, model.decoder)
+    logits = decoder.logits(decoder(batch.tokens[:, :-1], model.encode(batch)).features)
+    losses = -logits.log_softmax(dim=-1).gather(2, batch.tokens[:, 1:, None]).squeeze(2)
+    torch.testing.assert_close(loss_with_padding(model, batch), losses.mean())
+    torch.testing.assert_close(mean_loss(model, batch), losses[is_real].mean())
+
+
+def test_errors_are_those_of_greedy_search_and_the_same_up_to_the_first_one():
+    task, model, batch = untrained()
+    own, true, since = find_errors(model, batch)
+    lengths = (batch.tokens[:, 1:] != PAD).sum(dim=1).tolist()
+    sentences = Predictor(task, [model]).generate(task.load("test")["source"][:10], GREEDY)
+    by_text = (part.split(lengths) for part in (own, true, since))
+    rows = zip(sentences, batch.tokens[:, 1:].tolist(), *by_text, strict=True)
+    for (best, *_), target, own_row, true_row, since_row in rows:
+        words = [*best.tokens, EOS]
+        first = next(place for place, word in enumerate(words) if word != target[place])
+        assert own_row[: first + 1].tolist() == true_row[: first + 1].tolist() == [0] * first + [1]
+        assert since_row.tolist() == [max(0, place - first) for place in range(len(since_row))]
+
+
+@pytest.mark.parametrize(("init", "change"), [("he", 1.0), ("xavier", 2**-9.5)])  # ReLU halves the mean square
+def test_starts_keep_or_lose_the_sizes_of_layers_with_relu(init, change):
+    torch.manual_seed(1)
+    activations, gradients = measure_layers(build_stack(nn.ReLU, init, 1.0), *load_images())
+    assert change / 4 < activations[-1] / activations[0] < change * 4
+    assert change / 4 < gradients[0] / gradients[-1] < change * 4

@@ -140,7 +140,7 @@ class BatchSampler:
         return self.make_batches([self.rows])
 
     def make_batches(
-        self, pools: Sequence[Int[Tensor, " rows"]], noise: Float[Tensor, " all_rows"] | None = None
+        self, pools: Sequence[Int[Tensor, " _"]], noise: Float[Tensor, " all_rows"] | None = None
     ) -> RowBatches:
         """Sort the rows of each pool by length and divide them into batches, as large as the configuration allows.
 
