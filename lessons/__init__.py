@@ -3,7 +3,8 @@
     python run.py lesson                    the list of lessons
     python run.py lesson bottleneck         train what it needs, print its table and save its figure
 
-``toy_text``, ``training`` and ``translating`` are what lessons share, ``lesson`` is the command.
+What lessons share is in ``toy_text``, ``training``, ``translating``, ``aligning`` and ``figures``; ``lesson`` is the
+command.
 """
 
 LESSONS = {
@@ -17,4 +18,10 @@ LESSONS = {
     "bottleneck": "long sentences through a fixed context vector, and with attention",
     "capacity": "what a fixed context vector of d numbers holds of a sentence of n words",
     "reading_order": "what a fixed context vector holds of a sentence read forward, backward, and both ways",
+    "alignment": "which words a translator attends to, from German, French and Chinese",
+    "focus": "which part of an image is attended to for each word of its caption",
+    "kinds": "twelve kinds of attention on the same sentence",
+    "scores": "six score functions with the same small budget",
+    "transformer": "the Transformer beside the LSTM with attention, by length of text",
+    "advantages": "fewer parameters, faster, better: what attention really costs and gives",
 }

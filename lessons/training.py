@@ -1,5 +1,6 @@
 """The training loop of the lessons: what ``tasks.common.training.trainer`` does, in its shortest form."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """A step of training: the loss of its batch in nats per target token, and the norm of its gradients."""
+    """A step of training.
+
+    Attributes:
+        loss: The loss of its batch in nats per target token.
+        norm: The norm of its gradients.
+        seconds: The time that it took, from the texts to the new weights.
+    """
 
     loss: float
     norm: float
+    seconds: float
 
 
 def build_model(task: Task[Any], seed: int = 1) -> Seq2Seq:
@@ -76,6 +84,7 @@ def train(
     steps = []
     model.train()
     for rows in batches:
+        started = time.perf_counter()
         batch = task.collate(tokens, rows, training=True)
         loss = loss_of(model, batch)
         loss.backward()
@@ -83,7 +92,7 @@ def train(
         updates.step()
         scheduler.step()
         updates.zero_grad()
-        steps.append(Step(loss.item(), norm.item()))
+        steps.append(Step(loss.item(), norm.item(), time.perf_counter() - started))
     model.eval()
     return steps
 

@@ -30,6 +30,7 @@ RGB = {
     "white": (245, 245, 245),
 }
 DIGIT_HEIGHTS = {"small": 12, "medium": 18, "large": 26}  # pixels, plus or minus one
+PlacedObject = tuple[SceneObject, tuple[int, int], Float[np.ndarray, "height width"]]  # its top left corner, its ink
 HANDWRITING_TENTHS = {"train": range(0, 8), "validation": range(8, 9), "test": range(9, 10)}
 
 
@@ -51,13 +52,21 @@ def load_handwriting(split: str) -> list[list[np.ndarray]]:
 
 def render_scene(scene: Scene, split: str, generator: random.Random) -> UInt8[np.ndarray, "64 64 3"]:
     """Render a scene on a dark background with clutter; it depends on the arguments alone."""
-    canvas = render_background(np.random.default_rng(generator.getrandbits(63)), generator)
-    for item, (top, left), ink in arrange(scene, split, generator):
+    canvas, placed = compose_scene(scene, split, generator)
+    for item, (top, left), ink in placed:
         rgb = np.array(RGB[item.color]) * generator.uniform(0.85, 1.0)
         height, width = ink.shape
         box = canvas[top : top + height, left : left + width]
         box += ink[..., None] * (rgb - box)
     return canvas.clip(0, 255).astype(np.uint8)
+
+
+def compose_scene(
+    scene: Scene, split: str, generator: random.Random
+) -> tuple[Float[np.ndarray, "64 64 3"], list[PlacedObject]]:
+    """Return the background of a scene's image, and its objects at their places."""
+    canvas = render_background(np.random.default_rng(generator.getrandbits(63)), generator)
+    return canvas, arrange(scene, split, generator)
 
 
 def render_background(noise: np.random.Generator, generator: random.Random) -> Float[np.ndarray, "64 64 3"]:
@@ -70,14 +79,8 @@ def render_background(noise: np.random.Generator, generator: random.Random) -> F
     return canvas
 
 
-def arrange(
-    scene: Scene, split: str, generator: random.Random
-) -> list[tuple[SceneObject, tuple[int, int], Float[np.ndarray, "height width"]]]:
-    """Place the objects as ``Scene`` describes: one side before the other, a pair across the relation.
-
-    Returns:
-        Each object with its top left corner (row, column) and its ink.
-    """
+def arrange(scene: Scene, split: str, generator: random.Random) -> list[PlacedObject]:
+    """Place the objects as ``Scene`` describes: one side before the other, a pair across the relation."""
     objects = [side for side in (scene.first, scene.second) if side]
     sides = [[(item, render_digit(item, split, generator)) for item in side] for side in objects]
     along = 0 if scene.relation == "above" else 1  # the axis of the relation: rows or columns
@@ -130,6 +133,11 @@ def toy_images(split: str, count: int, seed: int = 1) -> tuple[list[Scene], "dat
     return scenes, table
 
 
+def image_generator(split: str, seed: int, number: int) -> random.Random:
+    """Return the generator of all that is random in an image of ``toy_images``, by its number."""
+    return random.Random(f"drawing {split} {seed} {number}")
+
+
 class RenderImage:
     """Renders a row; an object, so that it can be sent to other processes."""
 
@@ -138,8 +146,7 @@ class RenderImage:
 
     def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
         number = row["number"]
-        generator = random.Random(f"drawing {self.split} {self.seed} {number}")
-        pixels = render_scene(self.scenes[number], self.split, generator)
+        pixels = render_scene(self.scenes[number], self.split, image_generator(self.split, self.seed, number))
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "png", compress_level=0)
         return {"source": {"path": f"{self.split}-{number + 1:05}.png", "bytes": file.getvalue()}}

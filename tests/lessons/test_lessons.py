@@ -30,7 +30,7 @@ from tasks.common.data.batching import Batch
 from tasks.common.inference.predictor import Predictor
 from tasks.common.model import Seq2Seq
 
-SHARED = {"__init__", "lesson", "lesson_options", "toy_text", "training", "translating", "figures"}
+SHARED = {"__init__", "lesson", "lesson_options", "toy_text", "training", "translating", "aligning", "figures"}
 FILES = {file.stem for file in Path(str(import_module("lessons").__file__)).parent.glob("*.py")}
 
 
