@@ -98,7 +98,7 @@ def run(tiny: bool) -> Result:
     examples = task.load("train")
     task.fit(examples)
     model = build_model(task)
-    train(task, model, examples, num_epochs=1 if tiny else 5, lr=3e-3)
+    train(task, model, examples, num_epochs=1 if tiny else 5, lr=3e-3, num_warmup_steps=1 if tiny else 200)
     task.num_images = 16 * 40 if tiny else 16 * 1000
     test = task.load("test")
     captions = [attend(task, model, test[row]) for row in range(len(test))]

@@ -52,20 +52,22 @@ def train(
     *,
     num_epochs: int,
     lr: float = 4e-3,
+    num_warmup_steps: int = 1,
     max_grad_norm: float = 1.0,
     loss_of: Callable[[Seq2Seq, Batch], torch.Tensor] = mean_loss,
     optimizer: type[torch.optim.Optimizer] = torch.optim.Adam,
     sampler: type[BatchSampler] = BatchSampler,
     seed: int = 1,
 ) -> list[Step]:
-    """Train a model at a learning rate that falls to zero in a straight line.
+    """Train a model at a learning rate that rises, and then falls to zero in a straight line.
 
     Args:
         task: The task, fitted to the examples.
         model: Its model.
         examples: The examples to train on.
         num_epochs: The number of times that each of them is used.
-        lr: The first learning rate.
+        lr: The highest learning rate.
+        num_warmup_steps: The steps in which the learning rate rises to it.
         max_grad_norm: The norm that gradients are clipped to.
         loss_of: Computes the loss of a batch.
         optimizer: Takes the steps; with the defaults of its class but for the learning rate.
@@ -80,7 +82,10 @@ def train(
     epochs = sampler(task.example_lengths(tokens), task.config.batch, seed).epoch
     batches = [rows for number in range(num_epochs) for rows in epochs(number)]
     updates = optimizer(model.parameters(), lr=lr)  # pyright: ignore[reportCallIssue]
-    scheduler = torch.optim.lr_scheduler.LinearLR(updates, 1.0, 0.0, len(batches))
+    rise, fall = num_warmup_steps, len(batches) - num_warmup_steps
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        updates, lambda step: min((step + 1) / rise, (len(batches) - step) / (fall + 1))
+    )
     steps = []
     model.train()
     for rows in batches:
