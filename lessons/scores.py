@@ -18,7 +18,7 @@ from tasks.common.cli.side_by_side import run_side_by_side
 from tasks.common.model import count_parameters
 
 SCORES: tuple[ScoreName, ...] = ("dot", "scaled_dot", "cosine", "general", "concat", "additive")
-SEEDS = (1, 2)
+SEEDS = (1, 2, 3)
 NUM_POINTS = 20  # of each curve, the means of as many equal parts of the training
 
 
