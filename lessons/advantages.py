@@ -6,7 +6,6 @@ number of updates on the same texts.
 
 import time
 from dataclasses import dataclass, replace
-from statistics import fmean
 
 from attention.config import AttentionConfig
 from decoders.config import RecurrentDecoderConfig
@@ -14,8 +13,8 @@ from encoders.config import RecurrentEncoderConfig
 from lessons.figures import line_chart
 from lessons.lesson import Result
 from lessons.toy_text import SMALL_BATCHES, ToyLists, small_config, small_transformer
-from lessons.training import build_model, train
-from lessons.translating import score
+from lessons.training import prepare, train
+from lessons.translating import percent_right
 from tasks.common.cli.side_by_side import run_side_by_side
 from tasks.common.model import count_parameters
 from tasks.common.text_config import TextEncoderConfig
@@ -76,9 +75,7 @@ def run(tiny: bool) -> Result:
 def measure(name: str, tiny: bool) -> Measurement:
     """Train a model, and translate short and long texts."""
     task = ToyLists(CONFIGS[name], 200 if tiny else 8000, range(SHORT.start, LONG.stop))
-    examples = task.load("train")
-    task.fit(examples)
-    model = build_model(task)
+    examples, model = prepare(task)
     lr = 2e-3 if name in ALONE else 4e-3
     steps = train(task, model, examples, num_epochs=1 if tiny else 2, lr=lr)
     right = {}
@@ -86,7 +83,7 @@ def measure(name: str, tiny: bool) -> Measurement:
         task.num_pairs, task.num_objects = 20 if tiny else 1280, objects
         test = task.load("test")
         started = time.perf_counter()
-        right[objects] = 100 * fmean(share for _, share in score(task, model, test))
+        right[objects] = percent_right(task, model, test)
         generation_ms = 1000 * (time.perf_counter() - started) / len(test)
     training_s = sum(step.seconds for step in steps)
     return Measurement(count_parameters(model), training_s, generation_ms, right[SHORT], right[LONG])

@@ -15,8 +15,8 @@ from attention.alignment_metrics import diagonality
 from lessons.aligning import AlignedPair, align, align_batches, show_alignments
 from lessons.lesson import Result
 from lessons.toy_text import ToyScenes, scene_to_show, small_config
-from lessons.training import build_model, train
-from lessons.translating import score
+from lessons.training import prepare, train
+from lessons.translating import percent_right
 from tasks.common.cli.side_by_side import run_side_by_side
 from tasks.common.text.tokenizer import Tokenizer
 from tasks.toy_world.grammar import GRAMMARS
@@ -36,9 +36,7 @@ def train_from(language: str, tiny: bool) -> tuple[dict[str, str], AlignedPair]:
     """Train a translator from a language; return measures of its attention, and the alignment of one sentence."""
     code = LANGUAGES[language]
     task = ToyScenes(small_config(source=code), 200 if tiny else 8000)
-    examples = task.load("train")
-    task.fit(examples)
-    model = build_model(task)
+    examples, model = prepare(task)
     train(task, model, examples, num_epochs=1 if tiny else 4)
     test = task.load("test")
     digits = list(zip(digit_ids(task.source_tokenizer, code), digit_ids(task.tokenizer, "en"), strict=True))
@@ -53,7 +51,7 @@ def train_from(language: str, tiny: bool) -> tuple[dict[str, str], AlignedPair]:
         bits["articles"] += entropies[torch.isin(target, articles)].tolist()
         order += diagonality(alignment.weights, alignment.target_mask).tolist()
     row = {
-        "words right, %": f"{100 * fmean(right for _, right in score(task, model, test)):.1f}",
+        "words right, %": f"{percent_right(task, model, test):.1f}",
         "digits whose largest weight is on the digit, %": f"{100 * fmean(found):.1f}",
         "entropy of digits, bits": f"{fmean(bits['digits']):.2f}",
         "entropy of articles, bits": f"{fmean(bits['articles']):.2f}",

@@ -1,6 +1,6 @@
 """The bottleneck (Cho et al. 2014b; Bahdanau et al. 2015): a vector of fixed size has to hold a text of any length.
 
-Two models that differ in nothing else translate texts of 4 to 32 words: one sees the encoder's last states alone, the
+Two models that differ in nothing else translate texts of 3 to 32 words: one sees the encoder's last states alone, the
 other attends to all of them. The longer the text, the less of it the first one gets right.
 """
 

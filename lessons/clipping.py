@@ -15,7 +15,7 @@ from encoders.config import RecurrentEncoderConfig
 from lessons.figures import line_charts
 from lessons.lesson import Result
 from lessons.toy_text import ToyLists, small_config
-from lessons.training import Step, build_model, train, validation_loss
+from lessons.training import Step, prepare, train, validation_loss
 from tasks.common.cli.side_by_side import run_side_by_side
 from tasks.common.text_config import TextEncoderConfig
 
@@ -66,9 +66,7 @@ def measure(name: str, tiny: bool) -> tuple[list[Step], float]:
         decoder=RecurrentDecoderConfig(cell="rnn", hidden_dim=128, embedding_dim=64, dropout=0.0),
     )
     task = ToyLists(config, 100 if tiny else 4_000, range(4, 9))
-    examples = task.load("train")
-    task.fit(examples)
-    model = build_model(task)
+    examples, model = prepare(task)
     num_epochs, max_norm = 1 if tiny else 4, CLIPPING[clipping]
     steps = train(task, model, examples, num_epochs=num_epochs, lr=lr, max_grad_norm=max_norm, optimizer=kind)
     return steps, validation_loss(task, model, task.load("test"))

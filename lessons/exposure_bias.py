@@ -20,7 +20,7 @@ from decoders.base import PAD
 from lessons.figures import line_chart
 from lessons.lesson import Result, mean_and_range
 from lessons.toy_text import ToyLists, small_config
-from lessons.training import build_model, train
+from lessons.training import prepare, train
 from tasks.common.cli.side_by_side import run_side_by_side
 from tasks.common.data.batching import Batch, BatchSampler
 from tasks.common.model import Seq2Seq
@@ -58,9 +58,7 @@ def error_rates(name: str, tiny: bool) -> Rates:
     # Texts in which every word has one place, and a fixed context vector, with which the model makes errors.
     config = small_config(attention=AttentionConfig(score="none"))
     task = ToyLists(config, 200 if tiny else 8_000, range(1, 7), sizes=("small", "large"))
-    examples = task.load("train")
-    task.fit(examples)
-    model = build_model(task, int(seed))
+    examples, model = prepare(task, int(seed))
     loss_of = scheduled_loss(SCHEDULES[schedule])
     train(task, model, examples, num_epochs=1 if tiny else 5, loss_of=loss_of, seed=int(seed))
     test = task.tokenize(task.load("test"))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from decoders.recurrent import RecurrentDecoder
 from lessons.lesson import Result
-from lessons.training import build_model, train
+from lessons.training import prepare, train
 from lessons.translating import generate
 from tasks.common.analysis.plots.figure import TOKEN_STYLE, remove_ticks
 from tasks.common.analysis.plots.scene import show_regions
@@ -95,9 +95,7 @@ class SeenWord:
 
 def run(tiny: bool) -> Result:
     task = ToyPictures(demo(), 64 if tiny else 16_000)
-    examples = task.load("train")
-    task.fit(examples)
-    model = build_model(task)
+    examples, model = prepare(task)
     train(task, model, examples, num_epochs=1 if tiny else 5, lr=3e-3, num_warmup_steps=1 if tiny else 200)
     task.num_images = 16 * 40 if tiny else 16 * 1000
     test = task.load("test")

@@ -15,7 +15,7 @@ from lessons.cells import cell_config
 from lessons.figures import line_charts
 from lessons.lesson import Result
 from lessons.toy_text import ToyLists
-from lessons.training import build_model, train
+from lessons.training import prepare, train
 from tasks.common.cli.side_by_side import run_side_by_side
 
 NETWORKS = {"LSTM": ("lstm", 1.0), "LSTM, forget bias 0": ("lstm", 0.0), "GRU": ("gru", 0.0), "RNN": ("rnn", 0.0)}
@@ -43,9 +43,7 @@ def measure(name: str, tiny: bool) -> tuple[list[float], list[float]]:
     """Return the reach of the gradient in an encoder at the start and after training."""
     cell, forget_bias = NETWORKS[name]
     task = ToyLists(cell_config(cell), 60 if tiny else 10_000, range(1, NUM_OBJECTS + 1))
-    examples = task.load("train")
-    task.fit(examples)
-    model = build_model(task)
+    examples, model = prepare(task)
     set_forget_bias(model, forget_bias)
     texts = ToyLists(task.config, 1_000, range(NUM_OBJECTS, NUM_OBJECTS + 1)).load("test")["source"][:]
     source = task.batch_sources(texts, training=False)

@@ -12,8 +12,8 @@ from attention.config import AttentionConfig
 from lessons.aligning import AlignedPair, align, align_batches, show_alignments
 from lessons.lesson import Result
 from lessons.toy_text import SMALL_BATCHES, ToyScenes, scene_to_show, small_config, small_transformer
-from lessons.training import build_model, train
-from lessons.translating import score
+from lessons.training import prepare, train
+from lessons.translating import percent_right
 from tasks.common.cli.side_by_side import run_side_by_side
 from tasks.toy_world.scenes import describe
 
@@ -58,9 +58,7 @@ def train_kind(kind: str, tiny: bool) -> tuple[dict[str, str], AlignedPair]:
     """Train a translator with a kind of attention; return its measures, and its alignment of one sentence."""
     config = small_transformer() if kind == TRANSFORMER else small_config(attention=KINDS[kind])
     task = ToyScenes(replace(config, source="zh", batch=SMALL_BATCHES), 200 if tiny else 4000)
-    examples = task.load("train")
-    task.fit(examples)
-    model = build_model(task)
+    examples, model = prepare(task)
     steps = train(task, model, examples, num_epochs=1 if tiny else 4, lr=2e-3 if kind == TRANSFORMER else 4e-3)
     test = task.load("test")
     alignments = [alignment for _, alignment in align_batches(task, model, test)]
@@ -68,7 +66,7 @@ def train_kind(kind: str, tiny: bool) -> tuple[dict[str, str], AlignedPair]:
     row = {
         "seconds": f"{sum(step.seconds for step in steps):.0f}",
         "entropy, bits": f"{fmean(bits):.2f}",
-        "words right, %": f"{100 * fmean(right for _, right in score(task, model, test)):.1f}",
+        "words right, %": f"{percent_right(task, model, test):.1f}",
     }
     scene = scene_to_show()
     return row, align(task, model, describe(scene, "zh")[0], describe(scene, "en")[0])

@@ -77,8 +77,8 @@ def measure(variant: str, tiny: bool) -> tuple[dict[str, str], list[tuple[int, f
         "padding in the targets, %": f"{100 * padding_share(task, examples, sampler):.1f}",
         "reported loss at the end, nats": f"{fmean(losses[-20:]):.3f}",
         "loss of test texts, nats per word": f"{validation_loss(task, model, test):.3f}",
-        "words right, batches of similar lengths, %": f"{score(task, model, test, BatchSampler):.1f}",
-        "words right, batches of any lengths, %": f"{score(task, model, test, RandomBatches):.1f}",
+        "words right, batches of similar lengths, %": f"{right_in_batches(task, model, test, BatchSampler):.1f}",
+        "words right, batches of any lengths, %": f"{right_in_batches(task, model, test, RandomBatches):.1f}",
     }, smooth(losses)
 
 
@@ -89,7 +89,7 @@ def padding_share(task: ToyLists, examples: "datasets.Dataset", sampler: type[Ba
     return 1 - lengths[:, 1].sum() / sum(len(batch) * batch.max() for batch in batches)
 
 
-def score(task: ToyLists, model: Seq2Seq, test: "datasets.Dataset", sampler: type[BatchSampler]) -> float:
+def right_in_batches(task: ToyLists, model: Seq2Seq, test: "datasets.Dataset", sampler: type[BatchSampler]) -> float:
     """Translate texts in batches, and return the percentage of words that are right."""
     right = []
     for rows in sampler(task.example_lengths(test), task.config.batch, seed=1).epoch(0):

@@ -12,8 +12,8 @@ from attention.config import AttentionConfig, ScoreName
 from lessons.figures import line_chart, smooth
 from lessons.lesson import Result
 from lessons.toy_text import SMALL_BATCHES, ToyLists, small_config
-from lessons.training import build_model, train
-from lessons.translating import score
+from lessons.training import prepare, train
+from lessons.translating import percent_right
 from tasks.common.cli.side_by_side import run_side_by_side
 from tasks.common.model import count_parameters
 
@@ -59,14 +59,12 @@ def measure(label: str, tiny: bool) -> Measurement:
     attention = AttentionConfig(score=cast(ScoreName, name), hidden_dim=128)
     config = small_config(attention=attention, batch=SMALL_BATCHES)
     task = ToyLists(config, 200 if tiny else 6400, range(1, 6))
-    examples = task.load("train")
-    task.fit(examples)
-    model = build_model(task, int(seed))
+    examples, model = prepare(task, int(seed))
     steps = train(task, model, examples, num_epochs=1, seed=int(seed))
     test = task.load("test").select(range(20 if tiny else 500))
     return Measurement(
         count_parameters(model.decoder.get_submodule("attention")),
         1000 * median(step.seconds for step in steps),
         [step.loss for step in steps],
-        100 * fmean(right for _, right in score(task, model, test)),
+        percent_right(task, model, test),
     )

@@ -40,6 +40,13 @@ def build_model(task: Task[Any], seed: int = 1) -> Seq2Seq:
     return model
 
 
+def prepare(task: Task[Any], seed: int = 1) -> tuple["datasets.Dataset", Seq2Seq]:
+    """Load the training examples of a task, fit it to them, and build its model; return examples and model."""
+    examples = task.load("train")
+    task.fit(examples)
+    return examples, build_model(task, seed)
+
+
 def mean_loss(model: Seq2Seq, batch: Batch) -> torch.Tensor:
     """Return the cross-entropy of a batch in nats per target token; padding counts nothing."""
     return model(batch).total / batch.num_target_tokens

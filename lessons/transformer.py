@@ -13,7 +13,7 @@ from attention.config import AttentionConfig
 from lessons.figures import line_charts
 from lessons.lesson import Result
 from lessons.toy_text import SMALL_BATCHES, ToyLists, small_config, small_transformer
-from lessons.training import build_model, mean_loss, train
+from lessons.training import mean_loss, prepare, train
 from lessons.translating import score
 from tasks.common.cli.side_by_side import run_side_by_side
 from tasks.common.model import Seq2Seq, count_parameters
@@ -67,9 +67,7 @@ def run(tiny: bool) -> Result:
 def measure_model(name: str, tiny: bool) -> tuple[int, list[Measurement]]:
     """Train a model; return its number of parameters, and what it does with texts of each length."""
     task = ToyLists(CONFIGS[name], 200 if tiny else 8000, TRAINED)
-    examples = task.load("train")
-    task.fit(examples)
-    model = build_model(task)
+    examples, model = prepare(task)
     train(task, model, examples, num_epochs=1 if tiny else 3, lr=LEARNING_RATES[name])
     measurements = []
     for objects in TESTED[:2] if tiny else TESTED:

@@ -8,7 +8,7 @@ from rapidfuzz.distance import Levenshtein
 
 from decoders.config import SearchConfig
 from lessons.toy_text import ToyLists
-from lessons.training import build_model, train
+from lessons.training import prepare, train
 from tasks.common.inference.predictor import Predictor
 from tasks.common.model import Seq2Seq
 from tasks.common.task import Task
@@ -26,15 +26,13 @@ def train_translator(
 ) -> tuple[ToyLists, Seq2Seq]:
     """Train a translator of lists, see ``ToyLists``; return the task and the model."""
     task = ToyLists(config, num_pairs, num_objects)
-    examples = task.load("train")
-    task.fit(examples)
-    model = build_model(task, seed)
+    examples, model = prepare(task, seed)
     train(task, model, examples, num_epochs=num_epochs, seed=seed)
     return task, model
 
 
 def generate(task: Task[Any], model: Seq2Seq, sources: list[Any]) -> list[str]:
-    """Return the most probable sentence for each source, found by greedy search."""
+    """Return the sentence that greedy search finds for each source."""
     ranked = Predictor(task, [model]).generate_all(sources, task.source_lengths(sources), GREEDY)
     return [task.detokenize(best.tokens) for best, *_ in ranked]
 
@@ -53,6 +51,11 @@ def score(task: Task[Any], model: Seq2Seq, examples: "datasets.Dataset") -> list
     hypotheses = generate(task, model, sources)
     pairs = zip(sources, hypotheses, examples["target"], strict=True)
     return [(len(source.split()), words_right(hypothesis, target)) for source, hypothesis, target in pairs]
+
+
+def percent_right(task: Task[Any], model: Seq2Seq, examples: "datasets.Dataset") -> float:
+    """Translate examples, and return the mean percentage of words that are right."""
+    return 100 * fmean(right for _, right in score(task, model, examples))
 
 
 def percent_by_length(scores: Iterable[tuple[int, float]]) -> dict[int, float]:

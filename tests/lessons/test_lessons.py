@@ -23,7 +23,7 @@ from lessons.lesson_options import LessonOptions, parse_command
 from lessons.padding import UnmaskedLists, loss_with_padding
 from lessons.reading_order import percent_by_place
 from lessons.toy_text import ToyLists, small_config, split_of
-from lessons.training import build_model, mean_loss, train, validation_loss
+from lessons.training import build_model, mean_loss, prepare, train, validation_loss
 from lessons.translating import GREEDY, name_group, percent_by_length, score, words_right
 from tasks.common.cli import side_by_side
 from tasks.common.data.batching import Batch
@@ -78,9 +78,7 @@ def test_about_a_third_of_the_words_are_right_by_chance():
 
 def test_a_model_learns_in_the_loop_of_the_lessons():
     task = ToyLists(small_config(), num_pairs=400, num_objects=range(1, 3))
-    examples = task.load("train")
-    task.fit(examples)
-    model = build_model(task)
+    examples, model = prepare(task)
     steps = train(task, model, examples, num_epochs=12)
     assert steps[-1].loss < 0.5 * steps[0].loss
     lengths, right = zip(*score(task, model, task.load("test")), strict=True)
