@@ -80,8 +80,7 @@ def measure(name: str, tiny: bool) -> Measurement:
     steps = train(task, model, examples, num_epochs=1 if tiny else 2, lr=lr)
     right = {}
     for objects in (SHORT, LONG):
-        task.num_pairs, task.num_objects = 20 if tiny else 1280, objects
-        test = task.load("test")
+        test = ToyLists(task.config, 20 if tiny else 1280, objects).load("test")
         started = time.perf_counter()
         right[objects] = percent_right(task, model, test)
         generation_ms = 1000 * (time.perf_counter() - started) / len(test)

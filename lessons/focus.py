@@ -97,8 +97,7 @@ def run(tiny: bool) -> Result:
     task = ToyPictures(demo(), 64 if tiny else 16_000)
     examples, model = prepare(task)
     train(task, model, examples, num_epochs=1 if tiny else 5, lr=3e-3, num_warmup_steps=1 if tiny else 200)
-    task.num_images = 16 * 40 if tiny else 16 * 1000
-    test = task.load("test")
+    test = ToyPictures(task.config, 16 * 40 if tiny else 16 * 1000).load("test")
     captions = [attend(task, model, test[row]) for row in range(len(test))]
     rows = []
     for kind in KINDS:

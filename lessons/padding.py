@@ -17,7 +17,7 @@ from encoders.base import SourceBatch
 from lessons.figures import line_chart, smooth
 from lessons.lesson import Result
 from lessons.toy_text import ToyLists, small_config
-from lessons.training import build_model, mean_loss, train, validation_loss
+from lessons.training import mean_loss, prepare, train, validation_loss
 from lessons.translating import GREEDY, words_right
 from tasks.common.cli.side_by_side import run_side_by_side
 from tasks.common.data.batching import Batch, BatchSampler
@@ -68,9 +68,8 @@ def measure(variant: str, tiny: bool) -> tuple[dict[str, str], list[tuple[int, f
     """Train a model; return the cells of its row, and the losses that its training reports."""
     lists, loss_of, sampler = VARIANTS[variant]
     task = lists(small_config(), 100 if tiny else 4_000, range(1, 3) if tiny else range(1, 8))
-    examples, test = task.load("train"), task.load("test")
-    task.fit(examples)
-    model = build_model(task)
+    examples, model = prepare(task)
+    test = task.load("test")
     steps = train(task, model, examples, num_epochs=1 if tiny else 5, loss_of=loss_of, sampler=sampler)
     losses = [step.loss for step in steps]
     return {
