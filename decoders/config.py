@@ -218,9 +218,9 @@ class SearchConfig:
     """Sample from the smallest set of tokens with this total probability (Holtzman et al. 2020)."""
     ctc_weight: float | None = None
     """Weight of CTC in joint CTC/attention decoding (None: as in training)."""
-    precision: Literal["no", "bf16", "fp16"] = "no"
-    """Mixed precision: bf16 on a GPU, or on a CPU with AVX-512 BF16 or AMX, where it is twice as fast; fp16 on a GPU.
-    A few sentences differ."""
+    precision: Literal["no", "bf16", "fp16", "auto"] = "no"
+    """Mixed precision: bf16 on a GPU, or on a CPU with AVX-512 BF16 or AMX, where it is twice as fast; fp16 on a GPU;
+    auto for bf16 on such a device and float32 on others. A few sentences differ."""
 
     def __post_init__(self):
         check_settings(

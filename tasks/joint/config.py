@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+import docstring_parser
+
 import tasks
 from attention.validation import at_least, check_settings
 from tasks.common.cli.flags import as_flag
@@ -110,10 +112,22 @@ def part_class(task: str) -> type:
         for field in dataclasses.fields(config_class)
         if field.name not in SHARED
     ]
-    names: dict[str, Any] = {"__doc__": f"Settings of {task}."}
+    docs = describe_settings(config_class)
+    attributes = [f"    {name}: {docs[name]}" for name, *_ in fields if name in docs]  # what --help shows
+    names: dict[str, Any] = {"__doc__": "\n".join([f"Settings of {task}.", "", "Attributes:", *attributes])}
     return dataclasses.make_dataclass(
         f"{config_class.__name__}Part", cast(Any, fields), frozen=True, kw_only=True, namespace=names
     )
+
+
+def describe_settings(config_class: type) -> dict[str, str]:
+    """Return the documentation of the settings of a class, its own and those that it inherits."""
+    classes = [each for each in reversed(config_class.__mro__) if dataclasses.is_dataclass(each)]
+    return {
+        setting.arg_name: " ".join((setting.description or "").split())
+        for each in classes
+        for setting in docstring_parser.parse_from_object(each).params
+    }
 
 
 @functools.cache

@@ -5,14 +5,15 @@ from pathlib import Path
 
 from tasks.common.errors import UsageError
 from tasks.common.hub.runs import reports_folder
+from tasks.common.inference.report_name import name_data, name_report
 
 
-def find_hypotheses(run: Path, names: Sequence[str], own: Path, split: str, data: str | None) -> Path:
+def find_hypotheses(run: Path, suffixes: Sequence[str], own: Path, split: str, data: str | None) -> Path:
     """Find the hypotheses of another run for the same split of the same data.
 
     Args:
         run: Its folder. What was evaluated here comes before what was published with the run.
-        names: Names that the file may have, the first that is there is taken: with the same settings, with its own.
+        suffixes: What its name may end in, the first that is there is taken: with the same settings, with its own.
         own: The file that this evaluation will write, which may be in the same folder.
         split: train, validation or test.
         data: The data, if they are not those of this run.
@@ -21,11 +22,13 @@ def find_hypotheses(run: Path, names: Sequence[str], own: Path, split: str, data
         UsageError: if there is none.
     """
     folders = [each / "evaluation" for each in (reports_folder(run), run)]
-    allowed = [folder / f"{name}.txt" for name in names for folder in folders]
+    allowed = [
+        folder / f"{name_report(folder, split, data, suffix)}.txt" for suffix in suffixes for folder in folders
+    ]
     found = [file for file in allowed if file.is_file() and file.resolve() != own.resolve()]
     if not found:
         where = split if data is None else f"{split} with --data {data}"
-        raise UsageError(f"{folders[0] / names[-1]}.txt is missing: evaluate that run on {where} first")
+        raise UsageError(f"{folders[0] / name_data(split, data)}.txt is missing: evaluate that run on {where} first")
     return found[0]
 
 

@@ -27,7 +27,7 @@ from tasks.common.inference.examples import (
     select_examples,
 )
 from tasks.common.inference.predictor import Lengths, Predictor, generate_texts
-from tasks.common.inference.report_name import name_data, name_settings
+from tasks.common.inference.report_name import name_report, name_settings
 from tasks.common.inference.scorer_files import save_scorer_files
 from tasks.common.metrics.bootstrap import Bootstrap
 from tasks.common.processes import Processes
@@ -65,11 +65,11 @@ def evaluate(
         The report, as saved in NAME.json.
     """
     task, added, processes = predictor.task, added or AddedMetrics(), processes or Processes()
-    folder, data_name = reports_folder(run) / "evaluation", name_data(split, data)
-    name = data_name + name_settings(predictor, config) + added.suffix
+    folder, suffix = reports_folder(run) / "evaluation", name_settings(predictor, config) + added.suffix
+    name = name_report(folder, split, data, suffix)
     other_file = None
     if baseline is not None:
-        other_file = find_hypotheses(baseline, [name, data_name], folder / f"{name}.txt", split, data)
+        other_file = find_hypotheses(baseline, [suffix, ""], folder / f"{name}.txt", split, data)
     with stage(f"reading the {split} data"):
         examples = task.load(split)
     metrics = added.extend(task.metrics_for(examples), task, examples)
@@ -137,7 +137,7 @@ def evaluate(
             for group, row in select_examples(rank_sentences(metrics, scores))
         ],
     }
-    systems = {f"{run_name(run)}{name.removeprefix(data_name)}": report["by_length"]}
+    systems = {f"{run_name(run)}{suffix}": report["by_length"]}
     if baseline is not None and other_file is not None:
         outputs = load_hypotheses(other_file, len(examples))
         others = [metric.sufficient_stats(outputs, references) for metric in metrics]
@@ -145,7 +145,7 @@ def evaluate(
             metric.name: bootstrap.compare(metric, own, other)
             for (metric, own), other in zip(scored, others, strict=True)
         }
-        other_name = f"{run_name(baseline)}{other_file.stem.removeprefix(data_name)}"
+        other_name = f"{run_name(baseline)}{suffix if other_file.stem.endswith(suffix) else ''}"
         systems[other_name] = score_by_length(metrics[0], others[0], length_axis)
     save_scorer_files(folder, name, sources, references, hypotheses)
     listing = task.report.listing(hypotheses, references)

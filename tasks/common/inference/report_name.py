@@ -1,5 +1,6 @@
 """The name of the files of an evaluation: another one for other data, another search or other models."""
 
+import itertools
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -7,9 +8,36 @@ from typing import Any
 
 from decoders.config import SearchConfig
 from encoders.pretrained.downloads import HubName
+from tasks.common.files import load_json
 from tasks.common.inference.predictor import Predictor
 
 MAX_DATA_NAME = 40  # characters
+
+
+def name_report(folder: Path, split: str, data: str | None, suffix: str = "") -> str:
+    """Name the report of a split: ``test-mydata-beam10``, or ``test-mydata-2-beam10`` beside that of another mydata.
+
+    Args:
+        folder: Where it is saved.
+        split: train, validation or test.
+        data: The data, if they are not those of the run.
+        suffix: The rest of the name, which says how hypotheses are generated.
+    """
+    first = name_data(split, data)
+    if data is None:
+        return f"{first}{suffix}"
+    names = itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2)))
+    return next(f"{name}{suffix}" for name in names if not is_of_other_data(folder / f"{name}{suffix}.json", data))
+
+
+def is_of_other_data(report: Path, data: str) -> bool:
+    """Tell whether a report is there, and not one of these data."""
+    if not report.is_file():
+        return False
+    other = str(load_json(report).get("data"))
+    if Path(other).exists() and Path(data).exists():
+        return not Path(other).samefile(data)
+    return other != data
 
 
 def name_data(split: str, data: str | None) -> str:

@@ -53,8 +53,9 @@ class TrainConfig:
     """Initial values of the parameters."""
     grad_accum_steps: int = 1
     """Batches for each step and process."""
-    precision: Literal["no", "bf16", "fp16"] = "no"
-    """Mixed precision: bf16 on a GPU, or on a CPU with AVX-512 BF16 or AMX, where it is faster; fp16 on a GPU."""
+    precision: Literal["no", "bf16", "fp16", "auto"] = "no"
+    """Mixed precision: bf16 on a GPU, or on a CPU with AVX-512 BF16 or AMX, where it is faster; fp16 on a GPU; auto
+    for bf16 on such a device and float32 on others."""
     eval_steps: int = 0
     """Steps between evaluations (0: at the end of each epoch, and with max_minutes eight times or less often)."""
     save_steps: int = 500

@@ -303,7 +303,8 @@ class Trainer:
 
     def advice(self) -> str:
         """Say how to avoid numbers that are not finite, and how to keep what was learned before them."""
-        others = {"no": "", "bf16": " or set train.precision no", "fp16": " or set train.precision bf16 or no"}
+        less = " or set train.precision no"
+        others = {"no": "", "auto": less, "bf16": less, "fp16": " or set train.precision bf16 or no"}
         best = self.folder / "best.safetensors"
         kept = f"; --init-from {self.folder} begins with its best weights so far" if best.is_file() else ""
         return f"lower train.lr{others[self.config.precision]} in a new run{kept}"

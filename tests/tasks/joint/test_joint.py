@@ -28,7 +28,7 @@ from tasks.common.run_config import load_config
 from tasks.common.training import processes, validation
 from tasks.common.training.trainer import Trainer
 from tasks.joint import PRESETS
-from tasks.joint.config import JointConfig, join
+from tasks.joint.config import TASKS, JointConfig, class_of_parts, describe_settings, join
 from tasks.joint.overlap import sentences_of, without_sentences
 from tasks.joint.presets import compose
 from tasks.joint.task import JointTask, check_language, references_of
@@ -403,3 +403,16 @@ def test_a_projected_memory_keeps_all_but_its_features():
     assert memory.states.shape[-1] == memory.summary.shape[-1] == encoder.dim == task.config.projection_dim
     assert torch.equal(memory.mask, source.mask) and memory.token_ids is not None
     assert memory.states.isfinite().all()
+
+
+def test_the_settings_of_each_task_are_described_in_the_help(capsys):
+    with pytest.raises(SystemExit):
+        run.main(["joint", "train", "--help"])
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--image-captioning.num-scenes INT Training examples of the toy world" in text
+    assert "--speech-recognition.text-column STR Column of the transcripts." in text
+    for part in class_of_parts(TASKS).__dataclass_fields__.values():
+        if part.name in TASKS:
+            described = describe_settings(part.type)
+            own = [field.name for field in dataclasses.fields(part.type) if not dataclasses.is_dataclass(field.type)]
+            assert [name for name in own if name not in described] == []

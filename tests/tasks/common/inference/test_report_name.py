@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 
 from decoders.config import SearchConfig
+from tasks.common.files import save_json
 from tasks.common.inference.predictor import Predictor
-from tasks.common.inference.report_name import name_data, name_settings
+from tasks.common.inference.report_name import name_data, name_report, name_settings
 from tasks.translation import PRESETS
 from tasks.translation.task import Translation as Task
 
@@ -47,3 +48,17 @@ def test_other_data_are_named_by_their_last_name(data, name, tmp_path, monkeypat
     (tmp_path / "my data [2]").mkdir()
     (tmp_path / "table.v2.csv").touch()
     assert name_data("test", data) == name
+
+
+def test_the_report_on_other_data_of_the_same_name_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "evaluation"
+    for place in ("first/news", "second/news"):
+        (tmp_path / place).mkdir(parents=True)
+    names = []
+    for data in ("first/news", "second/news", str(tmp_path / "first" / "news"), "second/news", "nowhere/news"):
+        names.append(name_report(folder, "test", data))
+        save_json(folder / f"{names[-1]}.json", {"data": data})
+    assert names == ["test-news", "test-news-2", "test-news", "test-news-2", "test-news-3"]
+    assert name_report(folder, "test", "second/news", "-beam10") == "test-news-beam10"  # nothing is there yet
+    assert name_report(folder, "test", None) == "test"
