@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from attention.key_values import KeyValues
@@ -122,10 +122,6 @@ class Attention(nn.Module, ABC):
         output = self(
             queries.unflatten(0, grid), key_values, state.map(lambda part: part.squeeze(1).unflatten(0, grid))
         )
-
-        def to_rows(part: Tensor) -> Tensor:
-            return part.flatten(0, 1)[:, None]
-
         sample = output.sample
         return AttentionOutput(
             to_rows(output.context),
@@ -133,6 +129,11 @@ class Attention(nn.Module, ABC):
             output.state.map(to_rows),
             None if sample is None else SampleInfo(to_rows(sample.log_prob), to_rows(sample.entropy)),
         )
+
+
+def to_rows(part: Shaped[Tensor, "sources hypotheses *rest"]) -> Shaped[Tensor, "rows 1 *rest"]:
+    """Put the hypotheses of all sources on the first axis, with one query each."""
+    return part.flatten(0, 1)[:, None]
 
 
 def cat_outputs(outputs: Sequence[AttentionOutput]) -> AttentionOutput:

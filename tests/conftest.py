@@ -11,6 +11,8 @@ import tasks.common.data  # noqa: F401  # settings of datasets, before a test im
 from attention.memory import Memory
 from decoders.autoregressive import AutoregressiveDecoder
 from decoders.base import BOS, EOS, PAD, DecoderOutput, DecoderState
+from tasks.common.analysis import plots
+from tasks.common.training import evaluation_log
 
 PADDING_SCALE = 100.0  # padding is filled with large numbers, so that any use of it is noticed
 
@@ -90,6 +92,20 @@ def _temporary_cache(tmp_path_factory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_learning_curves() -> Iterator[None]:
+    """Draw no learning curves, which take longer than training a few steps; see ``drawn_learning_curves``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation_log, "plot_learning_curves", lambda curves, path: None)
+        yield
+
+
+@pytest.fixture
+def drawn_learning_curves(monkeypatch) -> None:
+    """Draw learning curves in a test, as outside of the tests."""
+    monkeypatch.setattr(evaluation_log, "plot_learning_curves", plots.plot_learning_curves)
 
 
 @pytest.fixture

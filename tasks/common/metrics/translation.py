@@ -1,6 +1,7 @@
 """Metrics of translation, by sacreBLEU (Post 2018)."""
 
 import copy
+import functools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -62,6 +63,7 @@ class QuickTER(TER):
         return super()._compute_segment_statistics(hypothesis, ref_kwargs)
 
 
+@functools.cache
 def translation_metrics(language: str) -> tuple[Metric, ...]:
     """Make the metrics BLEU, lower-cased BLEU, chrF and TER, on raw text, with sacreBLEU's tokenizer for a language.
 

@@ -241,6 +241,7 @@ def test_processes_that_are_not_the_main_one_track_nothing(
     assert not (tmp_path / "tensorboard").exists() and not (tmp_path / "metrics.jsonl").read_text()
 
 
+@pytest.mark.usefixtures("drawn_learning_curves")
 def test_every_run_has_its_learning_curves_as_a_plot_that_is_renewed(make_task: Callable[..., Task], tmp_path: Path):
     plot = tmp_path / "plots" / "learning_curves.png"
     Trainer(make_task("none"), tmp_path, resume=False).run()
