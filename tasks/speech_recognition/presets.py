@@ -40,7 +40,9 @@ def demo() -> SpeechConfig:
         attention=AttentionConfig(score="location", hidden_dim=128),
         decoder=RecurrentDecoderConfig(hidden_dim=128, embedding_dim=64, dropout=0.1, ctc_weight=0.3),
         batch=BatchConfig(max_sources=32, max_source_size=16_000, max_source_length=1500),
-        train=TrainConfig(epochs=5, lr=3e-3, schedule="cosine", warmup_steps=100, average_checkpoints=0),
+        train=TrainConfig(
+            epochs=5, lr=3e-3, schedule="cosine", warmup_steps=100, average_checkpoints=0, precision="auto"
+        ),
         search=SearchConfig(max_length=40),
     )
 

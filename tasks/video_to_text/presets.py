@@ -51,6 +51,7 @@ def demo() -> VideoConfig:
             warmup_steps=200,
             average_checkpoints=0,
             label_smoothing=0.0,
+            precision="auto",
         ),
         search=SearchConfig(max_length=40),
     )

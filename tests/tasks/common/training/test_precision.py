@@ -1,0 +1,41 @@
+"""Mixed precision: bfloat16 by itself only where a device computes in it."""
+
+import pytest
+import torch
+
+from tasks.common.errors import UsageError
+from tasks.common.training.precision import autocast, check_precision, computes_bfloat16
+
+CPU = torch.device("cpu")
+
+
+def dtype_in(precision: str) -> torch.dtype:
+    """The number format of a product of matrices."""
+    with autocast(precision, CPU):
+        return (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+
+
+@pytest.mark.parametrize(
+    ("features", "dtype"),
+    [
+        ({"avx512_f": True, "avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+        ({"avx512_f": True, "avx512_bf16": False}, torch.float32),
+        ({}, torch.float32),
+    ],
+)
+def test_auto_is_bfloat16_where_the_cpu_has_instructions_for_it(features, dtype, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
+    assert dtype_in("auto") == dtype
+    assert dtype_in("no") == torch.float32 and dtype_in("bf16") == torch.bfloat16
+
+
+def test_other_devices_than_cpus_and_those_of_cuda_stay_in_float32():
+    assert not computes_bfloat16(torch.device("mps"))
+
+
+def test_float16_needs_a_gpu():
+    with pytest.raises(UsageError, match=r"^train\.precision is fp16, which needs a GPU; .* bf16 or no"):
+        check_precision("train.precision", "fp16", CPU)
+    for precision in ("no", "bf16", "auto"):
+        check_precision("train.precision", precision, CPU)
