@@ -40,13 +40,7 @@ def demo() -> ImageConfig:
         ),
         batch=BatchConfig(max_sources=32),
         train=TrainConfig(
-            epochs=4,
-            lr=3e-3,
-            schedule="cosine",
-            warmup_steps=200,
-            average_checkpoints=0,
-            label_smoothing=0.0,
-            precision="auto",
+            epochs=4, lr=3e-3, schedule="cosine", warmup_steps=200, average_checkpoints=0, label_smoothing=0.0
         ),
         search=SearchConfig(max_length=40),
     )

@@ -29,6 +29,7 @@ from tasks.common.inference.examples import (
 from tasks.common.inference.predictor import Lengths, Predictor, generate_texts
 from tasks.common.inference.report_name import name_report, name_settings
 from tasks.common.inference.scorer_files import save_scorer_files
+from tasks.common.metrics.base import compute_stats
 from tasks.common.metrics.bootstrap import Bootstrap
 from tasks.common.processes import Processes
 
@@ -90,9 +91,9 @@ def evaluate(
     bootstrap = Bootstrap(len(examples))
     stats, intervals = [], {}
     with stage("computing metrics and their intervals", len(metrics)) as advance:
-        for metric in metrics:
-            stats.append(metric.sufficient_stats(hypotheses, references))
-            intervals[metric.name] = bootstrap.interval(metric, stats[-1])
+        for metric, own in compute_stats(metrics, hypotheses, references):
+            stats.append(own)
+            intervals[metric.name] = bootstrap.interval(metric, own)
             advance(1)
     scored = list(zip(metrics, stats, strict=True))
     length_axis = LengthAxis.choose(task, source_lengths, references)
@@ -140,7 +141,7 @@ def evaluate(
     systems = {f"{run_name(run)}{suffix}": report["by_length"]}
     if baseline is not None and other_file is not None:
         outputs = load_hypotheses(other_file, len(examples))
-        others = [metric.sufficient_stats(outputs, references) for metric in metrics]
+        others = [other for _, other in compute_stats(metrics, outputs, references)]
         report["baseline"] = {"run": run_name(baseline), "hypotheses": str(other_file)} | {
             metric.name: bootstrap.compare(metric, own, other)
             for (metric, own), other in zip(scored, others, strict=True)

@@ -4,7 +4,7 @@ So the metric of a corpus, of sentences of some length, its confidence interval 
 same few numbers, summed over different sentences.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +62,17 @@ class Metric:
     @property
     def selection_metric(self) -> SelectionMetric:
         return SelectionMetric(self.name, self.higher_is_better)
+
+
+def compute_stats(
+    metrics: Sequence[Metric], hypotheses: Sequence[str], references: Sequence[Sequence[str]]
+) -> Iterator[tuple[Metric, SentenceStats]]:
+    """Compute the statistics of each example, once for all metrics that are made of the same ones, as BLEU-1 to 4."""
+    computed: dict[Callable, SentenceStats] = {}
+    for metric in metrics:
+        if metric.sufficient_stats not in computed:
+            computed[metric.sufficient_stats] = metric.sufficient_stats(hypotheses, references)
+        yield metric, computed[metric.sufficient_stats]
 
 
 def stats_of_scores(scores: Iterable[float]) -> SentenceStats:

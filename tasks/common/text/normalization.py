@@ -20,7 +20,7 @@ def normalize_text(text: str, kind: TextNormalization) -> str:
         text = unicodedata.normalize("NFKC", text).lower()
     if kind == "no_punctuation":
         text = re.sub(r"(?<=\w)[’‘ʼ'](?=\w)", "\0", text)
-        text = re.sub(r"[^\w\0]|[_ʼ]", lambda match: replace_non_word(match[0]), text).replace("\0", "'")
+        text = re.sub(r"[^\w\0\s]|[_ʼ]", lambda match: replace_non_word(match[0]), text).replace("\0", "'")
     return " ".join(text.split())
 
 

@@ -12,7 +12,7 @@ from decoders.config import SearchConfig
 from tasks.common.data.batching import BatchSampler
 from tasks.common.errors import NotFiniteError
 from tasks.common.inference.predictor import Predictor, generate_texts
-from tasks.common.metrics.base import Metric
+from tasks.common.metrics.base import Metric, compute_stats
 from tasks.common.model import Model, Seq2Seq
 from tasks.common.task import Task
 from tasks.common.task_group import ALONE, TaskGroup
@@ -145,8 +145,7 @@ class PartValidation:
         hypotheses = generate_texts(Predictor(self.task, [model]), self.examples, self.lengths, greedy, self.processes)
         references = self.examples["references"]
         scores, counts = {}, False
-        for metric in self.metrics:
-            stats = metric.sufficient_stats(hypotheses, references)
+        for metric, stats in compute_stats(self.metrics, hypotheses, references):
             scores[metric.name] = metric.aggregate(stats.sum(axis=0))
             if metric.name == self.selection.name:
                 counts = is_above_chance(metric, stats, hypotheses, references)

@@ -9,7 +9,7 @@ import sacrebleu
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest
 
-from tasks.common.metrics.base import Metric
+from tasks.common.metrics.base import Metric, compute_stats, mean_percent, ratio_percent, stats_of_scores
 from tasks.common.metrics.bootstrap import Bootstrap
 from tasks.common.metrics.translation import translation_metrics
 
@@ -239,3 +239,21 @@ def test_the_tokenizer_goes_by_the_language_in_whatever_form_it_is_written(name,
 
     assert signature(name) == signature(language)
     assert ("tok:13a" in signature(name)) == (language in ("en", "de"))
+
+
+def test_statistics_that_several_metrics_share_are_computed_once():
+    calls = []
+
+    def lengths(hypotheses, references):
+        calls.append(hypotheses)
+        return stats_of_scores(len(text) / 10 for text in hypotheses)
+
+    def ones(hypotheses, references):
+        return stats_of_scores(1.0 for _ in hypotheses)
+
+    metrics = [Metric("a", lengths, mean_percent), Metric("b", ones, mean_percent), Metric("c", lengths, ratio_percent)]
+    found = [
+        (metric.name, metric.aggregate(stats.sum(axis=0))) for metric, stats in compute_stats(metrics, ["abc"], [[]])
+    ]
+    assert found == [("a", pytest.approx(30)), ("b", 100), ("c", pytest.approx(30))]
+    assert calls == [["abc"]]
