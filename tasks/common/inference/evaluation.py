@@ -90,6 +90,8 @@ def evaluate(
     references = [list(given) for given in examples["references"]]
     bootstrap = Bootstrap(len(examples))
     stats, intervals = [], {}
+    for metric in metrics:
+        metric.start()
     with stage("computing metrics and their intervals", len(metrics)) as advance:
         for metric, own in compute_stats(metrics, hypotheses, references):
             stats.append(own)

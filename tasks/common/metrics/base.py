@@ -7,6 +7,7 @@ same few numbers, summed over different sentences.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,7 @@ class Metric:
         fast: Whether training computes it at each evaluation; otherwise only the command evaluate does.
         aggregate_sentence: Computes the metric from the statistics of one sentence, if not as from a sum.
         unit: "%" or empty, for a metric that is a number of points.
+        start: Starts a program that it needs, which gets ready while other metrics are computed.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Metric:
     fast: bool = True
     aggregate_sentence: Callable[[np.ndarray], float] | None = None
     unit: str = ""
+    start: Callable[[], Any] = lambda: None
 
     def __call__(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
         """Compute the metric of a corpus; ``references[i]`` are all references for ``hypotheses[i]``."""

@@ -129,13 +129,13 @@ def caption_metrics(exact_match: bool) -> tuple[Metric, ...]:
         num_references = counts.pop() if len(counts) == 1 else "var"
         return f"pycocoevalcap:{version('pycocoevalcap')}|tok:ptb|refs:{num_references}"
 
-    def metric(name, sufficient_stats, aggregate, fast=True, unit="") -> Metric:
-        return Metric(name, sufficient_stats, aggregate, signature=signature, fast=fast, unit=unit)
+    def metric(name, sufficient_stats, aggregate, **others) -> Metric:
+        return Metric(name, sufficient_stats, aggregate, signature=signature, **others)
 
     coco = (
         metric("cider", cider_stats, mean_percent),
         *(metric(f"bleu{order}", bleu_stats, bleu_aggregate(order)) for order in range(1, MAX_ORDER + 1)),
-        metric("meteor", meteor_stats, meteor_aggregate, fast=False),
+        metric("meteor", meteor_stats, meteor_aggregate, fast=False, start=meteor),
         metric("rouge_l", rouge_stats, mean_percent),
     )
     return (metric("exact_match", exact_stats, mean_percent, unit="%"), *coco) if exact_match else coco
