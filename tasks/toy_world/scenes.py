@@ -10,6 +10,7 @@ A scene is a meaning; sentences, recordings, images and videos express it:
 The same seed gives the same scenes and sentences in every process.
 """
 
+import functools
 import hashlib
 import random
 from dataclasses import dataclass
@@ -134,6 +135,7 @@ def describe(scene: Scene, language: str) -> list[str]:
     return [_capitalize(template.format(**words)) for template in grammar.relation_templates for words in slots]
 
 
+@functools.cache
 def text_pairs(
     split: str, source: str = "de", target: str = "en", count: int | None = None, seed: int = 1
 ) -> "datasets.Dataset":

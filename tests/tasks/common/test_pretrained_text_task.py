@@ -2,10 +2,7 @@
 
 import dataclasses
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -259,12 +256,8 @@ def test_a_resumed_run_with_a_frozen_encoder_equals_an_uninterrupted_one(bert, p
         assert tensor.equal(parts[name]), name
 
 
-def test_two_processes_with_a_frozen_encoder_train_like_one(bert, pairs, tmp_path):
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    script = [str(ROOT / "run.py"), *command(tmp_path / "two", bert, pairs, "--train.epochs", "1")]
-    subprocess.run([*launch, *script], cwd=ROOT, env=environment, check=True, capture_output=True, timeout=240)
+def test_two_processes_with_a_frozen_encoder_train_like_one(bert, pairs, tmp_path, run_in_two_processes):
+    run_in_two_processes(*command(tmp_path / "two", bert, pairs, "--train.epochs", "1"))
     run.main(command(tmp_path / "one", bert, pairs, "--train.epochs", "1", "--train.grad-accum-steps", "2"))
     one, two = (load_file(tmp_path / name / "best.safetensors") for name in ("one", "two"))
     for name, tensor in one.items():
