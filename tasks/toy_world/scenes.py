@@ -135,7 +135,6 @@ def describe(scene: Scene, language: str) -> list[str]:
     return [_capitalize(template.format(**words)) for template in grammar.relation_templates for words in slots]
 
 
-@functools.cache
 def text_pairs(
     split: str, source: str = "de", target: str = "en", count: int | None = None, seed: int = 1
 ) -> "datasets.Dataset":
@@ -149,6 +148,11 @@ def text_pairs(
     Raises:
         UsageError: the split or a language is unknown.
     """
+    return _text_pairs(split, source, target, NUM_SCENES.get(split) if count is None else count, seed)
+
+
+@functools.cache  # a search loads the same data for each of its trials
+def _text_pairs(split: str, source: str, target: str, count: int | None, seed: int) -> "datasets.Dataset":
     import datasets
 
     generator = random.Random(f"paraphrases {split} {seed}")
