@@ -6,10 +6,12 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from tasks.common.cli import side_by_side
 from tasks.toy_world.scenes import text_pairs
 
 # Imported once, in the process that all programs are forked from. None of our own: they read RANK when they are.
@@ -29,6 +31,21 @@ def save_text_pairs() -> Callable[..., None]:
     return save
 
 
+def process_context() -> Any:
+    """Return what starts processes: on Linux forks of one that has imported the libraries, which takes seconds."""
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(LIBRARIES)
+    return context
+
+
+@pytest.fixture
+def forked_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork the processes that run side by side; see ``process_context``."""
+    monkeypatch.setattr(side_by_side, "get_context", lambda _: process_context())
+
+
 class Program:
     """``run.py`` with some arguments, in a process of its own on a CPU, with the number of threads of this one.
 
@@ -39,10 +56,7 @@ class Program:
     """
 
     def __init__(self, arguments: list[str], output: Path, **environment: str):
-        # To import PyTorch and the other libraries in each process takes longer than what a test does there.
-        context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-        if sys.platform == "linux":
-            context.set_forkserver_preload(LIBRARIES)
+        context = process_context()
         self.output = output
         variables = {"OMP_NUM_THREADS": str(torch.get_num_threads()), "ACCELERATE_USE_CPU": "true", **environment}
         self.process = context.Process(target=run_program, args=(arguments, output, variables))
