@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.common.cli import side_by_side
 from tasks.toy_world.scenes import text_pairs
 
 # Imported once, in the process that all programs are forked from. None of our own: they read RANK when they are.
@@ -43,7 +42,7 @@ def process_context() -> Any:
 @pytest.fixture
 def forked_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fork the processes that run side by side; see ``process_context``."""
-    monkeypatch.setattr(side_by_side, "get_context", lambda _: process_context())
+    monkeypatch.setattr("tasks.common.cli.side_by_side.get_context", lambda _: process_context())
 
 
 class Program:
@@ -81,6 +80,7 @@ def run_program(arguments: list[str], output: Path, environment: dict[str, str])
     os.environ.update(environment)
     os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
     torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
+    assert "tasks.common.console" not in sys.modules, "it has read RANK already"
     from tasks.run import main
 
     main(arguments)

@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import datasets
 import pytest
 import tokenizers
 import torch
@@ -194,19 +195,29 @@ def test_states_need_a_pretrained_encoder(capsys, tmp_path, monkeypatch):
     assert "--encoder.states has no effect: --encoder.pretrained is not set" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def loaded() -> dict[tuple[str, str], datasets.Dataset]:
+    """The examples of each task and split that a test has loaded."""
+    return {}
+
+
 @pytest.mark.parametrize("task", ["translation", "summarization", "dialogue", "poetry", "code_completion"])
 @pytest.mark.parametrize(
     "flags",
     [[], ["--encoder.states", "words", "--train.encoder-lr", "1e-3", "--train.unfreeze-at", "1"]],
     ids=["frozen", "fine-tuned"],
 )
-def test_a_run_of_every_text_task_is_restored_from_its_folder_alone(task, flags, bert, tmp_path, monkeypatch, capsys):
+def test_a_run_of_every_text_task_is_restored_from_its_folder_alone(
+    task, flags, bert, loaded, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     load = tasks.task_class(task).load
 
     def load_few(self, split):
-        examples = load(self, split)
-        return examples.select(range(min(40, len(examples))))
+        if (task, split) not in loaded:
+            examples = load(self, split)
+            loaded[task, split] = examples.select(range(min(40, len(examples))))
+        return loaded[task, split]
 
     monkeypatch.setattr(tasks.task_class(task), "load", load_few)
     path = shutil.copytree(bert, tmp_path / "bert")
