@@ -173,7 +173,7 @@ def run_section(section: Section, device: str, out: Path, seconds: float) -> dic
     result_file, log = logs / f"{name}.json", logs / f"{name}.txt"
     start = time.monotonic()
     context = multiprocessing.get_context("forkserver" if device == "cpu" and os.name != "nt" else "spawn")
-    context.set_forkserver_preload(["measure"])
+    context.set_forkserver_preload(["measure", "torch._dynamo"])
     process = context.Process(target=call, args=(section, result_file, log))
     process.start()
     process.join(seconds)
@@ -309,7 +309,7 @@ def save_data(folder: Path, modalities: list[str], is_small: bool) -> dict[str, 
     for name in modalities:
         spec = SPECS[name]
         (folder / name).mkdir()
-        spec.save_data(folder / name, 24 if is_small else spec.num_examples, 40 if is_small else spec.num_words)
+        spec.save_data(folder / name, 24 if is_small else spec.num_examples, 12 if is_small else spec.num_words)
     return {}
 
 

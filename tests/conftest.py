@@ -12,6 +12,7 @@ from attention.memory import Memory
 from decoders.autoregressive import AutoregressiveDecoder
 from decoders.base import BOS, EOS, PAD, DecoderOutput, DecoderState
 from tasks.common.analysis import plots
+from tasks.common.metrics import captions
 from tasks.common.training import evaluation_log
 
 PADDING_SCALE = 100.0  # padding is filled with large numbers, so that any use of it is noticed
@@ -99,6 +100,14 @@ def _no_learning_curves() -> Iterator[None]:
     """Draw no learning curves, which take longer than training a few steps; see ``drawn_learning_curves``."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation_log, "plot_learning_curves", lambda curves, path: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _meteor_without_paraphrases() -> Iterator[None]:
+    """Start METEOR without its table of paraphrases, which takes seconds to load; the tests of METEOR load it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(captions, "METEOR_OPTIONS", (*captions.METEOR_OPTIONS[:-2], "-m", "exact"))
         yield
 
 

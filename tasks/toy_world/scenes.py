@@ -10,6 +10,7 @@ A scene is a meaning; sentences, recordings, images and videos express it:
 The same seed gives the same scenes and sentences in every process.
 """
 
+import functools
 import hashlib
 import random
 from dataclasses import dataclass
@@ -147,6 +148,11 @@ def text_pairs(
     Raises:
         UsageError: the split or a language is unknown.
     """
+    return _text_pairs(split, source, target, NUM_SCENES.get(split) if count is None else count, seed)
+
+
+@functools.cache  # a search loads the same data for each of its trials
+def _text_pairs(split: str, source: str, target: str, count: int | None, seed: int) -> "datasets.Dataset":
     import datasets
 
     generator = random.Random(f"paraphrases {split} {seed}")

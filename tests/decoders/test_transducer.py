@@ -4,7 +4,7 @@ import functools
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from attention.fixed_context import NoContext
 from attention.memory import Memory
 from attention.score_functions import LocationSensitive, build_score
 from attention.scored import ScoredAttention
-from decoders.base import BOS, EOS, PAD, UNK
+from decoders.base import BOS, EOS, PAD, UNK, DecoderState
 from decoders.config import SearchConfig
 from decoders.recurrent import RecurrentDecoder
 from decoders.transducer import Transducer
@@ -67,20 +67,32 @@ def add_bos_eos(*sentences: list[int]) -> Tensor:
     return torch.tensor([[BOS, *words, EOS, *[PAD] * (longest - len(words))] for words in sentences])
 
 
-def chances(transducer: Transducer, memory: Memory, words: tuple[int, ...]) -> list[list[dict[int, float]]]:
-    """Return the probability of each entry by frame and number of labels, for a memory of one sentence.
+Chances = Callable[[tuple[int, ...]], list[list[dict[int, float]]]]
 
-    Computed by the formula, with the prediction network step by step.
+
+def chances(transducer: Transducer, memory: Memory) -> Chances:
+    """Return a function from labels to the probability of each entry by frame and number of labels.
+
+    Computed by the formula, with the prediction network step by step, once for each beginning of the labels. The memory
+    is of one sentence.
     """
-    predictor, state = transducer.predictor, transducer.predictor.init_state(memory)
-    columns = []
-    for token in (BOS, *words):
+    predictor = transducer.predictor
+
+    @functools.cache
+    @torch.no_grad()
+    def column(words: tuple[int, ...]) -> tuple[list[dict[int, float]], DecoderState]:
+        token, state = (words[-1], column(words[:-1])[1]) if words else (BOS, predictor.init_state(memory))
         output, state = predictor.step(torch.tensor([token]), state)
         hidden = torch.tanh(transducer.frame_proj(memory.states[0]) + output.features[0])
         logits = predictor.logits(hidden).double()
         logits[:, [BOS, EOS]] = -math.inf
-        columns.append([dict(enumerate(row)) for row in logits.softmax(dim=-1).tolist()])
-    return [list(row) for row in zip(*columns, strict=True)]
+        return [dict(enumerate(row)) for row in logits.softmax(dim=-1).tolist()], state
+
+    def table(words: tuple[int, ...]) -> list[list[dict[int, float]]]:
+        columns = [column(words[:length])[0] for length in range(len(words) + 1)]
+        return [list(row) for row in zip(*columns, strict=True)]
+
+    return table
 
 
 def paths(num_frames: int, num_words: int) -> Iterator[tuple[int, ...]]:
@@ -97,9 +109,9 @@ def path_chance(table: list[list[dict[int, float]]], words: tuple[int, ...], pat
     return chance
 
 
-def chance(transducer: Transducer, memory: Memory, words: tuple[int, ...]) -> float:
+def chance(tables: Chances, words: tuple[int, ...]) -> float:
     """Return a sentence's probability: the sum over all paths."""
-    table = chances(transducer, memory, words)
+    table = tables(words)
     return sum(path_chance(table, words, path) for path in paths(len(table), len(words)))
 
 
@@ -112,7 +124,8 @@ def every_sentence(vocab: int, max_length: int) -> list[tuple[int, ...]]:
 def test_the_loss_is_the_sum_over_all_paths(kind, memory, alone):
     transducer = build(kind)
     for batch in ([[4, 4, 5], [6], []], [[UNK, 5], [4, 5, 4, 5, 6], [6, 6]]):
-        expected = sum(-math.log(chance(transducer, alone(memory, row), tuple(line))) for row, line in enumerate(batch))
+        tables = (chances(transducer, alone(memory, row)) for row in range(len(batch)))
+        expected = sum(-math.log(chance(table, tuple(line))) for table, line in zip(tables, batch, strict=True))
         assert transducer.loss(add_bos_eos(*batch), memory).total.item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -128,7 +141,7 @@ def test_all_sentences_together_have_probability_one(memory, alone):
 
 def test_an_empty_sentence_consists_of_blanks(transducer, memory, alone):
     for row in range(3):
-        table = chances(transducer, alone(memory, row), ())
+        table = chances(transducer, alone(memory, row))(())
         expected = -sum(math.log(frame[0][PAD]) for frame in table)
         assert transducer.loss(add_bos_eos([]), alone(memory, row)).total.item() == pytest.approx(expected, rel=1e-5)
 
@@ -177,7 +190,8 @@ def plain_greedy(transducer: Transducer, memory: Memory, max_length: int) -> tup
     """Follow the most probable entry, one cell of the lattice after the other."""
     words: list[int] = []
     frame, score = 0, 0.0
-    table = chances(transducer, memory, ())
+    tables = chances(transducer, memory)
+    table = tables(())
     while frame < len(table):
         cell = table[frame][-1]
         entries = [PAD, *range(EOS + 1, len(cell))] if len(words) < max_length else [PAD]
@@ -187,7 +201,7 @@ def plain_greedy(transducer: Transducer, memory: Memory, max_length: int) -> tup
             frame += 1
         else:
             words.append(token)
-            table = chances(transducer, memory, tuple(words))
+            table = tables(tuple(words))
     return words, score
 
 
@@ -209,7 +223,8 @@ def test_a_wide_beam_equals_brute_force(kind, max_length, memory, alone):
     found = transducer.search(memory, SearchConfig(beam=100, n_best=100, max_length=max_length))
     for row, hypotheses in enumerate(found):
         sentences = every_sentence(VOCAB, max_length)
-        scored = [(math.log(chance(transducer, alone(memory, row), words)), words) for words in sentences]
+        tables = chances(transducer, alone(memory, row))
+        scored = [(math.log(chance(tables, words)), words) for words in sentences]
         ranked = sorted(scored, reverse=True)
         assert [tuple(one.tokens) for one in hypotheses] == [words for _, words in ranked]
         expected = [score for score, _ in ranked]
@@ -221,7 +236,7 @@ def plain_beam(
 ) -> list[tuple[tuple[int, ...], float]]:
     """Saon et al. 2020 over a dictionary of hypotheses, without early stopping."""
     num_frames = memory.mask.size(1)
-    table = functools.cache(lambda words: chances(transducer, memory, words))
+    table = chances(transducer, memory)
     finished: dict[tuple[int, ...], float] = {}
     hypotheses = {(): 1.0}
     for step in range(num_frames + max_length):
@@ -310,7 +325,7 @@ def test_alignment_is_the_share_of_the_paths_that_emit_a_label_at_a_frame(kind, 
     sentences = [4, 4, 5], [5, 6, 4], [6]
     expected = torch.zeros(3, 3, 4)
     for row, words in enumerate(sentences):
-        table = chances(transducer, alone(memory, row), tuple(words))
+        table = chances(transducer, alone(memory, row))(tuple(words))
         for path in paths(len(table), len(words)):
             for number, frame in enumerate(path):
                 expected[row, number, frame] += path_chance(table, tuple(words), path)

@@ -19,7 +19,7 @@ SCORES = get_args(ScoreName)
 EXTENTS = ("global", "local_m", "local_p", "monotonic", "hard", "hard by gumbel")
 STRUCTURES = ("one head", "heads", "hierarchical", "hierarchical heads")
 TASKS = ("translation", "speech_recognition", "image_captioning", "video_to_text")
-STEPS = 12
+STEPS, LEARNING_RATE = 8, 2e-2
 EXAMPLES = 24
 OTHERS = torch.arange(EXAMPLES).roll(1)  # each sentence with the source of another
 
@@ -53,6 +53,8 @@ def ready() -> Any:
     def make(name: str) -> tuple[Task, Batch]:
         if name not in made:
             config = tasks.package(name).PRESETS["tiny"]()
+            if hasattr(config, "num_scenes"):
+                config = replace(config, num_scenes=EXAMPLES)
             task = tasks.task_class(name)(config)
             examples = task.load("train").select(range(EXAMPLES))
             task.fit(examples)
@@ -67,7 +69,7 @@ def check_learns(task: Task, batch: Batch) -> None:
     torch.manual_seed(1)
     model = task.build_model().train()
     unlearned = {name for name, _ in model.named_parameters() if "attention" in name}
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     losses = []
     for _ in range(STEPS):
         optimizer.zero_grad()

@@ -22,9 +22,7 @@ def find_hypotheses(run: Path, suffixes: Sequence[str], own: Path, split: str, d
         UsageError: if there is none.
     """
     folders = [each / "evaluation" for each in (reports_folder(run), run)]
-    allowed = [
-        folder / f"{name_report(folder, split, data, suffix)}.txt" for suffix in suffixes for folder in folders
-    ]
+    allowed = [folder / f"{name_report(folder, split, data, suffix)}.txt" for suffix in suffixes for folder in folders]
     found = [file for file in allowed if file.is_file() and file.resolve() != own.resolve()]
     if not found:
         where = split if data is None else f"{split} with --data {data}"

@@ -2,12 +2,10 @@
 
 import dataclasses
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import datasets
 import pytest
 import tokenizers
 import torch
@@ -197,19 +195,29 @@ def test_states_need_a_pretrained_encoder(capsys, tmp_path, monkeypatch):
     assert "--encoder.states has no effect: --encoder.pretrained is not set" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def loaded() -> dict[tuple[str, str], datasets.Dataset]:
+    """The examples of each task and split that a test has loaded."""
+    return {}
+
+
 @pytest.mark.parametrize("task", ["translation", "summarization", "dialogue", "poetry", "code_completion"])
 @pytest.mark.parametrize(
     "flags",
     [[], ["--encoder.states", "words", "--train.encoder-lr", "1e-3", "--train.unfreeze-at", "1"]],
     ids=["frozen", "fine-tuned"],
 )
-def test_a_run_of_every_text_task_is_restored_from_its_folder_alone(task, flags, bert, tmp_path, monkeypatch, capsys):
+def test_a_run_of_every_text_task_is_restored_from_its_folder_alone(
+    task, flags, bert, loaded, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     load = tasks.task_class(task).load
 
     def load_few(self, split):
-        examples = load(self, split)
-        return examples.select(range(min(40, len(examples))))
+        if (task, split) not in loaded:
+            examples = load(self, split)
+            loaded[task, split] = examples.select(range(min(40, len(examples))))
+        return loaded[task, split]
 
     monkeypatch.setattr(tasks.task_class(task), "load", load_few)
     path = shutil.copytree(bert, tmp_path / "bert")
@@ -259,12 +267,8 @@ def test_a_resumed_run_with_a_frozen_encoder_equals_an_uninterrupted_one(bert, p
         assert tensor.equal(parts[name]), name
 
 
-def test_two_processes_with_a_frozen_encoder_train_like_one(bert, pairs, tmp_path):
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    script = [str(ROOT / "run.py"), *command(tmp_path / "two", bert, pairs, "--train.epochs", "1")]
-    subprocess.run([*launch, *script], cwd=ROOT, env=environment, check=True, capture_output=True, timeout=240)
+def test_two_processes_with_a_frozen_encoder_train_like_one(bert, pairs, tmp_path, run_in_two_processes):
+    run_in_two_processes(*command(tmp_path / "two", bert, pairs, "--train.epochs", "1"))
     run.main(command(tmp_path / "one", bert, pairs, "--train.epochs", "1", "--train.grad-accum-steps", "2"))
     one, two = (load_file(tmp_path / name / "best.safetensors") for name in ("one", "two"))
     for name, tensor in one.items():

@@ -2,11 +2,8 @@
 
 import dataclasses
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -237,23 +234,14 @@ def test_a_task_alone_is_scored_as_one_of_several(data: str, tmp_path: Path, mon
     assert scores["mean score"] == scores["translation bleu"]
 
 
-def test_two_processes_train_and_evaluate_like_one(data: str, tmp_path: Path, monkeypatch):
+def test_two_processes_train_and_evaluate_like_one(
+    data: str, tmp_path: Path, monkeypatch, run_in_two_processes: Callable[..., str]
+):
     one, two = tmp_path / "one", tmp_path / "two"
     command = ["joint", "train", NAME, "--translation.data", data, *SMALL, "--run"]
     monkeypatch.setattr(processes, "find_device", lambda _: torch.device("cpu"))
     run.main([*command, str(one), "--train.grad-accum-steps", "2"])
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "run.py"]
-    ended = subprocess.run(
-        [*launch, *command, str(two)],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert "2 x cpu" in ended.stderr
+    assert "2 x cpu" in run_in_two_processes(*command, str(two))
     before, after = load_file(one / "best.safetensors"), load_file(two / "best.safetensors")
     assert before.keys() == after.keys()
     assert all(torch.allclose(before[name], after[name], rtol=0.0, atol=1e-5) for name in before)

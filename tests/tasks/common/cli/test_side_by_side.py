@@ -44,6 +44,7 @@ def own_cores(name: str) -> int:
     return count_cores()
 
 
+@pytest.mark.usefixtures("forked_side_by_side")
 def test_each_call_has_its_share_of_the_cores():
     assert dict(run_side_by_side(own_cores, ["one", "other"], cores=6)) == {"one": 3, "other": 3}
 
@@ -76,6 +77,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.usefixtures("forked_side_by_side")
 @every_number_of_cores
 def test_an_error_ends_the_work_with_its_message(cores):
     with pytest.raises(UsageError, match="one can't be used"):
@@ -97,6 +99,7 @@ def fail_or_wait(name: str, folder: Path) -> None:
     time.sleep(600)
 
 
+@pytest.mark.usefixtures("forked_side_by_side")
 @pytest.mark.skipif(os.name == "nt", reason="on Windows, no process can react to its end")
 def test_an_error_stops_the_other_calls_which_save_what_they_have(tmp_path):
     started = time.monotonic()
@@ -113,6 +116,7 @@ def leave(name: str) -> None:
     raise SystemExit(3)
 
 
+@pytest.mark.usefixtures("forked_side_by_side")
 @pytest.mark.skipif(os.name == "nt", reason="on Windows, a killed process has the exit code that its killer chose")
 def test_a_call_that_leaves_or_is_killed_ends_the_work():
     with pytest.raises(SystemExit) as exited:

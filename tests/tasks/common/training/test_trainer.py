@@ -7,11 +7,10 @@ import math
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from decoders.config import SearchConfig
 from tasks.common.data.config import BatchConfig
 from tasks.common.errors import UsageError
 from tasks.common.inference.domain import Domain
@@ -29,10 +29,10 @@ from tasks.common.training.checkpoints import BestCheckpoints, save_weights
 from tasks.common.training.config import TrainConfig
 from tasks.common.training.taken_step import HostCopy, TakenStep
 from tasks.common.training.trainer import Trainer
+from tasks.run import main
 from tasks.translation import PRESETS
 from tasks.translation.task import Translation as Task
 
-ROOT = Path(__file__).parents[4]
 NO_SIGNALS = "on Windows, a process is ended without a signal to which it could react"
 # Dropout is on: a resumed run must repeat its random masks.
 SMALL = ["--batch.max-sources", "40", "--encoder.dropout", "0.1", "--decoder.dropout", "0.1"]
@@ -46,19 +46,8 @@ def data(tmp_path_factory: pytest.TempPathFactory, save_text_pairs: Callable[...
     return str(folder)
 
 
-def command(run: Path, *flags: str) -> list[str]:
-    return [sys.executable, "run.py", "translation", "train", "tiny", "--run", str(run), *flags]
-
-
-def start(arguments: list[str]) -> subprocess.Popen[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    return subprocess.Popen(arguments, cwd=ROOT, env=environment, text=True, stderr=subprocess.PIPE)
-
-
-def finish(process: subprocess.Popen[str], code: int = 0) -> str:
-    output = process.communicate(timeout=240)[1]
-    assert process.returncode == code, output
-    return output
+def arguments(run: Path, *flags: str) -> list[str]:
+    return ["translation", "train", "tiny", "--run", str(run), *flags]
 
 
 def records(run: Path) -> list[dict]:
@@ -89,76 +78,92 @@ def assert_same_weights(one: Path, other: Path, tolerance: float = 0.0) -> None:
 @pytest.fixture(scope="module")
 def uninterrupted(data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "uninterrupted"
-    finish(start(command(run, "--data", data, *SMALL)))
+    main(arguments(run, "--data", data, *SMALL))
     return run
 
 
 @pytest.mark.skipif(os.name == "nt", reason=NO_SIGNALS)
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
 def test_a_stopped_run_resumes_to_the_same_weights_as_an_uninterrupted_one(
-    uninterrupted: Path, data: str, tmp_path: Path, name: str
+    uninterrupted: Path, data: str, tmp_path: Path, name: str, start_program: Callable[..., Any]
 ):
     number = signal.Signals[name]  # Windows has no SIGKILL
     run = tmp_path / "stopped"
-    process = start(command(run, "--data", data, *SMALL, "--train.save-steps", "7"))
+    program = start_program(*arguments(run, "--data", data, *SMALL, "--train.save-steps", "7"))
     while not saved_steps(run):
-        assert process.poll() is None, process.communicate()[1]
+        assert program.is_running(), program.finish()
         time.sleep(0.02)
-    process.send_signal(number)
-    output = finish(process, -number if name == "SIGKILL" else 128 + number)
+    program.send_signal(number)
+    output = program.finish(-number if name == "SIGKILL" else 128 + number)
     assert name == "SIGKILL" or "continue with --resume" in output
     assert len(records(run)) < len(records(uninterrupted)), "it was stopped too late for the test"
-    finish(start(command(run, "--resume")))
+    main(arguments(run, "--resume"))
     assert records(run) == records(uninterrupted)
     assert_same_weights(run, uninterrupted)
 
 
-def test_a_finished_run_has_nothing_to_resume(uninterrupted: Path):
+def test_a_finished_run_has_nothing_to_resume(uninterrupted: Path, capfd: pytest.CaptureFixture[str]):
     before = (uninterrupted / "metrics.jsonl").read_bytes()
-    assert "nothing to resume" in finish(start(command(uninterrupted, "--resume")))
+    main(arguments(uninterrupted, "--resume"))
+    assert "nothing to resume" in capfd.readouterr().err
     assert (uninterrupted / "metrics.jsonl").read_bytes() == before
 
 
 @pytest.mark.skipif(os.name == "nt", reason=NO_SIGNALS)
-def test_a_run_stopped_where_an_evaluation_is_due_does_not_miss_it(data: str, tmp_path: Path):
+def test_a_run_stopped_where_an_evaluation_is_due_does_not_miss_it(
+    data: str, tmp_path: Path, start_program: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+):
     run = tmp_path / "stopped"
     flags = ["--data", data, "--train.eval-steps", "1", "--train.early-stopping-patience", "0", "--train.epochs", "1"]
-    process = start(command(run, *flags))
+    program = start_program(*arguments(run, *flags))
     while not (run / "metrics.jsonl").is_file() or len(records(run)) < 2:
-        assert process.poll() is None, process.communicate()[1]
+        assert program.is_running(), program.finish()
         time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    finish(process, 128 + signal.SIGTERM)
+    program.send_signal(signal.SIGTERM)
+    program.finish(128 + signal.SIGTERM)
     assert [record["step"] for record in records(run)] == list(range(1, len(records(run)) + 1))
-    with pytest.raises(AssertionError, match=r"--resume: --batch\.max-sources would make it another run"):
-        finish(start(command(run, "--resume", "--batch.max-sources", "7")))
+    with pytest.raises(SystemExit):
+        main(arguments(run, "--resume", "--batch.max-sources", "7"))
+    assert "--resume: --batch.max-sources would make it another run" in capfd.readouterr().err
 
 
 def test_batches_prepared_by_workers_train_the_same_model(data: str, uninterrupted: Path, tmp_path: Path):
     run = tmp_path / "workers"
-    finish(start(command(run, "--data", data, *SMALL, "--train.num-workers", "1")))
+    main(arguments(run, "--data", data, *SMALL, "--train.num-workers", "1"))
     assert_same_weights(run, uninterrupted)
 
 
-def test_two_processes_train_and_evaluate_like_one(data: str, tmp_path: Path):
+def test_two_processes_train_and_evaluate_like_one(data: str, tmp_path: Path, run_in_two_processes: Callable[..., str]):
     flags = ["--data", data, "--batch.max-sources", "50", "--train.epochs", "1"]
     one, two = tmp_path / "one", tmp_path / "two"
-    finish(start(command(one, *flags, "--train.grad-accum-steps", "2")))
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    output = finish(start([*launch, *command(two, *flags)[1:]]))
-    assert "2 x cpu" in output
+    main(arguments(one, *flags, "--train.grad-accum-steps", "2"))
+    assert "2 x cpu" in run_in_two_processes(*arguments(two, *flags))
     assert_same_weights(one, two, tolerance=1e-5)
     alone, together = (records(run)[-1]["validation"] for run in (one, two))
     assert alone == pytest.approx(together, rel=1e-5)
 
 
+@pytest.fixture(scope="module")
+def small_data(tmp_path_factory: pytest.TempPathFactory, save_text_pairs: Callable[..., None]) -> str:
+    folder = tmp_path_factory.mktemp("small_data")
+    save_text_pairs(folder, train=400, validation=60)
+    return str(folder)
+
+
 @pytest.fixture
-def small_task(data: str) -> Callable[..., Task]:
+def small_task(small_data: str) -> Callable[..., Task]:
+    """Make a task of 20 updates an epoch, with the given settings of training."""
+
     def build(**changes: object) -> Task:
         learning = dataclasses.replace(TrainConfig(epochs=1, lr=5e-3, average_checkpoints=0), **changes)
         return Task(
-            dataclasses.replace(PRESETS["tiny"](), data=data, batch=BatchConfig(max_sources=60), train=learning)
+            dataclasses.replace(
+                PRESETS["tiny"](),
+                data=small_data,
+                batch=BatchConfig(max_sources=20),
+                train=learning,
+                search=SearchConfig(max_length=12),
+            )
         )
 
     return build
@@ -215,18 +220,18 @@ def test_a_resumed_run_keeps_to_its_plan_unless_its_minutes_change(small_task: C
     def trainer(minutes: float, resume: bool) -> Trainer:
         return Trainer(small_task(schedule="cosine", max_minutes=minutes), tmp_path, resume=resume)
 
-    stopped = trainer(100 / 60, resume=False)
+    stopped = trainer(50 / 60, resume=False)
     stopped.evaluate = lambda: signal.raise_signal(signal.SIGTERM)
     with pytest.raises(SystemExit):
         stopped.run()
-    resumed = trainer(100 / 60, resume=True)
+    resumed = trainer(50 / 60, resume=True)
     assert resumed.plan.state_dict() == stopped.plan.state_dict()
     assert 0 < resumed.progress.step < resumed.plan.num_steps
     resumed.run()
-    assert resumed.progress.seconds == pytest.approx(100, abs=3)
-    further = trainer(150 / 60, resume=True)
+    assert resumed.progress.seconds == pytest.approx(50, abs=3)
+    further = trainer(75 / 60, resume=True)
     further.run()
-    assert further.progress.seconds == pytest.approx(150, abs=3)
+    assert further.progress.seconds == pytest.approx(75, abs=3)
     assert records(tmp_path)[-1]["lr"] < 0.01 * 5e-3
 
 
@@ -396,9 +401,9 @@ def test_examples_beyond_the_limits_are_skipped_and_a_limit_that_skips_all_is_re
     small_task: Callable[..., Task], tmp_path: Path
 ):
     task = small_task()
-    limited = dataclasses.replace(task.config, batch=BatchConfig(max_sources=60, max_target_length=12))
+    limited = dataclasses.replace(task.config, batch=BatchConfig(max_sources=20, max_target_length=12))
     trainer = Trainer(Task(limited), tmp_path / "short", resume=False)
-    assert 0 < trainer.batches.num_skipped < 1200
+    assert 0 < trainer.batches.num_skipped < 400
     assert (
         max(max(trainer.batches.samplers[""].lengths[row]) for _, batch in trainer.batches.epoch(0) for row in batch)
         == 12
