@@ -9,9 +9,9 @@ VERSIONS ?= --constraint constraints.txt
 demo: .venv/demo.stamp
 	$(BIN)/python run.py demo
 
-# Tests are small: one thread each, and as many processes as there are cores.
+# Tests are small: one thread each, and as many processes as there are cores. Neighbors share what they set up.
 test: .venv/dev.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 # The documentation site, from index.html of the folder build/docs on. Warnings are errors.
 docs: .venv/docs.stamp
