@@ -85,7 +85,8 @@ class BatchSampler:
     """Group rows into batches, in an order that depends on the seed and the epoch alone, so a run can be resumed.
 
     Rows are shuffled and divided into pools of many batches. Each pool is sorted by length, so that little of a batch
-    is padding, and divided into batches, which are shuffled again.
+    is padding, and divided into batches, which are shuffled again. Those of a step stay together: they are of similar
+    lengths, so that no process waits for another one, as if they were a single batch.
 
     Attributes:
         rows: The rows that are used.
@@ -104,6 +105,7 @@ class BatchSampler:
         *,
         num_targets: Sequence[int] | Int[np.ndarray, " rows"] | None = None,
         drop_too_long: bool = False,
+        step_size: int = 1,
     ):
         """Choose the rows to use.
 
@@ -113,6 +115,7 @@ class BatchSampler:
             seed: The seed of the order.
             num_targets: The number of targets of each row in a batch (None: one each).
             drop_too_long: Skip rows longer than max_source_length or max_target_length.
+            step_size: The number of batches of a step, in which the batches of an epoch follow one another.
         """
         self.lengths = torch.from_numpy(np.asarray(lengths, dtype=np.int64).reshape(-1, 2))
         self.num_targets = None if num_targets is None else np.asarray(num_targets)
@@ -122,6 +125,7 @@ class BatchSampler:
         self.num_skipped = len(is_used) - len(self.rows)
         self.config = config
         self.seed = seed
+        self.step_size = step_size
         self.epoch = functools.lru_cache(maxsize=1)(self.make_epoch)  # several ask for the same one
 
     def make_epoch(self, number: int) -> RowBatches:
@@ -133,7 +137,12 @@ class BatchSampler:
         if len(pools) == 1:  # the corpus would have nearly the same batches in every epoch
             noise = 1 + self.LENGTH_NOISE * (2 * torch.rand(len(self.lengths), generator=generator) - 1)
         batches = self.make_batches(pools, noise)
-        return batches.permuted(torch.randperm(len(batches), generator=generator).numpy())
+        num_steps, num_left = divmod(len(batches), self.step_size)
+        order = torch.randperm(num_steps, generator=generator)
+        last = torch.randperm(len(batches), generator=generator)[:num_left].sort().values  # an incomplete step
+        is_last = torch.zeros(len(batches), dtype=torch.bool).index_fill(0, last, True)
+        steps = (~is_last).nonzero().reshape(num_steps, self.step_size)[order]
+        return batches.permuted(torch.cat([steps.flatten(), last]).numpy())
 
     def by_length(self) -> RowBatches:
         """Return batches of all rows sorted by length, for evaluation, where the order does not matter."""

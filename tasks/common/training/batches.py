@@ -69,7 +69,7 @@ class TrainingBatches:
         self.samplers: dict[str, BatchSampler] = {}
         for name, part in group.parts.items():
             with naming_part(name):
-                self.samplers[name] = make_sampler(part, self.examples[name])
+                self.samplers[name] = make_sampler(part, self.examples[name], self.step_size)
         shares = group.shares({name: len(sampler.epoch(0)) for name, sampler in self.samplers.items()})
         mixer = BatchMixer(self.samplers, shares, seed=self.config.seed, step_size=self.step_size)
         self.epoch = functools.lru_cache(maxsize=1)(mixer.epoch)  # each evaluation asks for it again
@@ -140,8 +140,12 @@ def count_workers(config: TrainConfig, processes: TrainingProcesses) -> int:
     return config.num_workers
 
 
-def make_sampler(task: Task, examples: datasets.Dataset) -> BatchSampler:
-    """Make the sampler of a task's training examples. Raises UsageError if all of them are too long."""
+def make_sampler(task: Task, examples: datasets.Dataset, step_size: int = 1) -> BatchSampler:
+    """Make the sampler of a task's training examples, in steps of so many batches.
+
+    Raises:
+        UsageError: if all of them are too long.
+    """
     batch = task.config.batch
     sampler = BatchSampler(
         task.example_lengths(examples),
@@ -149,6 +153,7 @@ def make_sampler(task: Task, examples: datasets.Dataset) -> BatchSampler:
         task.config.train.seed,
         num_targets=task.num_targets(examples, training=True),
         drop_too_long=True,
+        step_size=step_size,
     )
     if len(sampler.rows) == 0:
         raise UsageError(

@@ -149,23 +149,25 @@ def test_subtitles_of_several_inputs_are_refused_without_reading_them(predictor:
         predicted(Processes(), predictor, "a", "b", format="srt")
 
 
-def test_two_real_processes_evaluate_and_predict_like_one(
+def test_two_launched_processes_train_and_then_evaluate_and_predict_like_one(
     tmp_path: Path, save_text_pairs: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ):
     save_text_pairs(tmp_path, train=60, validation=8, test=9)
     trained, inputs = str(tmp_path / "run"), str(tmp_path / "test.de")
     flags = ["--data", str(tmp_path), "--train.epochs", "1", "--search.max-length", "5"]
-    run.main(["translation", "train", "tiny", "--run", trained, *flags])
-    capsys.readouterr()
+    train = ["translation", "train", "tiny", "--run", trained, *flags]
     evaluate, predict = ["translation", "evaluate", trained], ["translation", "predict", trained, "-", " ", inputs]
-    script = tmp_path / "both.py"
-    script.write_text(f"from tasks import run\nrun.main({evaluate})\nrun.main({predict})\n")
+    script = tmp_path / "commands.py"
+    script.write_text(
+        "from tasks import run\n" + "".join(f"run.main({command})\n" for command in (train, evaluate, predict))
+    )
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", str(script)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT)}
     text = Path(inputs).read_text(encoding="utf-8")
     two = subprocess.run(launch, env=environment, input=text, capture_output=True, text=True, timeout=240)
     assert two.returncode == 0, two.stderr
+    assert "on 2 x cpu" in two.stderr
     report = Path(trained, "evaluation", "test.json")
     together = json.loads(report.read_text(encoding="utf-8"))
     run.main(evaluate)

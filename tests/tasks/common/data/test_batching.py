@@ -153,3 +153,22 @@ def test_a_batch_is_pinned_as_a_whole_and_moved_with_its_numbers(monkeypatch: py
     assert moved.num_tokens == moved.num_target_tokens == batch.num_target_tokens == 5
     assert moved.source.lengths == (2, 1) and moved.source.others[0].lengths == (1, 1)
     assert moved.rows == [4, 9] and torch.equal(moved.tokens, batch.tokens)
+
+
+@pytest.mark.parametrize("step_size", [2, 4])
+def test_the_batches_of_a_step_are_of_similar_lengths_and_none_is_lost(step_size):
+    lengths = skewed()
+    alone = BatchSampler(lengths, SIZES, seed=1)
+    sampler = BatchSampler(lengths, SIZES, seed=1, step_size=step_size)
+
+    def spread(batches: Sequence[list[int]]) -> float:
+        longest = [max(lengths[row][0] for row in batch) for batch in batches]
+        full = len(longest) // step_size * step_size
+        steps = torch.tensor(longest[:full]).view(-1, step_size)
+        return float((steps.max(dim=1).values - steps.min(dim=1).values).float().mean())
+
+    for epoch in range(2):
+        assert sorted(map(sorted, sampler.epoch(epoch))) == sorted(map(sorted, alone.epoch(epoch)))
+        assert spread(sampler.epoch(epoch)) < 0.2 * spread(alone.epoch(epoch))
+    firsts = [[*sampler.epoch(epoch)][0] for epoch in range(4)]
+    assert len({tuple(each) for each in firsts}) == 4  # another order in each epoch
