@@ -9,7 +9,7 @@ VERSIONS ?= --constraint constraints.txt
 demo: .venv/demo.stamp
 	$(BIN)/python run.py demo
 
-# Tests are small: one thread each, and as many processes as there are cores. Neighbors share what they set up.
+# Tests are small: one thread each, and as many processes as there are cores. Neighbors go to the same process.
 test: .venv/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 

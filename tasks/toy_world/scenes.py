@@ -148,13 +148,16 @@ def text_pairs(
     Raises:
         UsageError: the split or a language is unknown.
     """
-    return _text_pairs(split, source, target, NUM_SCENES.get(split) if count is None else count, seed)
-
-
-@functools.cache  # a search loads the same data for each of its trials
-def _text_pairs(split: str, source: str, target: str, count: int | None, seed: int) -> "datasets.Dataset":
     import datasets
 
+    return datasets.Dataset.from_dict(
+        describe_pairs(split, source, target, NUM_SCENES.get(split) if count is None else count, seed)
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def describe_pairs(split: str, source: str, target: str, count: int | None, seed: int) -> dict[str, list]:
+    """Make the columns of ``text_pairs``; kept, since a search loads the same data for each of its trials."""
     generator = random.Random(f"paraphrases {split} {seed}")
     columns: dict[str, list] = {"source": [], "target": [], "references": []}
     for scene in sample_scenes(split, count, seed):
@@ -164,7 +167,7 @@ def _text_pairs(split: str, source: str, target: str, count: int | None, seed: i
         columns["source"].append(sources[index])
         columns["target"].append(translation)
         columns["references"].append([translation, *others])
-    return datasets.Dataset.from_dict(columns)
+    return columns
 
 
 def _noun_phrases(grammar: Grammar, objects: tuple[SceneObject, ...], oblique: bool = False) -> str:

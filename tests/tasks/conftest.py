@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,14 @@ def forked_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.common.cli.side_by_side.get_context", lambda _: process_context())
 
 
+@pytest.fixture(scope="module")
+def on_cpu() -> Iterator[None]:
+    """Compute on the CPU, as a ``Program`` does, also where there is a GPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACCELERATE_USE_CPU", "true")
+        yield
+
+
 class Program:
     """``run.py`` with some arguments, in a process of its own on a CPU, with the number of threads of this one.
 
@@ -57,7 +65,8 @@ class Program:
     def __init__(self, arguments: list[str], output: Path, **environment: str):
         context = process_context()
         self.output = output
-        variables = {"OMP_NUM_THREADS": str(torch.get_num_threads()), "ACCELERATE_USE_CPU": "true", **environment}
+        own = {"OMP_NUM_THREADS": str(torch.get_num_threads()), "ACCELERATE_USE_CPU": "true", **environment}
+        variables = dict(os.environ) | own  # the server has those of the test that has started it
         self.process = context.Process(target=run_program, args=(arguments, output, variables))
         self.process.start()
 
@@ -77,6 +86,7 @@ class Program:
 
 
 def run_program(arguments: list[str], output: Path, environment: dict[str, str]) -> None:
+    os.environ.clear()
     os.environ.update(environment)
     os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
     torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
@@ -87,13 +97,17 @@ def run_program(arguments: list[str], output: Path, environment: dict[str, str])
 
 
 @pytest.fixture
-def start_program(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Program]:
+def start_program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Program]]:
     """Start ``run.py`` with some arguments in a process of its own; see ``Program``."""
+    started: list[Program] = []
 
     def start(*arguments: str, **environment: str) -> Program:
-        return Program([*arguments], tmp_path_factory.mktemp("program") / "stderr", **environment)
+        started.append(Program([*arguments], tmp_path_factory.mktemp("program") / "stderr", **environment))
+        return started[-1]
 
-    return start
+    yield start
+    for program in started:  # after a failure the others may wait for it
+        program.process.kill()
 
 
 @pytest.fixture

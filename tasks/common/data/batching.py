@@ -82,11 +82,11 @@ class RowBatches(Sequence[list[int]]):
 
 
 class BatchSampler:
-    """Group rows into batches, in an order that depends on the seed and the epoch alone, so a run can be resumed.
+    """Group rows into batches, in an order that depends on nothing but the seed, the epoch and the size of a step.
 
     Rows are shuffled and divided into pools of many batches. Each pool is sorted by length, so that little of a batch
     is padding, and divided into batches, which are shuffled again. Those of a step stay together: they are of similar
-    lengths, so that no process waits for another one, as if they were a single batch.
+    lengths, so that processes wait less for one another. So a run can be resumed.
 
     Attributes:
         rows: The rows that are used.
@@ -138,11 +138,11 @@ class BatchSampler:
             noise = 1 + self.LENGTH_NOISE * (2 * torch.rand(len(self.lengths), generator=generator) - 1)
         batches = self.make_batches(pools, noise)
         num_steps, num_left = divmod(len(batches), self.step_size)
-        order = torch.randperm(num_steps, generator=generator)
-        last = torch.randperm(len(batches), generator=generator)[:num_left].sort().values  # an incomplete step
-        is_last = torch.zeros(len(batches), dtype=torch.bool).index_fill(0, last, True)
-        steps = (~is_last).nonzero().reshape(num_steps, self.step_size)[order]
-        return batches.permuted(torch.cat([steps.flatten(), last]).numpy())
+        order = torch.randperm(num_steps, generator=generator).numpy()
+        # The last, incomplete step is of any batches, since the longest ones would be in it again and again.
+        last = torch.randperm(len(batches), generator=generator)[:num_left].numpy()
+        steps = np.delete(np.arange(len(batches)), last).reshape(num_steps, self.step_size)
+        return batches.permuted(np.concatenate([steps[order].flatten(), last]))
 
     def by_length(self) -> RowBatches:
         """Return batches of all rows sorted by length, for evaluation, where the order does not matter."""
@@ -245,7 +245,7 @@ class BatchDataset(Dataset[Batch]):
     """A dataset whose items are whole batches, so that worker processes can prepare them; its indices are their plans.
 
     The augmentation of a batch is seeded by the run's seed, the epoch and the position of the batch in the epoch: it
-    is different in every epoch, and the same after a resume and for any number of processes.
+    is different in every epoch, and the same after a resume and for any number of processes with steps of one size.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """The batches of several datasets in one epoch."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -25,11 +25,12 @@ class MixedBatches(Sequence[PartBatch]):
 
 
 class BatchMixer:
-    """Mix the batches of several datasets, in an order that depends on the seed and the epoch alone.
+    """Mix the batches of several datasets, in an order that depends on the seed, the epoch and the size of a step.
 
     An epoch has as many batches as all datasets together. Each dataset has its share of them, at least one step, and
     goes through its own batches from epoch to epoch: with a larger share than its size it begins again within an epoch,
-    and with a smaller one it takes several. The batches of a step are all of the same dataset. A single dataset has the
+    and with a smaller one it takes several. The batches of a step are all of the same dataset, and stand together in an
+    epoch of its sampler, whose incomplete last step is left out: it has other batches in each. A single dataset has the
     epochs of its sampler.
     """
 
@@ -43,7 +44,7 @@ class BatchMixer:
             step_size: The number of batches of a step.
         """
         self.samplers, self.shares, self.seed, self.step_size = samplers, shares, seed, step_size
-        self.sizes = {name: len(sampler.epoch(0)) for name, sampler in samplers.items()}
+        self.sizes = {name: len(sampler.epoch(0)) for name, sampler in samplers.items()}  # in batches
 
     def epoch(self, number: int) -> MixedBatches:
         """Return the batches of an epoch in their order."""
@@ -54,16 +55,15 @@ class BatchMixer:
         steps: list[list[BatchPlace]] = []
         for name in self.samplers:
             num_steps = max(1, round(sum(self.sizes.values()) * self.shares[name] / self.step_size))
-            batches = self.successive(name, number * num_steps * self.step_size)
-            steps += [[next(batches) for _ in range(self.step_size)] for _ in range(num_steps)]
+            steps += [self.step(name, number * num_steps + step) for step in range(num_steps)]
         generator = torch.Generator().manual_seed(self.seed * 100_003 + number)
         order = torch.randperm(len(steps), generator=generator).tolist()
         return MixedBatches([place for step in order for place in steps[step]])
 
-    def successive(self, name: str, start: int) -> Iterator[BatchPlace]:
-        """Yield the batches of a dataset, epoch after epoch of its own, from the batch with the number ``start``."""
-        while True:
-            own, place = divmod(start, self.sizes[name])
-            batches = self.samplers[name].epoch(own)
-            yield name, batches, place % len(batches)  # some epochs have a batch more or less
-            start += 1
+    def step(self, name: str, number: int) -> list[BatchPlace]:
+        """Return the batches of a step of a dataset, whose steps are counted through all epochs of its own."""
+        own, place = divmod(number, max(1, self.sizes[name] // self.step_size))
+        batches = self.samplers[name].epoch(own)
+        first = place * self.step_size
+        # Some epochs have a batch more or less, and a small dataset has fewer than a step.
+        return [(name, batches, each % len(batches)) for each in range(first, first + self.step_size)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tasks.common.errors import UsageError
 from tasks.common.hub.runs import reports_folder
-from tasks.common.inference.report_name import name_data, name_report
+from tasks.common.inference.report_name import name_report
 
 
 def find_hypotheses(run: Path, suffixes: Sequence[str], own: Path, split: str, data: str | None) -> Path:
@@ -13,7 +13,7 @@ def find_hypotheses(run: Path, suffixes: Sequence[str], own: Path, split: str, d
 
     Args:
         run: Its folder. What was evaluated here comes before what was published with the run.
-        suffixes: What its name may end in, the first that is there is taken: with the same settings, with its own.
+        suffixes: What its name may end in: that of the same settings, and then that of its own.
         own: The file that this evaluation will write, which may be in the same folder.
         split: train, validation or test.
         data: The data, if they are not those of this run.
@@ -26,7 +26,7 @@ def find_hypotheses(run: Path, suffixes: Sequence[str], own: Path, split: str, d
     found = [file for file in allowed if file.is_file() and file.resolve() != own.resolve()]
     if not found:
         where = split if data is None else f"{split} with --data {data}"
-        raise UsageError(f"{folders[0] / name_data(split, data)}.txt is missing: evaluate that run on {where} first")
+        raise UsageError(f"{folders[0]} has no hypotheses of {where}: evaluate that run on {where} first")
     return found[0]
 
 

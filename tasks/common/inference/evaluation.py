@@ -27,11 +27,12 @@ from tasks.common.inference.examples import (
     select_examples,
 )
 from tasks.common.inference.predictor import Lengths, Predictor, generate_texts
-from tasks.common.inference.report_name import name_report, name_settings
+from tasks.common.inference.report_name import full_place, name_report, name_settings
 from tasks.common.inference.scorer_files import save_scorer_files
 from tasks.common.metrics.base import compute_stats
 from tasks.common.metrics.bootstrap import Bootstrap
 from tasks.common.processes import Processes
+from tasks.common.training.precision import resolve_precision
 
 
 def evaluate(
@@ -104,7 +105,7 @@ def evaluate(
     duration_s = sum(source_lengths) * (task.report.frame_duration_s or 0.0)
     report: dict[str, Any] = {
         "split": split,
-        "data": task.config.data,
+        "data": task.config.data if data is None else full_place(data),
         "models": len(predictor.models),
         "processes": processes.count,
         "examples": len(examples),
@@ -121,7 +122,7 @@ def evaluate(
             for rule, outputs in task.report.baselines(examples).items()
         },
         "diversity": task.report.diversity(hypotheses),
-        "search": asdict(config),
+        "search": asdict(config) | {"precision": resolve_precision(config.precision, predictor.device)},
         "rerank_weight": predictor.reranker.weight if predictor.reranker is not None else None,
         "sentences_per_second": round(len(examples) / seconds, 1),
         "real_time_factor": seconds / duration_s if duration_s else None,

@@ -8,6 +8,7 @@ from typing import Any
 
 from decoders.config import SearchConfig
 from encoders.pretrained.downloads import HubName
+from tasks.common.errors import UsageError
 from tasks.common.files import load_json
 from tasks.common.inference.predictor import Predictor
 
@@ -31,13 +32,18 @@ def name_report(folder: Path, split: str, data: str | None, suffix: str = "") ->
 
 
 def is_of_other_data(report: Path, data: str) -> bool:
-    """Tell whether a report is there, and not one of these data."""
-    if not report.is_file():
-        return False
-    other = str(load_json(report).get("data"))
-    if Path(other).exists() and Path(data).exists():
-        return not Path(other).samefile(data)
-    return other != data
+    """Tell whether a report is there that can be read, and not one of these data."""
+    try:
+        other = load_json(report)["data"] if report.is_file() else None
+    except (UsageError, KeyError, TypeError):
+        return False  # it is damaged, and can be replaced
+    # A published report has the name of a folder alone.
+    return other is not None and other not in (full_place(data), Path(data).name)
+
+
+def full_place(data: str) -> str:
+    """Return the whole path of data that are here, or else their name on the hub."""
+    return str(Path(data).resolve()) if Path(data).exists() else data
 
 
 def name_data(split: str, data: str | None) -> str:

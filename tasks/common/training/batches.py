@@ -140,7 +140,7 @@ def count_workers(config: TrainConfig, processes: TrainingProcesses) -> int:
     return config.num_workers
 
 
-def make_sampler(task: Task, examples: datasets.Dataset, step_size: int = 1) -> BatchSampler:
+def make_sampler(task: Task, examples: datasets.Dataset, step_size: int) -> BatchSampler:
     """Make the sampler of a task's training examples, in steps of so many batches.
 
     Raises:

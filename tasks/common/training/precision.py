@@ -11,9 +11,17 @@ CPU_FEATURES = ("avx512_bf16", "amx_bf16")  # instructions that multiply in bflo
 def computes_bfloat16(device: torch.device) -> bool:
     """Tell whether a device multiplies in bfloat16 by itself, not by way of float32, which would be slower."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
     features = torch.cpu.get_capabilities() if device.type == "cpu" else {}
     return any(features.get(name, False) for name in CPU_FEATURES)
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """Return the precision in which a device computes: bf16 or no, where it is auto."""
+    if precision != "auto":
+        return precision
+    return "bf16" if computes_bfloat16(device) else "no"
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
@@ -23,9 +31,7 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
         precision: bf16 or fp16; auto for bf16 on a device that computes in it; no for float32.
         device: The device that they run on.
     """
-    if precision == "auto":
-        precision = "bf16" if computes_bfloat16(device) else "no"
-    dtype = AUTOCAST_DTYPES.get(precision)
+    dtype = AUTOCAST_DTYPES.get(resolve_precision(precision, device))
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 

@@ -267,6 +267,7 @@ def test_a_resumed_run_with_a_frozen_encoder_equals_an_uninterrupted_one(bert, p
         assert tensor.equal(parts[name]), name
 
 
+@pytest.mark.usefixtures("on_cpu")
 def test_two_processes_with_a_frozen_encoder_train_like_one(bert, pairs, tmp_path, run_in_two_processes):
     run_in_two_processes(*command(tmp_path / "two", bert, pairs, "--train.epochs", "1"))
     run.main(command(tmp_path / "one", bert, pairs, "--train.epochs", "1", "--train.grad-accum-steps", "2"))

@@ -66,7 +66,10 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def mixer(shares: dict[str, float], step_size: int = 1, seed: int = 1) -> BatchMixer:
     sizes = BatchConfig(max_sources=4)
-    samplers = {name: BatchSampler([(3, 3)] * count, sizes, seed) for name, count in (("large", 80), ("little", 8))}
+    samplers = {
+        name: BatchSampler([(3, 3)] * count, sizes, seed, step_size=step_size)
+        for name, count in (("large", 80), ("little", 8))
+    }
     return BatchMixer(samplers, shares, seed=seed, step_size=step_size)
 
 
@@ -76,6 +79,15 @@ def test_datasets_have_their_shares_of_an_epoch_whatever_their_sizes_in_whole_st
     assert (len(batches), names.count("little")) == (22, 6)  # a quarter of 20 + 2 batches, in steps of two
     assert all(names[step] == names[step + 1] for step in range(0, len(names), 2))
     assert names != sorted(names)
+
+
+def test_the_batches_of_a_step_of_mixed_datasets_are_of_similar_lengths_in_every_epoch():
+    lengths = [(length, length) for length in range(1, 101)]  # 25 batches of four, which are no whole steps
+    samplers = {name: BatchSampler(lengths, BatchConfig(max_sources=4), 1, step_size=2) for name in ("one", "other")}
+    mixed = BatchMixer(samplers, {"one": 0.5, "other": 0.5}, seed=1, step_size=2)
+    for number in range(4):
+        longest = torch.tensor([max(rows) for _, rows in mixed.epoch(number)]).view(-1, 2)
+        assert (longest[:, 1] - longest[:, 0]).abs().max() <= 12  # two batches without the one between them
 
 
 def test_a_dataset_with_a_smaller_share_goes_through_all_its_batches_in_several_epochs():

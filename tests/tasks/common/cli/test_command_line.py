@@ -325,7 +325,7 @@ def test_a_baseline_is_read_for_the_same_data_with_the_same_search_or_its_own(tr
     assert {*json.loads(Path("run/evaluation/test-beam1.json").read_text())["baseline"]} >= {"run", "bleu"}
     scenes.text_pairs("test").rename_columns({"source": "de", "target": "en"}).to_json("mine.jsonl")
     error = refused(capsys, "translation", *command, "other", "--data", "mine.jsonl")
-    assert "test-mine.txt is missing: evaluate that run on test with --data mine.jsonl first" in error
+    assert "evaluation has no hypotheses of test with --data mine.jsonl: evaluate that run on" in error
 
 
 def test_evaluate_counts_the_sources_of_other_data_that_are_far_from_the_training_data(train, capsys):

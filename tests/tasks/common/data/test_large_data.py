@@ -125,7 +125,7 @@ def test_token_ids_are_made_once_and_batches_of_them_are_those_of_the_texts(maps
     task = Task(dataclasses.replace(config, data=str(tmp_path), vocabulary=vocabulary))
     examples = load_pairs(str(tmp_path), "train", "de", "en", False)
     task.fit(examples)
-    texts = make_sampler(task, examples)
+    texts = make_sampler(task, examples, step_size=1)
     batches = TrainingBatches(SingleTask(task), {"": examples}, TrainingProcesses(False, uses_all_parameters=True))
     tokens = batches.examples[""]
     monkeypatch.setattr(task.tokenizer, "encode", lambda *_: pytest.fail("the ids are in the cache"))

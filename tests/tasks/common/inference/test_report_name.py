@@ -7,7 +7,7 @@ import pytest
 from decoders.config import SearchConfig
 from tasks.common.files import save_json
 from tasks.common.inference.predictor import Predictor
-from tasks.common.inference.report_name import name_data, name_report, name_settings
+from tasks.common.inference.report_name import full_place, name_data, name_report, name_settings
 from tasks.translation import PRESETS
 from tasks.translation.task import Translation as Task
 
@@ -58,7 +58,18 @@ def test_the_report_on_other_data_of_the_same_name_is_not_replaced(tmp_path, mon
     names = []
     for data in ("first/news", "second/news", str(tmp_path / "first" / "news"), "second/news", "nowhere/news"):
         names.append(name_report(folder, "test", data))
-        save_json(folder / f"{names[-1]}.json", {"data": data})
+        save_json(folder / f"{names[-1]}.json", {"data": full_place(data)})
     assert names == ["test-news", "test-news-2", "test-news", "test-news-2", "test-news-3"]
     assert name_report(folder, "test", "second/news", "-beam10") == "test-news-beam10"  # nothing is there yet
     assert name_report(folder, "test", None) == "test"
+    monkeypatch.chdir(tmp_path / "second")
+    assert name_report(folder, "test", "news") == "test-news-2"
+
+
+@pytest.mark.parametrize(
+    "content", ['{"data": "news"}', "{", "[]", "{}"], ids=["published", "broken", "a list", "empty"]
+)
+def test_a_published_report_is_of_the_folder_of_its_name_and_a_damaged_one_is_replaced(content, tmp_path):
+    (tmp_path / "news").mkdir()
+    (tmp_path / "test-news.json").write_text(content)
+    assert name_report(tmp_path, "test", str(tmp_path / "news")) == "test-news"

@@ -19,7 +19,7 @@ from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
 from tasks.common.errors import UsageError
 from tasks.common.metrics import captions
-from tasks.common.metrics.captions import METEOR_OPTIONS, MeteorProgram, caption_metrics, ptb_tokenize
+from tasks.common.metrics.captions import METEOR_PARAPHRASES, MeteorProgram, caption_metrics, ptb_tokenize
 from tasks.common.metrics.cider import Cider
 
 HYPOTHESES = [
@@ -43,7 +43,7 @@ def _paraphrases() -> Iterator[None]:
     """Let METEOR load its table of paraphrases, as outside of the tests."""
     captions.meteor.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(captions, "METEOR_OPTIONS", METEOR_OPTIONS)
+        patch.setattr(captions, "METEOR_PARAPHRASES", METEOR_PARAPHRASES)
         yield
     captions.meteor.cache_clear()
 

@@ -1,10 +1,12 @@
 """Mixed precision: bfloat16 by itself only where a device computes in it."""
 
+import contextlib
+
 import pytest
 import torch
 
 from tasks.common.errors import UsageError
-from tasks.common.training.precision import autocast, check_precision, computes_bfloat16
+from tasks.common.training.precision import autocast, check_precision, computes_bfloat16, resolve_precision
 
 CPU = torch.device("cpu")
 
@@ -30,8 +32,16 @@ def test_auto_is_bfloat16_where_the_cpu_has_instructions_for_it(features, dtype,
     assert dtype_in("no") == torch.float32 and dtype_in("bf16") == torch.bfloat16
 
 
-def test_other_devices_than_cpus_and_those_of_cuda_stay_in_float32():
+def test_apples_gpus_stay_in_float32():
     assert not computes_bfloat16(torch.device("mps"))
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_auto_is_bfloat16_on_a_gpu_that_computes_in_it(supported, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    assert resolve_precision("auto", torch.device("cuda:1")) == ("bf16" if supported else "no")
+    assert resolve_precision("fp16", torch.device("cuda:1")) == "fp16"
 
 
 def test_float16_needs_a_gpu():

@@ -33,6 +33,7 @@ from tasks.run import main
 from tasks.translation import PRESETS
 from tasks.translation.task import Translation as Task
 
+pytestmark = pytest.mark.usefixtures("on_cpu")
 NO_SIGNALS = "on Windows, a process is ended without a signal to which it could react"
 # Dropout is on: a resumed run must repeat its random masks.
 SMALL = ["--batch.max-sources", "40", "--encoder.dropout", "0.1", "--decoder.dropout", "0.1"]
