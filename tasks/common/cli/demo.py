@@ -36,7 +36,7 @@ def demo(options: DemoOptions) -> None:
             "one model for text, audio, image and video on scenes of moving digits: everything in fifteen minutes"
             if options.joint
             else "four models on scenes of moving digits, as many at once as there are cores: the first sentence after "
-            "about a minute, everything in six minutes on two cores"
+            "about a minute, everything in six to seven minutes on two cores"
         )
         console.print(f"Training {models}.")
     trained = run_joint(options.preset, folder) if options.joint else run_single_tasks(options.preset, folder)
