@@ -106,9 +106,10 @@ def captions() -> JointConfig:
 
 
 def english_speech() -> JointConfig:
-    """GRID, one speaker's commands, from their sound and from the lips (Cooke et al. 2006). Not yet run.
+    """GRID, one speaker's commands, from their sound and from the lips (Cooke et al. 2006).
 
     python run.py joint train english_speech --speech-recognition.data FOLDER --video-to-text.data FOLDER
+    Run for 30 of its 45 epochs alone: 27.33 and 53.33 % word errors, far more than a model each (benchmarks/README.md).
     """
     lips = preset_of("video_to_text", "grid")
     return join(
