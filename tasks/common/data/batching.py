@@ -84,9 +84,11 @@ class RowBatches(Sequence[list[int]]):
 class BatchSampler:
     """Group rows into batches, in an order that depends on nothing but the seed, the epoch and the size of a step.
 
+    So a run can be resumed.
+
     Rows are shuffled and divided into pools of many batches. Each pool is sorted by length, so that little of a batch
     is padding, and divided into batches, which are shuffled again. Those of a step stay together: they are of similar
-    lengths, so that processes wait less for one another. So a run can be resumed.
+    lengths, so that processes wait less for one another.
 
     Attributes:
         rows: The rows that are used.

@@ -32,7 +32,7 @@ def name_report(folder: Path, split: str, data: str | None, suffix: str = "") ->
 
 
 def is_of_other_data(report: Path, data: str) -> bool:
-    """Tell whether a report is there that can be read, and not one of these data."""
+    """Tell whether there is a report that can be read and is on other data."""
     try:
         other = load_json(report)["data"] if report.is_file() else None
     except (UsageError, KeyError, TypeError):
