@@ -18,7 +18,7 @@ from encoders.pretrained.base import (
     loading_error,
     transformers_settings,
 )
-from encoders.pretrained.text_tokenizer import PretrainedTokenizer
+from encoders.pretrained.text_tokenizer import PretrainedTokenizer, panics_as_errors
 
 
 class PretrainedText(PretrainedFrontend):
@@ -102,7 +102,8 @@ def load_transformers_model(name: str, states: StateName) -> PretrainedText:
     backbone = encoder_of(backbone)
     if "input_ids" not in inspect.signature(backbone.forward).parameters:
         raise ValueError(f"its type is {config.model_type}, which does not read text")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(name)
+    with panics_as_errors():
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name)
     if not tokenizer.is_fast or set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
         raise ValueError("it has no tokenizer, or one that can't be converted to the form of tokenizer.json")
     preprocessor = PretrainedTokenizer(

@@ -1,7 +1,8 @@
 """Inputs of pretrained text models: the pieces that their own tokenizers make of a text."""
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -64,9 +65,11 @@ class PretrainedTokenizer:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "PretrainedTokenizer":
-        """Build a tokenizer from ``to_config``."""
+        """Build a tokenizer from ``to_config``. Raises ValueError if the library can't read it."""
         settings = {name: config[name] for name in ("states", "unknown_id", "max_pieces")}
-        return cls(tokenizers.Tokenizer.from_str(json.dumps(config["tokenizer"])), **settings)
+        with panics_as_errors():
+            tokenizer = tokenizers.Tokenizer.from_str(json.dumps(config["tokenizer"]))
+        return cls(tokenizer, **settings)
 
     def to_config(self) -> dict[str, Any]:
         return {
@@ -161,3 +164,14 @@ def show_span(text: str, start: int, end: int) -> str:
     part = text[start:end]
     begins_word = not text[:start].rstrip() or text[start - 1].isspace() or part[:1].isspace()
     return ("·" if begins_word else "") + " ".join(part.split())
+
+
+@contextlib.contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """Raise panics of the library tokenizers, which are no ``Exception``, as ValueError."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__module__ != "pyo3_runtime":
+            raise
+        raise ValueError(f"its tokenizer can't be read: {error}") from error

@@ -27,7 +27,7 @@ PRIVATE_USE_MARK = "◇"
 MAX_WORD_LENGTH = 1000  # characters; longer words are cut, since training of BPE is quadratic in their length
 MAX_KNOWN_WORDS = 200_000  # whose ids a tokenizer remembers, in some 60 MB
 PUNCTUATION = Regex(f"(?!{SPACE})[\\p{{P}}\\p{{S}}]")
-LEARNED = {"model", "added_tokens"}  # the parts of a saved tokenizer that training fills
+LEARNED = {"added_tokens", "vocab", "merges", "unk_id"}  # what training fills in a saved tokenizer and its model
 SENTENCE_ENDS = ".!?。！？।؟"
 # Scripts without spaces between words: in a word vocabulary each of their characters is a word.
 UNSPACED = Regex(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]")
@@ -94,10 +94,14 @@ class Tokenizer:
         """
         if not is_numbered(state):  # the library goes through all numbers up to the largest, which may be any
             raise UsageError("its tokens are not numbered from 0 without gaps; restore it or train the run again")
+        foreign = UsageError("its tokenizer was not made by this program; restore it or train the run again")
+        # The library panics, in no exception of Python's, at some settings of a model; so these are compared first.
+        if not any(without_learned(state)["model"].items() <= fixed["model"].items() for fixed in fixed_parts()):
+            raise foreign
         restored = cls(tokenizers.Tokenizer.from_str(json.dumps(state)))
         # As the library writes it now: it reads what its older versions wrote, which may lack settings that came later.
         if without_learned(restored.state_dict()) not in fixed_parts():
-            raise UsageError("its tokenizer was not made by this program; restore it or train the run again")
+            raise foreign
         return restored
 
     def encode(self, texts: Sequence[str], dropout: float = 0.0) -> list[list[int]]:
@@ -198,8 +202,11 @@ def is_numbered(state: dict[str, Any]) -> bool:
 
 
 def without_learned(state: dict[str, Any]) -> dict[str, Any]:
-    """Return a saved tokenizer without the parts that training fills."""
-    return {name: value for name, value in state.items() if name not in LEARNED}
+    """Return a saved tokenizer without what training fills."""
+    settings, model = (
+        {name: value for name, value in each.items() if name not in LEARNED} for each in (state, state["model"])
+    )
+    return settings | {"model": model}
 
 
 def build_model(config: VocabularyConfig) -> tuple[Any, Any, list[Any]]:
@@ -225,7 +232,7 @@ def build_model(config: VocabularyConfig) -> tuple[Any, Any, list[Any]]:
             return models.BPE(unk_token=SPECIAL[UNK]), trainer, [cut]
         case "unigram":
             trainer = trainers.UnigramTrainer(special_tokens=SPECIAL + BYTES, unk_token=SPECIAL[UNK], **common)
-            return models.Unigram(), trainer, [punctuation, cut]
+            return models.Unigram([(SPECIAL[UNK], 0.0)], 0, byte_fallback=True), trainer, [punctuation, cut]
         case "word" | "character":
             trainer = trainers.WordLevelTrainer(special_tokens=SPECIAL, min_frequency=config.min_frequency, **common)
             each = pre_tokenizers.Split(UNSPACED if config.kind == "word" else Regex("."), "isolated")

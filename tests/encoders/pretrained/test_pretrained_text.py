@@ -14,6 +14,7 @@ from torch.testing import assert_close
 
 from encoders.base import SourceBatch
 from encoders.pretrained.text import PretrainedText, load_text_model, text_model_from_config
+from encoders.pretrained.text_tokenizer import PretrainedTokenizer
 from encoders.recurrent import RecurrentEncoder
 from encoders.text import TextEncoder
 from tasks.common.extras import missing_extra
@@ -301,6 +302,19 @@ def test_without_a_tokenizer_the_error_has_one_line(save_text_model):
     with pytest.raises(ValueError, match=r"^the text model .* can't be loaded: ") as caught:
         load_text_model(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_a_tokenizer_at_which_the_library_panics_is_refused(save_text_model):
+    folder = Path(save_text_model("bart"))
+    saved = json.loads((folder / "tokenizer.json").read_text())
+    saved["model"] |= {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]}
+    saved["model"]["continuing_subword_prefix"] = "longer than b"
+    (folder / "tokenizer.json").write_text(json.dumps(saved))
+    with pytest.raises(ValueError, match="can't be loaded: its tokenizer can't be read: range end index"):
+        load_text_model(str(folder))
+    config = {"tokenizer": saved, "states": "subwords", "unknown_id": None, "max_pieces": None}
+    with pytest.raises(ValueError, match="^its tokenizer can't be read: range end index"):
+        PretrainedTokenizer.from_config(config)
 
 
 def test_without_transformers_the_error_names_the_pip_command(tmp_path, monkeypatch):

@@ -167,7 +167,13 @@ def search_forever(saved: dict[str, Any]) -> None:
     saved["pre_tokenizer"]["pretokenizers"].append(pattern)
 
 
-@pytest.mark.parametrize("spoil", [explode, pad, search_forever])
+def panic(saved: dict[str, Any]) -> None:
+    saved["model"] |= {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]}
+    saved["model"]["continuing_subword_prefix"] = "longer than b"
+    saved["added_tokens"] = []
+
+
+@pytest.mark.parametrize("spoil", [explode, pad, search_forever, panic])
 def test_a_tokenizer_has_no_steps_but_those_of_this_program(folder, spoil):
     change(folder / "vocabulary.json", lambda saved: spoil(saved["target"]))
     assert "was not made by this program" in refused(folder)
