@@ -313,7 +313,7 @@ def test_a_tokenizer_at_which_the_library_panics_is_refused(save_text_model):
     with pytest.raises(ValueError, match="can't be loaded: its tokenizer can't be read: range end index"):
         load_text_model(str(folder))
     config = {"tokenizer": saved, "states": "subwords", "unknown_id": None, "max_pieces": None}
-    with pytest.raises(ValueError, match="^its tokenizer can't be read: range end index"):
+    with pytest.raises(ValueError, match=r"^its tokenizer can't be read: range end index"):
         PretrainedTokenizer.from_config(config)
 
 
