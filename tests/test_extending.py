@@ -67,7 +67,8 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("extended")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", root)
+    for file in ("pyproject.toml", "conftest.py"):
+        shutil.copy(ROOT / file, root)
     apply_guide(root)
     (root / "tasks" / TASK / "README.md").write_text("# Series to text\n", encoding="utf-8")
     return root
@@ -108,9 +109,7 @@ def report(extended: Path) -> str:
     command = re.search(r"(series_to_text train tiny --run [^`]*?--decoder\.kind window)", GUIDE)
     assert command
     chosen = "distance or dilated or window or series or same_files or names_no_task"
-    # Shapes of the libraries are checked; those of tasks are in the tests below, and would take time here.
-    options = "--import-mode=importlib --jaxtyping-packages=attention,decoders,encoders,beartype.beartype"
-    arguments = ["-p", "no:cacheprovider", "-o", f"addopts={options}", "-v", "-k", chosen, *TESTS]
+    arguments = ["-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib", "-v", "-k", chosen, *TESTS]
     flags = [*command[1].split(), "--train.epochs", "1"]
     run_both = f"code = pytest.main({arguments}); run.main({flags}); raise SystemExit(code)"
     return execute(extended, f"import pytest; from tasks import run; {run_both}")
