@@ -173,7 +173,7 @@ def run_section(section: Section, device: str, out: Path, seconds: float) -> dic
     result_file, log = logs / f"{name}.json", logs / f"{name}.txt"
     start = time.monotonic()
     context = multiprocessing.get_context("forkserver" if device == "cpu" and os.name != "nt" else "spawn")
-    context.set_forkserver_preload(["measure", "torch._dynamo"])
+    context.set_forkserver_preload(["measure", "torch._dynamo"])  # which every optimizer imports
     process = context.Process(target=call, args=(section, result_file, log))
     process.start()
     process.join(seconds)
