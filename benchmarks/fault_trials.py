@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -113,6 +114,11 @@ class Operations:
         return watched
 
 
+def keep_voices(_: str, names: list[str]) -> list[str]:
+    """List the names of a folder that are no recordings, as ``shutil.copytree`` ignores them."""
+    return [name for name in names if "voices" not in name]
+
+
 class Campaign:
     """The folder of the trials, and the uninterrupted run that they are compared with."""
 
@@ -140,10 +146,15 @@ class Campaign:
     def new_run(self) -> Path:
         return self.new_path("run")
 
-    def new_cache(self) -> Path:
-        """Begin a cache folder with the recordings alone: some of espeak-ng's voices never sound the same twice."""
+    def new_cache(self, filled: bool = False) -> Path:
+        """Begin a cache folder with the recordings, since some of espeak-ng's voices never sound the same twice.
+
+        Args:
+            filled: Whether it has all the other files, too.
+        """
         cache = self.new_path("cache") / "multimodal-seq2seq"
-        shutil.copytree(self.cache, cache, ignore=lambda _, names: [name for name in names if "voices" not in name])
+        others = shutil.ignore_patterns() if filled else keep_voices
+        shutil.copytree(self.cache, cache, ignore=others)
         os.environ["XDG_CACHE_HOME"] = str(cache.parent)
         return cache
 
@@ -153,10 +164,19 @@ class Campaign:
         return self.folder / "cache" / "multimodal-seq2seq"
 
     def interrupted_run(self, share: float = 0.6) -> Path:
-        """Return the folder of a run that was killed after this share of its operations."""
-        folder = self.new_run()
-        assert self.start(folder, prepare=Operations(int(share * self.num_operations))).wait() == -signal.SIGKILL
+        """Return the folder of a run that was killed after this share of its operations; the cache is filled."""
+        os.environ["XDG_CACHE_HOME"] = str(self.cache.parent)
+        folder, kill_at = self.new_run(), int(share * self.num_operations_with_cache)
+        assert self.start(folder, prepare=Operations(kill_at)).wait() == -signal.SIGKILL
         return folder
+
+    @cached_property
+    def num_operations_with_cache(self) -> int:
+        """The number of operations of a run that finds all it needs in the cache."""
+        operations = Operations()
+        training = self.start(self.new_run(), prepare=operations)
+        assert training.wait() == 0, training.output
+        return operations.count.value
 
     def outcome(self, folder: Path) -> str | None:
         """Finish a run, and describe how it differs from the uninterrupted one; None if it does not."""

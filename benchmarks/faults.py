@@ -125,13 +125,13 @@ def caches(campaign: Campaign) -> Iterator[Trial]:
             "other end": content[:-1] + b"\x01",
         }
         for label, left in damaged.items():
-            (campaign.new_cache() / file.name).write_bytes(left)
+            (campaign.new_cache(filled=True) / file.name).write_bytes(left)
             yield f"{file.name} {label}", campaign.outcome(campaign.new_run())
         for _ in range(3):
             left = bytearray(content)
             for _ in range(20):
                 left[campaign.random.randrange(len(left))] ^= 1 << campaign.random.randrange(8)
-            (campaign.new_cache() / file.name).write_bytes(left)
+            (campaign.new_cache(filled=True) / file.name).write_bytes(left)
             yield f"{file.name}, 20 bits", campaign.outcome(campaign.new_run())
     for _ in range(5):
         cache = campaign.new_cache()

@@ -41,14 +41,12 @@ class Tokenizer:
     nothing is. Text that looks like a special token, such as ``</s>``, is treated as any other text.
 
     Attributes:
-        is_bpe: Whether it is of kind bpe or byte.
         is_byte_level: Whether it is of kind byte.
     """
 
     def __init__(self, tokenizer: tokenizers.Tokenizer):
         self.tokenizer = tokenizer
         self.tokenizer.encode_special_tokens = True
-        self.is_bpe = isinstance(tokenizer.model, models.BPE)
         self.is_byte_level = isinstance(tokenizer.decoder, decoders.ByteLevel)
         self.known_words: dict[str, list[int]] = {}
 
@@ -125,9 +123,12 @@ class Tokenizer:
 
     def encode_whole(self, texts: Sequence[str], dropout: float = 0.0) -> list[list[int]]:
         """Return the token ids of each text; see ``encode``. All cores take part."""
-        if self.is_bpe:
-            self.tokenizer.model.dropout = dropout or None
-        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        if dropout:
+            self.tokenizer.model.dropout = dropout
+        encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        if dropout:
+            self.tokenizer.model.dropout = None  # it is no part of the saved tokenizer
+        return [encoding.ids for encoding in encodings]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of a sentence of token ids without BOS and EOS."""

@@ -58,6 +58,8 @@ class EvaluationLog:
         self.num_records = self.metrics_log.num_lines
         self.curves_file = folder / CURVES_FILE
         remove_temporary_files_of(self.curves_file)  # other commands may be writing other plots there
+        if self.num_records:  # the file may be missing, or have a point whose record was not kept
+            self.draw_curves()
 
     def add(self, record: dict[str, Any], num_steps: int, note: str) -> None:
         """Log an evaluation, with a note at the end of its line on the console.
@@ -68,10 +70,14 @@ class EvaluationLog:
             note: The note.
         """
         self.metrics_log.append(record)
-        plot_learning_curves(learning_curves(load_json_lines(self.metrics_log.path), self.validation), self.curves_file)
+        self.draw_curves()
         for warning in self.validation.warnings(record["validation"], int(record["epoch"])):
             console.print(warning)
         console.print(describe_evaluation(record, self.validation, num_steps) + note)
+
+    def draw_curves(self) -> None:
+        """Draw the learning curves of all records so far."""
+        plot_learning_curves(learning_curves(load_json_lines(self.metrics_log.path), self.validation), self.curves_file)
 
 
 def describe_evaluation(record: Mapping[str, Any], validation: Validation, num_steps: int) -> str:

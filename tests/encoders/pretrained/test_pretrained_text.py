@@ -310,10 +310,10 @@ def test_a_tokenizer_at_which_the_library_panics_is_refused(save_text_model):
     saved["model"] |= {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]}
     saved["model"]["continuing_subword_prefix"] = "longer than b"
     (folder / "tokenizer.json").write_text(json.dumps(saved))
-    with pytest.raises(ValueError, match="can't be loaded: its tokenizer can't be read: range end index"):
+    with pytest.raises(ValueError, match="can't be loaded: its tokenizer can't be read: "):
         load_text_model(str(folder))
     config = {"tokenizer": saved, "states": "subwords", "unknown_id": None, "max_pieces": None}
-    with pytest.raises(ValueError, match=r"^its tokenizer can't be read: range end index"):
+    with pytest.raises(ValueError, match="its tokenizer can't be read: "):
         PretrainedTokenizer.from_config(config)
 
 

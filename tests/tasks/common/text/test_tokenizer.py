@@ -198,6 +198,7 @@ def test_bpe_dropout_splits_differently_decodes_equally_and_is_off_afterwards():
     assert sum(map(len, dropped)) > sum(map(len, whole))
     assert [tokenizer.decode(ids) for ids in dropped] == texts
     assert tokenizer.encode(texts) == whole
+    assert Tokenizer.from_state_dict(tokenizer.state_dict()).encode(texts) == whole
 
 
 def test_sentences_get_bos_and_eos_and_are_padded():

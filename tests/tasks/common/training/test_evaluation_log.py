@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tasks.common.metrics.base import Metric
 from tasks.common.training.evaluation_log import EvaluationLog, describe_evaluation, learning_curves
@@ -63,3 +64,19 @@ def test_what_a_killed_training_has_left_of_its_curves_is_removed_and_plots_of_o
         (plots / name).touch()
     EvaluationLog(tmp_path, validation_of(), 0)
     assert sorted(file.name for file in plots.iterdir()) == [".dog.png.456", "dog.png"]
+
+
+@pytest.mark.usefixtures("drawn_learning_curves")
+def test_curves_of_a_resumed_training_are_those_of_the_records_that_it_keeps(tmp_path: Path):
+    validation = validation_of(**{"": metric("bleu")})
+    curves = tmp_path / "plots" / "learning_curves.png"
+    lines = [f'{{"step": {step}, "nll": 3.0, "validation": {{"nll": 3.5, "bleu": 1.0}}}}\n' for step in (10, 20)]
+    drawn = []
+    for count in (2, 1):
+        (tmp_path / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
+        EvaluationLog(tmp_path, validation, count)
+        drawn.append(curves.read_bytes())
+        curves.unlink()
+    assert drawn[0] != drawn[1]
+    EvaluationLog(tmp_path, validation, 0)
+    assert not curves.exists()
