@@ -1,14 +1,19 @@
 """The processes of a command that shares its work among several, as ``accelerate launch`` starts them."""
 
 import atexit
+import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
 
 from tasks.common.device import is_one_of_several, process_state
 
+if TYPE_CHECKING:
+    from accelerate import PartialState
+
 T = TypeVar("T")
+SETTLE_S = 0.2  # for threads to finish what they have been waited for
 
 
 class Processes:
@@ -28,8 +33,8 @@ class Processes:
         self.rank, self.count = (self.state.process_index, self.state.num_processes) if self.state else (0, 1)
         self.is_main = self.rank == 0
         if self.state:
-            # Threads of the process group that outlive the interpreter sometimes abort a run that has succeeded.
-            atexit.register(self.state.destroy_process_group)
+            atexit.unregister(leave)  # of an earlier command of this program
+            atexit.register(leave, self.state)
 
     def share(self, work: Sequence[T]) -> list[T]:
         """Return this process's share of some work, which all processes know: every so many-th part of it.
@@ -97,3 +102,12 @@ class Processes:
     def broadcast_main(self, value: float) -> float:
         """Return the main process's ``value``: decisions must be the same everywhere, and clocks are not."""
         return self.gather(value)[0]
+
+
+def leave(state: "PartialState") -> None:
+    """Leave the process group, before the interpreter ends: its threads may still release tensors, and abort then.
+
+    Those of a group that ``DistributedDataParallel`` has used go on after it, so they are given a moment, too.
+    """
+    state.destroy_process_group()
+    time.sleep(SETTLE_S)
