@@ -28,6 +28,7 @@ from torch.nn import functional
 from attention.config import ScoreName
 from attention.scored import Score
 from attention.state import AttentionState
+from attention.weighted_tanh import weigh_tanh
 
 Queries = Float[Tensor, "batch queries query_dim"]
 Keys = Float[Tensor, "batch source key_dim"]
@@ -169,18 +170,6 @@ class Concat(Score):
     def forward(self, queries: Queries, keys: Keys, state: AttentionState) -> Scores:
         projected = functional.linear(queries, self.proj.weight[:, : self.query_dim])
         return weigh_tanh(projected[:, :, None] + keys[:, None], self.v.weight)
-
-
-def weigh_tanh(hidden: Hidden, weight: Float[Tensor, "1 hidden"]) -> Scores:
-    """Return v . tanh(x) for the hidden units x of each pair of a query and a key, and the ``weight`` v.
-
-    On a CPU it is computed as v . (2 sigmoid(2 x) - 1), because PyTorch's sigmoid takes a tenth of the time of its tanh
-    there, and with as many hidden units as these the tanh would take longer than the products. The difference of two
-    large numbers would be too coarse in half precision.
-    """
-    if hidden.device.type == "cpu" and hidden.dtype == torch.float32:
-        return 2 * functional.linear(torch.sigmoid(2 * hidden), weight).squeeze(-1) - weight.sum()
-    return functional.linear(torch.tanh(hidden), weight).squeeze(-1)
 
 
 def build_score(name: ScoreName, query_dim: int, memory_dim: int, hidden_dim: int) -> Score:

@@ -5,8 +5,8 @@
     python benchmarks/load.py --scale 0.01             everything a hundred times smaller
 
 Each check makes its inputs, and runs the command line as a user does, in a process whose memory and open files are
-sampled, with those of its children. Memory is flat if its peak in the second half of the work is at most 5 % above
-that in the first half. It prints a table, and exits with 1 if a limit is exceeded. Linux only.
+sampled, with those of its children. Memory is flat if the peak of what is in no file in the second half of the work is
+at most 5 % above that in the first half. It prints a table, and exits with 1 if a limit is exceeded. Linux only.
 """
 
 import argparse
@@ -14,27 +14,19 @@ import csv
 import itertools
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
-import psutil
 import soundfile
 from PIL import Image
+from usage import MAX_GROWTH, MEGABYTE, PROGRAM, Usage, run
 
-PROGRAM = Path(__file__).parents[1] / "run.py"
-MEGABYTE = 1_000_000
-INTERVAL_S = 0.1  # between two samples
-MAX_GROWTH = 1.05  # of the peak in the second half, compared with that in the first half
 SAMPLE_RATE_HZ = 16_000
 BLOCK_S = 60  # seconds of sound that are written at a time
 FRAME_RATE = 25
@@ -43,78 +35,6 @@ BASE = 1200  # megabytes that a small training or prediction takes
 SHORT_S = 60  # the recording or video that a long one is compared with
 
 Rows = Iterator[tuple[str, str, str, bool]]  # what was done, the limit, what was measured, and whether it holds
-
-
-@dataclass(frozen=True)
-class Usage:
-    """The memory, open files and time that a process and its children took.
-
-    Attributes:
-        code: Its exit code.
-        output: Its standard output.
-        errors: Its standard error.
-        bytes: The memory at each sample: the sum of proportional set sizes, in which shared pages count once.
-        handles: The open files at each sample.
-        seconds: Its duration.
-        work: The samples between the first and the last result, as a slice: imports are before them, and the end of a
-            process takes memory once more.
-    """
-
-    code: int
-    output: str
-    errors: str
-    bytes: list[int]
-    handles: list[int]
-    seconds: float
-    work: slice
-
-    @property
-    def peak(self) -> int:
-        return max(self.bytes)
-
-    @property
-    def halves(self) -> str:
-        """The peaks of memory and of open files in both halves of the work."""
-        (memory, later_memory), (handles, later_handles) = peaks(self.bytes[self.work]), peaks(self.handles[self.work])
-        megabytes = f"{memory / MEGABYTE:,.0f} and {later_memory / MEGABYTE:,.0f} MB"
-        return f"{megabytes}, {handles} and {later_handles} open files, {self.seconds:,.0f} s"
-
-    @property
-    def is_flat(self) -> bool:
-        """Tell whether the command succeeded, and memory and open files are flat in the second half of the work."""
-        (memory, later_memory), (handles, later_handles) = peaks(self.bytes[self.work]), peaks(self.handles[self.work])
-        return not self.code and later_memory <= MAX_GROWTH * memory and later_handles <= handles
-
-
-def peaks(samples: list[int]) -> tuple[int, int]:
-    """Return the peaks of the first and the second half."""
-    middle = (len(samples) + 1) // 2
-    return max(samples[:middle]), max(samples[middle:] or [0])
-
-
-def run(folder: Path, *arguments: object, results: Path | None = None) -> Usage:
-    """Run a command line, and sample what it takes. ``results`` is the file of its results, if not standard output."""
-    results = results or folder / "output"
-    with (folder / "output").open("wb") as output, (folder / "errors").open("wb") as errors:
-        started, memory, handles, times, first = time.monotonic(), [], [], [], None
-        command = [sys.executable, str(PROGRAM), *map(str, arguments)]
-        process = subprocess.Popen(command, stdout=output, stderr=errors, stdin=subprocess.DEVNULL)
-        root = psutil.Process(process.pid)
-        while process.poll() is None:
-            try:
-                family = [root, *root.children(recursive=True)]
-                total = sum(each.memory_full_info().pss for each in family), sum(each.num_fds() for each in family)
-            except psutil.Error:  # one has ended meanwhile
-                continue
-            memory.append(total[0])
-            handles.append(total[1])
-            times.append(time.time())
-            if first is None and results.is_file() and results.stat().st_size:
-                first = len(times)
-            time.sleep(INTERVAL_S)
-    printed, said = ((folder / name).read_text(encoding="utf-8", errors="replace") for name in ("output", "errors"))
-    last = bisect_right(times, results.stat().st_mtime) if results.is_file() else None
-    return Usage(process.returncode, printed, said, memory, handles, time.monotonic() - started, slice(first, last))
 
 
 class Checks:

@@ -35,6 +35,7 @@ from peers import BEAM, PEERS, Peer
 from torch import Tensor, nn
 
 from decoders.config import SearchConfig
+from tasks.common.allocation import keep_freed_memory
 from tasks.common.data.batching import Batch, BatchSampler
 from tasks.common.device import use_device
 from tasks.common.inference.predictor import Predictor
@@ -212,6 +213,7 @@ def main() -> None:
     options = build_parser().parse_args()
     torch.set_num_threads(options.threads)
     use_device(options.device)
+    keep_freed_memory()  # as our commands do
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
         candidate = build_candidate(options.modality, options.candidate, options.data, options.precision, Path(folder))
         report = measure(candidate, options)

@@ -10,6 +10,8 @@ from attention.memory import Memory
 from decoders.base import BOS, EOS, NEG_INF, PAD, Constraint, DecoderOutput, Hypothesis
 from decoders.config import SearchConfig
 
+BLOCK_SIZE = 64  # tokens whose maximum is computed first
+
 
 @runtime_checkable
 class StepwiseModel(Protocol):
@@ -57,7 +59,7 @@ def beam_search(
         mask_invalid(log_probs, tokens.flatten(0, 1)[:, 1:], config, constraint, batch_index)
         # The best continuations of each hypothesis first, then the best of a sentence among them: the result is the
         # same, and sums are computed for a few tokens instead of for the vocabulary.
-        token_scores, continuations = log_probs.topk(min(2 * beam_size, log_probs.size(1)))
+        token_scores, continuations = top_tokens(log_probs, min(2 * beam_size, log_probs.size(1)))
         totals = (scores.flatten()[:, None] + token_scores).view(num_sentences, -1)  # (sentences, beam * continuations)
         best, index = totals.topk(min(2 * beam_size, totals.size(1)))
         parent = index // token_scores.size(1)
@@ -154,6 +156,26 @@ def sample(
         )
         for lines, row in zip(results.tolist(), scores.tolist(), strict=True)
     ]
+
+
+def top_tokens(
+    log_probs: Float[Tensor, "rows vocab"], count: int
+) -> tuple[Float[Tensor, "rows count"], Int[Tensor, "rows count"]]:
+    """Return the ``count`` best tokens of each row, with their scores, as ``topk`` does.
+
+    They are in the ``count`` blocks of the vocabulary with the greatest maxima. On a CPU a maximum takes a tenth of the
+    time of ``topk``, which then needs to look into these blocks alone.
+    """
+    num_blocks = log_probs.size(1) // BLOCK_SIZE
+    if log_probs.device.type != "cpu" or num_blocks <= 4 * count:
+        top = log_probs.topk(count)
+        return top.values, top.indices
+    blocks, rest = log_probs[:, : num_blocks * BLOCK_SIZE], log_probs[:, num_blocks * BLOCK_SIZE :]
+    chosen = blocks.unflatten(1, (num_blocks, BLOCK_SIZE)).amax(dim=2).topk(count).indices  # (rows, count)
+    tokens = (chosen[..., None] * BLOCK_SIZE + torch.arange(BLOCK_SIZE)).flatten(1)
+    tokens = torch.cat([tokens, torch.arange(num_blocks * BLOCK_SIZE, log_probs.size(1)).expand_as(rest)], dim=1)
+    top = log_probs.gather(1, tokens).topk(count)
+    return top.values, tokens.gather(1, top.indices)
 
 
 def mask_invalid(

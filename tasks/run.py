@@ -55,6 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     # Before tokenizers is imported; otherwise it warns whenever a process that prepares batches is forked.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    from tasks.common.allocation import keep_freed_memory
     from tasks.common.errors import UsageError, describe_outside_error, is_lost_process, one_line, unknown_name
     from tasks.common.extras import missing_extra
     from tasks.common.streams import prepare_streams
@@ -62,6 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     try:
         prepare_streams()
+        keep_freed_memory()
         prepare_user_cache()
         if any(argument.partition("=")[0] == "--device" for argument in arguments):
             others: list[str] = load("tasks.common.device").take_device(arguments)
