@@ -20,7 +20,7 @@ from decoders.build import build_decoder
 from decoders.config import RecurrentDecoderConfig, SearchConfig, TransformerDecoderConfig
 from decoders.ensemble import Ensemble, EnsembleMemory
 from decoders.recurrent import RecurrentDecoder
-from decoders.search import filter_top_k_top_p, sample
+from decoders.search import BLOCK_SIZE, filter_top_k_top_p, sample, top_tokens
 
 VOCAB, WORDS = 7, (4, 5, 6)  # WORDS are all tokens that can be generated, besides EOS
 
@@ -147,6 +147,22 @@ def test_scores_equal_those_of_the_teacher_forced_sentence_with_coverage_penalty
                 attended = sum(weights[position].item() for weights in output.weights[0])
                 expected += beta * math.log(min(attended, 1.0))
             assert one.score == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 3, 10])
+@pytest.mark.parametrize("vocab", [20, 41 * BLOCK_SIZE, 41 * BLOCK_SIZE + 1, 42 * BLOCK_SIZE - 1])
+def test_the_best_tokens_are_those_of_topk(vocab, count):
+    torch.manual_seed(1)
+    scores = torch.randn(5, vocab)
+    scores[0, vocab - 2 :] = 9.0 + torch.arange(2)  # behind the last whole block
+    scores[1, 2:] = float("-inf")  # fewer than are asked for
+    scores[2, : count + 1] = 9.0 + torch.arange(count + 1)  # all in one block
+    values, tokens = top_tokens(scores, count)
+    expected = scores.topk(count)
+    assert_close(values, expected.values, rtol=0, atol=0)
+    is_finite = expected.values > float("-inf")
+    assert_close(tokens[is_finite], expected.indices[is_finite])
+    assert_close(scores.gather(1, tokens), values, rtol=0, atol=0)
 
 
 def test_a_coverage_penalty_without_attention_is_refused(make_memory):
