@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 CHUNK_SIZE = 2**18  # numbers that are processed together: as many as stay in a CPU's cache
@@ -19,7 +20,7 @@ def weigh_tanh(hidden: Float[Tensor, "*pairs hidden"], weight: Float[Tensor, "1 
     slow: that of ``hidden`` becomes that of the sigmoids, and then that of the gradient. So it must have been computed
     for this call, and must not be used again.
     """
-    if hidden.device.type != "cpu" or hidden.dtype != torch.float32:
+    if hidden.device.type != "cpu" or hidden.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
         return functional.linear(torch.tanh(hidden), weight).squeeze(-1)
     if torch.is_grad_enabled() and hidden.requires_grad:
         return _WeighTanh.apply(hidden, weight)
@@ -48,6 +49,7 @@ class _WeighTanh(torch.autograd.Function):
         return _weigh_sigmoids(hidden, weight)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
         (grad,) = grad_outputs
         (weight,) = ctx.saved_tensors

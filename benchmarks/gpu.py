@@ -123,6 +123,7 @@ def measure(arguments: list[str], is_small: bool, *, is_compiled: bool) -> dict[
     import hardware_limit  # with all of the project: imported in the section's own process
     import measure as measurement
 
+    from tasks.common.allocation import keep_freed_memory
     from tasks.common.device import use_device
 
     options = measurement.build_parser().parse_args(arguments)
@@ -132,6 +133,7 @@ def measure(arguments: list[str], is_small: bool, *, is_compiled: bool) -> dict[
         hardware_limit.PEAK_SIDE = dict.fromkeys(hardware_limit.PEAK_SIDE, 64)
     torch.set_num_threads(options.threads)
     use_device(options.device)
+    keep_freed_memory()  # as our commands do
     with tempfile.TemporaryDirectory() as folder:
         candidate = measurement.build_candidate(
             options.modality, options.candidate, options.data, options.precision, Path(folder)

@@ -5,8 +5,9 @@
     python benchmarks/load.py --scale 0.01             everything a hundred times smaller
 
 Each check makes its inputs, and runs the command line as a user does, in a process whose memory and open files are
-sampled, with those of its children. Memory is flat if the peak of what is in no file in the second half of the work is
-at most 5 % above that in the first half. It prints a table, and exits with 1 if a limit is exceeded. Linux only.
+sampled, with those of its children. The program's own memory, which is in no file, is flat if its peak in the second
+half of the work is at most 5 % above that in the first half. It prints a table, and exits with 1 if a limit is
+exceeded. Linux only.
 """
 
 import argparse

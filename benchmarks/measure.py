@@ -213,7 +213,7 @@ def main() -> None:
     options = build_parser().parse_args()
     torch.set_num_threads(options.threads)
     use_device(options.device)
-    keep_freed_memory()  # as our commands do
+    keep_freed_memory()  # as our commands do; for peers as well
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
         candidate = build_candidate(options.modality, options.candidate, options.data, options.precision, Path(folder))
         report = measure(candidate, options)

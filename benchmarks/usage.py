@@ -24,8 +24,8 @@ class Usage:
         output: Its standard output.
         errors: Its standard error.
         bytes: The memory at each sample: the sum of proportional set sizes, in which shared pages count once.
-        own_bytes: What of it is in no file. Pages of a library count more when another program that uses it ends, so
-            growth can only be seen in these.
+        own_bytes: What of it is in no file: the program's own memory. Pages of a library count more when another
+            program that uses it ends, so the sum may grow when the program does not.
         handles: The open files at each sample.
         seconds: Its duration.
         work: The samples between the first and the last result, as a slice: imports are before them, and the end of a
@@ -43,24 +43,25 @@ class Usage:
 
     @property
     def peak(self) -> int:
+        """The peak of all memory."""
         return max(self.bytes)
 
     @property
-    def peaks(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """The peaks of memory that is in no file, and of open files, in both halves of the work."""
+    def own_peaks(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The peaks of the program's own memory and of its open files, in both halves of the work."""
         return halve(self.own_bytes[self.work]), halve(self.handles[self.work])
 
     @property
     def halves(self) -> str:
-        """The peaks of memory and of open files in both halves of the work."""
-        (memory, later_memory), (handles, later_handles) = self.peaks
+        """The peaks of the program's own memory and of its open files, and the duration, as text."""
+        (memory, later_memory), (handles, later_handles) = self.own_peaks
         megabytes = f"{memory / MEGABYTE:,.0f} and {later_memory / MEGABYTE:,.0f} MB"
         return f"{megabytes}, {handles} and {later_handles} open files, {self.seconds:,.0f} s"
 
     @property
     def is_flat(self) -> bool:
         """Tell whether the command succeeded, and memory and open files are flat in the second half of the work."""
-        (memory, later_memory), (handles, later_handles) = self.peaks
+        (memory, later_memory), (handles, later_handles) = self.own_peaks
         return not self.code and later_memory <= MAX_GROWTH * memory and later_handles <= handles
 
 
@@ -78,7 +79,7 @@ def memory(process: psutil.Process) -> tuple[int, int]:
     """
     try:
         rows = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    except OSError as error:
+    except (FileNotFoundError, ProcessLookupError) as error:
         raise psutil.NoSuchProcess(process.pid) from error
     if not rows:
         raise psutil.ZombieProcess(process.pid)
@@ -99,6 +100,7 @@ def run(folder: Path, *arguments: object, results: Path | None = None) -> Usage:
                 family = [root, *root.children(recursive=True)]
                 sizes, num_files = [memory(each) for each in family], sum(each.num_fds() for each in family)
             except psutil.Error:  # one has ended meanwhile
+                time.sleep(INTERVAL_S)
                 continue
             totals.append(sum(total for total, _ in sizes))
             own.append(sum(anonymous for _, anonymous in sizes))

@@ -161,10 +161,10 @@ def sample(
 def top_tokens(
     log_probs: Float[Tensor, "rows vocab"], count: int
 ) -> tuple[Float[Tensor, "rows count"], Int[Tensor, "rows count"]]:
-    """Return the ``count`` best tokens of each row, with their scores, as ``topk`` does.
+    """Return the scores of the ``count`` best tokens of each row, and the tokens, as ``topk`` does.
 
-    They are in the ``count`` blocks of the vocabulary with the greatest maxima. On a CPU a maximum takes a tenth of the
-    time of ``topk``, which then needs to look into these blocks alone.
+    They are in the ``count`` blocks of the vocabulary with the greatest maxima. On a CPU maxima take less time than
+    ``topk``, which then needs to look into these blocks alone. Among equal scores it may choose others.
     """
     num_blocks = log_probs.size(1) // BLOCK_SIZE
     if log_probs.device.type != "cpu" or num_blocks <= 4 * count:

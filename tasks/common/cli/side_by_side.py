@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from tasks.common.allocation import keep_freed_memory
 from tasks.common.console import console
 from tasks.common.cores import count_cores, limit_cores
 from tasks.common.errors import UsageError
@@ -122,6 +123,7 @@ def run_call(sender: connection.Connection, num_cores: int, label: str, function
     """Call a function in a process of its own, and send its result and its error, one of which is None."""
     torch.set_num_threads(num_cores)
     limit_cores(num_cores)
+    keep_freed_memory()
     threading.Thread(target=end_with_parent, daemon=True).start()
     try:
         sender.send((call_labeled(label, function, *arguments), None))
