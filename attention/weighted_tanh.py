@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 CHUNK_SIZE = 2**18  # numbers that are processed together: as many as stay in a CPU's cache
@@ -49,7 +48,6 @@ class _WeighTanh(torch.autograd.Function):
         return _weigh_sigmoids(hidden, weight)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
         (grad,) = grad_outputs
         (weight,) = ctx.saved_tensors
