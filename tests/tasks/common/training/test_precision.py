@@ -1,4 +1,4 @@
-"""Mixed precision: bfloat16 by itself only where a device computes in it."""
+"""Mixed precision: bfloat16 by itself only where a device is faster in it."""
 
 import contextlib
 
@@ -22,11 +22,13 @@ def dtype_in(precision: str) -> torch.dtype:
     [
         ({"avx512_f": True, "avx512_bf16": True}, torch.bfloat16),
         ({"amx_bf16": True}, torch.bfloat16),
+        ({"avx512_f": True, "avx512_bf16": True, "avx512_fp16": True, "amx_bf16": True}, torch.bfloat16),
+        ({"avx512_f": True, "avx512_bf16": True, "avx512_fp16": True, "amx_bf16": False}, torch.float32),
         ({"avx512_f": True, "avx512_bf16": False}, torch.float32),
         ({}, torch.float32),
     ],
 )
-def test_auto_is_bfloat16_where_the_cpu_has_instructions_for_it(features, dtype, monkeypatch):
+def test_auto_is_bfloat16_where_the_cpu_is_faster_in_it(features, dtype, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
     assert dtype_in("auto") == dtype
     assert dtype_in("no") == torch.float32 and dtype_in("bf16") == torch.bfloat16
