@@ -13,6 +13,8 @@ CHUNK_SIZE = 2**18  # numbers that are processed together: as many as stay in a 
 def weigh_tanh(hidden: Float[Tensor, "*pairs hidden"], weight: Float[Tensor, "1 hidden"]) -> Float[Tensor, "*pairs"]:
     """Return v . tanh(x) for the hidden units x of each pair of a query and a key, and the ``weight`` v.
 
+    It is the last layer of the additive score (Bahdanau et al. 2015).
+
     On a CPU it is computed as v . (2 sigmoid(2 x) - 1), because PyTorch's sigmoid takes a tenth of the time of its tanh
     there, and with as many hidden units as these the tanh would take longer than the products. The difference of two
     large numbers would be too coarse in half precision. The units are the largest tensor of a step, and new memory is

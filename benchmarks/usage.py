@@ -47,25 +47,25 @@ class Usage:
         return max(self.bytes)
 
     @property
-    def own_peaks(self) -> tuple[tuple[int, int], tuple[int, int]]:
+    def peaks_by_half(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """The peaks of the program's own memory and of its open files, in both halves of the work."""
-        return halve(self.own_bytes[self.work]), halve(self.handles[self.work])
+        return peaks_of_halves(self.own_bytes[self.work]), peaks_of_halves(self.handles[self.work])
 
     @property
     def halves(self) -> str:
         """The peaks of the program's own memory and of its open files, and the duration, as text."""
-        (memory, later_memory), (handles, later_handles) = self.own_peaks
+        (memory, later_memory), (handles, later_handles) = self.peaks_by_half
         megabytes = f"{memory / MEGABYTE:,.0f} and {later_memory / MEGABYTE:,.0f} MB"
         return f"{megabytes}, {handles} and {later_handles} open files, {self.seconds:,.0f} s"
 
     @property
     def is_flat(self) -> bool:
         """Tell whether the command succeeded, and memory and open files are flat in the second half of the work."""
-        (memory, later_memory), (handles, later_handles) = self.own_peaks
+        (memory, later_memory), (handles, later_handles) = self.peaks_by_half
         return not self.code and later_memory <= MAX_GROWTH * memory and later_handles <= handles
 
 
-def halve(samples: list[int]) -> tuple[int, int]:
+def peaks_of_halves(samples: list[int]) -> tuple[int, int]:
     """Return the peaks of the first and the second half."""
     middle = (len(samples) + 1) // 2
     return max(samples[:middle]), max(samples[middle:] or [0])

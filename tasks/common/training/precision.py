@@ -11,7 +11,7 @@ def computes_bfloat16(device: torch.device) -> bool:
     """Tell whether a device multiplies in bfloat16 faster than in float32.
 
     A CPU does so with AMX, or with AVX-512 if that is all it was made for. Those that also have AVX-512 FP16 were made
-    for AMX: where a virtual machine hides it, bfloat16 takes twice the time of float32.
+    for AMX: where a virtual machine hides it, bfloat16 took twice the time of float32 (docs/log.md).
     """
     if device.type == "cuda":
         with torch.cuda.device(device):
